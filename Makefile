@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else; each sets itself up in .venv.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test check bench soak lock clean
+
+help:  ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "fieldpack needs Python 3.11 or newer; none was found. Set PYTHON=/path/to/python3."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "This Python can't make virtual environments: install its venv package (Debian: python3-venv)."; exit 1; }
+
+$(VENV)/.demo: requirements/demo.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/demo.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/.demo  ## The main job on real parts: server, participants, export, pandas
+	$(BIN)/fieldpack demo $(DEMO)
+
+test: $(VENV)/.dev  ## The whole suite (TESTS=path narrows it)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.dev  ## Format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+soak: $(VENV)/.dev  ## Twenty minutes of mixed load with restarts (MINUTES=20)
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20)
+
+lock: $(VENV)/.dev  ## Compile the locked requirements anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--extra server --extra pandas pyproject.toml requirements/build.in -o requirements/demo.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+
+clean:  ## Remove what was set up
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
