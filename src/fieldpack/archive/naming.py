@@ -1,0 +1,120 @@
+"""File names that are safe on every system, and unique within a submission.
+
+What a participant called a file is kept as it is in responses.jsonl (`clean_file_name`). The member's path,
+which becomes a file on somebody's disk, is made of it by `safe_name` and `MemberNames`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+MAX_NAME_BYTES = 200
+"""Longest name in UTF-8, suffix and extension included, without `files/<submission id>_`."""
+
+_MAX_EXTENSION_BYTES = 64  # what follows the last dot of a longer one is no extension but part of a sentence
+
+_FORBIDDEN = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
+    "\u2028\u2029"  # line and paragraph separators: line breaks to many programs
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional formatting: shows gpj.exe as exe.jpg
+    "\ud800-\udfff"  # lone surrogates: not encodable
+    '<>:"|?*'  # reserved on Windows
+    "]"
+)
+_DOTS = re.compile(r"\.{2,}")
+# Microsoft, "Naming Files, Paths, and Namespaces": reserved with any extension, spaces before it ignored
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean_file_name(file_name: str) -> str:
+    """The participant's own name, unchanged but for what neither JSON readers nor databases can keep.
+
+    U+0000 and lone surrogates become U+FFFD.
+    """
+    return _UNSTORABLE.sub("\ufffd", file_name)
+
+
+def safe_name(file_name: str) -> str:
+    """A file name made safe, in NFC, at most `MAX_NAME_BYTES` long; `file` if nothing is left.
+
+    Only what follows the last `/` or `\\` counts. Control, bidirectional and reserved characters go, runs of
+    dots become one, dots and spaces at either end go. A device name gets a leading `_`. A long name is cut
+    before its extension, never within a character. Applied again, it changes nothing.
+    """
+    name = re.split(r"[/\\]", file_name)[-1]
+    name = unicodedata.normalize("NFC", _FORBIDDEN.sub("", name))
+    name = _strip(_DOTS.sub(".", name)) or "file"
+    stem, extension = _split(name)
+    name = _fit(stem, "", extension)
+    if _DEVICE.match(name):  # asked last, as cutting can bring one about
+        name = _fit("_" + stem, "", extension)
+    return name
+
+
+class MemberNames:
+    """Gives out the member paths of one submission's files, `files/<submission id>_<safe name>`.
+
+    Names that are equal without regard to case get `-2`, `-3` … before the extension, in the order asked.
+    """
+
+    def __init__(self, submission_id: str) -> None:
+        self._prefix = f"files/{submission_id}_"
+        self._next: dict[str, int] = {}
+
+    def add(self, file_name: str) -> str:
+        """The path for the next file, whose own name is `file_name`."""
+        name = safe_name(file_name)
+        key = _key(name)
+        if key not in self._next:
+            self._next[key] = 2
+            return self._prefix + name
+        stem, extension = _split(name)
+        while True:
+            number = self._next[key]
+            self._next[key] = number + 1
+            numbered = _fit(stem, f"-{number}", extension)
+            numbered_key = _key(numbered)
+            if numbered_key not in self._next:
+                self._next[numbered_key] = 2
+                return self._prefix + numbered
+
+
+def member_paths(submission_id: str, file_names: Iterable[str]) -> list[str]:
+    """The member paths of all of a submission's files, in the order of `file_names`."""
+    names = MemberNames(submission_id)
+    return [names.add(file_name) for file_name in file_names]
+
+
+def _key(name: str) -> str:
+    """Equal for names that a file system which ignores case, or normalisation, holds to be the same."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and extension (with its dot, or empty)."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot or len(extension.encode()) >= _MAX_EXTENSION_BYTES:
+        return name, ""
+    return stem, dot + extension
+
+
+def _fit(stem: str, suffix: str, extension: str) -> str:
+    """The three joined, the stem cut so that all fit."""
+    room = MAX_NAME_BYTES - len((suffix + extension).encode())
+    raw = stem.encode()
+    if len(raw) > room:
+        stem = _strip(raw[:room].decode(errors="ignore"))
+    return stem + suffix + extension
+
+
+def _strip(name: str) -> str:
+    start, end = 0, len(name)
+    while start < end and (name[start] == "." or name[start].isspace()):
+        start += 1
+    while end > start and (name[end - 1] == "." or name[end - 1].isspace()):
+        end -= 1
+    return name[start:end]

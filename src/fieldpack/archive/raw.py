@@ -1,0 +1,212 @@
+"""`responses.jsonl` into flat Arrow columns, in bulk where its lines have the expected shapes, else line by
+line.
+
+Each block of lines is parsed by Arrow's JSON reader under an explicit schema made from the instructions and
+the first lines. Whatever doesn't fit exactly (another type, an unknown field, a wrong line) makes that block
+go through
+`shapes.read_submission`, which is the definition of what a line means; so both ways give the same columns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+
+from fieldpack.archive.bulk import BASE, FILE, STRING, TIME, Plan, Shape, Unfit, look_at, rebuild_list
+from fieldpack.archive.codes import OptionCodes
+from fieldpack.archive.lines import iter_lines, parse_line
+from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Instruction, Submission
+from fieldpack.archive.shapes import guess_type, read_submission
+from fieldpack.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from fieldpack.archive.reader import Export
+
+__all__ = ["BASE", "STRING", "TIME", "RawTable", "read_raw", "rebuild_list"]
+
+_RESPONSES = "responses.jsonl"
+_SNIFFED_LINES = 200
+_BLOCK_BYTES = 8 << 20
+_WORKERS = 2
+
+
+@dataclass
+class RawTable:
+    """The flat columns of all submissions.
+
+    Attributes:
+        table: `m:<field>` for the record's own fields, `x:<field>` for fields not known, and by instruction
+            id `t:` text, `u:` unit, `c:` codes of the chosen options, `e:` their explanations, `f:` files.
+            Null is unanswered.
+        instructions: those of the collection, then those met in the answers only.
+        codes: the option codes by instruction id.
+    """
+
+    table: pa.Table
+    instructions: dict[str, Instruction]
+    codes: dict[str, OptionCodes]
+
+    def find(self, kind: str, name: str) -> pa.ChunkedArray | None:
+        key = f"{kind}:{name}"
+        return self.table[key] if key in self.table.column_names else None
+
+
+def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
+    """Read every submission into flat columns.
+
+    Args:
+        export: the open archive.
+        bulk: False reads line by line throughout: the same result, slower.
+
+    Raises:
+        ArchiveError: a line can't be read; `line` says which.
+    """
+    instructions = {instruction.id: instruction for instruction in export.instructions}
+    reader = _Reader(instructions)
+    blocks = export.iter_response_blocks(_BLOCK_BYTES)
+    batches = list(reader.read(blocks) if bulk else (reader.read_lines(*block) for block in blocks))
+    if not batches:
+        batches = [reader.build([])]
+    table = pa.concat_tables(batches, promote_options="default")
+    return RawTable(table, reader.instructions, reader.codes)
+
+
+class _Reader:
+    def __init__(self, instructions: dict[str, Instruction]) -> None:
+        self.instructions = dict(instructions)
+        self.codes = {i.id: OptionCodes(i) for i in instructions.values() if i.type in CHOICE_TYPES}
+        self._known = frozenset(instructions)
+        self._plan: Plan | None = None
+
+    def read(self, blocks: Iterable[tuple[int, bytes]]) -> Iterator[pa.Table]:
+        """Parse blocks on a few threads, in order; Arrow parses outside the interpreter's lock."""
+        waiting: deque[tuple[int, bytes, Future[pa.Table]]] = deque()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            try:
+                for first, block in blocks:
+                    if self._plan is None:
+                        self._plan = self._sniff(first, block)
+                    waiting.append((first, block, pool.submit(self._plan.parse, block)))
+                    if len(waiting) > _WORKERS:
+                        yield self._take(*waiting.popleft())
+                while waiting:
+                    yield self._take(*waiting.popleft())
+            finally:
+                for *_, future in waiting:
+                    future.cancel()
+
+    def _take(self, first: int, block: bytes, future: Future[pa.Table]) -> pa.Table:
+        try:
+            parsed = future.result()
+        except (Unfit, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError):
+            return self.read_lines(first, block)
+        columns = {}
+        for name, column in zip(parsed.column_names, parsed.columns, strict=True):
+            if name.startswith("c:"):
+                column = pa.chunked_array([self._encode(name[2:], chunk) for chunk in column.chunks])
+            columns[name] = column
+        return pa.table(columns)
+
+    def _encode(self, instruction_id: str, lists: pa.ListArray) -> pa.ListArray:
+        codes = self.codes[instruction_id].encode_array(lists.flatten())
+        return rebuild_list(lists, codes)
+
+    def _sniff(self, first: int, block: bytes) -> Plan:
+        """Look at the first lines, so that bare values and fields of other services are read in bulk as
+        well."""
+        shapes: dict[str, Shape] = {}
+        extra: set[str] = set()
+        for count, (number, line) in enumerate(iter_lines(block, first)):
+            if count >= _SNIFFED_LINES:
+                break
+            data = parse_line(line, number, _RESPONSES)
+            if not isinstance(data, dict):
+                break
+            extra |= data.keys() - BASE.keys() - {"responses"}
+            responses = data.get("responses")
+            for key, raw in (responses if isinstance(responses, dict) else {}).items():
+                if raw is None:
+                    continue
+                if key not in self.instructions:
+                    self._meet(key, raw)
+                look_at(shapes.setdefault(key, Shape()), raw, key not in shapes)
+        for key in self.instructions:
+            shapes.setdefault(key, Shape())
+        return Plan(self.instructions, self.codes, shapes, sorted(extra))
+
+    def _meet(self, instruction_id: str, raw: Any) -> Instruction:
+        """Take up an instruction that collection.json doesn't list."""
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        value = raw.get("value", raw.get("answer")) if isinstance(raw, dict) else raw
+        if kind not in KNOWN_TYPES:
+            kind = guess_type(value, raw.get("unit") if isinstance(raw, dict) else None)
+        # Nothing says how many may be chosen, so lists keep all of them.
+        instruction = Instruction(instruction_id, str(kind), "", answer_limit=-1)
+        self.instructions[instruction_id] = instruction
+        if instruction.type in CHOICE_TYPES:
+            self.codes[instruction_id] = OptionCodes(instruction)
+        return instruction
+
+    def read_lines(self, first: int, block: bytes) -> pa.Table:
+        """Read a block line by line, by `shapes.read_submission`."""
+        submissions = []
+        for number, line in iter_lines(block, first):
+            data = parse_line(line, number, _RESPONSES)
+            responses = data.get("responses") if isinstance(data, dict) else None
+            if isinstance(responses, dict):
+                for key, raw in responses.items():
+                    if key not in self.instructions and raw is not None:
+                        self._meet(key, raw)
+            try:
+                submissions.append(read_submission(data, self.instructions))
+            except ValueError as error:
+                raise ArchiveError(
+                    f"{_RESPONSES} line {number} can't be read: {error}.", member=_RESPONSES, line=number
+                ) from error
+        return self.build(submissions)
+
+    def build(self, submissions: list[Submission]) -> pa.Table:
+        columns: dict[str, pa.Array] = {}
+        for name, kind in BASE.items():
+            columns["m:" + name] = pa.array([getattr(s, name) for s in submissions], kind)
+        extras = sorted({name for s in submissions for name, value in s.extra.items() if value is not None})
+        for name in extras:
+            columns["x:" + name] = pa.array([_extra_text(s.extra.get(name)) for s in submissions], STRING)
+        for instruction in self.instructions.values():
+            columns.update(self._build_answers(instruction, submissions))
+        return pa.table(columns)
+
+    def _build_answers(self, instruction: Instruction, submissions: list[Submission]) -> dict[str, pa.Array]:
+        key = instruction.id
+        answers = [submission.answers.get(key) for submission in submissions]
+        if instruction.type in CHOICE_TYPES:
+            encode = self.codes[key].encode
+            chosen = [None if a is None else [encode(c.value) for c in a.choices] for a in answers]
+            columns = {"c:" + key: pa.array(chosen, pa.list_(pa.int32()))}
+            if instruction.type == "multiple_choice_with_free_text":
+                said = [None if a is None else [c.explanation for c in a.choices] for a in answers]
+                columns["e:" + key] = pa.array(said, pa.list_(STRING))
+            return columns
+        if instruction.type == "file_upload":
+            names = [f.name for f in FILE]
+            files = [
+                None if a is None else [{n: getattr(file, n) for n in names} for file in a.files]
+                for a in answers
+            ]
+            return {"f:" + key: pa.array(files, pa.list_(FILE))}
+        columns = {"t:" + key: pa.array([None if a is None else a.text for a in answers], STRING)}
+        if instruction.type == "free_text_with_unit":
+            columns["u:" + key] = pa.array([None if a is None else a.unit for a in answers], STRING)
+        return columns
+
+
+def _extra_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
