@@ -1,0 +1,129 @@
+"""An archive in the format of another tool: CSV, Parquet, XLSX, SPSS, Stata, or a folder of media.
+
+Each writer makes its file under a temporary name and moves it into place when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from fieldpack.errors import FieldpackError, UsageError
+
+if TYPE_CHECKING:
+    from fieldpack.archive.columns import Columns
+    from fieldpack.archive.reader import Export
+
+__all__ = ["Converted", "Format", "convert_export", "require", "write_whole"]
+
+Format = Literal["csv", "parquet", "xlsx", "sav", "dta", "media"]
+
+
+@dataclass
+class Converted:
+    """What was written, and what the format could not hold (`warnings`, a sentence each)."""
+
+    path: Path
+    rows: int
+    columns: int
+    warnings: list[str] = field(default_factory=list)
+
+
+def convert_export(
+    export: Export,
+    to: Format,
+    out: str | os.PathLike[str],
+    *,
+    columns: Columns | None = None,
+    labels: bool = True,
+    several: Literal["onehot", "joined"] = "onehot",
+    bom: bool = False,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Converted:
+    """Write the whole archive as one file (or, for `media`, one folder) of another format.
+
+    Args:
+        export: the open archive.
+        to: the format.
+        out: the file or folder to write.
+        columns: what columns are named by: `question` by default, `slug` where names must be short (sav, dta,
+            media).
+        labels: options by label or by value (CSV, Parquet, XLSX; SPSS and Stata always have both).
+        several: how CSV and XLSX hold questions with several choices.
+        bom: begin a CSV with a byte order mark, by which Excel knows UTF-8.
+        force: replace what is there.
+        progress: called with files done and files in all (`media` only).
+
+    Raises:
+        FieldpackError: the output is there already, or can't be written.
+        UsageError: a library is missing, or the format can't hold so much.
+        ArchiveError: the archive is damaged.
+    """
+    path = Path(out)
+    if to not in get_args(Format):
+        raise UsageError(f"The format is one of {', '.join(get_args(Format))}, not {to!r}.")
+    if (
+        os.path.lexists(path)
+        and not force
+        and not (to == "media" and path.is_dir() and not any(path.iterdir()))
+    ):
+        raise FieldpackError(f"{path} is there already; use --force to replace it.")
+    if to == "media":
+        from fieldpack.archive.convert.media import write_media
+
+        return write_media(
+            export, path, columns=columns or "slug", labels=labels, force=force, progress=progress
+        )
+    from fieldpack.archive.tables import TableOptions, build_columns, read_raw
+
+    raw = read_raw(export)
+    if to in ("sav", "dta"):
+        from fieldpack.archive.convert.statistics import write_statistics
+
+        options = TableOptions(columns or "slug", True, "onehot")
+        return write_statistics(export, build_columns(raw, options), path, to)
+    options = TableOptions(columns or "question", labels, "list" if to == "parquet" else several)
+    table_columns = build_columns(raw, options)
+    if to == "csv":
+        from fieldpack.archive.convert.csv import write_csv
+
+        return write_csv(table_columns, path, bom=bom)
+    if to == "parquet":
+        from fieldpack.archive.convert.parquet import write_parquet
+
+        return write_parquet(table_columns, path)
+    from fieldpack.archive.convert.xlsx import write_xlsx
+
+    return write_xlsx(export, table_columns, path)
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; what was written there takes its place at the end, and only
+    then."""
+    part = path.with_name(f".{path.name[:80]}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise FieldpackError(f"{path} can't be written: {(error.strerror or str(error)).lower()}.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def require(module: str, extra: str = "convert") -> Any:
+    """Import a library that comes with an extra, or say which."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.split(".")[0]
+        raise UsageError(f"This needs {name}: pip install 'fieldpack[{extra}]'.") from error

@@ -1,0 +1,228 @@
+"""A file behind an http(s) link, read by ranges (RFC 9110 §14), so that a ZIP can be opened where it lies."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+
+from fieldpack.errors import ApiError, ArchiveError, TransportError
+
+__all__ = ["RangeFile"]
+
+KIB = 1 << 10
+_TAIL_BYTES = 64 * KIB
+_FIRST_READ_BYTES = 32 * KIB
+_LARGEST_READ_BYTES = 8 << 20
+_PAUSE_SECONDS = 0.2  # doubled each time: 6 s in all
+_CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
+_TRIES = 5
+
+
+class RangeFile(io.RawIOBase):
+    """A seekable, read-only file behind a link.
+
+    The first request asks for the last 64 KiB, where a ZIP keeps its directory, and so learns the size. Reads
+    that follow one another ask for more each time, up to 8 MiB; `expect` bounds how far they run ahead. Every
+    answer must come from the same version of the file (strong `ETag` by `If-Range`, else `Last-Modified`, and
+    the total size), or `ArchiveError` says that it changed.
+
+    Args:
+        link: an http(s) URL, or a function that returns a fresh one; it is called again when the link is
+            refused (401, 403 or 410), once per read.
+        client: the httpx client to use. No credentials are added to it, and it is closed with this file only
+            when it was made here or `owns_client` is set.
+
+    Raises:
+        ApiError: the link was refused; the message is the server's own where it sent one.
+        TransportError: the server could not be reached, or kept breaking the connection.
+        ArchiveError: the server doesn't serve ranges, or the file changed meanwhile.
+
+    Attributes:
+        requests: how many requests were sent.
+        transferred_bytes: how many bytes of body came back.
+    """
+
+    def __init__(
+        self, link: str | Callable[[], str], *, client: httpx.Client | None = None, owns_client: bool = False
+    ) -> None:
+        self._renew = link if callable(link) else None
+        self._link = link() if callable(link) else link
+        self.label = str(httpx.URL(self._link).copy_with(query=None, fragment=None))
+        self._owns_client = owns_client or client is None
+        self._client = client or httpx.Client(timeout=httpx.Timeout(30.0, pool=60.0), follow_redirects=True)
+        self._position = 0
+        self._validator: str | None = None
+        self._identity: tuple[str | None, str | None] | None = None
+        self._bounds: list[tuple[int, int]] = []
+        self._segment: tuple[int, bytes] = (0, b"")
+        self._ahead = _FIRST_READ_BYTES
+        self.requests = 0
+        self.transferred_bytes = 0
+        self.size = -1
+        try:
+            start, data = self._request(f"bytes=-{_TAIL_BYTES}")
+        except BaseException:
+            self.close()
+            raise
+        self._tail = (start, data)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = {0: 0, 1: self._position, 2: self.size}[whence]
+        if base + offset < 0:
+            raise OSError("a position before the start of the file")
+        self._position = base + offset
+        return self._position
+
+    def expect(self, start: int, end: int) -> None:
+        """Say that `start` to `end` is what will be read from `start` on: fetch no further than that."""
+        self._bounds = [(start, min(end, self.size))]
+        self._ahead = _FIRST_READ_BYTES
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        if size is None or size < 0:
+            size = self.size - self._position
+        size = max(0, min(size, self.size - self._position))
+        parts: list[bytes] = []
+        while size > 0:
+            part = self._find_held(self._position, size) or self._fetch(self._position, size)[:size]
+            parts.append(part)
+            self._position += len(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def close(self) -> None:
+        if not self.closed and self._owns_client:
+            self._client.close()
+        super().close()
+
+    def _find_held(self, position: int, size: int) -> bytes | None:
+        for start, data in (self._segment, self._tail):
+            if start <= position < start + len(data):
+                return data[position - start : position - start + size]
+        return None
+
+    def _fetch(self, position: int, size: int) -> bytes:
+        follows = position == self._segment[0] + len(self._segment[1])
+        self._ahead = min(self._ahead * 4, _LARGEST_READ_BYTES) if follows else _FIRST_READ_BYTES
+        end = position + max(size, self._ahead)
+        for start, stop in self._bounds:
+            if start <= position < stop:
+                end = max(position + size, min(end, stop))
+        end = min(end, self.size)
+        if position < self._tail[0]:
+            end = min(end, max(self._tail[0], position + 1))
+        first, data = self._request(f"bytes={position}-{end - 1}")
+        if first != position or not data:
+            raise ArchiveError(f"{self.label} answered with another range than was asked for.")
+        self._segment = (position, data)
+        return data
+
+    def _request(self, wanted: str) -> tuple[int, bytes]:
+        failure: Exception | None = None
+        renewed = False
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE_SECONDS * 2**attempt)
+            headers = {"Range": wanted, "Accept-Encoding": "identity"}
+            if self._validator:
+                headers["If-Range"] = self._validator
+            try:
+                self.requests += 1
+                with self._client.stream("GET", self._link, headers=headers) as response:
+                    if response.status_code in (401, 403, 410) and self._renew and not renewed:
+                        renewed = True
+                        self._link = self._renew()
+                        continue
+                    if response.status_code in (429, 500, 502, 503, 504):
+                        failure = self._refuse(response)
+                        continue
+                    return self._accept(response)
+            except httpx.InvalidURL as error:
+                raise TransportError(f"{self.label} is not a link that can be opened: {error}.") from error
+            except (httpx.TransportError, httpx.StreamError) as error:
+                failure = error
+        if isinstance(failure, ApiError):
+            raise failure
+        raise TransportError(f"{self.label} can't be read: {failure or 'the connection broke'}.") from failure
+
+    def _accept(self, response: httpx.Response) -> tuple[int, bytes]:
+        if response.status_code == 416 and self.size < 0:
+            raise ArchiveError(f"{self.label} is empty.")
+        if response.status_code not in (200, 206):
+            raise self._refuse(response)
+        if response.status_code == 200:
+            if self.size >= 0:
+                raise self._changed()
+            raise ArchiveError(
+                f"{self.label} is served whole only (no ranges), so it can't be read piecemeal; "
+                "download it and open the file."
+            )
+        match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if match is None:
+            raise ArchiveError(f"{self.label} is served with a Content-Range that makes no sense.")
+        first, last, total = (int(group) for group in match.groups())
+        self._identify(response.headers, total)
+        data = bytearray()
+        for chunk in response.iter_raw():
+            data += chunk
+            if len(data) > last - first + 1:
+                raise ArchiveError(f"{self.label} answered with more bytes than were asked for.")
+        self.transferred_bytes += len(data)
+        if len(data) != last - first + 1:
+            raise httpx.RemoteProtocolError("the answer was cut short")
+        return first, bytes(data)
+
+    def _identify(self, headers: httpx.Headers, total: int) -> None:
+        etag = headers.get("ETag")
+        identity = (etag, None if etag else headers.get("Last-Modified"))
+        if self._identity is None:
+            self._identity, self.size = identity, total
+            strong = etag if etag and not etag.startswith("W/") else None
+            self._validator = strong or identity[1]
+        elif total != self.size or identity != self._identity:
+            raise self._changed()
+
+    def _changed(self) -> ArchiveError:
+        return ArchiveError(f"{self.label} changed while it was being read; open it again.")
+
+    def _refuse(self, response: httpx.Response) -> ApiError:
+        """The server's refusal, in its own words when the body is the API's error body."""
+        detail: Any = None
+        code: int | None = None
+        try:
+            body = b"".join(response.iter_bytes())[: 64 * KIB]
+            error = orjson.loads(body)["error"]
+            detail, code = error.get("detail"), error.get("error_code")
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, httpx.HTTPError):
+            pass
+        said = f": {detail}" if isinstance(detail, str) else f" ({response.reason_phrase})."
+        return ApiError(
+            f"{self.label} answered {response.status_code}{said}",
+            status=response.status_code,
+            error_code=code,
+            detail=detail,
+        )

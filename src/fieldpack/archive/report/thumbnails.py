@@ -1,0 +1,63 @@
+"""Small previews of uploaded images as data URIs, where Pillow is installed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+from fieldpack.archive.model import UploadedFile
+from fieldpack.errors import FieldpackError
+
+if TYPE_CHECKING:
+    from fieldpack.archive.reader import Export
+
+__all__ = ["have_pillow", "make_thumbnail"]
+
+_LARGEST_FILE_BYTES = 64 << 20
+_MOST_PIXELS = 100_000_000
+_SIDE = 220
+
+
+def have_pillow() -> bool:
+    try:
+        import PIL.Image
+    except ImportError:
+        return False
+    return bool(PIL.Image)
+
+
+def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
+    """A JPEG data URI, or None: no image, too large, not readable.
+
+    What a participant uploaded is untrusted: the image's size is checked before any of it is decoded.
+    """
+    if not (file.content_type or "").startswith("image/") or file.path not in export.members:
+        return None
+    if export.members[file.path].size_bytes > _LARGEST_FILE_BYTES:
+        return None
+    from PIL import Image, ImageOps
+
+    try:
+        with export.open_file(file) as source, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(source.read())) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    return None
+                image.draft("RGB", (_SIDE * 2, _SIDE * 2))
+                small = ImageOps.exif_transpose(image) or image
+                small.thumbnail((_SIDE, _SIDE))
+                out = io.BytesIO()
+                small.convert("RGB").save(out, "JPEG", quality=80)
+    except (
+        FieldpackError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        MemoryError,
+        EOFError,
+    ):
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,132 @@
+"""How a summary's numbers are said, alike in a terminal and on a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from fieldpack.archive.report.summary import Question, Summary
+
+__all__ = ["clean", "say_bytes", "say_duration", "say_facts", "say_number", "say_percent", "say_question"]
+
+# Characters that could steer a terminal or turn text around.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_TYPES = {
+    "free_text": "text",
+    "multiple_choice": "choice",
+    "multiple_choice_with_free_text": "choice, explained",
+    "free_text_with_unit": "text with a unit",
+    "file_upload": "files",
+}
+
+
+def clean(text: str, limit: int | None = None) -> str:
+    """Text on one line, without what could act on the terminal; longer than `limit` it is cut with `…`."""
+    text = _UNPRINTABLE.sub("\ufffd", " ".join(text.split()))
+    return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def say_bytes(size: float) -> str:
+    """`48.2 MB`, in powers of 1,000."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 999.5 or unit == "TB":
+            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def say_number(number: float) -> str:
+    """Up to four significant digits, without trailing zeros."""
+    if number == int(number) and abs(number) < 1e15:
+        return f"{int(number):,}"
+    return f"{number:,.4g}"
+
+
+def say_duration(seconds: float) -> str:
+    """`4 min 30 s`, in the two largest units."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+def say_percent(part: int, whole: int) -> str:
+    """`95 %`, never rounded to 0 or 100 when it isn't."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    if 99 < percent < 100:
+        return ">99 %"
+    return f"{percent:.0f} %"
+
+
+def say_facts(summary: Summary) -> list[tuple[str, str]]:
+    """The head of the report: name and value."""
+    facts = [
+        ("Submissions", f"{summary.submissions:,}"),
+        ("Participants", f"{summary.participants:,}"),
+    ]
+    if summary.studies > 1:
+        facts.append(("Studies", f"{summary.studies:,}"))
+    if summary.first_at and summary.last_at:
+        first, last = f"{summary.first_at:%Y-%m-%d}", f"{summary.last_at:%Y-%m-%d}"
+        facts.append(("Completed", first if first == last else f"{first} to {last}"))
+    if summary.median_seconds is not None:
+        facts.append(("Median time", say_duration(summary.median_seconds)))
+    if summary.statuses:
+        facts.append(
+            ("Status", ", ".join(f"{bar.count:,} {clean(bar.label).lower()}" for bar in summary.statuses))
+        )
+    kinds = ", ".join(f"{kind.count:,} {clean(kind.content_type)}" for kind in summary.files[:4])
+    files = f"{summary.file_count:,}"
+    if summary.file_count:
+        files += f" ({say_bytes(summary.file_bytes)}): {kinds}" + (", …" if len(summary.files) > 4 else "")
+    facts.append(("Files", files))
+    if summary.files_missing:
+        facts.append(("Missing files", f"{summary.files_missing:,}"))
+    if isinstance(summary.exported_at, dt.datetime):
+        facts.append(("Exported", f"{summary.exported_at:%Y-%m-%d %H:%M} UTC"))
+    if summary.narrowed_by:
+        facts.append(
+            (
+                "Narrowed to",
+                ", ".join(f"{clean(str(k))} = {clean(str(v))}" for k, v in summary.narrowed_by.items()),
+            )
+        )
+    return facts
+
+
+def say_question(question: Question, submissions: int) -> str:
+    """The line under a question: its type, and how many answered."""
+    item = question.instruction
+    parts = [_TYPES.get(item.type, clean(item.type))]
+    if item.takes_several and item.options:
+        parts[0] += ", several"
+    if item.retired:
+        parts.append("no longer asked")
+    parts.append(f"{question.answered:,} answered ({say_percent(question.answered, submissions)})")
+    if question.missing:
+        parts.append(f"{question.missing:,} missing")
+    if question.histogram is not None:
+        numbers = question.histogram
+        unit = f" {clean(question.unit)}" if question.unit else ""
+        parts.append(
+            f"{say_number(numbers.minimum)} to {say_number(numbers.maximum)}{unit}, "
+            f"median {say_number(numbers.median)}, mean {say_number(numbers.mean)}"
+        )
+    elif question.lengths is not None:
+        shortest, median, longest = question.lengths
+        distinct = "very many" if question.distinct is None else f"{question.distinct:,}"
+        parts.append(
+            f"{distinct} different, {shortest:,} to {longest:,} characters, median {say_number(median)}"
+        )
+    if question.files:
+        total, size = sum(k.count for k in question.files), sum(k.size_bytes for k in question.files)
+        parts.append(f"{total:,} files, {say_bytes(size)}")
+    return " · ".join(parts)

@@ -1,0 +1,219 @@
+"""Where an archive's members are read from: a ZIP (any seekable file) or an extracted folder.
+
+Nothing that an archive says about itself is believed here. What is refused, and by which error, is in
+`zipsource.ZipSource`; the numbers are in `Limits`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+
+from fieldpack.errors import ArchiveError
+
+__all__ = ["FolderSource", "Limits", "Member", "Source", "explain_unsafe_name"]
+
+MIB = 1 << 20
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may ask of the machine that reads it.
+
+    Attributes:
+        members: most members a directory may list.
+        ratio: most bytes one compressed byte may become, held once a member is over `ratio_from_bytes`.
+            Deflate itself can't exceed 1,032; real `responses.jsonl` stays under 60.
+        ratio_from_bytes: members smaller than this, unpacked, are never bombs.
+        metadata_bytes: largest `collection.json` that is read.
+        line_bytes: longest line of `responses.jsonl` that is read.
+        extract_bytes: most bytes `extract` writes in one run; None leaves it to the disk's free space.
+    """
+
+    members: int = 20_000_000
+    ratio: float = 250.0
+    ratio_from_bytes: int = 64 * MIB
+    metadata_bytes: int = 256 * MIB
+    line_bytes: int = 64 * MIB
+    extract_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an archive: `problem` says why it can't be read, or is None."""
+
+    name: str
+    size_bytes: int
+    stored_bytes: int
+    crc32: int | None
+    problem: str | None = None
+    offset: int = 0
+
+
+class Source(Protocol):
+    """Something that holds the members of one archive."""
+
+    label: str
+    root: Path | None
+    """The folder the members are in as files, or None."""
+
+    def members(self) -> dict[str, Member]:
+        """Every member by its name relative to the archive's root, directories left out."""
+        ...
+
+    def problems(self) -> list[str]:
+        """What is wrong with the container as a whole, a sentence each."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a member. Raises `ArchiveError` naming it when there is none or it must not be read."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def explain_unsafe_name(name: str) -> str | None:
+    """Say why a member's name must not become a path, or return None when it may."""
+    if not name or "\x00" in name:
+        return "its name is empty or holds a NUL"
+    if name.startswith(("/", "\\")) or _DRIVE.match(name):
+        return "its name is an absolute path"
+    parts = re.split(r"[/\\]", name)
+    if ".." in parts:
+        return "its name climbs out of the folder with '..'"
+    if "\\" in name:
+        return "its name holds a backslash"
+    if "." in parts or "" in parts:
+        return "its name has empty or '.' parts"
+    return None
+
+
+@contextmanager
+def translate_errors(label: str, member: str | None = None) -> Iterator[None]:
+    """Turn what zipfile, zlib and the file system raise on damaged data into `ArchiveError`."""
+    where = f"{label}: {member}" if member else label
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except zipfile.BadZipFile as error:
+        if "CRC" in str(error):
+            message = f"{where} is damaged: its contents don't match its CRC-32."
+        else:
+            message = f"{where} is damaged: {lower_first(str(error))}."
+        raise ArchiveError(message, member=member) from error
+    except zlib.error as error:
+        raise ArchiveError(f"{where} is damaged: its compressed data is broken.", member=member) from error
+    except EOFError as error:
+        raise ArchiveError(f"{where} is cut short.", member=member) from error
+    except NotImplementedError as error:
+        raise ArchiveError(f"{where} can't be read: {lower_first(str(error))}.", member=member) from error
+    except UnicodeDecodeError as error:
+        raise ArchiveError(f"{where} has a member whose name is not the UTF-8 it claims to be.") from error
+    except (struct.error, OverflowError, ValueError, MemoryError, IndexError) as error:
+        raise ArchiveError(f"{where} has a damaged directory.", member=member) from error
+    except RuntimeError as error:  # zipfile's word for encrypted members
+        raise ArchiveError(f"{where} can't be read: {lower_first(str(error))}.", member=member) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ArchiveError(f"{where} can't be read: {lower_first(reason)}.", member=member) from error
+
+
+def lower_first(text: str) -> str:
+    """A sentence of another library, to go on from our own."""
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:] if text[:2] != text[:2].upper() else text
+
+
+class GuardedMember(io.RawIOBase):
+    """A member being read, whose errors name it."""
+
+    def __init__(self, raw: IO[bytes], label: str, name: str) -> None:
+        self._raw = raw
+        self._label = label
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._raw.seekable()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with translate_errors(self._label, self._name):
+            return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        with translate_errors(self._label, self._name):
+            data = self._raw.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class FolderSource:
+    """The members of an extracted archive. Symbolic links are listed with a `problem` and never followed."""
+
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+        self.label = str(path)
+        self.root: Path | None = path
+        self._path = path
+        self._limits = limits or Limits()
+
+    def members(self) -> dict[str, Member]:
+        found: dict[str, Member] = {}
+        with translate_errors(self.label):
+            for folder, folders, names in os.walk(self._path, followlinks=False):
+                folders.sort()
+                links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+                for name in sorted(names) + links:
+                    full = os.path.join(folder, name)
+                    relative = os.path.relpath(full, self._path).replace(os.sep, "/")
+                    status = os.lstat(full)
+                    found[relative] = Member(
+                        name=relative,
+                        size_bytes=status.st_size,
+                        stored_bytes=status.st_size,
+                        crc32=None,
+                        problem=None if stat.S_ISREG(status.st_mode) else "it is not a regular file",
+                    )
+        return found
+
+    def problems(self) -> list[str]:
+        return []
+
+    def open(self, name: str) -> BinaryIO:
+        if unsafe := explain_unsafe_name(name):
+            raise ArchiveError(f"{self.label}: {name!r} is not read: {unsafe}.", member=name)
+        path = self._path.joinpath(*name.split("/"))
+        with translate_errors(self.label, name):
+            here = self._path.resolve()
+            if not path.resolve().is_relative_to(here) or path.is_symlink():
+                raise ArchiveError(
+                    f"{self.label}: {name!r} is not read: it is a link out of the folder.", member=name
+                )
+            if not path.is_file():
+                raise ArchiveError(f"{self.label} has no member {name!r}.", member=name)
+            return path.open("rb")
+
+    def close(self) -> None:
+        return None

@@ -1,0 +1,378 @@
+"""Damaged, hostile and foreign archives: a clear error or a right partial reading, no file outside."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from fieldpack.archive.reader import Export, open_export
+from fieldpack.archive.source import Limits
+from fieldpack.errors import ArchiveError, FieldpackError
+from tests.unit.archives import ask, make_members, make_zip, option
+
+SURVEY = [
+    ask("multiple_choice", "One", id="one", options=[option("a", "A"), option("b", "B")]),
+    ask("file_upload", "Photo", id="photo"),
+]
+ROWS: list[dict[str, Any]] = [
+    {
+        "answers": {"one": {"value": ["a"]}},
+        "uploads": {"photo": [("a.jpg", "image/jpeg", bytes(random.Random(n).randbytes(300)))]},
+    }
+    for n in range(3)
+]
+MEMBERS = make_members(SURVEY, ROWS)
+WHOLE = make_zip(MEMBERS)
+
+
+def open_bytes(data: bytes, limits: Limits | None = None) -> Export:
+    return open_export(io.BytesIO(data), limits=limits)
+
+
+def use_everything(data: bytes, target: Path, limits: Limits | None = None) -> list[str]:
+    """Do all that can be done with an archive; give the errors met, each of ours."""
+    errors: list[str] = []
+    steps: list[Callable[[Export], object]] = [
+        lambda export: export.collection,
+        lambda export: list(export),
+        lambda export: export.to_arrow(),
+        lambda export: export.answers("arrow"),
+        lambda export: export.files("arrow"),
+        lambda export: export.summarize(),
+        lambda export: [export.open_file(name).read() for name in export.members],
+        lambda export: errors.extend(f.message for f in export.verify().findings if f.level == "error"),
+        lambda export: export.extract(target / "all", force=True),
+        lambda export: export.extract(target / "by", by="submission", force=True),
+        lambda export: export.extract(target / "flat", by="flat", force=True),
+    ]
+    try:
+        export = open_bytes(data, limits)
+    except FieldpackError as error:
+        return [str(error)]
+    with export:
+        for step in steps:
+            try:
+                step(export)
+            except FieldpackError as error:
+                errors.append(str(error))
+    return errors
+
+
+def list_outside(target: Path) -> list[Path]:
+    inside = target / "target"
+    return [path for path in target.rglob("*") if not path.is_relative_to(inside)]
+
+
+def pack(members: dict[str, bytes], *, infos: dict[str, zipfile.ZipInfo] | None = None) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr((infos or {}).get(name, name), content)
+    return out.getvalue()
+
+
+def get_boundaries() -> list[int]:
+    with zipfile.ZipFile(io.BytesIO(WHOLE)) as archive:
+        starts = [info.header_offset for info in archive.infolist()]
+        return [0, *starts[1:], archive.start_dir, len(WHOLE) - 22]
+
+
+def test_truncated_at_every_boundary_and_at_random(tmp_path: Path) -> None:
+    cuts = set(get_boundaries()) | {cut + 7 for cut in get_boundaries()}
+    cuts |= {random.Random(5).randrange(len(WHOLE)) for _ in range(30)}
+    for cut in sorted(cut for cut in cuts if cut < len(WHOLE)):
+        with pytest.raises(ArchiveError) as caught:
+            open_bytes(WHOLE[:cut])
+        expected = "is empty" if cut == 0 else "cut short" if cut >= 4 else "is not a ZIP"
+        assert expected in str(caught.value), cut
+
+
+def test_flipped_bytes_never_end_in_a_traceback(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    noticed = 0
+    for round_ in range(150):
+        data = bytearray(WHOLE)
+        for _ in range(rng.choice([1, 1, 3])):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        target = tmp_path / str(round_) / "target"
+        target.mkdir(parents=True)
+        noticed += bool(use_everything(bytes(data), target))
+        assert list_outside(target.parent) == []
+    assert noticed > 100
+
+
+def test_a_wrong_crc_names_the_member(tmp_path: Path) -> None:
+    path = next(name for name in MEMBERS if name.startswith("files/"))
+    at = WHOLE.index(MEMBERS[path])
+    data = bytearray(WHOLE)
+    data[at + 10] ^= 0xFF
+    with open_bytes(bytes(data)) as export:
+        with pytest.raises(ArchiveError, match="don't match its CRC-32") as caught:
+            export.open_file(path).read()
+        assert caught.value.member == path
+        assert len(list(export)) == 3
+        report = export.verify()
+        assert not report.ok
+        assert [finding.member for finding in report.findings] == [path]
+        with pytest.raises(ArchiveError, match="CRC-32"):
+            export.extract(tmp_path / "out")
+    assert not (tmp_path / "out" / path).exists()
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_duplicate_names() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("responses.jsonl", "collection.json", "responses.jsonl"):
+            archive.writestr(name, "{}")
+    with pytest.raises(ArchiveError, match=r"has the member 'responses\.jsonl' twice"):
+        open_bytes(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../evil", "climbs out"),
+        ("files/../../evil", "climbs out"),
+        ("/tmp/fieldpack-evil", "absolute path"),
+        ("C:\\evil", "absolute path"),
+        ("files\\..\\evil", "climbs out"),
+        ("files//evil", "empty or '.' parts"),
+    ],
+)
+def test_names_that_lead_elsewhere(name: str, reason: str, tmp_path: Path) -> None:
+    members = make_members(SURVEY, ROWS[:1])
+    line = orjson.loads(members["responses.jsonl"])
+    line["responses"]["photo"]["value"][0]["path"] = name
+    members["responses.jsonl"] = orjson.dumps(line)
+    info = zipfile.ZipInfo("x")
+    info.filename = name
+    data = pack({**members, name: b"evil"}, infos={name: info})
+    target = tmp_path / "target"
+    target.mkdir()
+    errors = use_everything(data, target)
+    assert any(reason in error for error in errors)
+    assert list_outside(tmp_path) == []
+    assert not Path("/tmp/fieldpack-evil").exists()
+    with open_bytes(data) as export:
+        assert len(export.to_arrow()) == 1
+        with pytest.raises(ArchiveError, match="Nothing was written"):
+            export.extract(target / "again", by="submission")
+        assert not (target / "again").exists()
+
+
+def test_a_symlink_is_no_file(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("files/link")
+    info.create_system = 3
+    info.external_attr = 0o120777 << 16
+    data = pack({**MEMBERS, "files/link": b"/etc/passwd"}, infos={"files/link": info})
+    with open_bytes(data) as export:
+        with pytest.raises(ArchiveError, match="symbolic link"):
+            export.open_file("files/link")
+        with pytest.raises(ArchiveError, match="symbolic link"):
+            export.extract(tmp_path / "out")
+        assert len(export.extract(tmp_path / "photos", by="flat").paths) == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_in_an_extracted_folder_and_in_the_target(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    open_bytes(WHOLE).extract(folder)
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (folder / "files" / "link").symlink_to(secret)
+    with open_export(folder) as export, pytest.raises(ArchiveError, match="not read"):
+        export.open_file("files/link")
+    with open_export(folder) as export, pytest.raises(ArchiveError, match="climbs out"):
+        export.open_file("../secret")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "files").symlink_to(outside)
+    with pytest.raises(ArchiveError, match="a link leads out"):
+        open_bytes(WHOLE).extract(target, force=True)
+    assert list(outside.iterdir()) == []
+
+
+def test_bombs(tmp_path: Path) -> None:
+    data = pack({**MEMBERS, "files/bomb": b"x"})
+    real = pack({**MEMBERS, "files/bomb": bytes(100 << 20)})
+    assert len(real) < 1 << 20
+    with open_bytes(real) as export:
+        with pytest.raises(ArchiveError, match="ZIP bomb"):
+            export.open_file("files/bomb")
+        with pytest.raises(ArchiveError, match="ZIP bomb"):
+            export.extract(tmp_path / "out")
+    with open_bytes(real, Limits(ratio=2000)) as export, export.open_file("files/bomb") as opened:
+        assert sum(len(chunk) for chunk in iter(lambda: opened.read(1 << 20), b"")) == 100 << 20
+    with pytest.raises(ArchiveError, match="the limit is 1,000"):
+        open_bytes(WHOLE, Limits(extract_bytes=1000)).extract(tmp_path / "out")
+    with pytest.raises(ArchiveError, match="members; more than 2 are not read"):
+        open_bytes(data, Limits(members=2))
+    long = make_members(SURVEY, [])
+    long["responses.jsonl"] = b'{"submission_id": "' + b"x" * 5_000_000
+    with pytest.raises(ArchiveError, match="line 1 is longer than 1,000,000 bytes"):
+        open_bytes(make_zip(long), Limits(line_bytes=1_000_000)).to_arrow()
+    with pytest.raises(ArchiveError, match=r"collection\.json is too large"):
+        _ = open_bytes(WHOLE, Limits(metadata_bytes=10)).collection
+
+
+def test_members_that_share_bytes() -> None:
+    data = bytearray(pack(MEMBERS))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        start = archive.start_dir
+        first = archive.infolist()[0].header_offset
+    second = data.index(b"PK\x01\x02", start + 4)
+    data[second + 42 : second + 46] = struct.pack("<L", first)
+    with pytest.raises(ArchiveError, match=r"overlap|damaged"):
+        open_bytes(bytes(data))
+
+
+def test_encrypted_members(tmp_path: Path) -> None:
+    data = bytearray(WHOLE)
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 8] |= 1
+    with open_bytes(bytes(data)) as export:
+        name = list(export.members)[-1]
+        with pytest.raises(ArchiveError, match="it is encrypted"):
+            export.open_file(name)
+        assert len(list(export)) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"hello", "is not a ZIP archive"),
+        (b'{"error": {"status": 404}}', "is not a ZIP but JSON"),
+        (b"<!DOCTYPE html><html></html>", "is not a ZIP but a web page"),
+        (b"PK\x05\x06" + bytes(18), "is not an export"),
+        (pack({"holiday.jpg": b"x"}), "is not an export"),
+    ],
+)
+def test_not_an_export(data: bytes, message: str) -> None:
+    with pytest.raises(ArchiveError, match=message):
+        open_bytes(data)
+
+
+def test_no_such_file_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="does not exist"):
+        open_export(tmp_path / "none.zip")
+    with pytest.raises(ArchiveError, match="is not an export"):
+        open_export(tmp_path)
+    if os.getuid() != 0:
+        path = tmp_path / "a.zip"
+        path.write_bytes(WHOLE)
+        path.chmod(0)
+        with pytest.raises(ArchiveError, match="permission denied"):
+            open_export(path)
+
+
+def test_names_that_are_not_utf8() -> None:
+    data = pack({**MEMBERS, "files/ü": b"x"}).replace("files/ü".encode(), b"files/\xff\xfe")
+    with pytest.raises(ArchiveError, match="not the UTF-8 it claims"):
+        open_bytes(data)
+
+
+def test_utf8_names_without_the_flag_are_read_as_utf8() -> None:
+    data = bytearray(pack({**MEMBERS, "files/ü": b"x"}))
+    for signature, at in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        data[data.rindex(signature) + at] &= ~0x08
+    with open_bytes(bytes(data)) as export:
+        assert "files/ü" in export.members
+
+
+@pytest.mark.parametrize(
+    ("collection", "message"),
+    [
+        (b"{", "line 1 is not JSON"),
+        (b"\xff\xfe{\x00", "is not JSON in UTF-8"),
+        (b"[]", "it is not a JSON object"),
+        (b'{"instructions": 5}', "its instructions are not a list"),
+        (b'{"instructions": [{}]}', r"instructions\[0\]: it is not an object with an id"),
+        (b'{"instructions": [{"id": "a"}, {"id": "a"}]}', "the instruction a is there twice"),
+        (b'{"created_at": "never"}', "created_at is not a time"),
+    ],
+)
+def test_a_collection_that_can_not_be_read(collection: bytes, message: str) -> None:
+    export = open_bytes(make_zip({**MEMBERS, "collection.json": collection}))
+    with pytest.raises(ArchiveError, match=message) as caught:
+        export.to_arrow()
+    assert caught.value.member == "collection.json"
+    assert any("collection.json" in finding.message for finding in export.verify(contents=False).findings)
+
+
+def test_without_collection_json_questions_are_known_by_their_ids() -> None:
+    members = {name: content for name, content in MEMBERS.items() if name != "collection.json"}
+    with open_bytes(make_zip(members)) as export:
+        frame = export.to_pandas()
+        assert frame["one"].tolist() == [["a"]] * 3
+        assert len(export.files()) == 3
+        assert export.summarize().notes
+        with pytest.raises(ArchiveError, match=r"has no collection\.json"):
+            _ = export.collection
+        assert not export.verify().ok
+
+
+def test_without_responses() -> None:
+    members = {name: content for name, content in MEMBERS.items() if name != "responses.jsonl"}
+    with open_bytes(make_zip(members)) as export:
+        assert export.collection.name == "Collection"
+        with pytest.raises(ArchiveError, match=r"has no responses\.jsonl"):
+            export.to_arrow()
+        assert [f.message for f in export.verify().findings if "missing" in f.message]
+
+
+def test_an_archive_packed_again_in_a_folder() -> None:
+    data = pack(
+        {**{f"export 1/{n}": c for n, c in MEMBERS.items()}, "__MACOSX/export 1/._responses.jsonl": b"x"}
+    )
+    with open_bytes(data) as export:
+        assert export.verify().ok
+        assert len(export.to_arrow()) == 3
+
+
+def test_verify_finds_each_disagreement() -> None:
+    def find(change: Callable[[dict[str, bytes]], object]) -> list[str]:
+        members = dict(MEMBERS)
+        change(members)
+        report = open_bytes(make_zip(members)).verify()
+        assert report.as_dict()["ok"] == report.ok
+        return [f"{finding.level}: {finding.message}" for finding in report.findings]
+
+    path = next(name for name in MEMBERS if name.startswith("files/"))
+    lines = MEMBERS["responses.jsonl"].splitlines(keepends=True)
+    other = lines[0].replace(b'"one"', b'"two"')
+
+    assert find(lambda members: None) == []
+    found = find(lambda members: members.pop(path))
+    assert len(found) == 1
+    assert "which the archive doesn't hold" in found[0]
+    assert "belongs to no answer" in find(lambda members: members.update({"files/x": b""}))[0]
+    assert "SHA-256 differs" in find(lambda members: members.update({path: bytes(300)}))[0]
+    assert "has 4 bytes; line 1 says 300" in find(lambda members: members.update({path: b"four"}))[0]
+    assert "counts 3 submissions; responses.jsonl has 2" in "".join(
+        find(lambda members: members.update({"responses.jsonl": b"".join(lines[:2])}))
+    )
+    assert "is there twice" in find(lambda m: m.update({"responses.jsonl": b"".join([*lines, lines[0]])}))[0]
+    assert "which collection.json doesn't list" in "".join(
+        find(lambda m: m.update({"responses.jsonl": b"".join([other, *lines[1:]])}))
+    )
+    assert "line 2 is not JSON" in "".join(
+        find(lambda m: m.update({"responses.jsonl": b"".join([lines[0], b"{\n", lines[2]])}))
+    )
+    gone = lines[0].replace(b'["a"]', b'["z"]')
+    warned = find(lambda m: m.update({"responses.jsonl": b"".join([gone, *lines[1:]])}))
+    assert warned == ["warning: responses.jsonl line 1: 'z' is no option of 'One' (any more)."]
+    assert find(lambda m: m.pop("README.md")) == ["warning: README.md is missing."]

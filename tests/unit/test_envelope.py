@@ -1,0 +1,62 @@
+"""What is around every request: a crash, too many requests, and the request's name, in the one error body."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from fastapi import FastAPI
+
+from fieldpack.server.app import create_app
+from fieldpack.server.config import Settings, load_settings
+from fieldpack.server.middleware import RateLimit
+from tests.refusals import refused
+
+
+def application(settings: Settings | None = None) -> FastAPI:
+    """The application without its database, with one route that has a bug."""
+    app = create_app(settings or load_settings(), "postgresql://nowhere")
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("a secret of the server's")
+
+    return app
+
+
+def get(app: FastAPI, *paths: str) -> list[httpx.Response]:
+    async def run() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return [await client.get(path) for path in paths]
+
+    return asyncio.run(run())
+
+
+def test_a_crash_has_the_one_body_and_a_name() -> None:
+    [answer] = get(application(), "/bug")
+    detail = refused(answer, 500)
+    assert answer.headers["x-request-id"] in detail
+    assert "secret" not in answer.text
+
+
+def test_too_many_requests_are_told_when_to_come_back() -> None:
+    answers = get(application(load_settings(rate_per_address=3)), *["/health/live"] * 4)
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    refused(answers[3], 429)
+    assert int(answers[3].headers["retry-after"]) >= 1
+
+
+def test_a_limit_forgets_who_was_quiet_longest() -> None:
+    limit = RateLimit(1, keys=2)
+    assert limit.wait_seconds("a") == 0
+    assert limit.wait_seconds("a") > 0
+    assert limit.wait_seconds("b") == 0
+    assert limit.wait_seconds("c") == 0  # and so a is forgotten
+    assert limit.wait_seconds("a") == 0
+
+
+def test_unknown_pages_and_slashes() -> None:
+    answers = get(application(), "/nothing", "/health/live/", "/api/v1/nothing/", "/health/live//")
+    refused(answers[2], 404)
+    assert [answer.status_code for answer in answers[1::2]] == [200, 200]
