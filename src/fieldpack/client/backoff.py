@@ -1,0 +1,54 @@
+"""How long to wait before asking again."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+__all__ = ["Backoff", "parse_retry_after"]
+
+
+class Backoff:
+    """Exponential back-off with full jitter, and an end to it.
+
+    The wait before try n is drawn evenly from 0 … min(`most`, `first` x 2^n) seconds, so that many clients
+    cut off at the same moment do not come back at the same moment.
+    """
+
+    def __init__(self, *, tries: int, first: float = 0.5, most: float = 30.0) -> None:
+        self.tries = tries
+        self._first = first
+        self._most = most
+        self._used = 0
+
+    def next_delay(self, retry_after: float | None = None) -> float | None:
+        """Seconds to wait before the next try, or None when the tries are used up.
+
+        Args:
+            retry_after: what the server asked for, in seconds; never come back before that.
+        """
+        if self._used >= self.tries:
+            return None
+        ceiling = min(self._most, self._first * 2 ** min(self._used, 30))
+        self._used += 1
+        return max(random.uniform(0, ceiling), retry_after or 0.0)
+
+    def reset(self) -> None:
+        """Start again from the first try: something got through."""
+        self._used = 0
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds in a `Retry-After` header (RFC 9110 §10.2.3: a number or a date); None when it says nothing."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

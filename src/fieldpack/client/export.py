@@ -1,0 +1,266 @@
+"""From a collection to its archive on this disk: request, wait, download, check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fieldpack.client.download import check_target, download_archive
+from fieldpack.client.part import find_part
+from fieldpack.client.progress import OnProgress, Progress, show_progress
+from fieldpack.errors import DownloadError, ExportFailed, FieldpackError, TransportError, UsageError
+
+if TYPE_CHECKING:
+    from fieldpack.client.api import Client
+
+__all__ = ["Export", "ExportNotReady", "collect_filter", "export_collection", "wait_export"]
+
+_POLL_EVERY = 3.0
+_MOST_SILENCE = 300.0  # seconds without an answer before waiting is given up
+
+
+class ExportNotReady(FieldpackError):
+    """The export was still generating when the time was up; it goes on, and asking again finds it."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export as the server describes it.
+
+    Attributes:
+        status: `generating`, `complete` or `failed`.
+        export_id: None when the server does not say (the hosted service does not, of a complete one).
+        url: download link, only of a complete one; no token is needed for it, and none must be sent.
+        expires_at: when the link ends.
+        created_at, snapshot_at, completed_at: aware UTC, where the server says.
+        submission_count, file_count, size_bytes: what is in it.
+        progress: 0 … 1 while generating.
+        failure_reason: the server's sentence, of a failed one.
+        filter: what narrows it (`study_id`, `from`, `to`); empty when nothing does.
+        raw: the answer as it came, unknown fields included.
+    """
+
+    status: str
+    export_id: str | None = None
+    url: str | None = None
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+    snapshot_at: datetime | None = None
+    completed_at: datetime | None = None
+    submission_count: int | None = None
+    file_count: int | None = None
+    size_bytes: int | None = None
+    progress: float | None = None
+    failure_reason: str | None = None
+    filter: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_answer(cls, body: Any) -> Export:
+        """Read the server's JSON.
+
+        Raises:
+            TransportError: it is not an export.
+        """
+        if not isinstance(body, dict) or not isinstance(body.get("status"), str):
+            raise TransportError("The answer is not an export: is PROLIFIC_URL the address of the API?")
+        return cls(
+            status=body["status"],
+            export_id=_find(body, "export_id", str),
+            url=_find(body, "url", str),
+            expires_at=_find_moment(body, "expires_at"),
+            created_at=_find_moment(body, "created_at"),
+            snapshot_at=_find_moment(body, "snapshot_at"),
+            completed_at=_find_moment(body, "completed_at"),
+            submission_count=_find(body, "submission_count", int),
+            file_count=_find(body, "file_count", int),
+            size_bytes=_find(body, "size_bytes", int),
+            progress=_find(body, "progress", (int, float)),
+            failure_reason=_find(body, "failure_reason", str),
+            filter=_find(body, "filter", dict) or {},
+            raw=body,
+        )
+
+
+def collect_filter(
+    study_id: str | None, from_: datetime | str | None, to: datetime | str | None
+) -> dict[str, str]:
+    """The query parameters that narrow an export; only those that were given.
+
+    Raises:
+        UsageError: a time is not one.
+    """
+    wanted = {"study_id": study_id or None, "from": _write_moment(from_), "to": _write_moment(to)}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def wait_export(
+    client: Client,
+    collection_id: str,
+    export: Export,
+    *,
+    narrowed: dict[str, str],
+    timeout: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Export:
+    """Ask until `export` is complete.
+
+    Raises:
+        ExportFailed: it ended as failed.
+        ExportNotReady: `timeout` seconds were not enough.
+    """
+    tell = on_progress or (lambda progress: None)
+    started = last_answer = time.monotonic()
+    while export.status == "generating":
+        tell(Progress("generating", fraction=export.progress))
+        asked = time.monotonic()
+        if timeout is not None and asked - started >= timeout:
+            raise ExportNotReady(
+                f"The export of {collection_id} is still being made after {timeout:.0f} s: it goes on; "
+                "run it again to pick it up."
+            )
+        wait = _POLL_EVERY if timeout is None else max(0.0, min(_POLL_EVERY, started + timeout - asked))
+        try:
+            if export.export_id is not None:
+                export = client.get_export(collection_id, export.export_id, wait=max(1, round(wait)))
+            else:
+                export = client._post_export(collection_id, narrowed, wait=max(1, round(wait)))
+            last_answer = time.monotonic()
+        except TransportError:
+            # The server may be starting again; the export is taken up at once when it has.
+            if time.monotonic() - last_answer > _MOST_SILENCE:
+                raise
+        if export.status == "generating":
+            # A server that held the answer has done the waiting for us.
+            time.sleep(max(0.0, wait - (time.monotonic() - asked)))
+    if export.status == "complete" and export.url:
+        return export
+    reason = " ".join((export.failure_reason or "the server gives no reason").split()).rstrip(".")
+    raise ExportFailed(
+        f"The export failed: {reason}. Run it again to make a new one.", reason=export.failure_reason
+    )
+
+
+def export_collection(
+    client: Client,
+    collection_id: str,
+    output: str | Path | None,
+    *,
+    narrowed: dict[str, str],
+    force: bool,
+    progress: bool | OnProgress,
+    timeout: float | None,
+    connections: int,
+    on_export: Callable[[Export], None] | None = None,
+    on_target: Callable[[Path], None] | None = None,
+) -> Path:
+    """See `Client.export_collection`. `on_export` is told the finished export, `on_target` the file."""
+    source = {"collection_id": collection_id, "filter": narrowed, "server": client.base_url}
+    folder, target = _split_output(output)
+    if target is not None:
+        check_target(target, force=force)
+    with _open_progress(progress) as tell:
+        export = client._post_export(collection_id, narrowed, wait=3)
+        target = target or _name_target(folder, collection_id, export, source)
+        check_target(target, force=force)
+        if on_target is not None:
+            on_target(target)
+        export = wait_export(
+            client, collection_id, export, narrowed=narrowed, timeout=timeout, on_progress=tell
+        )
+        if on_export is not None:
+            on_export(export)
+        links = _iter_links(client, collection_id, export, narrowed, timeout)
+        return download_archive(
+            lambda: next(links),
+            target,
+            force=force,
+            size_bytes=export.size_bytes,
+            connections=connections,
+            source=source,
+            on_progress=tell,
+            ssl_context=client.ssl_context,
+        )
+
+
+def _iter_links(
+    client: Client, collection_id: str, export: Export, narrowed: dict[str, str], timeout: float | None
+) -> Iterator[str]:
+    """The link at hand first, then one fresh link after another."""
+    while True:
+        yield export.url or ""
+        if export.export_id is not None:
+            fresh = client.get_export(collection_id, export.export_id)
+        else:
+            fresh = client._post_export(collection_id, narrowed, wait=3)
+        export = wait_export(client, collection_id, fresh, narrowed=narrowed, timeout=timeout)
+
+
+def _split_output(output: str | Path | None) -> tuple[Path, Path | None]:
+    """The folder to put the archive in, and its whole path when `output` is not just a folder."""
+    if output is None:
+        return Path(), None
+    path = Path(output)
+    if path.is_dir() or str(output).endswith(("/", "\\")):
+        if not path.is_dir():
+            raise DownloadError(f"The folder {path} does not exist: create it or choose another.")
+        return path, None
+    return path.parent, path
+
+
+def _name_target(folder: Path, collection_id: str, export: Export, source: dict[str, Any]) -> Path:
+    """The default name. It goes by the export's own time, so that a later run finds what this one left."""
+    stem = quote(collection_id, safe="") + "-export-"
+    if export.created_at is None:
+        # The server does not tell one export from the next: go on with what was begun, if anything was.
+        begun = find_part(folder, source, stem + "*.zip")
+        if begun is not None:
+            return begun
+    moment = export.created_at or datetime.now(UTC)
+    return folder / f"{stem}{moment.astimezone():%Y%m%d-%H%M%S}.zip"
+
+
+@contextmanager
+def _open_progress(progress: bool | OnProgress) -> Iterator[OnProgress]:
+    if progress is True:
+        with show_progress() as tell:
+            yield tell
+    elif progress is False:
+        yield lambda _: None
+    else:
+        yield progress
+
+
+def _find(body: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    value = body.get(name)
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _find_moment(body: dict[str, Any], name: str) -> datetime | None:
+    value = body.get(name)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _write_moment(value: datetime | str | None) -> str | None:
+    """RFC 3339 in UTC. A time without an offset is UTC, a date is its first instant."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise UsageError(f"{value!r} is not a time: write 2026-01-31 or 2026-01-31T09:30:00Z.") from None
+    moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    return moment.replace(tzinfo=None).isoformat() + "Z"

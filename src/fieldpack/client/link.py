@@ -1,0 +1,162 @@
+"""Opening a download link, and judging what it answers. No token ever goes this way."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import urllib.error
+import urllib.request
+from typing import cast
+from urllib.parse import urlsplit
+
+from fieldpack.client.backoff import parse_retry_after
+from fieldpack.client.connection import is_loopback
+from fieldpack.client.problems import make_api_error
+from fieldpack.client.transport import user_agent
+from fieldpack.errors import DownloadError
+
+__all__ = ["LinkChanged", "LinkExpired", "LinkOpener", "LinkUnavailable", "read_content_range", "read_etag"]
+
+_NOT_ARCHIVES = frozenset({"application/json", "application/problem+json", "application/xml"})
+_EXPIRED = frozenset({401, 403, 404, 410})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_LONGEST_WAIT = 300.0
+
+
+class LinkExpired(Exception):
+    """The link no longer opens anything; a fresh one may. `str()` is the server's sentence."""
+
+
+class LinkChanged(Exception):
+    """What the link leads to is not, or cannot be joined to, what was brought before."""
+
+
+class LinkUnavailable(Exception):
+    """No answer now; perhaps later. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LinkOpener:
+    """Opens links with the standard library's client, which reads large bodies twice as fast as httpx does.
+
+    It honours `HTTPS_PROXY`, `NO_PROXY` and the given TLS context, and follows redirects.
+    """
+
+    def __init__(self, *, timeout: float, ssl_context: ssl.SSLContext) -> None:
+        self._timeout = timeout
+        self._ssl_context = ssl_context
+
+    def open(self, url: str, *, start: int, end: int | None, etag: str | None) -> http.client.HTTPResponse:
+        """Ask for bytes `start` … `end` (exclusive), or for the whole when `end` is None.
+
+        Raises:
+            LinkExpired: 401, 403, 404, 410.
+            LinkUnavailable: no connection, 429 or a server error.
+            LinkChanged: 416, or the whole where a part of the archive with `etag` was asked for.
+            DownloadError: anything that asking again will not mend.
+        """
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise DownloadError(f"The server's download link is not a web address: {url[:80]!r}.")
+        headers = {
+            "User-Agent": user_agent(),
+            "Accept-Encoding": "identity",
+            "Accept": "application/zip, */*",
+        }
+        if end is not None:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+            if etag is not None:
+                headers["If-Range"] = etag
+        try:
+            opener = self._make_opener(url)
+            response = opener.open(urllib.request.Request(url, headers=headers), timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._judge_refusal(error, url) from None
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise DownloadError(
+                    f"{_origin(url)} shows a certificate that is not trusted ({reason.verify_message}): "
+                    "give its authority in SSL_CERT_FILE."
+                ) from None
+            raise LinkUnavailable(f"{_origin(url)} cannot be reached ({reason})") from None
+        answer = cast(http.client.HTTPResponse, response)
+        try:
+            self._judge_answer(answer, end)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _make_opener(self, url: str) -> urllib.request.OpenerDirector:
+        opener = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler({} if is_loopback(url) else None),
+            urllib.request.UnknownHandler(),
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPSHandler(context=self._ssl_context),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPErrorProcessor(),
+        ):
+            opener.add_handler(handler)
+        return opener
+
+    def _judge_refusal(self, error: urllib.error.HTTPError, url: str) -> Exception:
+        try:
+            body = error.read(65536)
+        except (OSError, http.client.HTTPException):
+            body = b""
+        sentence = str(make_api_error(error.code, body, _origin(url)))
+        if error.code in _EXPIRED:
+            return LinkExpired(sentence)
+        if error.code == 416:
+            return LinkChanged(sentence)
+        retry_after = parse_retry_after(error.headers.get("Retry-After"))
+        if (error.code == 429 or error.code >= 500) and (retry_after or 0) <= _LONGEST_WAIT:
+            return LinkUnavailable(sentence.rstrip("."), retry_after)
+        return DownloadError(f"The archive cannot be downloaded: {sentence}")
+
+    def _judge_answer(self, answer: http.client.HTTPResponse, end: int | None) -> None:
+        kind = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
+        if kind.startswith("text/") or kind in (
+            "application/json",
+            "application/xml",
+            "application/problem+json",
+        ):
+            raise DownloadError(
+                f"The download link answered with {kind} instead of an archive: nothing was saved."
+            )
+        if (answer.headers.get("Content-Encoding") or "identity").lower() != "identity":
+            raise DownloadError(
+                "The archive comes re-encoded by a proxy on the way, so that it cannot be checked."
+            )
+        if end is None:
+            if answer.status != 200:
+                raise DownloadError(f"The download link answered {answer.status} instead of the archive.")
+        elif answer.status != 206:
+            raise LinkChanged("the server sent the whole archive instead of the rest of it")
+
+
+def read_etag(answer: http.client.HTTPResponse) -> str | None:
+    """The strong validator of an answer, or None: a weak one cannot vouch for bytes (RFC 9110 §13.1.5)."""
+    etag = answer.headers.get("ETag")
+    return etag if etag and etag.startswith('"') else None
+
+
+def read_content_range(answer: http.client.HTTPResponse) -> tuple[int, int, int] | None:
+    """Start, end (exclusive) and length of the whole in a 206's `Content-Range`, or None."""
+    found = _CONTENT_RANGE.fullmatch((answer.headers.get("Content-Range") or "").strip())
+    if not found:
+        return None
+    first, last, whole = (int(number) for number in found.groups())
+    return first, last + 1, whole
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

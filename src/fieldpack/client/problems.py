@@ -1,0 +1,93 @@
+"""A server's refusal, as one readable sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from fieldpack.errors import ApiError
+
+__all__ = ["make_api_error"]
+
+_LONGEST = 1000
+_REASONS = {
+    400: "the request was not understood",
+    401: "the token was not accepted",
+    403: "this is not allowed",
+    404: "there is no such thing",
+    405: "the server does not offer this",
+    409: "the state does not allow this",
+    410: "it is gone",
+    413: "it is too large",
+    429: "too many requests",
+    500: "the server failed",
+    502: "the server behind the proxy did not answer",
+    503: "the server is not available now",
+    504: "the server did not answer in time",
+}
+
+
+def make_api_error(status: int, body: bytes, where: str) -> ApiError:
+    """The error for an answer of `status` with `body`, whoever sent it.
+
+    Args:
+        status: HTTP status code.
+        body: the API's error body, a bucket's XML, a proxy's page, or nothing.
+        where: the origin and path asked, without its query (which may hold a signature).
+    """
+    code, detail = _read_body(body)
+    sentence = _sentence(detail)
+    if not sentence:
+        sentence = f"{where} answered {status}: {_REASONS.get(status, 'unexpected')}"
+    hint = _hint(status, sentence)
+    message = " ".join(f"{sentence.rstrip('.')}. {hint}".split())
+    return ApiError(message, status=status, error_code=code, detail=detail)
+
+
+def _read_body(body: bytes) -> tuple[int | None, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # Amazon S3 and its likes: <Error><Code>…</Code><Message>Request has expired</Message>…
+        found = re.search(rb"<Error>.*?<Message>([^<]{1,500})</Message>", body, re.DOTALL)
+        return None, found.group(1).decode("utf-8", "replace") if found else None
+    problem = data.get("error", data) if isinstance(data, dict) else data
+    if not isinstance(problem, dict):
+        return None, problem
+    code = problem.get("error_code")
+    detail = problem.get("detail") or problem.get("title")
+    return code if isinstance(code, int) else None, detail
+
+
+def _sentence(detail: Any) -> str:
+    """`detail` may be a string, a list, or `{field path: [messages]}`, nested at the server's whim."""
+    text = _flatten(detail)
+    text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _flatten(detail: Any) -> str:
+    if detail is None:
+        return ""
+    if isinstance(detail, str):
+        return detail
+    if isinstance(detail, list | tuple):
+        return " ".join(text for item in detail if (text := _flatten(item)))
+    if isinstance(detail, dict):
+        return "; ".join(f"{field}: {_flatten(messages).rstrip('.')}" for field, messages in detail.items())
+    return str(detail)
+
+
+def _hint(status: int, sentence: str) -> str:
+    lower = sentence.lower()
+    if status == 404 and "permission" in lower and "feature" in lower:
+        return (
+            "Collections are switched off for this workspace; its operator can switch them on "
+            "(`fieldpack workspace features ID --collections on`)."
+        )
+    if status == 401:
+        return "Check PROLIFIC_TOKEN, and that PROLIFIC_URL is the server it belongs to."
+    return ""

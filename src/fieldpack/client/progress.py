@@ -1,0 +1,118 @@
+"""Telling how far an export has come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+__all__ = ["OnProgress", "Progress", "format_bytes", "show_progress"]
+
+_LINE_EVERY = 5.0  # seconds between plain lines …
+_LINE_STEP = 0.1  # … or a tenth of the way, whichever comes first
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One moment of an export on its way here.
+
+    Attributes:
+        stage: `generating` (the server makes the archive), `downloading`, or `verifying` (what is on disk is
+            read and checked; checks made while downloading are not a stage of their own).
+        done_bytes: bytes brought or checked; 0 while generating.
+        total_bytes: of how many, or None when that is not known.
+        fraction: 0 … 1 of this stage, or None when it is not known.
+    """
+
+    stage: Literal["generating", "downloading", "verifying"]
+    done_bytes: int = 0
+    total_bytes: int | None = None
+    fraction: float | None = None
+
+    @classmethod
+    def of_bytes(cls, stage: Literal["downloading", "verifying"], done: int, total: int | None) -> Progress:
+        """The moment at which `done` bytes of `total` are through."""
+        return cls(stage, done, total, done / total if total else None)
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def format_bytes(count: float) -> str:
+    """`count` bytes for a person, in decimal units: 512 B, 1.4 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+@contextmanager
+def show_progress(stream: TextIO | None = None) -> Iterator[OnProgress]:
+    """Show progress on `stream` (standard error): a bar on a terminal, else a plain line now and then."""
+    stream = stream or sys.stderr
+    if stream.isatty():
+        with _bar(stream) as show:
+            yield show
+    else:
+        yield _lines(stream)
+
+
+def _lines(stream: TextIO) -> OnProgress:
+    last: dict[str, Any] = {"stage": None, "at": 0.0, "fraction": 0.0}
+
+    def show(progress: Progress) -> None:
+        now, fraction = time.monotonic(), progress.fraction or 0.0
+        is_last = progress.fraction == 1.0 and last["fraction"] != 1.0
+        is_new = progress.stage != last["stage"]
+        if is_new or is_last or now - last["at"] >= _LINE_EVERY or fraction - last["fraction"] >= _LINE_STEP:
+            last.update(stage=progress.stage, at=now, fraction=fraction)
+            with suppress(OSError, ValueError):  # nobody listens any more; the download goes on
+                stream.write(_describe(progress) + "\n")
+                stream.flush()
+
+    return show
+
+
+def _describe(progress: Progress) -> str:
+    words: list[str] = [progress.stage]
+    if progress.total_bytes is not None:
+        words.append(f"{format_bytes(progress.done_bytes)} of {format_bytes(progress.total_bytes)}")
+    elif progress.done_bytes:
+        words.append(format_bytes(progress.done_bytes))
+    if progress.fraction is not None:
+        words.append(f"{progress.fraction:.0%}")
+    return " ".join(words)
+
+
+@contextmanager
+def _bar(stream: TextIO) -> Iterator[OnProgress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:>11}"),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(file=stream), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(progress: Progress) -> None:
+            is_bytes = progress.stage != "generating"
+            total: float | None = progress.total_bytes if is_bytes else 1.0
+            done: float = progress.done_bytes if is_bytes else (progress.fraction or 0.0)
+            if progress.stage not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[progress.stage] = bar.add_task(progress.stage, total=total, amount="")
+            amount = _describe(progress).removeprefix(progress.stage).strip()
+            bar.update(tasks[progress.stage], completed=done, total=total, amount=amount)
+
+        yield show

@@ -1,0 +1,150 @@
+"""Requests to the API: the token, the time-outs, and the second tries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import orjson
+
+import fieldpack
+from fieldpack.client.backoff import Backoff, parse_retry_after
+from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
+from fieldpack.client.problems import make_api_error
+from fieldpack.errors import TransportError
+
+__all__ = ["Transport", "user_agent"]
+
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_PASSING = frozenset({429, 502, 503, 504})
+_LONGEST_WAIT = 120.0  # seconds; a server that asks for more is told to the person instead
+
+
+def user_agent() -> str:
+    """What every request calls itself."""
+    return f"fieldpack/{fieldpack.__version__}"
+
+
+class Transport:
+    """One server's API over httpx.
+
+    Repeats what is safe to repeat: anything the server cannot have acted on (no connection made, 429), and
+    GET, HEAD, PUT, DELETE and requests marked `repeatable` also after a broken connection, 502, 503 and 504.
+    """
+
+    def __init__(self, connection: Connection, *, timeout: float, retries: int) -> None:
+        self.connection = connection
+        self.ssl_context = make_ssl_context(connection.ca_file)
+        self._retries = retries
+        self._http = httpx.Client(
+            base_url=connection.url + "/api/v1",
+            headers={
+                "Authorization": f"Token {connection.token}",
+                "Accept": "application/json",
+                "User-Agent": user_agent(),
+            },
+            timeout=timeout,
+            verify=self.ssl_context,
+            # A proxy for this very machine would be handed the local server's token.
+            trust_env=not is_loopback(connection.url),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Any:
+        """Send one request; return the decoded JSON body, or None when there is none.
+
+        Raises:
+            ApiError: the server refused.
+            TransportError: it could not be reached, or answered with something that is not JSON.
+        """
+        backoff = Backoff(tries=self._retries)
+        repeatable = repeatable or method in _REPEATABLE_METHODS
+        content = None if body is None else orjson.dumps(body)
+        sent = dict(headers or {})
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        while True:
+            try:
+                response = self._http.request(
+                    method,
+                    path,
+                    params=params,
+                    content=content,
+                    headers=sent,
+                    # httpx drops Authorization when a redirect leaves the origin. Only reading may be led on:
+                    # a redirected POST would arrive as a GET.
+                    follow_redirects=method in ("GET", "HEAD"),
+                )
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                delay = None if _is_tls_refusal(error) else backoff.next_delay()
+                if delay is None:
+                    raise TransportError(self._unreachable(error)) from error
+            except httpx.TransportError as error:
+                delay = backoff.next_delay() if repeatable else None
+                if delay is None:
+                    raise TransportError(self._broken(error)) from error
+            except httpx.HTTPError as error:  # too many redirects and the like
+                raise TransportError(f"{self.connection.url} cannot be talked to: {error}.") from error
+            else:
+                if response.status_code not in _PASSING or not (repeatable or response.status_code == 429):
+                    return self._read(response)
+                wanted = parse_retry_after(response.headers.get("Retry-After"))
+                delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
+                if delay is None:
+                    return self._read(response)
+            time.sleep(delay)
+
+    def _read(self, response: httpx.Response) -> Any:
+        where = str(response.url.copy_with(query=None, fragment=None))
+        if response.is_redirect:
+            target = response.headers.get("Location", "elsewhere")
+            raise TransportError(
+                f"{where} redirects to {target}: set PROLIFIC_URL to the address it should be."
+            )
+        if response.status_code >= 400:
+            raise make_api_error(response.status_code, response.content, where)
+        if not response.content:
+            return None
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            kind = response.headers.get("Content-Type", "something unnamed").split(";")[0]
+            raise TransportError(
+                f"{where} answered with {kind} instead of JSON: is PROLIFIC_URL the address of the API?"
+            ) from error
+
+    def _unreachable(self, error: Exception) -> str:
+        url = self.connection.url
+        if _is_tls_refusal(error):
+            return (
+                f"{url} shows a certificate that is not trusted ({error}): "
+                "give its authority in SSL_CERT_FILE or ca_file."
+            )
+        start = (
+            "start it with `fieldpack serve`" if is_loopback(url) else "check PROLIFIC_URL and the network"
+        )
+        return f"Nothing answers at {url} ({error}): {start}."
+
+    def _broken(self, error: Exception) -> str:
+        what = (
+            "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"broke off ({error})"
+        )
+        return f"The connection to {self.connection.url} {what}: try again."
+
+
+def _is_tls_refusal(error: Exception) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)

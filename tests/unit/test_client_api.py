@@ -1,0 +1,298 @@
+"""The client's requests, over real HTTP to a server that answers as told."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import trustme
+
+import fieldpack
+from fieldpack import ApiError, ExportFailed, TransportError, UsageError
+from fieldpack.client import Client, ExportNotReady
+from fieldpack.client.backoff import Backoff, parse_retry_after
+from fieldpack.client.problems import make_api_error
+from tests.hostile_server import COLLECTION, EXPORT, TOKEN, HostileServer, make_archive, serve_hostile
+
+ARCHIVE = make_archive(members=3)
+EXPORT_PATH = f"/api/v1/data-collection/collections/{COLLECTION}/export"
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    with serve_hostile(ARCHIVE) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: HostileServer) -> Iterator[Client]:
+    with Client(TOKEN, server.url) as client:
+        yield client
+
+
+def test_it_says_who_it_is_and_nothing_more(client: Client, server: HostileServer) -> None:
+    assert client.get_me()["name"] == "Ada"
+    headers = server.requests[0].headers
+    assert headers["authorization"] == f"Token {TOKEN}"
+    assert headers["user-agent"] == f"fieldpack/{fieldpack.__version__}"
+    assert server.requests[0].query == {}
+
+
+def test_lists_are_read_to_their_end(client: Client, server: HostileServer) -> None:
+    assert [item["id"] for item in client.list_workspaces()] == [f"item-{n}" for n in range(450)]
+    assert [r.query["offset"] for r in server.requests] == [["0"], ["200"], ["400"]]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_is_safe_is_repeated(client: Client, server: HostileServer, status: int) -> None:
+    server.api_busy = [(status, {"Retry-After": "0"})] * 2
+    assert client.get_me()["id"] == "r1"
+    server.api_busy = [(status, {})]
+    assert client.request_export(COLLECTION).status == "complete"
+
+
+def test_what_may_have_been_done_is_not_repeated(client: Client, server: HostileServer) -> None:
+    server.api_busy = [(503, {})]
+    with pytest.raises(ApiError, match="Busy") as caught:
+        client.create_study({"name": "x"})
+    assert caught.value.status == 503
+    assert len(server.requests) == 1
+
+
+def test_repeating_has_an_end(server: HostileServer) -> None:
+    server.api_busy = [(503, {})] * 10
+    with Client(TOKEN, server.url, retries=2) as client, pytest.raises(ApiError):
+        client.get_me()
+    assert len(server.requests) == 3
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for(client: Client, server: HostileServer) -> None:
+    server.api_busy = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(ApiError, match="Busy"):
+        client.get_me()
+
+
+def test_a_bad_token_says_where_to_look(server: HostileServer) -> None:
+    with (
+        Client("other", server.url) as client,
+        pytest.raises(ApiError, match=r"not known\. Check PROLIFIC_TOKEN"),
+    ):
+        client.get_me()
+
+
+def test_no_server_says_what_to_do() -> None:
+    with (
+        Client(TOKEN, "http://127.0.0.1:9", retries=1) as client,
+        pytest.raises(TransportError, match=r"Nothing answers at http://127.0.0.1:9 .*fieldpack serve"),
+    ):
+        client.get_me()
+
+
+def test_a_proxy_is_not_handed_the_local_servers_token(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with Client(TOKEN, server.url) as client:
+        path = client.export_collection(COLLECTION, tmp_path / "a.zip")
+    assert path.read_bytes() == ARCHIVE
+
+
+def test_a_proxy_is_used_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    with (
+        Client(TOKEN, "http://api.invalid", retries=0) as client,
+        pytest.raises(TransportError, match="refused"),
+    ):
+        client.get_me()
+
+
+def test_its_own_authority_is_trusted_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with serve_hostile(ARCHIVE, tls=context) as server:
+        with Client(TOKEN, server.url, ca_file=str(tmp_path / "ca.pem")) as client:
+            assert client.export_collection(COLLECTION, tmp_path / "a.zip").read_bytes() == ARCHIVE
+        with (
+            Client(TOKEN, server.url) as client,
+            pytest.raises(TransportError, match=r"not trusted.*SSL_CERT_FILE"),
+        ):
+            client.get_me()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        with Client(TOKEN, server.url) as client:
+            assert client.get_me()["id"] == "r1"
+
+
+@pytest.mark.parametrize("bad", ["", ".", "..", " "])
+def test_ids_cannot_lead_elsewhere(client: Client, server: HostileServer, bad: str) -> None:
+    with pytest.raises(UsageError, match="not an id"):
+        client.get_collection(bad)
+    with pytest.raises(ApiError):
+        client.get_collection("../../users/me?x=1")
+    assert "me" not in server.requests[-1].path.split("/")
+
+
+# Exports
+
+
+def test_an_export_is_waited_for_and_brought(client: Client, server: HostileServer, tmp_path: Path) -> None:
+    server.polls = 1
+    stages: list[str] = []
+    path = client.export_collection(COLLECTION, tmp_path, progress=lambda p: stages.append(p.stage))
+    local = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC).astimezone()
+    assert path.name == f"{COLLECTION}-export-{local:%Y%m%d-%H%M%S}.zip"
+    assert path.read_bytes() == ARCHIVE
+    assert [stages[0], stages[-1]] == ["generating", "downloading"]
+    assert [r.headers["prefer"] for r in server.asked(EXPORT_PATH)] == ["wait=3", "wait=3"]
+    assert all(r.query == {} and r.body == b"" for r in server.asked(EXPORT_PATH))
+    assert all("authorization" not in r.headers for r in server.asked("/download/"))
+
+
+def test_the_hosted_services_bare_answers_are_enough(
+    client: Client, server: HostileServer, tmp_path: Path
+) -> None:
+    server.is_hosted, server.polls = True, 1
+    server.link_bytes = len(ARCHIVE) // 2
+    path = client.export_collection(COLLECTION, tmp_path)
+    assert path.read_bytes() == ARCHIVE
+    assert path.name.startswith(f"{COLLECTION}-export-2")
+
+
+def test_the_same_export_of_the_hosted_service_is_resumed(server: HostileServer, tmp_path: Path) -> None:
+    server.is_hosted = True
+    served = iter([200_000])
+    server.cut_after = lambda: next(served, None)
+
+    class Stop(BaseException):
+        pass
+
+    def stop(progress: object) -> None:
+        if server.sent_bytes >= 100_000:
+            raise Stop
+
+    with Client(TOKEN, server.url) as client:
+        with pytest.raises(Stop):
+            client.export_collection(COLLECTION, tmp_path, progress=stop)
+        (begun,) = tmp_path.glob("*.part")
+        path = client.export_collection(COLLECTION, tmp_path)
+    assert path.read_bytes() == ARCHIVE
+    assert path.name == begun.name.removesuffix(".part")
+    assert server.asked("/download/")[-1].headers["range"].startswith("bytes=")
+
+
+def test_filters_are_sent_only_when_given(client: Client, server: HostileServer) -> None:
+    east = timezone(timedelta(hours=2))
+    client.request_export(COLLECTION, study_id="s", from_="2026-01-31", to=datetime(2026, 2, 1, tzinfo=east))
+    assert server.requests[0].query == {
+        "study_id": ["s"],
+        "from": ["2026-01-31T00:00:00Z"],
+        "to": ["2026-01-31T22:00:00Z"],
+    }
+    with pytest.raises(UsageError, match="'yesterday' is not a time"):
+        client.request_export(COLLECTION, from_="yesterday")
+
+
+def test_a_failed_export_says_why(client: Client, server: HostileServer, tmp_path: Path) -> None:
+    server.fails_with = "A file is missing."
+    with pytest.raises(ExportFailed, match=r"A file is missing\. Run it again") as caught:
+        client.export_collection(COLLECTION, tmp_path)
+    assert caught.value.reason == "A file is missing."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_waiting_has_an_end_when_asked(client: Client, server: HostileServer) -> None:
+    server.polls = 100
+    with pytest.raises(ExportNotReady, match="still being made"):
+        client.wait_export(COLLECTION, EXPORT, timeout=0.5)
+
+
+def test_an_existing_file_is_refused_before_anything_is_asked(
+    client: Client, server: HostileServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.zip").touch()
+    with pytest.raises(fieldpack.DownloadError, match="exists already"):
+        client.export_collection(COLLECTION, tmp_path / "a.zip")
+    assert server.requests == []
+
+
+# Small parts
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (404, b'{"error": {"detail": "Export x does not exist."}}', "Export x does not exist."),
+        (400, b'{"error": {"detail": ["One.", "Two."]}}', "One. Two."),
+        (
+            400,
+            b'{"error": {"detail": {"name": ["is required."], "items.0.type": ["is unknown", "or old"]}}}',
+            "name: is required; items.0.type: is unknown or old.",
+        ),
+        (
+            403,
+            b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+            "Request has expired.",
+        ),
+        (502, b"<html>", "http://x/y answered 502: the server behind the proxy did not answer."),
+        (418, b"[]", "http://x/y answered 418: unexpected."),
+        (400, b'{"error": {"detail": "a\\u001b[31m\\nb"}}', "a [31m b."),
+    ],
+)
+def test_refusals_become_one_sentence(status: int, body: bytes, said: str) -> None:
+    error = make_api_error(status, body, "http://x/y")
+    assert str(error) == said
+    assert error.status == status
+
+
+def test_a_feature_switched_off_is_explained() -> None:
+    body = b'{"error": {"detail": "You do not currently have permission to access to this feature."}}'
+    assert "workspace features" in str(make_api_error(404, body, "http://x"))
+
+
+def test_backoff_grows_stays_bounded_and_ends() -> None:
+    for _ in range(100):
+        backoff = Backoff(tries=8, first=1, most=10)
+        delays = [backoff.next_delay() for _ in range(9)]
+        assert delays[-1] is None
+        assert all(d is not None and 0 <= d <= min(10, 2**n) for n, d in enumerate(delays[:-1]))
+    assert (Backoff(tries=1).next_delay(retry_after=7) or 0) >= 7
+
+
+def test_retry_after_is_a_number_or_a_date() -> None:
+    assert parse_retry_after("12") == 12
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert parse_retry_after("soon") is None
+    assert parse_retry_after(None) is None
+
+
+def test_importing_fieldpack_or_its_command_line_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, fieldpack, fieldpack.cli\n"
+        "heavy = {'httpx', 'rich', 'yaml', 'orjson', 'pandas', 'polars', 'pyarrow', 'fastapi', 'pydantic'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONWARNINGS": ""})
+    script = (
+        "import sys; from fieldpack import Client\n"
+        "heavy = {'yaml', 'typer', 'pandas', 'polars', 'pyarrow', 'fastapi', 'fieldpack.server'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_everything_promised_is_there() -> None:
+    for name in fieldpack.__all__:
+        assert getattr(fieldpack, name) is not None
+    with pytest.raises(AttributeError):
+        _ = fieldpack.nothing
