@@ -1,0 +1,250 @@
+"""`fieldpack collection`: create, look at, publish, export and erase collections on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
+from fieldpack.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fieldpack.client import Client
+
+__all__ = ["register"]
+
+_COLUMNS = ("id", "name", "item_count", "created_at", "last_modified_at")
+_EXAMPLES = """\b
+Examples:
+  fieldpack collection create -t receipts.yaml
+  fieldpack collection publish COLLECTION_ID -p 100
+  fieldpack collection export COLLECTION_ID -o data/
+"""
+
+CollectionId = Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")]
+Template = Annotated[
+    Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class _Collection(LazyGroup):
+    lazy: ClassVar[dict[str, LazyCommand]] = {
+        "export": LazyCommand("fieldpack.cli.collection_data", "Download the archive of a collection."),
+        "sync": LazyCommand("fieldpack.cli.sync", "Keep a folder equal to a collection."),
+        "erase": LazyCommand(
+            "fieldpack.cli.collection_data", "Erase all that participants gave to a collection."
+        ),
+    }
+
+
+app = make_app(cls=_Collection, help="Create, publish, export and erase collections.", epilog=_EXAMPLES)
+
+
+def register(root: typer.Typer) -> None:
+    """Add `collection` to the program."""
+    root.add_typer(app, name="collection")
+
+
+@app.command()
+def create(
+    template: Template,
+    workspace: Annotated[
+        str | None, typer.Option("-w", "--workspace", help="Workspace id, when the file has none.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Create a collection from a file.
+
+    The file holds the API's own fields: name, description, task_details, collection_items, and workspace_id
+    unless -w gives it. Without either, your first workspace is used.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.template import read_template
+    from fieldpack.client import Client
+
+    body = read_template(template)
+    with Client() as client:
+        body["workspace_id"] = workspace or body.get("workspace_id") or find_workspace(client)
+        made = client.create_collection(body)
+    if json:
+        print_json(made)
+    else:
+        print_text(
+            f"Created collection {made['id']}: {made['name']} ({_count(made.get('item_count'), 'page')})."
+        )
+
+
+@app.command()
+def update(collection_id: CollectionId, template: Template, json: AsJson = False) -> None:
+    """Replace a collection by what a file holds.
+
+    Pages and items that carry an id are kept under it, those without one are new, those left out are retired.
+    `fieldpack collection get ID --json` prints what to start from.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.template import read_template
+    from fieldpack.client import Client
+
+    body = read_template(template)
+    with Client() as client:
+        made = client.update_collection(collection_id, body)
+    if json:
+        print_json(made)
+    else:
+        print_text(
+            f"Updated collection {made['id']}: {made['name']} ({_count(made.get('item_count'), 'page')})."
+        )
+
+
+@app.command("list")
+def list_(
+    workspace: Annotated[
+        str | None, typer.Option("-w", "--workspace", help="Workspace id; your first one without it.")
+    ] = None,
+    json: AsJson = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Print a table (the default).")] = False,
+) -> None:
+    """List the collections of a workspace."""
+    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
+    from fieldpack.client import Client
+
+    wanted = pick_format(json=json, csv=csv, table=table)
+    with Client() as client:
+        collections = client.list_collections(workspace or find_workspace(client))
+    if wanted == "json":
+        print_json(collections)
+    elif wanted == "csv":
+        print_csv(collections, _COLUMNS)
+    else:
+        print_table(collections, _COLUMNS, empty="There are no collections in this workspace.")
+
+
+@app.command()
+def get(collection_id: CollectionId, json: AsJson = False) -> None:
+    """Show a collection with its pages and questions."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        found = client.get_collection(collection_id)
+    if json:
+        print_json(found)
+        return
+    print_text(f"{found.get('name')}")
+    for label, key in (
+        ("id", "id"),
+        ("workspace", "workspace_id"),
+        ("description", "description"),
+        ("created", "created_at"),
+        ("changed", "last_modified_at"),
+    ):
+        if found.get(key):
+            print_text(f"  {label:<12}{found[key]}")
+    for number, page in enumerate(found.get("collection_items") or [], 1):
+        print_text(f"Page {number}")
+        for item in page.get("page_items") or []:
+            for line in _describe_item(item):
+                print_text(line)
+
+
+@app.command()
+def preview(
+    collection_id: CollectionId,
+    is_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """See a collection as participants will, in the browser."""
+    from urllib.parse import quote
+
+    from fieldpack.cli.output import print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        found = client.get_collection(collection_id)
+        name = quote(str(found["id"]), safe="")
+        url = f"{client.base_url}/data-collection-tool/collections/{name}?preview=true"
+    print_text(url)
+    if is_opened:
+        import webbrowser
+
+        webbrowser.open(url)
+
+
+@app.command()
+def publish(
+    collection_id: CollectionId,
+    participants: Annotated[int, typer.Option("-p", "--participants", min=1, help="How many may take part.")],
+    draft: Annotated[bool, typer.Option("--draft", help="Make the study, but do not publish it.")] = False,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="Name of it.")] = None,
+    internal_name: Annotated[str | None, typer.Option(help="A name only you see.")] = None,
+    description: Annotated[
+        str | None, typer.Option("-d", "--description", help="What participants read.")
+    ] = None,
+    reward: Annotated[int | None, typer.Option(min=0, help="Reward in minor units (pence, cents).")] = None,
+    estimated_time: Annotated[int | None, typer.Option(min=1, help="Minutes it should take.")] = None,
+    maximum_time: Annotated[int | None, typer.Option(min=1, help="Minutes it may take.")] = None,
+    template: Annotated[
+        Path | None, typer.Option("-t", "--template", help="YAML or JSON file with more fields of the study.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Open a collection to participants: make a study on it and publish it.
+
+    Prints the link to give to participants.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.template import read_template
+    from fieldpack.client import Client
+
+    given = {
+        "name": name,
+        "internal_name": internal_name,
+        "description": description,
+        "reward": reward,
+        "estimated_completion_time": estimated_time,
+        "maximum_allowed_time": maximum_time,
+    }
+    fields: dict[str, Any] = read_template(template) if template else {}
+    fields |= {key: value for key, value in given.items() if value is not None}
+    with Client() as client:
+        study = client.publish_collection(collection_id, participants, draft=draft, **fields)
+        link = study.get("external_study_url") or f"{client.base_url}/participate/{study['id']}"
+    if json:
+        print_json(study)
+        return
+    print_text(f"Study {study['id']}: {study.get('status', 'UNPUBLISHED')}, {_count(participants, 'place')}.")
+    print_text(f"{'Participants will go' if draft else 'Participants go'} to {link}")
+    if "{{%" in str(link):
+        print_text("In it, put each participant's own id in place of {{%PROLIFIC_PID%}}, and so on.")
+
+
+def find_workspace(client: Client) -> str:
+    """The id of the researcher's first workspace.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    workspaces = client.list_workspaces()
+    if not workspaces:
+        raise ConfigError("You are in no workspace: create one (`fieldpack workspace create --title T`).")
+    if len(workspaces) > 1:
+        first = workspaces[0]
+        typer.echo(
+            f"Using workspace {first['id']} (the first of {len(workspaces)}; -w takes another).", err=True
+        )
+    return str(workspaces[0]["id"])
+
+
+def _describe_item(item: dict[str, Any]) -> list[str]:
+    text = item.get("description") or item.get("content") or item.get("alt_text") or ""
+    optional = " (optional)" if item.get("required") is False else ""
+    lines = [f"  {item.get('type', '?'):<32}{' '.join(str(text).split())[:100]}{optional}"]
+    options = item.get("options") or item.get("unit_options") or []
+    return lines + [f"  {'':<32}- {option.get('label')} [{option.get('value')}]" for option in options]
+
+
+def _count(number: Any, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,160 @@
+"""`fieldpack collection export` and `erase`: what participants gave, brought here or removed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fieldpack.errors import ApiError, UsageError
+
+if TYPE_CHECKING:
+    from fieldpack.client import Client
+
+__all__ = ["register"]
+
+
+def register(root: typer.Typer) -> None:
+    """Add `export` and `erase`."""
+    root.command(epilog=_EXPORT_EXAMPLES)(export)
+    root.command()(erase)
+
+
+_EXPORT_EXAMPLES = """\b
+Examples:
+  fieldpack collection export COLLECTION_ID
+  fieldpack collection export COLLECTION_ID -o data/ --from 2026-01-01 --to 2026-02-01
+  fieldpack collection export COLLECTION_ID --json | jq -r .path
+"""
+
+
+def export(
+    collection_id: Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")],
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="PATH", help="File to write, or a folder to put it in."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    study_id: Annotated[str | None, typer.Option(help="Only responses of this study.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Only those completed at or after it (UTC).")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Only those completed before it.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="How long to wait for the archive to be made."),
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, max=16, help="How many parts of a large archive to bring at a time.")
+    ] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Download everything a collection holds, as one ZIP archive.
+
+    Requests the archive, waits until it is made, downloads it and checks it. The file is named
+    COLLECTION_ID-export-YYYYMMDD-HHMMSS.zip (local time of the export) unless -o names it. Run the same
+    command again after a break: the download goes on where it broke off.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client, Export
+    from fieldpack.client.export import collect_filter, export_collection
+    from fieldpack.client.progress import format_bytes
+
+    exports: list[Export] = []
+    targets: list[Path] = []
+    with Client() as client:
+        try:
+            path = export_collection(
+                client,
+                collection_id,
+                output,
+                narrowed=collect_filter(study_id, from_, to),
+                force=force,
+                progress=True,
+                timeout=timeout,
+                connections=connections,
+                on_export=exports.append,
+                on_target=targets.append,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"fieldpack: Stopped: {_say_how_to_resume(targets)}", err=True)
+            raise typer.Exit(130) from None
+    done = exports[-1]
+    size = path.stat().st_size
+    if json:
+        print_json(
+            {
+                "path": str(path),
+                "size_bytes": size,
+                "submission_count": done.submission_count,
+                "file_count": done.file_count,
+                "export_id": done.export_id,
+                "created_at": done.created_at,
+                "snapshot_at": done.snapshot_at,
+            }
+        )
+        return
+    counts = ((done.submission_count, "submission"), (done.file_count, "file"))
+    said = [f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counts if number is not None]
+    print_text(f"{path}: {', '.join([format_bytes(size), *said])}")
+
+
+def erase(
+    collection_id: Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")],
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Erase every answer and file that participants gave to a collection.
+
+    Every export that holds them goes with them, and download links already handed out stop working. The
+    collection itself stays. It cannot be undone.
+    """
+    from fieldpack.cli.output import make_plain, print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        name = make_plain(str(client.get_collection(collection_id).get("name")))
+        submissions = _list_submissions(client, collection_id)
+        if submissions and not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("Erasing asks first, and there is no terminal to ask at: give --yes.")
+            typer.confirm(
+                f"Erase {len(submissions)} submissions of {name!r} ({collection_id}), with their answers, "
+                "files and exports, for good?",
+                abort=True,
+                err=True,
+            )
+        if submissions:
+            with typer.progressbar(submissions, label="erasing", file=sys.stderr) as remaining:
+                for submission_id in remaining:
+                    client.delete_submission(submission_id)
+        left = next(client.iter_responses(collection_id), None)
+    if left is not None:
+        raise ApiError(
+            f"{len(submissions)} submissions were erased, but the collection still holds answers (someone "
+            "may have submitted meanwhile): pause its studies and run it again.",
+            status=409,
+        )
+    if json:
+        print_json({"collection_id": collection_id, "erased_submissions": len(submissions)})
+    else:
+        print_text(f"Erased {len(submissions)} submission{'' if len(submissions) == 1 else 's'} of {name}.")
+
+
+def _list_submissions(client: Client, collection_id: str) -> list[str]:
+    """Ids of all submissions of all studies on a collection, whatever their status."""
+    studies: list[dict[str, Any]] = [
+        study for study in client.list_studies() if study.get("data_collection_id") == collection_id
+    ]
+    return [str(item["id"]) for study in studies for item in client.list_submissions(str(study["id"]))]
+
+
+def _say_how_to_resume(targets: list[Path]) -> str:
+    part = targets[-1].with_name(targets[-1].name + ".part") if targets else None
+    if part is not None and part.exists():
+        return f"what has come is kept in {part}; run the same command again to go on."
+    return "the export goes on at the server; run the same command again to pick it up."

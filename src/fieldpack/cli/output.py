@@ -1,0 +1,91 @@
+"""Printing data: tables for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import typer
+
+from fieldpack.errors import UsageError
+
+__all__ = ["make_plain", "pick_format", "print_csv", "print_json", "print_table", "print_text"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NARROWEST = 10
+
+
+def pick_format(*, json: bool, csv: bool, table: bool) -> str:
+    """The one of `json`, `csv`, `table` that was asked for; `table` by default.
+
+    Raises:
+        UsageError: more than one was.
+    """
+    asked = [name for name, is_asked in (("json", json), ("csv", csv), ("table", table)) if is_asked]
+    if len(asked) > 1:
+        raise UsageError(f"Give only one of {', '.join('--' + name for name in asked)}.")
+    return asked[0] if asked else "table"
+
+
+def print_json(data: Any) -> None:
+    """Print indented JSON."""
+    typer.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+
+
+def print_text(text: str = "") -> None:
+    """Print a line that may hold what others wrote; no control character of theirs reaches the terminal."""
+    typer.echo(make_plain(text))
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print CSV with a header. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_make_cell(row.get(name)) for name in columns])
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """Print aligned columns; on a terminal the widest is cut to make a row a line. `empty` when none."""
+    if not rows:
+        print_text(empty)
+        return
+    heads = [name.upper().replace("_", " ") for name in columns]
+    cells = [[make_plain(_make_text(row.get(name))) for name in columns] for row in rows]
+    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    if sys.stdout.isatty():
+        excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        if excess > 0:
+            widest = max(range(len(widths)), key=lambda i: widths[i] if columns[i] != "id" else 0)
+            widths[widest] = max(_NARROWEST, widths[widest] - excess)
+    for row in [heads, *cells]:
+        typer.echo("  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def make_plain(text: str) -> str:
+    """`text` on one line, without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _fit(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+
+
+def _make_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else str(value)
+
+
+def _make_cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        value = orjson.dumps(value).decode()
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value

@@ -1,0 +1,130 @@
+"""The program `fieldpack`: its commands, and how it ends when one of them cannot do its work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.exceptions import TyperException
+
+from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
+from fieldpack.errors import FieldpackError, UsageError
+
+__all__ = ["main"]
+
+_ARCHIVE, _SERVER = "fieldpack.cli.archive", "fieldpack.cli.server"
+
+_HELP = """Collect original data from participants, and bring it back as one archive.
+
+PROLIFIC_TOKEN holds the API token and PROLIFIC_URL the server's address. Without them the server that runs
+on this machine is used, with the token it keeps in its data folder (FIELDPACK_DATA_DIR, ./fieldpack-data).
+"""
+_EXAMPLES = """\b
+Examples:
+  fieldpack serve                              run a server on this machine
+  fieldpack collection list                    see what it holds
+  fieldpack collection export COLLECTION_ID    download the archive of a collection
+  fieldpack inspect ARCHIVE.zip                see what is inside
+  fieldpack convert ARCHIVE.zip --to csv -o answers.csv
+
+`fieldpack COMMAND --help` says more about each.
+"""
+
+
+class _Root(LazyGroup):
+    lazy: ClassVar[dict[str, LazyCommand]] = {
+        "collection": LazyCommand(
+            "fieldpack.cli.collection", "Create, publish, export and erase collections."
+        ),
+        "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
+        "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),
+        "extract": LazyCommand(_ARCHIVE, "Unpack an archive, sorted by submission or instruction."),
+        "convert": LazyCommand(_ARCHIVE, "Turn an archive into CSV, Parquet, XLSX, SPSS, Stata or media."),
+        "serve": LazyCommand(_SERVER, "Run the server: API, pages and export jobs.", "server"),
+        "worker": LazyCommand(_SERVER, "Run export jobs for a server elsewhere.", "server"),
+        "demo": LazyCommand(_SERVER, "Run a server filled with example data.", "server"),
+        "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
+        "token": LazyCommand(_SERVER, "Create, list and revoke API tokens.", "server"),
+        "workspace": LazyCommand(_SERVER, "Create and list workspaces, switch their features.", "server"),
+    }
+
+
+class _Run:
+    """What the options before the command set."""
+
+    is_debugged = False
+
+
+app = make_app(cls=_Root, name="fieldpack", help=_HELP, epilog=_EXAMPLES)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import fieldpack
+
+        typer.echo(f"fieldpack {fieldpack.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    _Run.is_debugged = debug
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C."""
+    _Run.is_debugged = False
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    given = list(sys.argv[1:] if args is None else args)
+    command: Any = typer.main.get_command(app)
+    try:
+        code = command.main(given or ["--help"], prog_name="fieldpack", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more to flush at exit either.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _fail("Stopped.", 130)
+    except Exception as error:
+        if _Run.is_debugged:
+            raise
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    if isinstance(error, typer.Abort):
+        return _fail("Stopped: nothing was changed.", 1)
+    if isinstance(error, TyperException):
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "fieldpack"
+        sentence = error.format_message().rstrip(".?")
+        ending = "?" if error.format_message().endswith("?") else "."
+        return _fail(f"{sentence}{ending} See '{where} --help'.", error.exit_code)
+    if isinstance(error, FieldpackError):
+        return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{named}{error.strerror or error}", 1)
+    return _fail(f"This is a bug: {type(error).__name__}: {error}. `fieldpack --debug …` shows where.", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    text = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    with contextlib.suppress(OSError, ValueError):
+        print(f"fieldpack: {text}", file=sys.stderr)
+    return code

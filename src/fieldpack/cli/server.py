@@ -1,0 +1,245 @@
+"""`fieldpack serve` and `worker` run a server; `token` and `workspace` administer it; `demo` shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fieldpack.cli.lazy import make_app
+
+__all__ = ["register"]
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+token_app = make_app(help="Create, list and revoke API tokens.")
+workspace_app = make_app(help="Create and list workspaces, switch their features.")
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands that need the server extra."""
+    root.command()(serve)
+    root.command()(worker)
+    root.command()(demo)
+    root.add_typer(token_app, name="token")
+    root.add_typer(workspace_app, name="workspace")
+
+
+def serve(
+    data_dir: DataDir = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve HTTPS, with a certificate authority made on first use.")
+    ] = False,
+    public_url: Annotated[
+        str | None, typer.Option(help="Origin that links begin with, behind a proxy [FIELDPACK_PUBLIC_URL].")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Run no export jobs here; `fieldpack worker` does, elsewhere.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of web processes.")] = 1,
+) -> None:
+    """Run the server: API, pages and export jobs.
+
+    Without settings everything is in one folder: an embedded PostgreSQL, the files, and the token of the
+    first researcher, printed once and stored for the command line on this machine. FIELDPACK_DATABASE_URL and
+    FIELDPACK_STORAGE_URL point to a PostgreSQL and a bucket instead.
+    """
+    from fieldpack.server.config import load_settings
+    from fieldpack.server.serving import serve_until_stopped
+
+    settings = load_settings(data_dir=data_dir, public_url=public_url)
+    serve_until_stopped(settings, host=host, port=port, tls=tls, worker=not no_worker, web=workers)
+
+
+def worker(
+    data_dir: DataDir = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Jobs at a time [FIELDPACK_WORKER_CONCURRENCY]."),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take jobs from this queue only: exports, parts or maintenance. Repeatable; all by default"
+            " [FIELDPACK_WORKER_QUEUES]."
+        ),
+    ] = None,
+) -> None:
+    """Run export jobs, for a server in another process or on another machine.
+
+    Any number of workers share one PostgreSQL and one storage. SIGTERM ends a worker cleanly: another takes
+    up what it was doing. Every queue needs a worker somewhere.
+    """
+    from fieldpack.server.config import load_settings
+    from fieldpack.server.serving import work_until_stopped
+
+    work_until_stopped(
+        load_settings(
+            data_dir=data_dir,
+            worker_concurrency=concurrency,
+            worker_queues=",".join(queue) if queue else None,
+        )
+    )
+
+
+def demo(
+    submissions: Annotated[
+        int, typer.Option("-n", "--submissions", min=1, help="Submissions to make.")
+    ] = 200,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Keep everything here; a temporary folder otherwise.")
+    ] = None,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave the server up afterwards, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Show the whole of it: a server, a collection, participants with photos, an export, a table.
+
+    Nothing is mocked: participants answer and upload through the public routes, the archive comes through the
+    command line, and pandas opens it.
+    """
+    from fieldpack.server.demo import run_demo
+
+    run_demo(submissions, folder, keep_running=keep_running)
+
+
+def _settings(data_dir: Path | None) -> Any:
+    from fieldpack.server.config import load_settings
+
+    return load_settings(data_dir=data_dir)
+
+
+@token_app.command("create")
+def create_token(
+    name: Annotated[str, typer.Option(help="What to know it by.")],
+    workspace: Annotated[str | None, typer.Option(help="Workspace id; the first one without it.")] = None,
+    researcher: Annotated[
+        str | None, typer.Option(help="E-mail of the researcher, made if new; the first one without it.")
+    ] = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Make a token. It is shown this once; only a hash of it is stored."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.server import administration
+    from fieldpack.server.accounts import service
+
+    workspace_id = administration.parse_workspace(workspace)
+    made = administration.administer(
+        _settings(data_dir),
+        lambda connection: service.create_token(connection, name, workspace_id, researcher),
+    )
+    if json:
+        print_json(
+            {
+                "token": made.token,
+                "token_id": str(made.token_id),
+                "researcher_id": str(made.researcher_id),
+                "workspace_id": str(made.workspace_id),
+            }
+        )
+        return
+    print_text(made.token)
+    typer.echo(f"Token {made.token_id} of workspace {made.workspace_id}. It is not shown again.", err=True)
+
+
+@token_app.command("list")
+def list_tokens(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List tokens: whose they are, when they were last used, whether they were revoked."""
+    from fieldpack.cli.output import print_json, print_table
+    from fieldpack.server import administration
+
+    rows = administration.administer(_settings(data_dir), administration.list_tokens)
+    if json:
+        print_json(rows)
+    else:
+        columns = ("token_id", "name", "researcher", "created_at", "last_used_at", "revoked_at")
+        print_table(rows, columns, empty="There are no tokens.")
+
+
+@token_app.command("revoke")
+def revoke_token(
+    token_id: Annotated[
+        str, typer.Argument(metavar="TOKEN_ID", help="Id of the token, as `token list` shows it.")
+    ],
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """End a token at once."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.server import administration
+
+    administration.administer(
+        _settings(data_dir), lambda connection: administration.revoke_token(connection, token_id)
+    )
+    if json:
+        print_json({"token_id": token_id, "revoked": True})
+    else:
+        print_text(f"Token {token_id} is revoked.")
+
+
+@workspace_app.command("list")
+def list_workspaces(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List the workspaces of this installation."""
+    from fieldpack.cli.output import print_json, print_table
+    from fieldpack.server import administration
+
+    rows = administration.administer(_settings(data_dir), administration.list_workspaces)
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows, ("id", "title", "collections", "created_at"), empty="There are no workspaces.")
+
+
+@workspace_app.command("create")
+def create_workspace(
+    title: Annotated[str, typer.Option(help="Its title.")],
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Make a workspace; the first researcher becomes its member."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.server import administration
+
+    made = administration.administer(
+        _settings(data_dir), lambda connection: administration.create_workspace(connection, title)
+    )
+    if json:
+        print_json(made)
+    else:
+        print_text(f"Created workspace {made['id']}: {made['title']}.")
+
+
+@workspace_app.command("features")
+def switch_features(
+    workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
+    collections: Annotated[str, typer.Option(help="`on` or `off`: whether Collections are available.")],
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Switch early-access features of a workspace. With Collections off, its collections answer 404."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.errors import UsageError
+    from fieldpack.server import administration
+
+    if collections not in ("on", "off"):
+        raise UsageError("--collections takes on or off.")
+    identifier = administration.parse_workspace(workspace_id)
+    assert identifier is not None
+    administration.administer(
+        _settings(data_dir),
+        lambda connection: administration.switch_collections(connection, identifier, collections == "on"),
+    )
+    if json:
+        print_json({"id": workspace_id, "collections": collections})
+    else:
+        print_text(f"Collections are {collections} in workspace {workspace_id}.")

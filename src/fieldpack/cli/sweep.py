@@ -1,0 +1,50 @@
+"""`fieldpack sweep`: clear away what retention and crashes leave, now instead of at the next hour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(sweep)
+
+
+def sweep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Remove exports past their age or number, abandoned uploads, and stored objects nothing refers to.
+
+    Workers do this by themselves, every hour or day. What a collection, an export or a valid link needs is
+    never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.server.administration import sweep_installation
+    from fieldpack.server.config import load_settings
+
+    swept = sweep_installation(load_settings(data_dir=data_dir), dry_run=dry_run)
+    if json:
+        print_json({"dry_run": dry_run, **swept})
+        return
+    verb = "Would remove" if dry_run else "Removed"
+    print_text(f"{verb}:")
+    for count, what in (
+        (len(swept["exports_outdated"]), "exports past their age"),
+        (len(swept["exports_surplus"]), "exports beyond those kept for each collection"),
+        (len(swept["uploads_abandoned"]), "abandoned uploads"),
+        (swept["objects_thrown_away"], "stored objects or folders whose rows were deleted"),
+        (swept["objects_orphaned"], f"stored objects nothing refers to ({swept['orphaned_bytes']:,} bytes)"),
+        (swept["objects_unfinished"], "unfinished multipart uploads"),
+        (swept["temporary_files"], "temporary files on this machine"),
+    ):
+        print_text(f"  {count:>7,}  {what}")
