@@ -1,0 +1,186 @@
+"""The HTTP application: every router, and the one body that every refusal has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from .. import __version__
+from .accounts.routes import router as accounts
+from .accounts.service import link_key
+from .collections.routes import router as collections
+from .collections.schemas import ITEM_TYPES
+from .config import Settings
+from .context import Context
+from .db.pool import Database
+from .exports.download import router as download
+from .exports.routes import router as exports
+from .health import router as health
+from .middleware import Envelope
+from .notices import Notices
+from .openapi import describe_api
+from .problems import (
+    FORBIDDEN,
+    INVALID,
+    MALFORMED,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    STORAGE_FULL,
+    UNAVAILABLE,
+    Detail,
+    Problem,
+    ProblemType,
+    problem_body,
+)
+from .responses import OrjsonResponse
+from .storage import StorageFull, StorageUnavailable, open_storage
+from .studies.routes import router as studies
+from .submissions.participate import router as participate
+from .submissions.participate import start_router
+from .submissions.routes import router as submissions
+from .uploads.routes import router as uploads
+from .web.routes import router as pages
+
+__all__ = ["API", "create_app", "open_context"]
+
+API = "/api/v1"
+ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
+BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+RETRY_SECONDS = 2
+
+log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def open_context(settings: Settings, database_url: str) -> AsyncIterator[Context]:
+    """The parts of a process, opened and closed together; the schema must be there."""
+    database = Database(database_url)
+    notices = Notices(database_url)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            key = await link_key(connection)
+        storage = open_storage(settings)
+        notices.start()
+        try:
+            yield Context(settings, database, storage, notices, key)
+        finally:
+            await notices.stop()
+            storage.close()
+    finally:
+        await database.close()
+
+
+def create_app(settings: Settings, database_url: str) -> FastAPI:
+    """The application of one web process."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_context(settings, database_url) as context:
+            app.state.context = context
+            yield
+
+    app = FastAPI(
+        title="fieldpack",
+        version=__version__,
+        description="Collections of original data from participants, and their export as one archive.",
+        lifespan=lifespan,
+        default_response_class=OrjsonResponse,
+        redirect_slashes=False,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in ROUTERS:
+        app.include_router(router, prefix=API)
+    app.include_router(health)
+    app.include_router(pages)
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    _handle_errors(app)
+    app.add_middleware(Envelope, rate_per_address=settings.rate_per_address)
+    return app
+
+
+def _answer(
+    type: ProblemType, detail: Detail, *, headers: dict[str, str] | None = None, information: str = ""
+) -> Response:
+    return OrjsonResponse(problem_body(type, detail, information), status_code=type.status, headers=headers)
+
+
+def field_path(location: tuple[int | str, ...]) -> str:
+    """`collection_items.0.page_items.1.description`: where in what was sent, without the union's tags."""
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path", "header"):
+        parts = parts[1:]
+    return ".".join(
+        part
+        for number, part in enumerate(parts)
+        if not (part in ITEM_TYPES and number and parts[number - 1].isdigit())
+    )
+
+
+def _validation_detail(error: RequestValidationError) -> dict[str, list[str]]:
+    """Messages by field path."""
+    detail: dict[str, list[str]] = {}
+    for entry in error.errors():
+        location = tuple(entry["loc"])
+        if entry["type"].startswith("union_tag"):
+            location = (*location, "type")
+        message = str(entry["msg"]).removeprefix("Value error, ")
+        messages = detail.setdefault(field_path(location) or "body", [])
+        if message not in messages:
+            messages.append(message)
+    return detail
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def on_problem(request: Request, error: Problem) -> Response:
+        return _answer(error.type, error.detail, headers=error.headers, information=error.information)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        return _answer(INVALID, _validation_detail(error))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        type = BY_STATUS.get(error.status_code) or ProblemType(
+            error.status_code, 100000 + error.status_code * 100, str(error.detail)
+        )
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"There is nothing at {request.url.path}."
+        elif error.status_code == 405:
+            detail = f"{request.method} is not possible here."
+        return _answer(type, detail, headers=dict(error.headers or {}))
+
+    @app.exception_handler(psycopg.OperationalError)
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(StorageUnavailable)
+    async def on_unavailable(request: Request, error: Exception) -> Response:
+        log.error("unavailable", path=request.url.path, error=str(error))
+        return _answer(
+            UNAVAILABLE,
+            "The database or the storage does not answer. Nothing was lost; send this again in a moment.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
+        )
+
+    @app.exception_handler(StorageFull)
+    async def on_full(request: Request, error: Exception) -> Response:
+        log.error("storage.full", path=request.url.path, error=str(error))
+        return _answer(
+            STORAGE_FULL, "The server's storage is full. Tell the researcher, and try again later."
+        )
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_disconnect(request: Request, error: Exception) -> Response:
+        return Response(status_code=499)

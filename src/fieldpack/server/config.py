@@ -1,0 +1,160 @@
+"""Settings: one frozen object, read from `FIELDPACK_*` at start and checked before anything else runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..errors import ConfigError
+
+__all__ = ["Settings", "load_settings"]
+
+PREFIX = "FIELDPACK_"
+QUEUE_NAMES = ("exports", "parts", "maintenance")
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Every field is `FIELDPACK_<NAME>`; docs/operations.md lists them all."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(
+        default=Path("fieldpack-data"), description="Folder of the embedded database, files, keys and tokens."
+    )
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL to use instead of the embedded one (`postgresql://…`)."
+    )
+    storage_url: str | None = Field(
+        default=None,
+        description="Where files go: `file:///…` (default: in the data folder), `s3://`, `gs://`, `az://`.",
+    )
+    delivery: Literal["stream", "store"] = Field(
+        default="stream",
+        description="`stream`: this server sends archives; `store`: the bucket does, from a finished object.",
+    )
+    storage_link_endpoint: str | None = Field(
+        default=None,
+        description="Where clients reach the bucket, when it is not where this server does (`store`, `s3://`).",
+    )
+    public_url: str | None = Field(
+        default=None, description="Origin that links begin with, e.g. `https://data.example.org`."
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Addresses whose `X-Forwarded-*` headers are believed; `*` for all.",
+    )
+    link_lifetime_seconds: int = Field(
+        default=24 * 3600, ge=1, description="How long a download link is valid."
+    )
+    exports_kept: int = Field(default=50, ge=1, description="Exports kept for each collection.")
+    export_max_age_days: float = Field(
+        default=90, gt=0, description="Exports older than this, and with no valid link, are removed."
+    )
+    export_retries: int = Field(
+        default=6, ge=0, description="How often an export is tried again after a passing fault."
+    )
+    worker_concurrency: int = Field(default=2, ge=1, le=64, description="Jobs one worker runs at a time.")
+    worker_queues: str = Field(
+        default="exports,parts,maintenance",
+        description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`.",
+    )
+    archive_part_mb: int = Field(
+        default=64,
+        ge=5,
+        le=5000,
+        description="Size of the parts of a stored archive (`store` delivery), in MiB.",
+    )
+    max_body_kb: int = Field(default=4096, ge=1, description="Largest JSON body accepted, in KiB.")
+    rate_per_address: int = Field(default=1000, ge=1, description="Requests per second from one address.")
+    rate_per_submission: int = Field(default=100, ge=1, description="Requests per second for one submission.")
+    max_submission_mb: int = Field(
+        default=20_480, ge=1, description="Bytes that one submission may upload, in MiB."
+    )
+    max_study_mb: int = Field(default=10_485_760, ge=1, description="Bytes that one study may take, in MiB.")
+    upload_abandoned_days: float = Field(
+        default=7, gt=0, description="Unfinished uploads without a byte for this long are removed."
+    )
+    orphan_hours: float = Field(
+        default=24, gt=0, description="Stored objects no row refers to are removed when older than this."
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged."
+    )
+
+    @field_validator("worker_queues")
+    @classmethod
+    def _queues(cls, value: str) -> str:
+        found = [name.strip() for name in value.split(",") if name.strip()]
+        unknown = [name for name in found if name not in QUEUE_NAMES]
+        if unknown or not found:
+            raise ValueError(f"must name some of {', '.join(QUEUE_NAMES)}, separated by commas")
+        return ",".join(dict.fromkeys(found))
+
+    @field_validator("public_url", "storage_link_endpoint")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.netloc
+            or parts.path not in ("", "/")
+            or parts.query
+        ):
+            raise ValueError("must be an origin such as https://data.example.org, without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        scheme = urlsplit(self.resolved_storage_url).scheme
+        if scheme not in ("file", "s3", "gs", "az"):
+            raise ValueError(f"storage_url: {scheme or 'no'} scheme; use file://, s3://, gs:// or az://")
+        if self.delivery == "store" and scheme == "file":
+            raise ValueError(
+                "delivery: `store` needs a bucket (storage_url s3://, gs:// or az://), not files"
+            )
+        if self.storage_link_endpoint and (self.delivery != "store" or scheme != "s3"):
+            raise ValueError("storage_link_endpoint: means something only for `store` delivery from s3://")
+        return self
+
+    @property
+    def resolved_storage_url(self) -> str:
+        """The storage URL in force; files in the data folder when none is set."""
+        return self.storage_url or (self.data_dir / "storage").as_uri()
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self.max_body_kb * 1024
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with `overrides` (None ones ignored) on top.
+
+    Raises:
+        ConfigError: an unknown `FIELDPACK_*` variable, or a value that is wrong or contradicts another.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigError(
+                f"{name} is not a setting of fieldpack. See docs/operations.md for those there are."
+            )
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{PREFIX + name.upper() + ': ' if name else ''}{message}") from None

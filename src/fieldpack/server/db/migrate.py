@@ -1,0 +1,138 @@
+"""Brings a database's schema to the version of this code, once, however many processes start together.
+
+Alembic runs the scripts in ``migrations/versions``, each in a transaction of its own; `run_sql` is for
+scripts that are plain SQL. The way back is a backup: there are no downgrades.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psycopg
+from alembic import command, op
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from fieldpack.errors import ConfigError, FieldpackError
+
+__all__ = ["LOCK_KEY", "migrate", "normalise_url", "run_sql"]
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+LOCK_KEY = 0x6669656C64706B  # "fieldpk": the key of the advisory lock
+_PAUSE_SECONDS = 0.1
+
+
+def normalise_url(url: str) -> str:
+    """The libpq connection string for any form a person may give: ``postgresql://``, ``postgres://``,
+    ``postgresql+psycopg://`` or ``key=value`` pairs.
+
+    Raises:
+        ConfigError: it is none of these. The message does not repeat it, as it may hold a password.
+    """
+    scheme, mark, rest = url.strip().partition("://")
+    if mark and scheme in ("postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"):
+        scheme = "postgresql"
+    try:
+        parts = conninfo_to_dict(scheme + mark + rest)
+    except psycopg.Error:
+        parts = {}
+    if not parts:
+        # Not `from` what libpq said, for that repeats the text.
+        raise ConfigError(
+            "The database URL is not one of PostgreSQL: write it like postgresql://user:password@host:5432/name."
+        )
+    return make_conninfo("", **parts)
+
+
+def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS) -> None:
+    """Bring the database at `url` to the newest version; nothing to do when it is there. Blocking.
+
+    Args:
+        url: any form that `normalise_url` takes.
+        timeout: seconds to wait for another process that is migrating.
+        migrations: folder with ``env.py`` and ``versions``.
+
+    Raises:
+        ConfigError: the URL is wrong, the server can't be reached, or the database was made by a newer
+            fieldpack.
+        FieldpackError: another process holds the migration lock for too long.
+    """
+    conninfo = normalise_url(url)
+    config = Config()
+    # ConfigParser would interpolate a % in the path.
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    try:
+        connection = psycopg.connect(conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
+        ) from error
+    with connection:
+        if _is_current(connection, scripts):
+            return
+        _take_lock(connection, timeout)
+        # Somebody else may have done it meanwhile.
+        if _is_current(connection, scripts):
+            return
+        engine = create_engine(
+            "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool
+        )
+        with engine.connect() as bind:
+            config.attributes["connection"] = bind
+            try:
+                command.upgrade(config, "heads")
+            except DBAPIError as error:
+                cause = error.orig
+                said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+                raise FieldpackError(
+                    f"The database could not be brought to the newest version: {said or cause}. The step "
+                    "that failed was undone."
+                ) from error
+
+
+def run_sql(sql: str) -> None:
+    """Execute raw SQL in the migration that is running: any number of statements, `%` as it is."""
+    op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+
+def _is_current(connection: psycopg.Connection, scripts: ScriptDirectory) -> bool:
+    """Whether the schema is at the newest version.
+
+    Raises ConfigError when it is at one that this code lacks.
+    """
+    try:
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except psycopg.errors.UndefinedTable:
+        return False
+    known = {script.revision for script in scripts.walk_revisions()}
+    unknown = sorted({row[0] for row in rows} - known)
+    if unknown:
+        raise ConfigError(
+            f"The database is of a newer fieldpack (schema {', '.join(unknown)}) than this one "
+            f"(schema {', '.join(scripts.get_heads())}): install that version or a later one."
+        )
+    return {row[0] for row in rows} == set(scripts.get_heads())
+
+
+def _take_lock(connection: psycopg.Connection, timeout: float) -> None:
+    # Asked again and again rather than waited for: a waiting statement keeps a snapshot, on which a
+    # CREATE INDEX CONCURRENTLY of the one who holds the lock would wait in turn.
+    deadline = time.monotonic() + timeout
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
+        if row is not None and row[0]:
+            return
+        if time.monotonic() > deadline:
+            raise FieldpackError(
+                f"Another process has been migrating this database for over {timeout:.0f} s: let it finish, "
+                "or end it (pg_locks shows who holds the advisory lock), and start again."
+            )
+        time.sleep(_PAUSE_SECONDS)

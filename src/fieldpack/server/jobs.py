@@ -1,0 +1,77 @@
+"""The job queue: procrastinate on our PostgreSQL.
+
+This module holds the queue and imports no resource. A resource registers its jobs in its own
+`tasks.py`, which the worker imports; a service enqueues by name, inside its own transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from procrastinate import App, Blueprint, PsycopgConnector
+
+from .context import Context
+from .db.pool import Connection
+
+__all__ = [
+    "EXPORTS_QUEUE",
+    "MAINTENANCE_QUEUE",
+    "PARTS_QUEUE",
+    "WorkerContext",
+    "blueprint",
+    "defer",
+    "queue_app",
+]
+
+EXPORTS_QUEUE = "exports"
+PARTS_QUEUE = "parts"
+MAINTENANCE_QUEUE = "maintenance"
+
+blueprint = Blueprint()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What a job is given: the parts of its process, and whether that is stopping."""
+
+    context: Context
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def queue_app(url: str) -> App:
+    """The procrastinate application of one worker process, with every registered job."""
+    app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+    app.add_tasks_from(blueprint, namespace="fieldpack")
+    return app
+
+
+async def defer(
+    connection: Connection,
+    task: str,
+    *,
+    queue: str,
+    priority: int = 0,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    **arguments: Any,
+) -> None:
+    """Enqueue `task` in the caller's transaction: it exists if and only if that commits.
+
+    A second job under the same `queueing_lock` is not enqueued while the first still waits.
+    """
+    if queueing_lock is not None:
+        cursor = await connection.execute(
+            "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", [queueing_lock]
+        )
+        if await cursor.fetchone() is not None:
+            return
+    await connection.execute(
+        """
+        SELECT procrastinate_defer_jobs_v1(ARRAY[
+            ROW(%s, %s, %s, %s, %s, %s::jsonb, NULL)::procrastinate_job_to_defer_v1])
+        """,
+        [queue, f"fieldpack:{task}", priority, lock, queueing_lock, orjson.dumps(arguments).decode()],
+    )

@@ -1,0 +1,119 @@
+"""What happens around every request: one path per route, a request id, a log line, and the rate limit."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .metrics import REQUESTS
+from .problems import INTERNAL, TOO_MANY_REQUESTS, problem_body
+from .responses import OrjsonResponse
+
+__all__ = ["Envelope", "RateLimit"]
+
+log = structlog.get_logger()
+
+
+class RateLimit:
+    """A token bucket per key, in this process: `rate` per second, with a burst of as many.
+
+    Keys that were quiet longest are forgotten first, so memory is bounded whatever addresses come.
+    """
+
+    def __init__(self, rate: int, *, keys: int = 20_000) -> None:
+        self.rate = rate
+        self.keys = keys
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait_seconds(self, key: str) -> float:
+        """0 when one more request may pass (and is counted), else the seconds until one may."""
+        now = time.monotonic()
+        tokens, seen = self._buckets.pop(key, (float(self.rate), now))
+        tokens = min(float(self.rate), tokens + (now - seen) * self.rate)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / self.rate
+        self._buckets[key] = (tokens - 1 if wait == 0.0 else tokens, now)
+        if len(self._buckets) > self.keys:
+            self._buckets.popitem(last=False)
+        return wait
+
+
+def too_many(wait: float) -> OrjsonResponse:
+    """The 429, with the whole seconds to wait."""
+    seconds = max(1, round(wait + 0.5))
+    return OrjsonResponse(
+        problem_body(TOO_MANY_REQUESTS, f"Too many requests: wait {seconds} s and send this again."),
+        status_code=429,
+        headers={"Retry-After": str(seconds)},
+    )
+
+
+def _crashed(request_id: str) -> OrjsonResponse:
+    """The 500, which says under which name the log has the details."""
+    detail = f"Something went wrong on the server; its log has the details under request {request_id}."
+    return OrjsonResponse(problem_body(INTERNAL, detail), status_code=500)
+
+
+class Envelope:
+    """Outermost layer: strips the trailing slash, limits the rate, names the request, answers for a crash in
+    the one error body, logs the end.
+    """
+
+    def __init__(self, app: ASGIApp, *, rate_per_address: int) -> None:
+        self.app = app
+        self.limit = RateLimit(rate_per_address)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/") or "/"}
+        request_id = uuid.uuid4().hex
+        client = scope.get("client")
+        started = time.perf_counter()
+        status = 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {
+                    **message,
+                    "headers": [*message["headers"], (b"x-request-id", request_id.encode())],
+                }
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        wait = self.limit.wait_seconds(client[0] if client else "")
+        try:
+            if wait:
+                await too_many(wait)(scope, receive, send_named)
+            else:
+                await self.app(scope, receive, send_named)
+        except Exception as error:
+            if status:  # the answer has begun: the connection is cut
+                raise
+            log.error("crash", path=scope["path"], exc_info=error)
+            await _crashed(request_id)(scope, receive, send_named)
+        finally:
+            seconds = time.perf_counter() - started
+            REQUESTS.labels(scope["method"], str(status)).observe(seconds)
+            self._log(scope, status, seconds)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        """One line per request; the query is left out: it may carry a participant's id or a signature."""
+        fields: dict[str, Any] = {"method": scope["method"], "path": scope["path"], "status": status}
+        fields["ms"] = round(seconds * 1000, 1)
+        agent = Headers(scope=scope).get("user-agent")
+        if status >= 500:
+            log.error("request", user_agent=agent, **fields)
+        else:
+            log.debug("request", **fields)

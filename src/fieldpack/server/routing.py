@@ -1,0 +1,207 @@
+"""How a request is read: JSON within limits, identifiers, lists, and who is asking before what they ask.
+
+The route classes authenticate first and parse the body after, so that a stranger learns nothing from
+the way a body is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+
+from .problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
+
+__all__ = [
+    "ApiRoute",
+    "Page",
+    "discard_body",
+    "envelope",
+    "is_uuid",
+    "parse_given_id",
+    "parse_id",
+    "parse_json",
+    "read_json",
+]
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+MAX_LIMIT = 1000
+MAX_DEPTH = 100
+
+
+def parse_id(kind: str, text: str) -> UUID:
+    """The identifier in a path. One that is malformed is simply unknown.
+
+    Raises:
+        Problem: 404.
+    """
+    if _UUID.fullmatch(text) is None:
+        raise not_found(kind, text)
+    return UUID(text)
+
+
+def parse_given_id(field: str, kind: str, text: str) -> UUID:
+    """An identifier in a query or a body, where a malformed one is malformed input.
+
+    Raises:
+        Problem: 400, naming the field.
+    """
+    if _UUID.fullmatch(text) is None:
+        raise invalid(field, f"{text!r} is no id of a {kind.lower()}.")
+    return UUID(text)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical form."""
+    return _UUID.fullmatch(text) is not None
+
+
+class Paging:
+    """`?limit=&offset=` of every list."""
+
+    def __init__(
+        self,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most results to answer.")] = 200,
+        offset: Annotated[int, Query(ge=0, le=2**53, description="Results to skip.")] = 0,
+    ) -> None:
+        self.limit = limit
+        self.offset = offset
+
+
+Page = Annotated[Paging, Depends()]
+
+
+def envelope(results: list[Any], count: int) -> dict[str, Any]:
+    """The shape of every list."""
+    return {"results": results, "meta": {"count": count}}
+
+
+class JsonRequest(Request):
+    """A request whose body was read and checked before the route saw it."""
+
+    parsed: Any = None
+
+    async def json(self) -> Any:
+        return self.parsed
+
+
+async def read_limited(request: Request, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes.
+
+    Raises:
+        Problem: 413.
+    """
+    too_large = Problem(TOO_LARGE, f"The body may have at most {limit} bytes.")
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _find_nul(value: Any, path: str) -> str | None:
+    """Path of the first text in `value` with U+0000, which PostgreSQL can't hold."""
+    if isinstance(value, str):
+        return path if "\x00" in value else None
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found = path or "body" if "\x00" in key else _find_nul(inner, f"{path}.{key}" if path else key)
+            if found is not None:
+                return found
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            found = _find_nul(inner, f"{path}.{number}" if path else str(number))
+            if found is not None:
+                return found
+    return None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether `value` is nested deeper than anything sensible, and than recursion would bear."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON in UTF-8, without U+0000 or lone surrogates.
+
+    Raises:
+        Problem: 400.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(MALFORMED, f"The body is not valid JSON: {error}.") from None
+    if _is_deep(value):
+        raise Problem(MALFORMED, f"The body is nested more than {MAX_DEPTH} levels deep.")
+    if b"\\u0000" in body:
+        path = _find_nul(value, "")
+        if path is not None:
+            raise Problem(INVALID, {path or "body": ["Text must not contain U+0000."]})
+    return value
+
+
+class ApiRoute(APIRoute):
+    """A route of the API: its body is JSON whatever the client called it, and limited in size."""
+
+    async def authenticate(self, request: Request) -> None:
+        """Hook: who is asking. Runs before the body is parsed."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def read_then_handle(request: Request) -> Response:
+            await self.authenticate(request)
+            if self.body_field is None:
+                return await handle(request)
+            body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
+            headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
+            request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
+            again = JsonRequest(request.scope, request.receive)
+            again._body = body
+            again.parsed = parse_json(body) if body.strip() else None
+            return await handle(again)
+
+        return read_then_handle
+
+
+async def discard_body(request: Request) -> None:
+    """Dependency of a route that needs no body: whatever is sent is ignored, within the limit.
+
+    Raises:
+        Problem: 413.
+    """
+    await read_limited(request, request.app.state.context.settings.max_body_bytes)
+
+
+async def read_json(request: Request) -> Any:
+    """The JSON body of a route whose body may be any JSON value, `null` among them.
+
+    Raises:
+        Problem: 400, 413.
+    """
+    body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
+    return parse_json(body)

@@ -1,0 +1,132 @@
+"""`fieldpack serve` and `fieldpack worker`: start, say where everything is, run until stopped."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from ..errors import ConfigError
+from .administration import CREDENTIALS, create_first_token, keep_credentials
+from .config import Settings
+from .db.embedded import EmbeddedPostgres
+from .logs import configure_logs
+from .processes import Supervisor, TlsPaths, open_database
+from .tls import TlsFiles, ensure_certificate, trust_line
+
+__all__ = ["serve_until_stopped", "work_until_stopped"]
+
+# where this machine reaches a server that listens everywhere
+LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+BIND_SECONDS = 5.0
+BACKLOG = 2048
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; a port that was in use until a moment ago is waited for.
+
+    Raises:
+        ConfigError: the address can't be taken.
+    """
+    deadline = time.monotonic() + BIND_SECONDS
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+            return listener
+        except OSError as error:
+            listener.close()
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"Can't listen on {host}:{port}: {error.strerror}. Choose another with --port."
+                ) from None
+            time.sleep(0.1)
+
+
+def serve_until_stopped(
+    settings: Settings, *, host: str, port: int, tls: bool, worker: bool, web: int
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    with serving(settings, host=host, port=port, tls=tls, worker=worker, web=web) as supervisor:
+        supervisor.run()
+
+
+@contextmanager
+def serving(
+    settings: Settings, *, host: str, port: int, tls: bool, worker: bool, web: int
+) -> Iterator[Supervisor]:
+    """A supervisor ready to run: database up and migrated, first token made, address bound."""
+    configure_logs(settings, process="serve")
+    listener = bind(host, port)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = ensure_certificate(settings.data_dir, [host]) if tls else None
+    named = LOCAL.get(host, host)
+    shown = f"[{named}]" if ":" in named else named
+    url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
+    _, embedded = open_database(settings)
+    try:
+        made = create_first_token(settings)
+        keep_credentials(settings, url=url, made=made, ca_file=files.ca_file if files else None)
+        if made is not None:
+            kept = settings.data_dir / CREDENTIALS
+            print(f"Workspace {made.workspace_id}; its first token, shown this once and stored in {kept}:")
+            print(f"\n    {made.token}\n", flush=True)
+        paths = TlsPaths(files.cert_file, files.key_file) if files else None
+        supervisor = Supervisor(settings, listener, web, worker, paths, embedded)
+        threading.Thread(target=_announce, args=(url, files, settings), daemon=True).start()
+        yield supervisor
+    finally:
+        listener.close()
+        _close(embedded)
+
+
+def _announce(url: str, files: TlsFiles | None, settings: Settings) -> None:
+    """Say where the server is, once it answers."""
+    verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(files.ca_file)) if files else True
+    deadline = time.monotonic() + READY_SECONDS
+    with httpx.Client(verify=verify, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.get(f"{url}/health/ready").status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
+        else:
+            print("The server does not answer yet; its log above says why.", file=sys.stderr)
+            return
+    print(f"fieldpack serves {url} (data in {settings.data_dir}). Ctrl-C ends it.", flush=True)
+    if files is not None:
+        print(f"To make a client trust it:\n\n    {trust_line(files.ca_file)}\n", flush=True)
+
+
+def work_until_stopped(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    configure_logs(settings, process="worker")
+    _, embedded = open_database(settings)
+    try:
+        print("fieldpack worker runs. Ctrl-C ends it.", flush=True)
+        Supervisor(settings, embedded=embedded).run()
+    finally:
+        _close(embedded)
+
+
+def _close(embedded: EmbeddedPostgres | None) -> None:
+    """Let go of the embedded database, and wait until it is down unless others use it.
+
+    So its folder can be copied as soon as this program has ended; and a container's end is its clean end.
+    """
+    if embedded is not None:
+        embedded.close()
+        embedded.wait_stopped(STOP_SECONDS)

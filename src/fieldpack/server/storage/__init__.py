@@ -1,0 +1,69 @@
+"""Where blobs are: a folder or a bucket behind one interface, chosen by `FIELDPACK_STORAGE_URL`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fieldpack.errors import ConfigError
+
+from ..config import Settings
+from .base import (
+    BlobDamaged,
+    BlobMissing,
+    Buffer,
+    Storage,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    StoredObject,
+    blob_key,
+    chunk_key,
+    upload_prefix,
+)
+from .local import LocalStorage
+from .multipart import Multipart, UploadGone
+from .remote import RemoteStorage
+
+__all__ = [
+    "BlobDamaged",
+    "BlobMissing",
+    "Buffer",
+    "LocalStorage",
+    "Multipart",
+    "RemoteStorage",
+    "Storage",
+    "StorageError",
+    "StorageFull",
+    "StorageUnavailable",
+    "StoredObject",
+    "UploadGone",
+    "blob_key",
+    "chunk_key",
+    "open_storage",
+    "upload_prefix",
+]
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`.
+
+    Endpoint and credentials of a bucket come from the environment, as each provider's own tools take them.
+    Temporary files go below the data folder.
+
+    Raises:
+        ConfigError: the URL is none of these.
+        StorageError: the folder can't be made, or the bucket's settings make no sense.
+    """
+    url = settings.resolved_storage_url
+    scratch = settings.data_dir / "tmp"
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise ConfigError(f"storage_url: {url} is not a local folder; write file:///path/to/folder.")
+        return LocalStorage(Path(unquote(parts.path)), scratch)
+    if parts.scheme in ("s3", "gs", "az"):
+        return RemoteStorage(
+            url, scratch, assembles=settings.delivery == "store", link_endpoint=settings.storage_link_endpoint
+        )
+    raise ConfigError(f"storage_url: {url} is not file://, s3://, gs:// or az://.")

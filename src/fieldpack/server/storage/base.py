@@ -1,0 +1,240 @@
+"""What every kind of storage promises, and how it says that it can't."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from fieldpack.errors import FieldpackError
+
+if TYPE_CHECKING:
+    from .multipart import Multipart
+
+__all__ = [
+    "BlobDamaged",
+    "BlobMissing",
+    "Buffer",
+    "Storage",
+    "StorageError",
+    "StorageFull",
+    "StorageUnavailable",
+    "StoredObject",
+    "blob_key",
+    "chunk_key",
+    "upload_prefix",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Buffer = bytes | bytearray | memoryview
+
+LONGEST_LINK_SECONDS = 7 * 86400  # what all providers allow
+
+
+class StorageError(FieldpackError, OSError):
+    """Storage refused, for a reason that trying again won't change, such as wrong credentials."""
+
+
+class StorageUnavailable(StorageError):
+    """A passing fault: the same call may succeed later."""
+
+
+class StorageFull(StorageError):
+    """No room left: someone has to free space or raise a quota."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOSPC
+
+
+class BlobMissing(StorageError):
+    """There is no object of this key, or not the one on record."""
+
+
+class BlobDamaged(BlobMissing):
+    """An object exists, but not with the size (or the bytes) on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One entry of a listing."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+def blob_key(blob_id: uuid.UUID | str) -> str:
+    """Where the bytes of a blob are: `blobs/<2 hex>/<uuid>`."""
+    name = str(blob_id)
+    return f"blobs/{name[:2]}/{name}"
+
+
+def upload_prefix(upload_id: uuid.UUID | str) -> str:
+    """What the keys of an upload's chunks begin with."""
+    return f"uploads/{upload_id}/"
+
+
+def chunk_key(upload_id: uuid.UUID | str, offset: int) -> str:
+    """A key for one chunk of an upload, new at each call, so that two writers never share one."""
+    return f"{upload_prefix(upload_id)}{offset:016d}-{uuid.uuid4().hex}"
+
+
+class Storage(ABC):
+    """Objects by key. Keys are ours alone: `blobs/…`, `exports/…`, `uploads/…`; an object never changes.
+
+    What was put is durable when the call returns: it survives a power cut. Every method raises
+    `BlobMissing` for a key that isn't there, `StorageUnavailable` for a passing fault, `StorageFull`
+    when there is no room, `StorageError` when access is refused. Methods ending in `_blocking` are for
+    job threads; the others are coroutines of the event loop.
+
+    Args:
+        scratch: folder for temporary files of this process, on a local disk.
+    """
+
+    is_local: bool
+    can_sign: bool
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="storage")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking `work` in a thread of storage's own, so that it waits for no one else's."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+
+    def close(self) -> None:
+        """Give the threads back; nothing may be under way."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # reading
+
+    @abstractmethod
+    def iter_range(self, key: str, offset: int, length: int, *, size_bytes: int) -> AsyncGenerator[Buffer]:
+        """The bytes `[offset, offset + length)` of an object of `size_bytes`, in chunks of at most 512 KiB.
+
+        Close the iterator (`aclosing`) when leaving early: it holds a descriptor, or requests under way.
+        It may give many chunks without ever waiting: whoever takes them lets others run now and then.
+
+        Raises:
+            BlobDamaged: the object's size is another, or it ended early.
+        """
+
+    @abstractmethod
+    async def read_range(self, key: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`.
+
+        Raises:
+            BlobDamaged: the object ends before.
+        """
+
+    @abstractmethod
+    async def read_many(self, objects: Sequence[tuple[str, int]]) -> list[bytes]:
+        """Whole objects, each `(key, size_bytes)`, at once: for many small ones, whose sum fits in memory.
+
+        Raises:
+            BlobDamaged: the size of one is another.
+        """
+
+    def fill_cached(self, objects: Sequence[tuple[str, memoryview]]) -> list[int]:
+        """Fill each view with the whole object of that key, if it can be had without waiting for anything.
+
+        Meant for the event loop: never blocks for longer than a few ms. Nothing is raised: what is missing,
+        of another length or not at hand is left to `read_many`, which tells.
+
+        Returns:
+            The positions of those that were not filled.
+        """
+        return list(range(len(objects)))
+
+    @abstractmethod
+    async def size(self, key: str) -> int:
+        """The size of an object, in bytes."""
+
+    async def has(self, key: str, size_bytes: int) -> bool:
+        """Whether there is such an object, and of this size."""
+        try:
+            return await self.size(key) == size_bytes
+        except BlobMissing:
+            return False
+
+    @abstractmethod
+    def iter_objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """Every object whose key begins with `prefix` (which ends in `/`), a page at a time, to the last."""
+
+    # writing
+
+    @abstractmethod
+    async def put(self, key: str, data: Buffer) -> None:
+        """Store `data` whole, replacing what was there in one step."""
+
+    @abstractmethod
+    async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
+        """Store what `chunks` gives, in constant memory. If it raises, so does this, and nothing is stored.
+
+        Args:
+            size_hint: about how many bytes will come; sizes the parts of a multipart upload.
+        """
+
+    @abstractmethod
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects. Those that aren't there are no error."""
+
+    @abstractmethod
+    async def delete_prefix(self, prefix: str) -> None:
+        """Remove every object whose key begins with `prefix`, which ends in `/`."""
+
+    # for job threads
+
+    @abstractmethod
+    def read_range_blocking(self, key: str, offset: int, length: int) -> bytes:
+        """`read_range`, for a thread."""
+
+    @abstractmethod
+    def put_blocking(self, key: str, data: Buffer) -> None:
+        """`put`, for a thread."""
+
+    @abstractmethod
+    def put_file_blocking(self, key: str, path: Path) -> None:
+        """Move the file at `path` into storage: a rename where it can be one."""
+
+    @abstractmethod
+    def delete_blocking(self, keys: Iterable[str]) -> None:
+        """`delete`, for a thread."""
+
+    @abstractmethod
+    def delete_prefix_blocking(self, prefix: str) -> None:
+        """`delete_prefix`, for a thread."""
+
+    # the rest
+
+    @abstractmethod
+    async def sign(self, key: str, seconds: int) -> str:
+        """A URL of the bucket's own that GETs this object for `seconds`.
+
+        Raises:
+            StorageError: this storage has no URLs (`can_sign` is False).
+        """
+
+    async def sign_for(self, key: str, seconds: int) -> tuple[str, int]:
+        """`sign`, for as long as the credentials let us: the URL, and for how many seconds it is valid."""
+        seconds = min(seconds, LONGEST_LINK_SECONDS)
+        return await self.sign(key, seconds), seconds
+
+    def open_multipart(self) -> Multipart | None:
+        """What makes one object of parts from several processes; None where there is no such thing."""
+        return None
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Do nothing, provided that objects can be written, read and removed right now; else raise."""

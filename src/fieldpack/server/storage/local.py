@@ -1,0 +1,470 @@
+"""Blobs as files in one folder.
+
+Reads go through `preadv2(RWF_NOWAIT)` on the event loop when the page cache has the bytes, and through a
+thread when it doesn't: a disk that has to seek never holds up anyone else's request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import shutil
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .base import (
+    BlobDamaged,
+    BlobMissing,
+    Buffer,
+    Storage,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    StoredObject,
+)
+from .buffers import Buffers
+
+__all__ = ["LocalStorage", "PartFile"]
+
+CHUNK_BYTES = 512 * 1024
+LIST_PAGE = 1000
+STAGING = ".staging"
+SLOW_SECONDS = 0.01
+THREADS_SECONDS = 1.0
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FLOCK_HELD = (errno.EAGAIN, errno.EACCES)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """Turn what the operating system says into what `Storage` promises."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except FileNotFoundError:
+        raise BlobMissing(f"{key} is not in storage.") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise StorageFull(
+                "The disk that files are stored on is full: free some space, then try again."
+            ) from error
+        if error.errno in _REFUSED:
+            raise StorageError(f"Storage can't be used: {reason}. Check who owns its folder.") from error
+        raise StorageUnavailable(f"Storage failed: {reason}.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a file's own fsync does not)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_exactly(descriptor: int, offset: int, length: int, key: str) -> bytes:
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length:
+        return data
+    pieces = [data]
+    got = len(data)
+    while data and got < length:
+        data = os.pread(descriptor, length - got, offset + got)
+        pieces.append(data)
+        got += len(data)
+    if got < length:
+        raise BlobDamaged(f"{key} ends at byte {offset + got}, before {offset + length}.")
+    return b"".join(pieces)
+
+
+def _write_all(descriptor: int, data: Buffer) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class PartFile:
+    """A blob that is still being written: at offsets, by one holder of its lock at a time.
+
+    The lock is the kernel's (`flock`): whoever dies gives it up, and while it is held no other writer's
+    bytes, however late, can land in the file.
+    """
+
+    def __init__(self, key: str, descriptor: int) -> None:
+        self.key = key
+        self._descriptor = descriptor
+
+    def write(self, data: Buffer, offset: int) -> None:
+        """Write `data` at `offset`; durable after `sync`."""
+        with _translated(self.key):
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                offset += written
+                view = view[written:]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`."""
+        with _translated(self.key):
+            return os.pread(self._descriptor, length, offset)
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        with _translated(self.key):
+            os.fdatasync(self._descriptor)
+
+    def cut(self, size_bytes: int) -> None:
+        """Drop whatever an earlier writer left past the end."""
+        with _translated(self.key):
+            if os.fstat(self._descriptor).st_size != size_bytes:
+                os.ftruncate(self._descriptor, size_bytes)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class LocalStorage(Storage):
+    """Objects as files below `root`, readable by the server's user only.
+
+    Args:
+        root: folder that holds everything; made if missing.
+        scratch: folder for temporary files.
+    """
+
+    is_local = True
+    can_sign = False
+
+    def __init__(self, root: Path, scratch: Path) -> None:
+        super().__init__(scratch)
+        self.root = root
+        self._in_threads_until = 0.0
+        self._root_descriptor: int | None = None
+        self._buffers = Buffers(CHUNK_BYTES)
+        with _translated(str(root)):
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def close(self) -> None:
+        super().close()
+        if self._root_descriptor is not None:
+            os.close(self._root_descriptor)
+            self._root_descriptor = None
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if not key or any(part in ("", ".", "..") for part in parts):
+            raise StorageError(f"{key!r} is no storage key.")
+        return self.root.joinpath(*parts)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make `folder`, and every name on the way to it durable."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        _sync_folder(folder.parent)
+
+    # reading
+
+    async def iter_range(
+        self, key: str, offset: int, length: int, *, size_bytes: int
+    ) -> AsyncGenerator[Buffer]:
+        end = offset + length
+        if time.monotonic() < self._in_threads_until:
+            descriptor = await self.run(self._open_checked, key, size_bytes)
+        else:
+            with self._timed():
+                descriptor = self._open_checked(key, size_bytes)
+        nowait = _NOWAIT
+        try:
+            while offset < end:
+                wanted = min(CHUNK_BYTES, end - offset)
+                if nowait:
+                    chunk = self._buffers.lend()[:wanted]
+                    try:
+                        got = os.preadv(descriptor, (chunk,), offset, nowait)
+                    except BlockingIOError:
+                        got = -1
+                    except OSError as error:
+                        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                            raise StorageUnavailable(f"Storage failed: {error.strerror}.") from error
+                        got, nowait = -1, 0
+                    if got > 0:
+                        yield chunk if got == wanted else chunk[:got]
+                        offset += got
+                        continue
+                    del chunk
+                yield await self.run(self._read_ahead, descriptor, offset, wanted, key)
+                offset += wanted
+        finally:
+            os.close(descriptor)
+
+    def _open_checked(self, key: str, size_bytes: int) -> int:
+        if "//" in key or "/." in key or key[:1] in ("", "/", "."):
+            raise StorageError(f"{key!r} is no storage key.")
+        try:
+            descriptor = os.open(f"{self.root}/{key}", os.O_RDONLY)
+            found = os.fstat(descriptor).st_size
+        except OSError:
+            with _translated(key):
+                raise
+        if found != size_bytes:
+            os.close(descriptor)
+            raise BlobDamaged(f"{key} has {found} bytes instead of the {size_bytes} on record.")
+        return descriptor
+
+    def _read_ahead(self, descriptor: int, offset: int, length: int, key: str) -> bytes:
+        with _translated(key):
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, offset + length, 4 * CHUNK_BYTES, os.POSIX_FADV_WILLNEED)
+            return _read_exactly(descriptor, offset, length, key)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Look whether the disk keeps the event loop waiting; if it does, threads open files for a while.
+
+        A name that the kernel knows is opened in microseconds, and a thread for it would cost ten times that;
+        nothing tells beforehand which it will be.
+        """
+        started = time.monotonic()
+        yield
+        now = time.monotonic()
+        if now - started > SLOW_SECONDS:
+            self._in_threads_until = now + THREADS_SECONDS
+
+    def _open_root(self) -> int:
+        """A descriptor of the root, from which a key is found sooner than by its whole path."""
+        if self._root_descriptor is None:
+            with _translated("The storage folder"):
+                self._root_descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        return self._root_descriptor
+
+    def fill_cached(self, objects: Sequence[tuple[str, memoryview]]) -> list[int]:
+        if not _NOWAIT or time.monotonic() < self._in_threads_until:
+            return list(range(len(objects)))
+        missed: list[int] = []
+        beyond = bytearray(1)  # a byte that no right object fills
+        with self._timed():
+            root = self._open_root()
+            for number, (key, view) in enumerate(objects):
+                got = -1
+                try:
+                    descriptor = os.open(key, os.O_RDONLY, dir_fd=root)
+                    try:
+                        got = os.preadv(descriptor, (view, beyond), 0, _NOWAIT)
+                    finally:
+                        os.close(descriptor)
+                except OSError:
+                    pass
+                if got != len(view):
+                    missed.append(number)
+        return missed
+
+    async def read_range(self, key: str, offset: int, length: int) -> bytes:
+        return await self.run(self.read_range_blocking, key, offset, length)
+
+    def read_range_blocking(self, key: str, offset: int, length: int) -> bytes:
+        with _translated(key):
+            descriptor = os.open(self._path(key), os.O_RDONLY)
+            try:
+                return _read_exactly(descriptor, offset, length, key)
+            finally:
+                os.close(descriptor)
+
+    async def read_many(self, objects: Sequence[tuple[str, int]]) -> list[bytes]:
+        return await self.run(self._read_many, objects)
+
+    def _read_many(self, objects: Sequence[tuple[str, int]]) -> list[bytes]:
+        found: list[bytes] = []
+        for key, size_bytes in objects:
+            with _translated(key):
+                descriptor = os.open(self._path(key), os.O_RDONLY)
+                try:
+                    data = os.pread(descriptor, size_bytes + 1, 0)
+                    if 0 < len(data) < size_bytes:  # pread may be short; a second try tells
+                        data = _read_exactly(descriptor, 0, size_bytes, key)
+                finally:
+                    os.close(descriptor)
+            if len(data) != size_bytes:
+                raise BlobDamaged(f"{key} does not have the {size_bytes} bytes on record.")
+            found.append(data)
+        return found
+
+    async def size(self, key: str) -> int:
+        return await self.run(self._size, key)
+
+    def _size(self, key: str) -> int:
+        with _translated(key):
+            return os.stat(self._path(key)).st_size
+
+    async def iter_objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        walk = self._walk(prefix)
+        while page := await self.run(self._next_page, walk):
+            yield page
+
+    def _walk(self, prefix: str) -> Iterator[StoredObject]:
+        top = self._path(prefix.rstrip("/"))
+        for folder, folders, names in os.walk(top):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield StoredObject(
+                        path.relative_to(self.root).as_posix(),
+                        status.st_size,
+                        datetime.fromtimestamp(status.st_mtime, UTC),
+                    )
+
+    @staticmethod
+    def _next_page(walk: Iterator[StoredObject]) -> list[StoredObject]:
+        return list(itertools.islice(walk, LIST_PAGE))
+
+    # writing
+
+    async def put(self, key: str, data: Buffer) -> None:
+        await self.run(self.put_blocking, key, data)
+
+    def put_blocking(self, key: str, data: Buffer) -> None:
+        with self._staged(key) as descriptor:
+            _write_all(descriptor, data)
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
+        staging, descriptor = await self.run(self._open_staging)
+        try:
+            async for chunk in chunks:
+                await self.run(_write_all, descriptor, chunk)
+            await self.run(self._publish, key, staging, descriptor)
+        except OSError as error:
+            with _translated(key):
+                raise error
+        finally:
+            os.close(descriptor)
+            staging.unlink(missing_ok=True)  # a rename took it away unless something failed
+
+    def _open_staging(self) -> tuple[Path, int]:
+        folder = self.root / STAGING
+        folder.mkdir(exist_ok=True, mode=0o700)
+        path = folder / uuid.uuid4().hex
+        return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def _publish(self, key: str, staging: Path, descriptor: int) -> None:
+        os.fsync(descriptor)
+        self._rename(staging, self._path(key))
+
+    def _rename(self, source: Path, target: Path) -> None:
+        try:
+            self._make_folder(target.parent)
+            os.replace(source, target)
+        except FileNotFoundError:  # a clean-up took the empty folder away in between
+            if not source.exists():
+                raise
+            self._make_folder(target.parent)
+            os.replace(source, target)
+        _sync_folder(target.parent)
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[int]:
+        """A descriptor to write to; what was written appears under `key` whole, or not at all."""
+        with _translated(key):
+            staging, descriptor = self._open_staging()
+            try:
+                yield descriptor
+                self._publish(key, staging, descriptor)
+            finally:
+                os.close(descriptor)
+                staging.unlink(missing_ok=True)
+
+    def put_file_blocking(self, key: str, path: Path) -> None:
+        with _translated(key):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.chmod(path, 0o600)
+            try:
+                self._rename(path, self._path(key))
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        with self._staged(key) as target, path.open("rb") as source:
+            shutil.copyfileobj(source, os.fdopen(os.dup(target), "wb", buffering=0), 1 << 20)
+        path.unlink()
+
+    async def open_part(self, key: str, *, fresh: bool) -> PartFile | None:
+        """Open the file of an unfinished blob for writing, or None while another writer holds it.
+
+        Args:
+            fresh: nothing of it is committed yet, so the file is made if it isn't there.
+
+        Raises:
+            BlobMissing: bytes of it are committed, but the file is gone.
+        """
+        return await self.run(self._open_part, key, fresh)
+
+    def _open_part(self, key: str, fresh: bool) -> PartFile | None:
+        path = self._path(key)
+        with _translated(key):
+            if fresh:
+                self._make_folder(path.parent)
+            new = fresh and not path.exists()
+            descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if fresh else 0), 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if new:
+                    _sync_folder(path.parent)
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno in _FLOCK_HELD:
+                    return None
+                raise
+        return PartFile(key, descriptor)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        await self.run(self.delete_blocking, list(keys))
+
+    def delete_blocking(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with _translated(key):
+                path.unlink(missing_ok=True)
+            if not key.startswith("blobs/"):  # those folders are few and shared; the others would pile up
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
+
+    async def delete_prefix(self, prefix: str) -> None:
+        await self.run(self.delete_prefix_blocking, prefix)
+
+    def delete_prefix_blocking(self, prefix: str) -> None:
+        folder = self._path(prefix.rstrip("/"))
+        with _translated(prefix), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+    # the rest
+
+    async def sign(self, key: str, seconds: int) -> str:
+        raise StorageError("Files on a disk have no links of their own: `store` delivery needs a bucket.")
+
+    async def probe(self) -> None:
+        await self.run(self._probe)
+
+    def _probe(self) -> None:
+        with _translated("The storage folder"):
+            path, descriptor = self._open_staging()
+            try:
+                os.write(descriptor, b"probe")
+            finally:
+                os.close(descriptor)
+                path.unlink()

@@ -1,0 +1,42 @@
+"""Fixtures: one installation for the whole run; each test makes its own collections in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import httpx
+import pytest
+
+from tests.installation import Installation, installed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright keeps an event loop running in this thread from then on."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI everything that a test can need is installed: a skip there is a failure."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Installation]:
+    """A running server with a worker, shared by all tests that don't harm it."""
+    with installed() as installation:
+        yield installation
+
+
+@pytest.fixture
+def api(server: Installation) -> Iterator[httpx.Client]:
+    """The first researcher's client."""
+    with server.client() as client:
+        yield client

@@ -1,0 +1,57 @@
+"""Rows written straight into the database: what would take too long otherwise, and clocks turned back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from fieldpack.server.db.embedded import open_embedded
+from tests.installation import Installation
+
+
+def connected(server: Installation) -> psycopg.Connection[Any]:
+    """A connection to the database of an installation that runs."""
+    with open_embedded(server.data_dir) as embedded:
+        return psycopg.connect(embedded.url, autocommit=True)
+
+
+def insert_submissions(server: Installation, study_id: str, count: int) -> None:
+    """So many active responses of some text, as if participants had submitted them now."""
+    with connected(server) as database, database.transaction():
+        database.execute(
+            """
+            WITH counted AS (
+                UPDATE collection_changes SET counter = counter + 1
+                WHERE collection_id = (SELECT collection_id FROM studies WHERE id = %(study)s)
+                RETURNING collection_id, counter
+            )
+            INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal,
+                                     status, response, completed_at, responses, answer_count,
+                                     activated_counter)
+            SELECT gen_random_uuid(), %(study)s, counted.collection_id, 1, 'row-' || n, 1, 'AWAITING REVIEW',
+                   'active', now(),
+                   json_build_object(gen_random_uuid(), json_build_object(
+                       'type', 'free_text', 'value', repeat(md5(n::text), 8)))::text,
+                   1, counted.counter
+            FROM counted, generate_series(1, %(count)s) n
+            """,
+            {"study": study_id, "count": count},
+        )
+
+
+def turn_back_deadline(server: Installation, submission_id: str) -> None:
+    """As if the study's maximum time had passed."""
+    with connected(server) as database:
+        database.execute(
+            "UPDATE submissions SET deadline_at = now() - interval '1 minute' WHERE id = %s", [submission_id]
+        )
+
+
+def activity(server: Installation) -> list[Any]:
+    """What the database is doing: for the message of a test that waited in vain."""
+    with connected(server) as database:
+        return database.execute(
+            "SELECT pid, state, now() - xact_start, wait_event_type, wait_event, left(query, 200)"
+            " FROM pg_stat_activity WHERE datname IS NOT NULL"
+        ).fetchall()

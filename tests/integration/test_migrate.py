@@ -1,0 +1,222 @@
+"""The migration runner on a real server: concurrent starts, every way to write the URL, what it refuses."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from fieldpack.errors import ConfigError, FieldpackError
+from fieldpack.server.db import migrate as runner
+from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
+from fieldpack.server.db.migrate import migrate, normalise_url
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
+
+MIGRATIONS = Path(runner.__file__).with_name("migrations")
+
+FIRST = '''
+from fieldpack.server.db.migrate import run_sql
+revision = "t1"
+down_revision = None
+SQL = """
+CREATE TABLE things (id integer PRIMARY KEY, label text CHECK (label NOT LIKE '%;%'));
+CREATE FUNCTION greet(who text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN format('hello %s, 100%%', who);
+END $$;
+INSERT INTO things VALUES (1, 'a'), (2, 'b');
+SELECT pg_sleep(0.3);
+"""
+def upgrade(): run_sql(SQL)
+'''
+
+SECOND = """
+from alembic import op
+revision = "t2"
+down_revision = "t1"
+def upgrade(): op.execute("ALTER TABLE things ADD COLUMN more text DEFAULT '5%'")
+"""
+
+BROKEN = """
+from fieldpack.server.db.migrate import run_sql
+revision = "t3"
+down_revision = "t2"
+def upgrade(): run_sql("CREATE TABLE half (); SELECT secret FROM nowhere")
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    folder = Path(tempfile.mkdtemp())
+    with open_embedded(folder, durable=False) as handle:
+        yield handle
+    assert handle.wait_stopped()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def url(server: EmbeddedPostgres) -> Iterator[str]:
+    """A URL of a new, empty database."""
+    name = f"test_{time.monotonic_ns()}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield server.url.replace("/fieldpack?", f"/{name}?")
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    """A folder of migrations with the real env.py and two scripts, at a path that Alembic could trip over."""
+    folder = tmp_path / "100% ünusual"
+    (folder / "versions").mkdir(parents=True)
+    shutil.copy(MIGRATIONS / "env.py", folder)
+    shutil.copy(MIGRATIONS / "script.py.mako", folder)
+    (folder / "versions" / "1_first.py").write_text(FIRST)
+    (folder / "versions" / "2_second.py").write_text(SECOND)
+    return folder
+
+
+def read_version(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version").fetchall()]
+
+
+def test_to_the_newest_and_again(url: str, scripts: Path) -> None:
+    migrate(url, migrations=scripts)
+    assert read_version(url) == ["t2"]
+    migrate(url, migrations=scripts)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT greet('you'), more FROM things").fetchall() == [
+            ("hello you, 100%", "5%"),
+            ("hello you, 100%", "5%"),
+        ]
+
+
+def test_step_by_step(url: str, scripts: Path) -> None:
+    later = scripts / "versions" / "2_second.py"
+    later.rename(scripts / "later")
+    migrate(url, migrations=scripts)
+    assert read_version(url) == ["t1"]
+    (scripts / "later").rename(later)
+    migrate(url, migrations=scripts)
+    assert read_version(url) == ["t2"]
+
+
+def test_the_schema_of_this_code(url: str) -> None:
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        tables = {row[0] for row in connection.execute("SELECT tablename FROM pg_tables").fetchall()}
+    assert {"collections", "exports", "procrastinate_jobs"} <= tables
+    migrate(url)
+
+
+def test_six_processes_at_once(url: str, scripts: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from fieldpack.server.db.migrate import migrate\n"
+        "migrate(sys.argv[1], migrations=Path(sys.argv[2]))\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, url, str(scripts)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    ends = [(process.communicate(), process.returncode) for process in running]
+    assert ends == [(("", ""), 0)] * 6, "silent, and each finds it done"
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM things").fetchone() == (2,)
+
+
+def test_a_newer_database_is_refused(url: str, scripts: Path) -> None:
+    migrate(url, migrations=scripts)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 't9'")
+    with pytest.raises(ConfigError, match=r"of a newer fieldpack \(schema t9\) than this one \(schema t2\)"):
+        migrate(url, migrations=scripts)
+    assert read_version(url) == ["t9"]
+
+
+def test_a_failing_step_is_undone_and_says_why(url: str, scripts: Path) -> None:
+    (scripts / "versions" / "3_broken.py").write_text(BROKEN)
+    with pytest.raises(FieldpackError) as caught:
+        migrate(url, migrations=scripts)
+    assert 'relation "nowhere" does not exist' in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert read_version(url) == ["t2"]
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
+
+
+def test_waits_for_another_but_not_for_ever(url: str, scripts: Path) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [runner.LOCK_KEY])
+        with pytest.raises(
+            FieldpackError, match="Another process has been migrating this database for over 1 s"
+        ):
+            migrate(url, migrations=scripts, timeout=1)
+    migrate(url, migrations=scripts)
+    # Once it is at the newest version, nobody waits for anything.
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [runner.LOCK_KEY])
+        migrate(url, migrations=scripts, timeout=0)
+
+
+def test_every_way_to_write_the_url(url: str, scripts: Path) -> None:
+    parts = conninfo_to_dict(url)
+    host, name = str(parts["host"]), str(parts["dbname"])
+    forms = [
+        url,
+        url.replace("postgresql://", "postgres://"),
+        url.replace("postgresql://", "postgresql+psycopg://"),
+        f"postgresql://fieldpack@{quote(host, safe='')}:5432/{name}",
+        f"postgresql:///{name}?host={host}&user=fieldpack&port=5432&application_name=a%20b",
+        f"host='{host}' user=fieldpack dbname={name} port=5432 password='p w%@:/'",
+        f"  {url}\n",
+    ]
+    for form in forms:
+        migrate(form, migrations=scripts)
+        assert conninfo_to_dict(normalise_url(form))["dbname"] == name
+        assert read_version(normalise_url(form)) == ["t2"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["mysql://user:geheim@host/db", "postgresql://user:geheim@[host/db", "geheim", "http://geheim", ""],
+)
+def test_what_is_no_url_is_refused_without_repeating_it(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="is not one of PostgreSQL") as caught:
+        normalise_url(wrong)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://someone:geheim@127.0.0.1:9/x", "postgresql://someone:geheim@/x?host=/nowhere"],
+)
+def test_a_server_that_is_not_there(address: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"The database can't be reached: .+ Check FIELDPACK_DATABASE_URL"
+    ) as caught:
+        migrate(address)
+    assert "geheim" not in str(caught.value)
+
+
+def test_the_logging_of_the_program_is_left_alone(
+    url: str, scripts: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("fieldpack.test")
+    handlers, level = list(logging.root.handlers), logging.root.level
+    migrate(url, migrations=scripts)
+    assert (logging.root.handlers, logging.root.level) == (handlers, level)
+    assert not logger.disabled
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,166 @@
+"""The house keeps its order: imports run one way, SQL lives in one kind of file, modules are nouns."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import fieldpack
+
+PACKAGE = Path(fieldpack.__file__).parent
+MODULES = {
+    "fieldpack." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+RESOURCES = ("accounts", "collections", "studies", "submissions", "uploads", "exports", "web")
+
+
+def imports_of(name: str) -> Iterator[str]:
+    """Modules that a module imports, absolute, also within functions; not those for type checkers only."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+    if MODULES[name].name == "__init__.py":
+        package = package[:-1]
+    nodes: list[ast.AST] = list(tree.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            full = ".".join([*base, *([node.module] if node.module else [])])
+            yield full
+            yield from (f"{full}.{alias.name}" for alias in node.names if f"{full}.{alias.name}" in MODULES)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            nodes += node.orelse
+        else:
+            nodes += ast.iter_child_nodes(node)
+
+
+def within(name: str, *folders: str) -> bool:
+    return any(name == f"fieldpack.{folder}" or name.startswith(f"fieldpack.{folder}.") for folder in folders)
+
+
+def ours(names: Iterator[str]) -> set[str]:
+    return {name for name in names if name == "fieldpack" or name.startswith("fieldpack.")}
+
+
+def test_the_archive_imports_nothing_of_ours_but_the_errors() -> None:
+    for name in MODULES:
+        if within(name, "archive"):
+            for imported in ours(imports_of(name)):
+                assert within(imported, "archive", "errors"), f"{name} imports {imported}"
+
+
+def test_the_client_imports_neither_server_nor_command_line() -> None:
+    for name in MODULES:
+        if within(name, "client"):
+            for imported in ours(imports_of(name)):
+                assert not within(imported, "server", "cli"), f"{name} imports {imported}"
+
+
+def test_the_server_imports_neither_client_nor_command_line() -> None:
+    for name in MODULES:
+        if within(name, "server") and not within(name, "server.demo", "server.demo_people"):
+            for imported in ours(imports_of(name)):
+                assert not within(imported, "client", "cli"), f"{name} imports {imported}"
+
+
+def test_the_package_is_light_to_import() -> None:
+    """What `pip install fieldpack` brings is enough, and tables are not loaded before they are wanted."""
+    program = (
+        "import sys, fieldpack, fieldpack.client, fieldpack.archive.reader, fieldpack.cli;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"pandas", "polars", "pyarrow", "numpy", "openpyxl", "pyreadstat", "duckdb", "fastapi", "psycopg",
+             "pydantic", "obstore", "uvicorn", "procrastinate"}  # fmt: skip
+    assert set(done.stdout.split()) & heavy == set()
+
+
+LAYERS = ("queries", "service", "routes")
+
+
+def layer_of(name: str) -> int | None:
+    """Height of a server module among routes → service → queries, by the end of its name."""
+    if not within(name, "server"):
+        return None
+    last = name.rpartition(".")[2]
+    return next(
+        (height for height, layer in enumerate(LAYERS) if last == layer or last.endswith(f"_{layer}")), None
+    )
+
+
+def test_in_the_server_imports_run_from_routes_down_to_queries() -> None:
+    for name in MODULES:
+        height = layer_of(name)
+        if height is None:
+            continue
+        for imported in ours(imports_of(name)):
+            below = layer_of(imported)
+            assert below is None or below <= height, f"{name} imports {imported}"
+            if LAYERS[height] == "queries":
+                assert not re.search(r"\.(routing|app|middleware)$", imported), f"{name} imports {imported}"
+
+
+def test_services_know_no_http() -> None:
+    for name in MODULES:
+        if within(name, "server") and name.rpartition(".")[2] in ("service", "queries", "lifecycle"):
+            for imported in imports_of(name):
+                assert imported.partition(".")[0] not in ("fastapi", "starlette"), (
+                    f"{name} imports {imported}"
+                )
+
+
+def test_the_ground_floor_imports_no_resource() -> None:
+    """The database, the storage and the queue: a service can enqueue without a circle."""
+    for name in MODULES:
+        if within(name, "server.jobs", "server.db", "server.storage", "server.problems", "server.config"):
+            for imported in ours(imports_of(name)):
+                resources = [f"server.{resource}" for resource in RESOURCES]
+                assert not within(imported, *resources), f"{name} imports {imported}"
+
+
+STATEMENT = re.compile(
+    r"\b(SELECT\s.+\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|CREATE\s+(TABLE|INDEX)\s|COPY\s*\()",
+    re.DOTALL,
+)
+
+
+def texts_of(tree: ast.AST) -> Iterator[str]:
+    """String constants, but docstrings."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_sql_is_in_queries_only() -> None:
+    for name, path in MODULES.items():
+        last = name.rpartition(".")[2]
+        if last == "queries" or last.endswith("_queries") or within(name, "server.db", "server.jobs"):
+            continue  # jobs: the one statement that defers a job, in the queue's own words
+        for text in texts_of(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not STATEMENT.search(text), f"{name} has SQL: {text[:80]!r}"
+
+
+def test_modules_are_nouns() -> None:
+    for name in MODULES:
+        for part in name.split("."):
+            assert part not in ("utils", "util", "helpers", "helper", "manager", "misc", "common"), name
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for name, path in MODULES.items():
+        source = path.read_text(encoding="utf-8")
+        assert not source.strip() or ast.get_docstring(ast.parse(source)), name
