@@ -1,0 +1,184 @@
+"""SQL of workspaces, researchers, memberships and tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+
+async def find_setting(connection: Connection, name: str) -> bytes | None:
+    cursor = await connection.execute("SELECT value FROM settings WHERE name = %s", [name])
+    row = await cursor.fetchone()
+    return bytes(row["value"]) if row else None
+
+
+async def keep_setting(connection: Connection, name: str, value: bytes) -> bytes:
+    """Store `value` unless the setting has one already; the one in force."""
+    await connection.execute(
+        "INSERT INTO settings (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", [name, value]
+    )
+    found = await find_setting(connection, name)
+    assert found is not None
+    return found
+
+
+async def lock_accounts(connection: Connection) -> None:
+    """Serialise what must happen once in an installation, until this transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('fieldpack.accounts'))")
+
+
+async def insert_workspace(connection: Connection, id: UUID, title: str, description: str) -> None:
+    await connection.execute(
+        "INSERT INTO workspaces (id, title, description) VALUES (%s, %s, %s)", [id, title, description]
+    )
+
+
+async def insert_researcher(
+    connection: Connection, id: UUID, email: str, first_name: str, last_name: str
+) -> None:
+    await connection.execute(
+        "INSERT INTO researchers (id, email, first_name, last_name) VALUES (%s, %s, %s, %s)",
+        [id, email, first_name, last_name],
+    )
+
+
+async def insert_membership(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> None:
+    await connection.execute(
+        "INSERT INTO memberships (workspace_id, researcher_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        [workspace_id, researcher_id],
+    )
+
+
+async def insert_token(
+    connection: Connection, id: UUID, researcher_id: UUID, name: str, token_sha256: bytes
+) -> None:
+    await connection.execute(
+        "INSERT INTO tokens (id, researcher_id, name, token_sha256) VALUES (%s, %s, %s, %s)",
+        [id, researcher_id, name, token_sha256],
+    )
+
+
+async def find_caller(connection: Connection, token_sha256: bytes) -> Row | None:
+    """The researcher of a live token; notes its use, at most once a minute."""
+    cursor = await connection.execute(
+        """
+        SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id,
+               t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS stale
+        FROM tokens t JOIN researchers r ON r.id = t.researcher_id
+        WHERE t.token_sha256 = %s AND t.revoked_at IS NULL
+        """,
+        [token_sha256],
+    )
+    row = await cursor.fetchone()
+    if row is not None and row["stale"]:
+        await connection.execute("UPDATE tokens SET last_used_at = now() WHERE id = %s", [row["token_id"]])
+    return row
+
+
+async def list_tokens(connection: Connection) -> list[Row]:
+    cursor = await connection.execute(
+        """
+        SELECT t.id, t.name, r.email AS researcher, t.created_at, t.last_used_at, t.revoked_at
+        FROM tokens t JOIN researchers r ON r.id = t.researcher_id ORDER BY t.created_at, t.id
+        """
+    )
+    return await cursor.fetchall()
+
+
+async def revoke_token(connection: Connection, token_id: UUID) -> bool:
+    """Whether there was such a token; revoking again changes nothing."""
+    cursor = await connection.execute(
+        "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING id", [token_id]
+    )
+    return await cursor.fetchone() is not None
+
+
+async def find_researcher_by_email(connection: Connection, email: str) -> UUID | None:
+    cursor = await connection.execute("SELECT id FROM researchers WHERE lower(email) = lower(%s)", [email])
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def find_first_researcher(connection: Connection, workspace_id: UUID | None = None) -> UUID | None:
+    """The oldest researcher, of one workspace or of all."""
+    cursor = await connection.execute(
+        """
+        SELECT r.id FROM researchers r
+        WHERE %(workspace)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.researcher_id = r.id AND m.workspace_id = %(workspace)s)
+        ORDER BY r.created_at, r.id LIMIT 1
+        """,
+        {"workspace": workspace_id},
+    )
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def find_first_workspace(connection: Connection, researcher_id: UUID | None = None) -> UUID | None:
+    """The oldest workspace, of one researcher or of all."""
+    cursor = await connection.execute(
+        """
+        SELECT w.id FROM workspaces w
+        WHERE %(researcher)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s)
+        ORDER BY w.created_at, w.id LIMIT 1
+        """,
+        {"researcher": researcher_id},
+    )
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def find_workspace(connection: Connection, workspace_id: UUID) -> Row | None:
+    cursor = await connection.execute("SELECT * FROM workspaces WHERE id = %s", [workspace_id])
+    return await cursor.fetchone()
+
+
+async def is_member(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> bool:
+    cursor = await connection.execute(
+        "SELECT 1 FROM memberships WHERE workspace_id = %s AND researcher_id = %s",
+        [workspace_id, researcher_id],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_workspaces(
+    connection: Connection, researcher_id: UUID | None, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    """Workspaces of a researcher (of everyone when None), oldest first, and how many there are."""
+    condition = """
+        FROM workspaces w WHERE %(researcher)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s)
+    """
+    values = {"researcher": researcher_id, "limit": limit, "offset": offset}
+    cursor = await connection.execute(
+        f"SELECT w.* {condition} ORDER BY w.created_at, w.id LIMIT %(limit)s OFFSET %(offset)s",
+        values,
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(f"SELECT count(*) AS count {condition}", values)
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def list_members(connection: Connection, workspace_ids: list[UUID]) -> list[Row]:
+    cursor = await connection.execute(
+        """
+        SELECT m.workspace_id, r.id, r.email, r.first_name, r.last_name, m.role
+        FROM memberships m JOIN researchers r ON r.id = m.researcher_id
+        WHERE m.workspace_id = ANY(%s) ORDER BY m.created_at, r.id
+        """,
+        [workspace_ids],
+    )
+    return await cursor.fetchall()
+
+
+async def set_collections_enabled(connection: Connection, workspace_id: UUID, enabled: bool) -> bool:
+    cursor = await connection.execute(
+        "UPDATE workspaces SET collections_enabled = %s WHERE id = %s RETURNING id", [enabled, workspace_id]
+    )
+    return await cursor.fetchone() is not None

@@ -1,0 +1,61 @@
+"""`/users/me` and `/workspaces`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from ..context import CurrentContext
+from ..problems import not_found
+from ..routing import Page, envelope, parse_id
+from . import queries, service
+from .access import CurrentCaller, ResearcherRoute
+from .schemas import WorkspaceInput
+
+router = APIRouter(route_class=ResearcherRoute, tags=["accounts"])
+
+
+@router.get("/users/me")
+async def get_me(caller: CurrentCaller) -> dict[str, Any]:
+    """The researcher whose token this is."""
+    return {
+        "id": caller.id,
+        "email": caller.email,
+        "first_name": caller.first_name,
+        "last_name": caller.last_name,
+        "name": caller.name,
+        "username": caller.email,
+        "user_type": "researcher",
+        "currency_code": "GBP",
+        "balance": 0,
+        "available_balance": 0,
+    }
+
+
+@router.get("/workspaces")
+async def list_workspaces(context: CurrentContext, caller: CurrentCaller, page: Page) -> dict[str, Any]:
+    """The caller's workspaces, oldest first."""
+    async with context.database.transaction() as connection:
+        rows, count = await queries.list_workspaces(connection, caller.id, page.limit, page.offset)
+        return envelope(await service.describe_workspaces(connection, rows), count)
+
+
+@router.post("/workspaces", status_code=201)
+async def create_workspace(
+    context: CurrentContext, caller: CurrentCaller, body: WorkspaceInput
+) -> dict[str, Any]:
+    """A new workspace, whose first member is the caller."""
+    async with context.database.transaction() as connection:
+        return await service.create_workspace(connection, body.title, body.description or "", caller.id)
+
+
+@router.get("/workspaces/{workspace_id}")
+async def get_workspace(context: CurrentContext, caller: CurrentCaller, workspace_id: str) -> dict[str, Any]:
+    """One workspace of the caller's."""
+    identifier = parse_id("Workspace", workspace_id)
+    async with context.database.transaction() as connection:
+        row = await queries.find_workspace(connection, identifier)
+        if row is None or not await queries.is_member(connection, identifier, caller.id):
+            raise not_found("Workspace", workspace_id)
+        return (await service.describe_workspaces(connection, [row]))[0]

@@ -1,0 +1,180 @@
+"""Workspaces, researchers and their tokens: who may ask, and what they are members of."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from ...errors import UsageError
+from ..db.pool import Connection
+from ..problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, UNAUTHENTICATED, Problem, not_found
+from . import queries
+
+__all__ = ["Caller", "authenticate", "create_token", "create_workspace", "require_member"]
+
+TOKEN_BYTES = 32
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The researcher behind a request."""
+
+    id: UUID
+    email: str
+    first_name: str
+    last_name: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token just made: the only moment its text exists."""
+
+    token: str
+    token_id: UUID
+    researcher_id: UUID
+    workspace_id: UUID
+
+
+def hash_token(token: str) -> bytes:
+    """What is stored of a token: it has 256 random bits, so a plain SHA-256 can't be searched back."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def authenticate(connection: Connection, authorization: str | None) -> Caller:
+    """The researcher whose token the `Authorization` header carries.
+
+    Raises:
+        Problem: 401 when it is missing, malformed, unknown or revoked.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() not in ("token", "bearer") or not token.strip():
+        raise Problem(
+            UNAUTHENTICATED,
+            "Send the header `Authorization: Token <token>`. `fieldpack token create` makes one.",
+            headers={"WWW-Authenticate": "Token"},
+        )
+    row = await queries.find_caller(connection, hash_token(token.strip()))
+    if row is None:
+        raise Problem(
+            UNAUTHENTICATED,
+            "This token is unknown or was revoked. `fieldpack token create` makes another.",
+            headers={"WWW-Authenticate": "Token"},
+        )
+    return Caller(row["id"], row["email"], row["first_name"], row["last_name"])
+
+
+async def require_member(connection: Connection, caller: Caller, workspace_id: UUID) -> dict[str, Any]:
+    """The workspace, if the caller is a member: 404 when there is none, 403 when not theirs."""
+    workspace = await queries.find_workspace(connection, workspace_id)
+    if workspace is None:
+        raise not_found("Workspace", workspace_id)
+    if not await queries.is_member(connection, workspace_id, caller.id):
+        raise Problem(FORBIDDEN, "You are not a member of this workspace.")
+    return workspace
+
+
+def require_collections(workspace: dict[str, Any]) -> None:
+    """404 in the words that clients know when the workspace has Collections switched off."""
+    if not workspace["collections_enabled"]:
+        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+
+
+async def create_workspace(
+    connection: Connection, title: str, description: str, member: UUID | None
+) -> dict[str, Any]:
+    """A new workspace, with one member if given."""
+    workspace_id = uuid4()
+    await queries.insert_workspace(connection, workspace_id, title, description)
+    if member is not None:
+        await queries.insert_membership(connection, workspace_id, member)
+    return (
+        await describe_workspaces(
+            connection, [{"id": workspace_id, "title": title, "description": description}]
+        )
+    )[0]
+
+
+async def describe_workspaces(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Workspaces as the API answers them, with their users."""
+    members = await queries.list_members(connection, [row["id"] for row in rows])
+    return [
+        {
+            "id": row["id"],
+            "title": row["title"],
+            "description": row["description"],
+            "users": [
+                {
+                    "id": member["id"],
+                    "name": f"{member['first_name']} {member['last_name']}".strip() or member["email"],
+                    "email": member["email"],
+                    "roles": [member["role"]],
+                }
+                for member in members
+                if member["workspace_id"] == row["id"]
+            ],
+        }
+        for row in rows
+    ]
+
+
+async def create_token(
+    connection: Connection, name: str, workspace_id: UUID | None = None, email: str | None = None
+) -> NewToken:
+    """A token for a researcher, who is made, and made a member, when needed.
+
+    Raises:
+        UsageError: no such workspace, or an address that is none.
+    """
+    if not name.strip():
+        raise UsageError("A token needs a name, to know it by when revoking.")
+    if email is not None and _EMAIL.fullmatch(email) is None:
+        raise UsageError(f"{email!r} is not an e-mail address.")
+    await queries.lock_accounts(connection)
+    if workspace_id is not None and await queries.find_workspace(connection, workspace_id) is None:
+        raise UsageError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+    if email is not None:
+        researcher_id = await queries.find_researcher_by_email(connection, email)
+    else:
+        researcher_id = await queries.find_first_researcher(connection, workspace_id)
+        researcher_id = researcher_id or await queries.find_first_researcher(connection)
+    known = researcher_id is not None
+    if researcher_id is None:
+        researcher_id = uuid4()
+        first_name = (email or "researcher@localhost").partition("@")[0]
+        await queries.insert_researcher(
+            connection, researcher_id, email or "researcher@localhost", first_name, ""
+        )
+    if workspace_id is None:
+        workspace_id = await queries.find_first_workspace(connection, researcher_id if known else None)
+        workspace_id = workspace_id or await queries.find_first_workspace(connection)
+    if workspace_id is None:
+        workspace_id = uuid4()
+        await queries.insert_workspace(connection, workspace_id, "My workspace", "")
+    await queries.insert_membership(connection, workspace_id, researcher_id)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    token_id = uuid4()
+    await queries.insert_token(connection, token_id, researcher_id, name, hash_token(token))
+    return NewToken(token, token_id, researcher_id, workspace_id)
+
+
+async def create_first_token(connection: Connection) -> NewToken | None:
+    """The first start: a workspace, a researcher and a token. None when there is a researcher already."""
+    await queries.lock_accounts(connection)
+    if await queries.find_first_researcher(connection) is not None:
+        return None
+    return await create_token(connection, "first")
+
+
+async def link_key(connection: Connection) -> bytes:
+    """The key that signs links, made at the first start and the same for every process."""
+    found = await queries.find_setting(connection, "link_key")
+    return found or await queries.keep_setting(connection, "link_key", secrets.token_bytes(32))

@@ -1,0 +1,225 @@
+"""SQL of collections, their versions, pages and items."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Json
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+COLUMNS = """
+    c.id, c.workspace_id, c.name, c.description, c.version, c.created_at, c.created_by, c.last_modified_at,
+    c.last_modified_by, v.body, w.collections_enabled
+"""
+SOURCE = """
+    collections c
+    JOIN collection_versions v ON v.collection_id = c.id AND v.version = c.version
+    JOIN workspaces w ON w.id = c.workspace_id
+"""
+
+
+async def insert_collection(
+    connection: Connection, id: UUID, workspace_id: UUID, name: str, description: str | None, by: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO collections (id, workspace_id, name, description, created_by)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        [id, workspace_id, name, description, by],
+    )
+    await connection.execute("INSERT INTO collection_changes (collection_id) VALUES (%s)", [id])
+
+
+async def replace_collection(
+    connection: Connection, id: UUID, name: str, description: str | None, by: UUID
+) -> int:
+    """The number of the new version; `keep_version` must follow."""
+    cursor = await connection.execute(
+        """
+        UPDATE collections SET name = %s, description = %s, version = version + 1,
+               last_modified_at = now(), last_modified_by = %s
+        WHERE id = %s RETURNING version
+        """,
+        [name, description, by, id],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    version: int = row["version"]
+    return version
+
+
+async def keep_version(connection: Connection, id: UUID, version: int, body: Row) -> None:
+    await connection.execute(
+        "INSERT INTO collection_versions (collection_id, version, body) VALUES (%s, %s, %s)",
+        [id, version, Json(body)],
+    )
+
+
+async def raise_counter(connection: Connection, collection_id: UUID) -> int:
+    """Count one change of what an export could contain, and hold the collection's lock until commit."""
+    cursor = await connection.execute(
+        "UPDATE collection_changes SET counter = counter + 1 WHERE collection_id = %s RETURNING counter",
+        [collection_id],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    counter: int = row["counter"]
+    return counter
+
+
+async def lock_counter(connection: Connection, collection_id: UUID) -> int:
+    """The counter, locked until commit: nothing that an export contains can change meanwhile."""
+    cursor = await connection.execute(
+        "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    counter: int = row["counter"]
+    return counter
+
+
+async def find_collection(connection: Connection, id: UUID, member: UUID | None = None) -> Row | None:
+    """The collection in its latest version; with `member`, only if that researcher may see it.
+
+    Never with a row lock: after waiting for one, PostgreSQL looks for the new version among the old rows.
+    """
+    query = f"""
+        SELECT {COLUMNS} FROM {SOURCE}
+        WHERE c.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.workspace_id = c.workspace_id AND m.researcher_id = %(member)s))
+    """
+    cursor = await connection.execute(query, {"id": id, "member": member})
+    return await cursor.fetchone()
+
+
+async def list_collections(
+    connection: Connection, workspace_id: UUID, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    cursor = await connection.execute(
+        f"SELECT {COLUMNS} FROM {SOURCE} WHERE c.workspace_id = %s"
+        " ORDER BY c.created_at DESC, c.id LIMIT %s OFFSET %s",
+        [workspace_id, limit, offset],
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM collections WHERE workspace_id = %s", [workspace_id]
+    )
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def get_version(connection: Connection, collection_id: UUID, version: int) -> Row:
+    """The body of a version as a submission saw it."""
+    cursor = await connection.execute(
+        "SELECT body FROM collection_versions WHERE collection_id = %s AND version = %s",
+        [collection_id, version],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    body: Row = row["body"]
+    return body
+
+
+async def transaction_time(connection: Connection) -> datetime:
+    """PostgreSQL's time at the start of this transaction: what `DEFAULT now()` writes in it."""
+    cursor = await connection.execute("SELECT now() AS now")
+    row = await cursor.fetchone()
+    assert row is not None
+    now: datetime = row["now"]
+    return now
+
+
+async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, Row]:
+    """Every page the collection ever had, by id."""
+    cursor = await connection.execute("SELECT * FROM pages WHERE collection_id = %s", [collection_id])
+    return {row["id"]: row for row in await cursor.fetchall()}
+
+
+async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, Row]:
+    """Every item the collection ever had, by id, in order; retired ones last."""
+    cursor = await connection.execute(
+        "SELECT * FROM items WHERE collection_id = %s ORDER BY retired, page_order, item_order, id",
+        [collection_id],
+    )
+    return {row["id"]: row for row in await cursor.fetchall()}
+
+
+async def keep_page(connection: Connection, id: UUID, collection_id: UUID, by: UUID) -> None:
+    await connection.execute(
+        "INSERT INTO pages (id, collection_id, created_by) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING",
+        [id, collection_id, by],
+    )
+
+
+async def retire_items(connection: Connection, collection_id: UUID) -> None:
+    """Retire all; those that are kept come back through `keep_item`."""
+    await connection.execute("UPDATE items SET retired = true WHERE collection_id = %s", [collection_id])
+
+
+async def keep_item(
+    connection: Connection, collection_id: UUID, by: UUID, page_order: int, item_order: int, body: Row
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO items (id, collection_id, type, page_order, item_order, body, created_by)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (id) DO UPDATE SET
+            page_order = excluded.page_order, item_order = excluded.item_order,
+            body = excluded.body, retired = false
+        """,
+        [body["id"], collection_id, body["type"], page_order, item_order, Json(body), by],
+    )
+
+
+async def list_responses(
+    connection: Connection, collection_id: UUID, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    """Active answers, one row per instruction answered: values as saved, and the files of each."""
+    condition = """
+        FROM submissions s
+        JOIN LATERAL (
+            SELECT a.id, a.instruction_id, a.created_at, a.value, NULL::json AS files
+            FROM answers a WHERE a.submission_id = s.id
+            UNION ALL
+            SELECT (array_agg(u.id ORDER BY u.position))[1], u.instruction_id, min(u.completed_at), NULL,
+                   json_agg(json_build_object('file_key', u.id, 'file_name', u.file_name,
+                                              'size_bytes', b.size_bytes, 'content_type', b.content_type)
+                            ORDER BY u.position)
+            FROM uploads u JOIN blobs b ON b.id = u.blob_id
+            WHERE u.submission_id = s.id AND u.position IS NOT NULL GROUP BY u.instruction_id
+        ) r ON true
+        WHERE s.collection_id = %(id)s AND s.response = 'active'
+    """
+    values = {"id": collection_id, "limit": limit, "offset": offset}
+    cursor = await connection.execute(
+        f"""
+        SELECT r.*, s.participant_id, s.id AS submission_id {condition}
+        ORDER BY s.completed_at, s.id, r.created_at, r.instruction_id LIMIT %(limit)s OFFSET %(offset)s
+        """,
+        values,
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT coalesce(sum(answer_count), 0)::bigint AS count FROM submissions"
+        " WHERE collection_id = %(id)s AND response = 'active'",
+        values,
+    )
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def find_file(connection: Connection, collection_id: UUID, upload_id: UUID) -> Row | None:
+    """A finished upload of a submission that was not erased."""
+    cursor = await connection.execute(
+        """
+        SELECT u.id, u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256, b.crc32
+        FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
+        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL
+        """,
+        [upload_id, collection_id],
+    )
+    return await cursor.fetchone()

@@ -1,0 +1,109 @@
+"""`/data-collection/collections`, their responses and files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..accounts.service import require_collections, require_member
+from ..context import CurrentContext
+from ..downloads import send_blob
+from ..problems import invalid, not_found
+from ..routing import Page, envelope, parse_given_id, parse_id
+from . import queries, service
+from .schemas import CollectionInput, CollectionReplacement
+
+
+class CollectionRoute(ResearcherRoute):
+    """A route of one collection: who may not see it learns so before their body is looked at."""
+
+    async def authenticate(self, request: Request) -> None:
+        await super().authenticate(request)
+        if self.body_field is not None and "collection_id" in request.path_params:
+            identifier = parse_id("Collection", request.path_params["collection_id"])
+            async with request.app.state.context.database.transaction() as connection:
+                await service.get_collection(connection, request.state.caller, identifier)
+
+
+router = APIRouter(prefix="/data-collection/collections", route_class=CollectionRoute, tags=["collections"])
+
+
+@router.post("", status_code=201)
+async def create_collection(
+    context: CurrentContext, caller: CurrentCaller, body: CollectionInput
+) -> dict[str, Any]:
+    """A new collection in a workspace of the caller's."""
+    workspace_id = parse_given_id("workspace_id", "Workspace", body.workspace_id)
+    async with context.database.transaction() as connection:
+        require_collections(await require_member(connection, caller, workspace_id))
+        row = await service.create_collection(connection, caller, workspace_id, body)
+    return service.describe_collection(row)
+
+
+@router.get("")
+async def list_collections(
+    context: CurrentContext,
+    caller: CurrentCaller,
+    page: Page,
+    workspace_id: Annotated[str | None, Query(description="The workspace (required).")] = None,
+) -> dict[str, Any]:
+    """The collections of one workspace, newest first."""
+    if not workspace_id:
+        raise invalid("workspace_id", "This query parameter is required.")
+    identifier = parse_given_id("workspace_id", "Workspace", workspace_id)
+    async with context.database.transaction() as connection:
+        require_collections(await require_member(connection, caller, identifier))
+        rows, count = await queries.list_collections(connection, identifier, page.limit, page.offset)
+    return envelope([service.describe_collection(row) for row in rows], count)
+
+
+@router.get("/{collection_id}")
+async def get_collection(
+    context: CurrentContext, caller: CurrentCaller, collection_id: str
+) -> dict[str, Any]:
+    """One collection in its latest version."""
+    async with context.database.transaction() as connection:
+        row = await service.get_collection(connection, caller, parse_id("Collection", collection_id))
+    return service.describe_collection(row)
+
+
+@router.put("/{collection_id}")
+async def replace_collection(
+    context: CurrentContext, caller: CurrentCaller, collection_id: str, body: CollectionReplacement
+) -> dict[str, Any]:
+    """Full replacement; submissions under way keep the version they started with."""
+    async with context.database.transaction() as connection:
+        row = await service.replace_collection(
+            connection, caller, parse_id("Collection", collection_id), body
+        )
+    return service.describe_collection(row)
+
+
+@router.get("/{collection_id}/responses")
+async def list_responses(
+    context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
+) -> dict[str, Any]:
+    """Active responses, a record per instruction answered, in the archive's order of submissions."""
+    identifier = parse_id("Collection", collection_id)
+    async with context.database.transaction() as connection:
+        await service.get_collection(connection, caller, identifier)
+        items = await queries.list_items(connection, identifier)
+        rows, count = await queries.list_responses(connection, identifier, page.limit, page.offset)
+    types = {str(item_id): item["type"] for item_id, item in items.items()}
+    return envelope([service.describe_response(row, identifier, types) for row in rows], count)
+
+
+@router.get("/{collection_id}/files/{file_key}", response_class=Response)
+async def get_file(
+    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str, file_key: str
+) -> Response:
+    """One uploaded file as an attachment; ranges work."""
+    identifier = parse_id("Collection", collection_id)
+    async with context.database.transaction() as connection:
+        await service.get_collection(connection, caller, identifier)
+        file = await queries.find_file(connection, identifier, parse_id("File", file_key))
+    if file is None:
+        raise not_found("File", file_key)
+    return send_blob(request, context, file)

@@ -1,0 +1,228 @@
+"""The rules of collections: ids kept and made, items retired, versions that submissions hold on to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from ..accounts.service import Caller, require_collections
+from ..db.pool import Connection
+from ..problems import INVALID, Problem, not_found
+from . import queries
+from .schemas import CollectionInput, CollectionReplacement, PageInput
+
+__all__ = ["create_collection", "describe_collection", "get_collection", "iter_items", "replace_collection"]
+
+SCHEMA_VERSION = 1
+CONTENT_TYPES = ("rich_text", "image")
+
+
+async def get_collection(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, Any]:
+    """The collection's row, with its body.
+
+    Raises:
+        Problem: 404 when there is none that the caller may see, or Collections are off in its workspace.
+    """
+    row = await queries.find_collection(connection, collection_id, caller.id)
+    if row is None:
+        raise not_found("Collection", collection_id)
+    require_collections(row)
+    return row
+
+
+def describe_collection(row: dict[str, Any]) -> dict[str, Any]:
+    """A collection as the API answers it."""
+    body = row["body"]
+    return {
+        "id": row["id"],
+        "schema_version": SCHEMA_VERSION,
+        "created_at": row["created_at"],
+        "created_by": row["created_by"],
+        "workspace_id": row["workspace_id"],
+        "name": row["name"],
+        "description": row["description"],
+        "task_details": body["task_details"],
+        "collection_items": body["collection_items"],
+        "item_count": len(body["collection_items"]),
+        "last_modified_at": row["last_modified_at"],
+        "last_modified_by": row["last_modified_by"],
+    }
+
+
+def iter_items(body: dict[str, Any]) -> Any:
+    """The items of a version's body, in the order participants see them."""
+    for page in body["collection_items"]:
+        yield from page["page_items"]
+
+
+def find_item(body: dict[str, Any], item_id: str) -> dict[str, Any] | None:
+    """The item of a version's body with this id."""
+    return next((item for item in iter_items(body) if item["id"] == item_id), None)
+
+
+async def create_collection(
+    connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput
+) -> dict[str, Any]:
+    """A new collection. Ids that were sent are taken for unknown: a copy of another gets its own."""
+    collection_id = uuid4()
+    await queries.insert_collection(
+        connection, collection_id, workspace_id, given.name, given.description, caller.id
+    )
+    for page in given.collection_items:
+        page.id = None
+        for item in page.page_items:
+            item.id = None
+    await _write_version(connection, caller, collection_id, 1, given)
+    row = await queries.find_collection(connection, collection_id)
+    assert row is not None
+    return row
+
+
+async def replace_collection(
+    connection: Connection, caller: Caller, collection_id: UUID, given: CollectionReplacement
+) -> dict[str, Any]:
+    """The whole collection anew: known ids kept, unknown ones refused, those left out retired.
+
+    The counter's lock, the first in the common order, makes one replacement wait for another.
+    """
+    await get_collection(connection, caller, collection_id)
+    await queries.raise_counter(connection, collection_id)
+    version = await queries.replace_collection(
+        connection, collection_id, given.name, given.description, caller.id
+    )
+    await _write_version(connection, caller, collection_id, version, given)
+    return await get_collection(connection, caller, collection_id)
+
+
+def _in_order(entries: list[Any]) -> list[tuple[int, Any]]:
+    """Entries with their order: as given, else the position they were sent at."""
+    numbered = [
+        (position if entry.order is None else entry.order, entry) for position, entry in enumerate(entries)
+    ]
+    return sorted(numbered, key=lambda pair: pair[0])
+
+
+def _check_ids(given: CollectionReplacement, pages: dict[UUID, Any], items: dict[UUID, Any]) -> None:
+    """Ids that were sent must be this collection's, each once, each of its old type."""
+    errors: dict[str, list[str]] = {}
+    seen: set[UUID] = set()
+
+    def check(path: str, identifier: UUID | None, known: dict[UUID, Any], kind: str) -> bool:
+        if identifier is None:
+            return False
+        if identifier not in known:
+            errors[path] = [f"{identifier} is not a {kind} of this collection; leave it out to create one."]
+        elif identifier in seen:
+            errors[path] = [f"{identifier} occurs twice."]
+        seen.add(identifier)
+        return identifier in known
+
+    for page_number, page in enumerate(given.collection_items):
+        path = f"collection_items.{page_number}"
+        check(f"{path}.id", page.id, pages, "page")
+        for item_number, item in enumerate(page.page_items):
+            item_path = f"{path}.page_items.{item_number}"
+            if check(f"{item_path}.id", item.id, items, "page item"):
+                assert item.id is not None
+                old = items[item.id]["type"]
+                if old != item.type:
+                    errors[f"{item_path}.type"] = [
+                        f"The item {item.id} is a {old}; leave its id out to replace it by a {item.type}."
+                    ]
+    if errors:
+        raise Problem(INVALID, errors)
+
+
+async def _write_version(
+    connection: Connection, caller: Caller, collection_id: UUID, version: int, given: CollectionReplacement
+) -> None:
+    pages = await queries.list_pages(connection, collection_id)
+    items = await queries.list_items(connection, collection_id)
+    _check_ids(given, pages, items)
+    await queries.retire_items(connection, collection_id)
+    now = await queries.transaction_time(connection)
+    described = []
+    for page_number, (page_order, page) in enumerate(_in_order(given.collection_items)):
+        described.append(_describe_page(caller, page, page_order, pages, items, now))
+        page_id = UUID(described[-1]["id"])
+        if page_id not in pages:
+            await queries.keep_page(connection, page_id, collection_id, caller.id)
+        for item_number, item in enumerate(described[-1]["page_items"]):
+            await queries.keep_item(connection, collection_id, caller.id, page_number, item_number, item)
+    body = {
+        "name": given.name,
+        "description": given.description,
+        "task_details": given.task_details.model_dump(),
+        "collection_items": described,
+    }
+    await queries.keep_version(connection, collection_id, version, body)
+
+
+def _origin(known: dict[UUID, Any], identifier: UUID, caller: Caller, now: datetime) -> dict[str, str]:
+    """When and by whom a page or item was first made."""
+    row = known.get(identifier)
+    created_at = row["created_at"] if row else now
+    return {
+        "created_at": created_at.isoformat().replace("+00:00", "Z"),
+        "created_by": str(row["created_by"] if row else caller.id),
+    }
+
+
+def _describe_page(
+    caller: Caller,
+    page: PageInput,
+    order: int,
+    pages: dict[UUID, Any],
+    items: dict[UUID, Any],
+    now: datetime,
+) -> dict[str, Any]:
+    page_id = page.id or uuid4()
+    page_items = []
+    for item_order, item in _in_order(page.page_items):
+        item_id = item.id or uuid4()
+        page_items.append(
+            {
+                **item.model_dump(exclude={"id", "order", "type"}),
+                "id": str(item_id),
+                "type": item.type,
+                "order": item_order,
+                **_origin(items, item_id, caller, now),
+                "parent_id": str(page_id),
+                "parent_type": "page",
+            }
+        )
+    return {
+        "id": str(page_id),
+        "order": order,
+        "page_items": page_items,
+        **_origin(pages, page_id, caller, now),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def describe_response(row: dict[str, Any], collection_id: UUID, types: dict[str, str]) -> dict[str, Any]:
+    """One record of the list of responses."""
+    instruction_id = str(row["instruction_id"])
+    if row["files"] is not None:
+        answer = [
+            {
+                "file_key": file["file_key"],
+                "file_name": file["file_name"],
+                "file_size_mb": round(file["size_bytes"] / 1_000_000, 6),
+                "content_type": file["content_type"],
+            }
+            for file in row["files"]
+        ]
+    else:
+        value = row["value"]["value"]
+        values = value if isinstance(value, list) else [row["value"]]
+        answer = [entry if isinstance(entry, dict) else {"value": entry} for entry in values]
+    return {
+        "id": row["id"],
+        "created_at": row["created_at"],
+        "collection_id": collection_id,
+        "participant_id": row["participant_id"],
+        "submission_id": row["submission_id"],
+        "response": {"instruction_id": instruction_id, "type": types[instruction_id], "answer": answer},
+    }

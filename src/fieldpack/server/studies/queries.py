@@ -1,0 +1,139 @@
+"""SQL of studies and their places."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+FIND = """
+    SELECT s.*, r.email AS researcher_email, r.first_name AS researcher_first_name,
+           r.last_name AS researcher_last_name
+    FROM studies s JOIN researchers r ON r.id = s.created_by
+"""
+
+
+async def insert_study(connection: Connection, columns: Row) -> None:
+    names = list(columns)
+    await connection.execute(
+        sql.SQL("INSERT INTO studies ({}) VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(", ").join(map(sql.Placeholder, names))
+        ),
+        {**columns, "fields": Jsonb(columns["fields"])},
+    )
+
+
+async def update_study(connection: Connection, study_id: UUID, columns: Row) -> None:
+    """Write these columns; a study that was full and now has places is open again, and the reverse."""
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns
+    )
+    await connection.execute(
+        sql.SQL("UPDATE studies SET {} WHERE id = %(study_id)s").format(assignments),
+        {**columns, "fields": Jsonb(columns["fields"]), "study_id": study_id},
+    )
+    await settle_status(connection, study_id)
+
+
+async def settle_status(connection: Connection, study_id: UUID) -> None:
+    """`AWAITING REVIEW` when every place is taken, `ACTIVE` again when one was freed."""
+    await connection.execute(
+        """
+        UPDATE studies SET status = CASE WHEN places_taken < total_available_places THEN 'ACTIVE'
+                                         ELSE 'AWAITING REVIEW' END
+        WHERE id = %s AND (status = 'ACTIVE' AND places_taken >= total_available_places
+                           OR status = 'AWAITING REVIEW' AND places_taken < total_available_places)
+        """,
+        [study_id],
+    )
+
+
+async def find_study(
+    connection: Connection, study_id: UUID, member: UUID | None = None, *, lock: bool = False
+) -> Row | None:
+    """The study; with `member`, only if that researcher may see it."""
+    query = f"""
+        {FIND} WHERE s.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s))
+        {"FOR NO KEY UPDATE OF s" if lock else ""}
+    """
+    cursor = await connection.execute(query, {"id": study_id, "member": member})
+    return await cursor.fetchone()
+
+
+async def list_studies(
+    connection: Connection,
+    member: UUID,
+    statuses: list[str] | None,
+    workspace_id: UUID | None,
+    collection_id: UUID | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[Row], int]:
+    """Studies of the member's workspaces, newest first."""
+    condition = """
+        EXISTS (SELECT FROM memberships m
+                WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s)
+        AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
+        AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
+        AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
+    """
+    values = {
+        "member": member,
+        "statuses": statuses,
+        "workspace": workspace_id,
+        "collection": collection_id,
+        "limit": limit,
+        "offset": offset,
+    }
+    cursor = await connection.execute(
+        f"{FIND} WHERE {condition} ORDER BY s.created_at DESC, s.id LIMIT %(limit)s OFFSET %(offset)s", values
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(f"SELECT count(*) AS count FROM studies s WHERE {condition}", values)
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def transition_study(connection: Connection, study_id: UUID, origins: list[str], target: str) -> bool:
+    """Whether the study was in one of `origins` and is in `target` now."""
+    cursor = await connection.execute(
+        """
+        UPDATE studies SET status = %(target)s,
+               published_at = CASE WHEN %(target)s = 'ACTIVE' THEN coalesce(published_at, now())
+                                   ELSE published_at END
+        WHERE id = %(id)s AND status = ANY(%(origins)s) RETURNING id
+        """,
+        {"id": study_id, "origins": origins, "target": target},
+    )
+    done = await cursor.fetchone() is not None
+    await settle_status(connection, study_id)
+    return done
+
+
+async def take_place(connection: Connection, study_id: UUID) -> bool:
+    """Take one place of an open study, if there is one."""
+    cursor = await connection.execute(
+        """
+        UPDATE studies SET places_taken = places_taken + 1
+        WHERE id = %s AND status = 'ACTIVE' AND places_taken < total_available_places RETURNING id
+        """,
+        [study_id],
+    )
+    taken = await cursor.fetchone() is not None
+    await settle_status(connection, study_id)
+    return taken
+
+
+async def free_places(connection: Connection, study_id: UUID, places: int) -> None:
+    """Give places back: who held them returned, ran out of time, or was erased."""
+    await connection.execute(
+        "UPDATE studies SET places_taken = places_taken - %s WHERE id = %s", [places, study_id]
+    )
+    await settle_status(connection, study_id)

@@ -1,0 +1,94 @@
+"""`/studies` and what can be done with one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..accounts.service import require_member
+from ..context import CurrentContext
+from ..origin import origin_of
+from ..routing import Page, envelope, parse_given_id, parse_id
+from . import queries, service
+from .schemas import StudyInput, StudyPatch, StudyTransition
+
+router = APIRouter(prefix="/studies", route_class=ResearcherRoute, tags=["studies"])
+
+Flag = Annotated[int | None, Query(ge=0, le=1)]
+OPEN = ["ACTIVE", "PAUSED", "AWAITING REVIEW"]
+
+
+@router.post("", status_code=201)
+async def create_study(
+    request: Request, context: CurrentContext, caller: CurrentCaller, body: StudyInput
+) -> dict[str, Any]:
+    """A new, unpublished study of a collection."""
+    async with context.database.transaction() as connection:
+        row = await service.create_study(connection, caller, body)
+    return service.describe_study(row, origin_of(request, context))
+
+
+@router.get("")
+async def list_studies(
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    page: Page,
+    published: Flag = None,
+    active: Flag = None,
+    completed: Flag = None,
+    workspace_id: str | None = None,
+    data_collection_id: str | None = None,
+) -> dict[str, Any]:
+    """The caller's studies, newest first; `published=0`, `active=1` and `completed=1` choose by state."""
+    statuses: list[str] | None = None
+    if published is not None:
+        statuses = ["UNPUBLISHED"] if published == 0 else [*OPEN, "COMPLETED"]
+    elif active is not None:
+        statuses = ["ACTIVE"] if active == 1 else ["UNPUBLISHED", "PAUSED", "AWAITING REVIEW", "COMPLETED"]
+    elif completed is not None:
+        statuses = ["COMPLETED"] if completed == 1 else ["UNPUBLISHED", *OPEN]
+    workspace = parse_given_id("workspace_id", "Workspace", workspace_id) if workspace_id else None
+    collection = (
+        parse_given_id("data_collection_id", "Collection", data_collection_id) if data_collection_id else None
+    )
+    async with context.database.transaction() as connection:
+        if workspace is not None:
+            await require_member(connection, caller, workspace)
+        rows, count = await queries.list_studies(
+            connection, caller.id, statuses, workspace, collection, page.limit, page.offset
+        )
+    origin = origin_of(request, context)
+    return envelope([service.describe_study(row, origin) for row in rows], count)
+
+
+@router.get("/{study_id}")
+async def get_study(
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str
+) -> dict[str, Any]:
+    """One study."""
+    async with context.database.transaction() as connection:
+        row = await service.get_study(connection, caller, parse_id("Study", study_id))
+    return service.describe_study(row, origin_of(request, context))
+
+
+@router.patch("/{study_id}")
+async def patch_study(
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str, body: StudyPatch
+) -> dict[str, Any]:
+    """Change what is given; empty fields count as not given."""
+    async with context.database.transaction() as connection:
+        row = await service.patch_study(connection, caller, parse_id("Study", study_id), body)
+    return service.describe_study(row, origin_of(request, context))
+
+
+@router.post("/{study_id}/transition")
+async def transition_study(
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str, body: StudyTransition
+) -> dict[str, Any]:
+    """Publish, pause, start again or stop."""
+    async with context.database.transaction() as connection:
+        row = await service.transition_study(connection, caller, parse_id("Study", study_id), body.action)
+    return service.describe_study(row, origin_of(request, context))

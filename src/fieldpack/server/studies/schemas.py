@@ -1,0 +1,102 @@
+"""What clients send about studies. Clients of the hosted service send every field they know, most of
+them empty: `""`, `0`, `null`, `{}` and `[]` count as not given. Unknown fields are kept as they came."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from ..json_types import Integer, Number
+
+MAX_PLACES = 10_000_000
+MAX_MINUTES = 60 * 24 * 365
+
+
+def drop_empty(value: Any) -> Any:
+    """`value` without the members that count as not given, at any depth of objects."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: drop_empty(inner) for name, inner in value.items()}
+    return {
+        name: inner
+        for name, inner in kept.items()
+        if not (inner is None or inner in ("", {}, []) or _zero(inner))
+    }
+
+
+def _zero(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+
+
+class CompletionCode(BaseModel):
+    """A code that a participant is given, and what happens then."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    code_type: Annotated[str, StringConstraints(max_length=200)] = "COMPLETED"
+    actions: list[dict[str, Any]] = []
+
+
+class SubmissionsConfig(BaseModel):
+    """How often one participant may take part. -1 is no limit."""
+
+    model_config = ConfigDict(extra="allow")
+
+    max_submissions_per_participant: Annotated[Integer, Field(ge=-1, le=1_000_000)] = 1
+    max_concurrent_submissions: Annotated[Integer, Field(ge=-1, le=1_000_000)] = -1
+
+
+class StudyFields(BaseModel):
+    """Every field with a meaning here; the rest is kept as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+    internal_name: Annotated[str, StringConstraints(max_length=2_000)] | None = None
+    description: Annotated[str, StringConstraints(max_length=200_000)] | None = None
+    reward: Annotated[Number, Field(ge=0, le=1e12)] | None = None
+    estimated_completion_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
+    maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
+    completion_codes: list[CompletionCode] | None = None
+    completion_code: Annotated[str, StringConstraints(max_length=200)] | None = None
+    completion_url: Annotated[str, StringConstraints(max_length=4_000, pattern=r"^https?://\S+$")] | None = (
+        None
+    )
+    device_compatibility: list[str] | None = None
+    peripheral_requirements: list[Any] | None = None
+    eligibility_requirements: list[Any] | None = None
+    filters: list[Any] | None = None
+    submissions_config: SubmissionsConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        return drop_empty(value)
+
+
+class StudyInput(StudyFields):
+    """A study to create."""
+
+    name: ShortText
+    total_available_places: Annotated[Integer, Field(ge=1, le=MAX_PLACES)]
+    data_collection_method: Literal["AI_TASK_BUILDER_COLLECTION"]
+    data_collection_id: ShortText
+
+
+class StudyPatch(StudyFields):
+    """What may change later."""
+
+    name: ShortText | None = None
+    total_available_places: Annotated[Integer, Field(ge=1, le=MAX_PLACES)] | None = None
+    data_collection_method: Literal["AI_TASK_BUILDER_COLLECTION"] | None = None
+    data_collection_id: ShortText | None = None
+
+
+class StudyTransition(BaseModel):
+    """One step of a study's life."""
+
+    action: Literal["PUBLISH", "PAUSE", "START", "STOP"]

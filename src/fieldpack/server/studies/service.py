@@ -1,0 +1,199 @@
+"""The rules of studies: what they need, what they answer, and how they go from one state to the next."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from uuid import UUID, uuid4
+
+from ..accounts.service import Caller
+from ..collections.queries import find_collection
+from ..db.pool import Connection
+from ..problems import conflict, invalid, not_found
+from ..routing import is_uuid
+from . import queries
+from .schemas import StudyFields, StudyInput, StudyPatch
+
+__all__ = ["completion_of", "create_study", "describe_study", "get_study", "patch_study", "transition_study"]
+
+METHOD = "AI_TASK_BUILDER_COLLECTION"
+CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+MINUTES_BY_DEFAULT = 24 * 60
+LEAST_MINUTES_BY_DEFAULT = 60
+
+# action: states it leads from, state it leads to
+TRANSITIONS = {
+    "PUBLISH": (["UNPUBLISHED"], "ACTIVE"),
+    "PAUSE": (["ACTIVE"], "PAUSED"),
+    "START": (["PAUSED"], "ACTIVE"),
+    "STOP": (["ACTIVE", "PAUSED", "AWAITING REVIEW"], "COMPLETED"),
+}
+OWN_COLUMNS = {"name", "total_available_places", "data_collection_method", "data_collection_id"}
+COMPUTED = {
+    "id",
+    "status",
+    "places_taken",
+    "date_created",
+    "published_at",
+    "researcher",
+    "external_study_url",
+}
+
+
+async def get_study(
+    connection: Connection, caller: Caller, study_id: UUID, *, lock: bool = False
+) -> dict[str, Any]:
+    """The study's row; 404 when there is none that the caller may see."""
+    row = await queries.find_study(connection, study_id, caller.id, lock=lock)
+    if row is None:
+        raise not_found("Study", study_id)
+    return row
+
+
+async def _find_own_collection(connection: Connection, caller: Caller, text: str) -> dict[str, Any]:
+    row = await find_collection(connection, UUID(text), caller.id) if is_uuid(text) else None
+    if row is None:
+        raise invalid("data_collection_id", f"There is no collection {text} in your workspaces.")
+    return row
+
+
+def _fields(given: StudyFields) -> dict[str, Any]:
+    """What is kept as JSON: everything given that is neither a column nor computed."""
+    fields = given.model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in fields.items() if name not in OWN_COLUMNS | COMPUTED}
+
+
+def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    """The columns that the kept fields decide."""
+    config = fields.get("submissions_config", {})
+    estimated = fields.get("estimated_completion_time")
+    default_minutes = max(LEAST_MINUTES_BY_DEFAULT, 4 * estimated) if estimated else MINUTES_BY_DEFAULT
+    return {
+        "fields": fields,
+        "maximum_allowed_time": fields.get("maximum_allowed_time", default_minutes),
+        "max_submissions_per_participant": config.get("max_submissions_per_participant", 1),
+        "max_concurrent_submissions": config.get("max_concurrent_submissions", -1),
+    }
+
+
+def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
+    """A study always has a completion code: the one given, else one made here, reviewed by hand."""
+    if not fields.get("completion_codes"):
+        code = fields.get("completion_code") or "".join(secrets.choice(CODE_ALPHABET) for _ in range(8))
+        actions = [{"action": "MANUALLY_REVIEW"}]
+        fields = {
+            **fields,
+            "completion_codes": [{"code": code, "code_type": "COMPLETED", "actions": actions}],
+        }
+    return fields
+
+
+async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> dict[str, Any]:
+    """A new, unpublished study in the workspace of its collection."""
+    collection = await _find_own_collection(connection, caller, given.data_collection_id)
+    study_id = uuid4()
+    await queries.insert_study(
+        connection,
+        {
+            "id": study_id,
+            "workspace_id": collection["workspace_id"],
+            "collection_id": collection["id"],
+            "created_by": caller.id,
+            "name": given.name,
+            "total_available_places": given.total_available_places,
+            **_columns(_with_code(_fields(given))),
+        },
+    )
+    return await get_study(connection, caller, study_id)
+
+
+async def patch_study(
+    connection: Connection, caller: Caller, study_id: UUID, given: StudyPatch
+) -> dict[str, Any]:
+    """Change what was given; the rest stays."""
+    row = await get_study(connection, caller, study_id, lock=True)
+    columns = _columns(_with_code({**row["fields"], **_fields(given)}))
+    if given.name is not None:
+        columns["name"] = given.name
+    if given.total_available_places is not None:
+        if given.total_available_places < row["places_taken"]:
+            raise conflict(f"{row['places_taken']} places are taken already; there can't be fewer.")
+        columns["total_available_places"] = given.total_available_places
+    if given.data_collection_id is not None and given.data_collection_id != str(row["collection_id"]):
+        if row["status"] != "UNPUBLISHED":
+            raise conflict("The collection of a published study can't be changed; create another study.")
+        collection = await _find_own_collection(connection, caller, given.data_collection_id)
+        columns |= {"collection_id": collection["id"], "workspace_id": collection["workspace_id"]}
+    await queries.update_study(connection, study_id, columns)
+    return await get_study(connection, caller, study_id)
+
+
+async def transition_study(
+    connection: Connection, caller: Caller, study_id: UUID, action: str
+) -> dict[str, Any]:
+    """One step of a study's life; 409 from a state that has no such step."""
+    row = await get_study(connection, caller, study_id, lock=True)
+    origins, target = TRANSITIONS[action]
+    if not await queries.transition_study(connection, study_id, origins, target):
+        raise conflict(
+            f"A study that is {row['status']} can't {action}: that needs one that is {' or '.join(origins)}."
+        )
+    return await get_study(connection, caller, study_id)
+
+
+def completion_of(row: dict[str, Any]) -> tuple[str, str, bool]:
+    """The code and URL a participant is given at submit, and whether that approves the submission."""
+    codes = row["fields"]["completion_codes"]
+    chosen = next((code for code in codes if code["code_type"] == "COMPLETED"), codes[0])
+    automatic = any(action.get("action") == "AUTOMATICALLY_APPROVE" for action in chosen.get("actions", []))
+    return chosen["code"], row["fields"].get("completion_url", ""), automatic
+
+
+def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
+    """A study as the API answers it: what was given, and over it what only we know."""
+    fields = row["fields"]
+    name = f"{row['researcher_first_name']} {row['researcher_last_name']}".strip()
+    return {
+        **fields,
+        "id": row["id"],
+        "name": row["name"],
+        "internal_name": fields.get("internal_name", row["name"]),
+        "description": fields.get("description", ""),
+        "date_created": row["created_at"],
+        "published_at": row["published_at"],
+        "status": row["status"],
+        "total_available_places": row["total_available_places"],
+        "places_taken": row["places_taken"],
+        "reward": fields.get("reward", 0),
+        "estimated_completion_time": fields.get("estimated_completion_time", 0),
+        "maximum_allowed_time": row["maximum_allowed_time"],
+        "device_compatibility": fields.get("device_compatibility", []),
+        "peripheral_requirements": fields.get("peripheral_requirements", []),
+        "eligibility_requirements": fields.get("eligibility_requirements", []),
+        "filters": fields.get("filters", []),
+        "completion_codes": fields["completion_codes"],
+        "completion_url": fields.get("completion_url", ""),
+        "external_study_url": participant_url(origin, row["id"]),
+        "researcher": {
+            "id": row["created_by"],
+            "name": name or row["researcher_email"],
+            "email": row["researcher_email"],
+        },
+        "submissions_config": {
+            **fields.get("submissions_config", {}),
+            "max_submissions_per_participant": row["max_submissions_per_participant"],
+            "max_concurrent_submissions": row["max_concurrent_submissions"],
+        },
+        "study_type": fields.get("study_type", "SINGLE"),
+        "workspace": row["workspace_id"],
+        "data_collection_method": METHOD,
+        "data_collection_id": row["collection_id"],
+    }
+
+
+def participant_url(origin: str, study_id: UUID) -> str:
+    """Where participants go, with the placeholders that recruiting services fill in."""
+    return (
+        f"{origin}/participate/{study_id}?PROLIFIC_PID={{{{%PROLIFIC_PID%}}}}"
+        "&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
+    )
