@@ -1,0 +1,100 @@
+"""The participant behind a request: a submission's token in the header, or in the page's cookie."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from ..middleware import RateLimit
+from ..origin import is_same_origin
+from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
+from ..routing import ApiRoute, parse_id
+from . import lifecycle, queries
+
+__all__ = ["ParticipantRoute", "ParticipantSubmission", "cookie_name", "find_participant", "given_token"]
+
+_scheme = HTTPBearer(scheme_name="Submission token", auto_error=False)
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def cookie_name(submission_id: UUID) -> str:
+    """The page keeps one cookie per submission, so that two studies in one browser don't meet."""
+    return f"fieldpack_{submission_id.hex}"
+
+
+def given_token(request: Request) -> str | None:
+    """The token of the `Authorization: Bearer` header, if there is one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() in ("bearer", "token") else None
+
+
+def _cookie_token(request: Request, submission_id: UUID) -> str | None:
+    """The token of the page's cookie; writing with it is for pages of this origin only."""
+    token = request.cookies.get(cookie_name(submission_id))
+    if token is None or request.method in SAFE_METHODS:
+        return token
+    if not is_same_origin(request, request.app.state.context):
+        raise Problem(FORBIDDEN, "This request does not come from the study's own page.")
+    return token
+
+
+def _limits(request: Request) -> RateLimit:
+    state = request.app.state
+    if not hasattr(state, "submission_limit"):
+        state.submission_limit = RateLimit(state.context.settings.rate_per_submission)
+    limit: RateLimit = state.submission_limit
+    return limit
+
+
+class ParticipantRoute(ApiRoute):
+    """A route below `/participate/submissions/{submission_id}` that only its participant reaches."""
+
+    async def authenticate(self, request: Request) -> None:
+        submission_id = parse_id("Submission", request.path_params["submission_id"])
+        request.state.submission = await find_participant(request, submission_id)
+
+
+async def find_participant(request: Request, submission_id: UUID) -> dict[str, Any]:
+    """The submission's row, for whoever holds one of its tokens, in the header or in the page's cookie.
+
+    Raises:
+        Problem: 401 without a known token, 403 for a write from another site, 404 with another's token, 429.
+    """
+    token = given_token(request) or _cookie_token(request, submission_id)
+    if token is None:
+        raise Problem(
+            UNAUTHENTICATED,
+            "Send the header `Authorization: Bearer <submission token>`,"
+            " as starting the submission answered it.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    wait = _limits(request).wait_seconds(submission_id.hex)
+    if wait:
+        raise Problem(
+            TOO_MANY_REQUESTS,
+            "Too many requests for this submission: wait a second and send this again.",
+            headers={"Retry-After": "1"},
+        )
+    async with request.app.state.context.database.transaction() as connection:
+        held = await queries.find_by_token(connection, lifecycle.hash_token(token))
+        row = await queries.find_submission(connection, submission_id)
+    if held is None:
+        raise Problem(
+            UNAUTHENTICATED,
+            "This token is unknown. Start the submission again to get another.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if row is None or held != submission_id:
+        raise not_found("Submission", submission_id)
+    return row
+
+
+def _current(request: Request, _: Annotated[Any, Depends(_scheme)]) -> dict[str, Any]:
+    row: dict[str, Any] = request.state.submission
+    return row
+
+
+ParticipantSubmission = Annotated[dict[str, Any], Depends(_current)]

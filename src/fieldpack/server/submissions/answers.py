@@ -1,0 +1,224 @@
+"""Answers: the shape each instruction takes (checked when saved), and its rules (held at submit).
+
+Shapes are those of the archive's `responses`, less `type`. What is stored is normalised: option values as
+the collection spells them, explanations always there, nothing besides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..collections.schemas import value_key
+from ..problems import INVALID, Problem
+
+__all__ = ["Broken", "check_rules", "find_broken", "find_problems", "normalise"]
+
+MAX_TEXT = 1_000_000
+# ASCII digits only: what else Python calls a digit, those who read the archive would not take for a number
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def normalise(item: dict[str, Any], given: Any) -> dict[str, Any]:
+    """The answer as it is stored.
+
+    Raises:
+        Problem: 400 for a wrong shape, an unknown option or unit, or a choice the instruction doesn't allow.
+    """
+    if not isinstance(given, dict) or "value" not in given:
+        raise _wrong("body", f"Send {_example(item)}, or null to clear the answer.")
+    value = given["value"]
+    match item["type"]:
+        case "free_text":
+            return {"value": _text(value, item)}
+        case "free_text_with_unit":
+            return {"value": _text(value, item), "unit": _unit(item, given.get("unit"))}
+        case "multiple_choice":
+            return {"value": [option["value"] for option, _ in _choices(item, value)]}
+        case "multiple_choice_with_free_text":
+            chosen = _choices(item, value)
+            return {"value": [{"value": option["value"], "explanation": text} for option, text in chosen]}
+        case "file_upload":
+            raise _wrong("body", "Files are not saved as an answer: upload them to …/uploads.")
+        case _:
+            raise _wrong("body", f"A {item['type']} takes no answer.")
+
+
+def _wrong(path: str, message: str) -> Problem:
+    return Problem(INVALID, {path: [message]})
+
+
+def _example(item: dict[str, Any]) -> str:
+    return {
+        "free_text": '{"value": "text"}',
+        "free_text_with_unit": '{"value": "72.5", "unit": "kg"}',
+        "multiple_choice": '{"value": ["an option\'s value"]}',
+        "multiple_choice_with_free_text": '{"value": [{"value": "an option\'s value", "explanation": ""}]}',
+    }.get(item["type"], "nothing")
+
+
+def _text(value: Any, item: dict[str, Any]) -> str:
+    if not isinstance(value, str):
+        raise _wrong("value", f"Must be text: {_example(item)}.")
+    if len(value) > MAX_TEXT:
+        raise _wrong("value", f"Must have at most {MAX_TEXT} characters.")
+    return value
+
+
+def _unit(item: dict[str, Any], unit: Any) -> str:
+    units = [option["value"] for option in item["unit_options"]]
+    if unit is None and item.get("default_unit") is not None:
+        unit = item["default_unit"]
+    if not isinstance(unit, str) or unit not in units:
+        raise _wrong("unit", f"Must be one of {', '.join(units)}.")
+    return unit
+
+
+def _choices(item: dict[str, Any], value: Any) -> list[tuple[dict[str, Any], str]]:
+    """The chosen options with their explanations, in the order chosen."""
+    if not isinstance(value, list):
+        raise _wrong("value", f"Must be a list: {_example(item)}.")
+    explained = item["type"] == "multiple_choice_with_free_text"
+    options = {value_key(option["value"]): option for option in item["options"]}
+    chosen: list[tuple[dict[str, Any], str]] = []
+    seen = set()
+    for number, entry in enumerate(value):
+        path = f"value.{number}"
+        explanation = ""
+        if explained:
+            if not isinstance(entry, dict) or "value" not in entry:
+                raise _wrong(path, f"Must be an object: {_example(item)}.")
+            explanation = entry.get("explanation", "")
+            if not isinstance(explanation, str) or len(explanation) > MAX_TEXT:
+                raise _wrong(f"{path}.explanation", f"Must be text of at most {MAX_TEXT} characters.")
+            entry = entry["value"]
+        if not isinstance(entry, str | bool | int | float) or value_key(entry) not in options:
+            raise _wrong(path, "This is not one of the options.")
+        if value_key(entry) in seen:
+            raise _wrong(path, "This option is chosen twice.")
+        seen.add(value_key(entry))
+        chosen.append((options[value_key(entry)], explanation))
+    limit = item["answer_limit"]
+    if limit != -1 and len(chosen) > limit:
+        raise _wrong("value", f"At most {limit} of the options may be chosen.")
+    if len(chosen) > 1 and any(option.get("exclusive") for option, _ in chosen):
+        raise _wrong("value", "An exclusive option stands alone.")
+    return chosen
+
+
+def is_empty(answer: dict[str, Any] | None) -> bool:
+    """Whether nothing was said: no answer, blank text, or no option."""
+    if answer is None:
+        return True
+    value = answer["value"]
+    return not value.strip() if isinstance(value, str) else not value
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that an answer breaks: the API says it in `sentence`, the pages in their language by `reason`.
+
+    Attributes:
+        reason: a key of `SENTENCES`.
+        bound: the bound that is not kept, where there is one.
+        count: how many files there are, where that is the matter.
+    """
+
+    reason: str
+    bound: float | int | None = None
+    count: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        return SENTENCES[self.reason].format(bound=self.bound, count=self.count)
+
+
+SENTENCES = {
+    "missing": "An answer is required.",
+    "not_number": "Must be a number, such as 72.5.",
+    "number_low": "Must be at least {bound}.",
+    "number_high": "Must be at most {bound}.",
+    "text_short": "Must be at least {bound} characters.",
+    "text_long": "Must be at most {bound} characters.",
+    "unfinished": "An upload is unfinished: finish or remove it.",
+    "few_files": "At least {bound} file(s) are required; there are {count}.",
+    "many_files": "At most {bound} file(s) are allowed; there are {count}.",
+}
+
+
+def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
+    """What a non-empty answer breaks of its instruction's length and number rules."""
+    if item["type"] not in ("free_text", "free_text_with_unit"):
+        return []
+    rules = [item.get("validation")]
+    if item["type"] == "free_text_with_unit":
+        unit = next(option for option in item["unit_options"] if option["value"] == answer["unit"])
+        rules.append(unit.get("validation"))
+    found = []
+    for rule in rules:
+        broken = None if rule is None else _check_rule(rule, answer["value"])
+        if broken is not None and broken not in found:
+            found.append(broken)
+    return found
+
+
+def _check_rule(rule: dict[str, Any], text: str) -> Broken | None:
+    low, high = rule.get("min"), rule.get("max")
+    size = Decimal(len(text))
+    under, over = "text_short", "text_long"
+    if rule["type"] == "number":
+        stripped = text.strip()
+        under, over = "number_low", "number_high"
+        try:
+            if _NUMBER.fullmatch(stripped) is None:
+                return Broken("not_number")
+            size = Decimal(stripped)
+        except InvalidOperation:
+            return Broken("not_number")
+    if low is not None and size < Decimal(str(low)):
+        return Broken(under, low)
+    if high is not None and size > Decimal(str(high)):
+        return Broken(over, high)
+    return None
+
+
+def find_problems(
+    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[dict[str, Any]]
+) -> dict[str, list[str]]:
+    """What keeps a submission from being submitted: sentences by instruction id; empty when nothing does."""
+    broken = find_broken(items, answers, files)
+    return {item_id: [rule.sentence for rule in rules] for item_id, rules in broken.items()}
+
+
+def find_broken(
+    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[dict[str, Any]]
+) -> dict[str, list[Broken]]:
+    """The rules that a submission breaks as it is, by instruction id."""
+    found: dict[str, list[Broken]] = {}
+    for item in items:
+        if item["type"] in ("rich_text", "image"):
+            continue
+        if item["type"] == "file_upload":
+            broken = _check_files(item, [file for file in files if str(file["instruction_id"]) == item["id"]])
+        elif is_empty(answers.get(item["id"])):
+            broken = [Broken("missing")] if item["required"] else []
+        else:
+            broken = check_rules(item, answers[item["id"]])
+        if broken:
+            found[item["id"]] = broken
+    return found
+
+
+def _check_files(item: dict[str, Any], files: list[dict[str, Any]]) -> list[Broken]:
+    if any(file["status"] == "uploading" for file in files):
+        return [Broken("unfinished")]
+    count = len(files)
+    if not count and not item["required"]:
+        return []
+    if count < item["min_file_count"]:
+        return [Broken("few_files", item["min_file_count"], count)]
+    if count > item["max_file_count"]:
+        return [Broken("many_files", item["max_file_count"], count)]
+    return []

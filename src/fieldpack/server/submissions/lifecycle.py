@@ -1,0 +1,283 @@
+"""A submission from start to its end: places taken and freed, submit, return, time-out, erasure.
+
+Locks are taken in one order everywhere, so that no two transactions wait for each other: the collection's
+counter, then the study, then the submission.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+from uuid import UUID, uuid4
+
+from ...archive.naming import MemberNames
+from ...archive.records import FileEntry, encode_responses
+from ..accounts.service import Caller
+from ..collections import queries as collection_queries
+from ..collections.service import iter_items
+from ..db.pool import Connection, Database
+from ..exports import erasure
+from ..problems import (
+    ALREADY_TAKEN_PART,
+    ANSWERS_INCOMPLETE,
+    STUDY_CLOSED,
+    STUDY_FULL,
+    STUDY_PAUSED,
+    STUDY_UNPUBLISHED,
+    Problem,
+    conflict,
+    not_found,
+)
+from ..studies import queries as study_queries
+from ..studies.service import completion_of
+from ..uploads import service as uploads
+from . import queries
+from .answers import find_problems, is_empty
+
+__all__ = ["Started", "erase", "return_submission", "start", "submit", "time_out_overdue"]
+
+TOKEN_BYTES = 32
+SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
+
+Started = tuple[UUID, str, bool]
+
+
+def hash_token(token: str) -> bytes:
+    """What is stored of a participant's token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+    """The study a participant asks for."""
+    study = await study_queries.find_study(connection, study_id, lock=lock)
+    if study is None:
+        raise not_found("Study", study_id)
+    return study
+
+
+async def start(
+    connection: Connection, study_id: UUID, participant_id: str, session_id: str | None, token: str | None
+) -> Started:
+    """Start a submission, or resume the one this participant has: its id, a new token, whether it is new.
+
+    Raises:
+        Problem: 404 for an unknown study; 409 when it is unpublished, closed, paused or full, or when the
+            participant has taken part as often as they may.
+    """
+    study = await find_study(connection, study_id, lock=True)
+    if study["status"] == "UNPUBLISHED":
+        raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
+    if study["status"] == "COMPLETED":
+        raise Problem(STUDY_CLOSED, "This study is closed.")
+    earlier = await queries.list_of_participant(connection, study_id, participant_id)
+    resumed = await _find_resumed(connection, earlier, session_id, token)
+    if resumed is not None:
+        return resumed["id"], await new_token(connection, resumed["id"]), False
+    _check_times_taken_part(study, earlier)
+    if study["status"] == "PAUSED":
+        raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
+    await free_overdue_places(connection, study_id)
+    if not await study_queries.take_place(connection, study_id):
+        raise Problem(STUDY_FULL, "This study is full: all its places are taken.")
+    submission_id = uuid4()
+    collection = await collection_queries.find_collection(connection, study["collection_id"])
+    assert collection is not None
+    await queries.insert_submission(
+        connection,
+        {
+            "id": submission_id,
+            "study_id": study_id,
+            "collection_id": study["collection_id"],
+            "collection_version": collection["version"],
+            "participant_id": participant_id,
+            "session_id": session_id,
+            "ordinal": max((row["ordinal"] for row in earlier), default=0) + 1,
+            "minutes": study["maximum_allowed_time"],
+            "study_code": completion_of(study)[0],
+        },
+    )
+    return submission_id, await new_token(connection, submission_id), True
+
+
+async def _find_resumed(
+    connection: Connection, earlier: list[dict[str, Any]], session_id: str | None, token: str | None
+) -> dict[str, Any] | None:
+    """Which of the participant's submissions this session, or this earlier token, belongs to."""
+    if session_id is not None:
+        return next((row for row in earlier if row["session_id"] == session_id), None)
+    held = await queries.find_by_token(connection, hash_token(token)) if token else None
+    return next((row for row in earlier if row["id"] == held), None)
+
+
+def _check_times_taken_part(study: dict[str, Any], earlier: list[dict[str, Any]]) -> None:
+    most = study["max_submissions_per_participant"]
+    if most != -1 and len(earlier) >= max(most, 1):
+        raise Problem(
+            ALREADY_TAKEN_PART,
+            "You have taken part in this study already."
+            if most <= 1
+            else f"You have taken part in this study {len(earlier)} times, as often as it allows.",
+        )
+    running = sum(1 for row in earlier if row["status"] == "ACTIVE" and row["response"] == "in_progress")
+    if 0 < study["max_concurrent_submissions"] <= running:
+        raise Problem(ALREADY_TAKEN_PART, "Finish the submission you have begun before starting another.")
+
+
+async def new_token(connection: Connection, submission_id: UUID) -> str:
+    """One more token for this submission; earlier ones stay valid."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    await queries.keep_token(connection, submission_id, hash_token(token))
+    return token
+
+
+async def free_overdue_places(connection: Connection, study_id: UUID) -> int:
+    """Time out who is past the maximum time of this study, which the caller has locked; places freed."""
+    freed = await queries.time_out_study(connection, study_id)
+    if freed:
+        await study_queries.free_places(connection, study_id, freed)
+    return freed
+
+
+async def time_out_overdue(database: Database) -> int:
+    """The same in every study, each in a transaction of its own; submissions timed out."""
+    async with database.transaction() as connection:
+        studies = await queries.list_overdue_studies(connection)
+    timed_out = 0
+    for study_id in studies:
+        async with database.transaction() as connection:
+            await find_study(connection, study_id, lock=True)
+            timed_out += await free_overdue_places(connection, study_id)
+    return timed_out
+
+
+async def _lock(
+    connection: Connection, submission_id: UUID, caller: Caller | None = None
+) -> tuple[dict[str, Any], int]:
+    """The submission and the collection's counter, both locked in the common order."""
+    member = caller.id if caller else None
+    seen = await queries.find_submission(connection, submission_id, member)
+    if seen is None:
+        raise not_found("Submission", submission_id)
+    counter = await collection_queries.lock_counter(connection, seen["collection_id"])
+    await find_study(connection, seen["study_id"], lock=True)
+    row = await queries.find_submission(connection, submission_id, member, lock=True)
+    if row is None:
+        raise not_found("Submission", submission_id)
+    if row["overdue"] and await queries.time_out(connection, submission_id):
+        await study_queries.free_places(connection, row["study_id"], 1)
+        row = {**row, "status": "TIMED-OUT", "response": "no_submission", "holds_place": False}
+    return row, counter
+
+
+async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
+    """Make the response active; the same answer when it is already.
+
+    Raises:
+        Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
+    """
+    row, _ = await _lock(connection, submission_id)
+    code, url, automatic = completion_of({"fields": row["study_fields"]})
+    if row["response"] != "active":
+        if row["status"] == "RETURNED":
+            raise conflict("This submission was returned; it can't be submitted any more.")
+        body = await collection_queries.get_version(
+            connection, row["collection_id"], row["collection_version"]
+        )
+        saved = await queries.list_answers(connection, submission_id)
+        answers = {str(answer["instruction_id"]): answer["value"] for answer in saved}
+        files = await uploads.list_files(connection, submission_id)
+        items = list(iter_items(body))
+        problems = find_problems(items, answers, files)
+        if problems:
+            raise Problem(ANSWERS_INCOMPLETE, problems)
+        await queries.clear_answers(
+            connection, submission_id, [UUID(key) for key, answer in answers.items() if is_empty(answer)]
+        )
+        record = _record(submission_id, items, answers, files)
+        status = (
+            ("APPROVED" if automatic else "AWAITING REVIEW") if row["status"] == "ACTIVE" else row["status"]
+        )
+        await queries.set_file_places(connection, record["places"])
+        counter = await collection_queries.raise_counter(connection, row["collection_id"])
+        await queries.set_submitted(
+            connection,
+            submission_id,
+            {
+                "status": status,
+                "responses": record["responses"].decode(),
+                "answer_count": record["answer_count"],
+                "file_count": len(record["places"]),
+                "counter": counter,
+                "entered_code": code,
+            },
+        )
+        row = {**row, "status": status}
+    return {"status": row["status"], "completion_code": row["study_code"] or code, "completion_url": url}
+
+
+def _record(
+    submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The archive's `responses` of this submission, written once, and where its files go."""
+    names = MemberNames(str(submission_id))
+    saved: list[tuple[str, str, dict[str, Any]]] = []
+    uploaded: dict[str, list[FileEntry]] = {}
+    places: list[tuple[UUID, int, str]] = []
+    for item in items:
+        if item["type"] == "file_upload":
+            entries: list[FileEntry] = []
+            for file in files:
+                if str(file["instruction_id"]) != item["id"] or file["status"] != "complete":
+                    continue
+                path = names.add(file["file_name"])
+                places.append((file["id"], len(places), path))
+                entries.append(
+                    {
+                        "path": path,
+                        "file_name": file["file_name"],
+                        "content_type": file["content_type"],
+                        "size_bytes": file["size_bytes"],
+                        "sha256": file["sha256"],
+                    }
+                )
+            if entries:
+                uploaded[item["id"]] = entries
+        elif not is_empty(answers.get(item["id"])):
+            saved.append((item["id"], item["type"], answers[item["id"]]))
+    responses = encode_responses(saved, uploaded, order=(item["id"] for item in items))
+    return {"responses": responses, "answer_count": len(saved) + len(uploaded), "places": places}
+
+
+async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:
+    """The participant gives up: the place is freed, the response becomes `no_submission`."""
+    row, _ = await _lock(connection, submission_id)
+    if row["status"] != "RETURNED":
+        submitted = row["response"] == "active" or row["status"] in SUBMITTED
+        if submitted and row["return_requested"] is None:
+            raise conflict(
+                "This submission was submitted; only the researcher can ask for it to be returned."
+            )
+        counter = None
+        if row["response"] == "active":
+            counter = await collection_queries.raise_counter(connection, row["collection_id"])
+        await queries.set_returned(connection, submission_id, counter)
+        if row["holds_place"]:
+            await study_queries.free_places(connection, row["study_id"], 1)
+    return {"status": "RETURNED"}
+
+
+async def erase(connection: Connection, caller: Caller, submission_id: UUID) -> list[UUID]:
+    """Remove a participant's data; the exports that were touched by it.
+
+    What is left is a tombstone without anything of the person, so that no export can complete with it.
+    A place stays taken when the work had been done.
+    """
+    row, counter = await _lock(connection, submission_id, caller)
+    if row["response"] == "active":
+        counter = await collection_queries.raise_counter(connection, row["collection_id"])
+    await uploads.erase_uploads(connection, submission_id)
+    await queries.set_erased(connection, submission_id, counter)
+    if row["holds_place"] and row["response"] == "in_progress":
+        await study_queries.free_places(connection, row["study_id"], 1)
+    return await erasure.reach_exports(connection, row)

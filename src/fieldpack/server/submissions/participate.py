@@ -1,0 +1,149 @@
+"""The participant's side of the API: start, look, answer, submit, return. Uploads are in `uploads/`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from ..collections.queries import get_version
+from ..collections.service import find_item
+from ..context import Context, CurrentContext
+from ..db.pool import Connection
+from ..problems import PRECONDITION_FAILED, Problem, conflict, not_found
+from ..routing import ApiRoute, discard_body, parse_id, read_json
+from ..uploads.service import list_files
+from . import lifecycle, queries
+from .access import ParticipantRoute, ParticipantSubmission, given_token
+from .answers import normalise
+from .schemas import StartInput
+
+start_router = APIRouter(prefix="/participate", route_class=ApiRoute, tags=["participants"])
+router = APIRouter(
+    prefix="/participate/submissions/{submission_id}", route_class=ParticipantRoute, tags=["participants"]
+)
+
+
+async def describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
+    """A submission as its participant sees it, with the collection as it was when they started."""
+    body = await get_version(connection, row["collection_id"], row["collection_version"])
+    answers = await queries.list_answers(connection, row["id"])
+    status = "TIMED-OUT" if row["overdue"] else row["status"]
+    return {
+        "submission_id": row["id"],
+        "study_id": row["study_id"],
+        "participant_id": row["participant_id"],
+        "status": status,
+        "response": row["response"],
+        "started_at": row["started_at"],
+        "deadline_at": row["deadline_at"],
+        "completed_at": row["completed_at"],
+        "collection": {"id": row["collection_id"], "version": row["collection_version"], **body},
+        "answers": {str(answer["instruction_id"]): answer["value"] for answer in answers},
+        "revisions": {str(answer["instruction_id"]): answer["revision"] for answer in answers},
+        "files": await list_files(connection, row["id"]),
+    }
+
+
+async def start_submission(
+    context: Context, study_id: UUID, body: StartInput, token: str | None
+) -> tuple[dict[str, Any], bool]:
+    """Start or resume, as the API and the page both do; the answer, and whether the submission is new."""
+    async with context.database.transaction() as connection:
+        submission_id, new_token, created = await lifecycle.start(
+            connection, study_id, body.participant_id, body.session_id, token
+        )
+        row = await queries.find_submission(connection, submission_id)
+        assert row is not None
+        answer = await describe(connection, row)
+    return {**answer, "token": new_token}, created
+
+
+@start_router.post(
+    "/studies/{study_id}/submissions", status_code=201, responses={200: {"description": "Resumed"}}
+)
+async def start(
+    request: Request, response: Response, context: CurrentContext, study_id: str, body: StartInput
+) -> dict[str, Any]:
+    """Start a submission on a published study, or resume the one this participant and session have."""
+    answer, created = await start_submission(context, parse_id("Study", study_id), body, given_token(request))
+    response.status_code = 201 if created else 200
+    return answer
+
+
+@router.get("")
+async def get_submission(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
+    """Where the participant is: answers, files, and the collection as it was when they started."""
+    async with context.database.transaction() as connection:
+        return await describe(connection, submission)
+
+
+@router.put(
+    "/answers/{instruction_id}",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": ["object", "null"]}}},
+        }
+    },
+)
+async def save_answer(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission, instruction_id: str
+) -> dict[str, Any]:
+    """Save one answer: the instruction's value shape less `type`; `null` clears it.
+
+    With `If-Match: <revision>` an answer that was changed elsewhere meanwhile is not overwritten (412).
+    """
+    identifier = parse_id("Instruction", instruction_id)
+    given = await read_json(request)
+    expected = request.headers.get("if-match")
+    async with context.database.transaction() as connection:
+        row = await queries.find_submission(connection, submission["id"], lock=True)
+        if row is None:
+            raise not_found("Submission", submission["id"])
+        body = await get_version(connection, row["collection_id"], row["collection_version"])
+        item = find_item(body, str(identifier))
+        if item is None:
+            raise not_found("Instruction", instruction_id)
+        require_open(row)
+        revision = await queries.find_revision(connection, row["id"], identifier)
+        if expected is not None and expected.strip('" ') not in ("*", str(revision)):
+            raise Problem(
+                PRECONDITION_FAILED,
+                f"This answer was changed elsewhere: it is at revision {revision}."
+                " Load it before saving again.",
+            )
+        if given is None:
+            await queries.clear_answer(connection, row["id"], identifier)
+            return {"instruction_id": identifier, "answer": None, "revision": 0}
+        answer = normalise(item, given)
+        saved = await queries.save_answer(connection, row["id"], identifier, answer)
+    return {
+        "instruction_id": identifier,
+        "answer": answer,
+        "revision": saved["revision"],
+        "saved_at": saved["updated_at"],
+    }
+
+
+def require_open(row: dict[str, Any]) -> None:
+    """409 when answers and files can't change any more."""
+    if row["response"] == "active":
+        raise conflict("This submission was submitted; its answers and files can't change any more.")
+    if row["status"] == "RETURNED":
+        raise conflict("This submission was returned; its answers and files can't change any more.")
+
+
+@router.post("/submit", dependencies=[Depends(discard_body)])
+async def submit(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
+    """Hand in: validated against the collection as it was when they started."""
+    async with context.database.transaction() as connection:
+        return await lifecycle.submit(connection, submission["id"])
+
+
+@router.post("/return", dependencies=[Depends(discard_body)])
+async def return_submission(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
+    """Give up the place; after submitting only if the researcher asked for it."""
+    async with context.database.transaction() as connection:
+        return await lifecycle.return_submission(connection, submission["id"])

@@ -1,0 +1,273 @@
+"""SQL of submissions, their answers, and the tokens participants hold."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Json
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+FIND = """
+    SELECT s.*, t.workspace_id, t.fields AS study_fields,
+           s.deadline_at IS NOT NULL AND s.deadline_at < now()
+             AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue
+    FROM submissions s JOIN studies t ON t.id = s.study_id
+"""
+
+
+async def insert_submission(connection: Connection, columns: Row) -> None:
+    await connection.execute(
+        """
+        INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
+                                 ordinal, deadline_at, study_code)
+        VALUES (%(id)s, %(study_id)s, %(collection_id)s, %(collection_version)s, %(participant_id)s,
+                %(session_id)s, %(ordinal)s, now() + make_interval(mins => %(minutes)s), %(study_code)s)
+        """,
+        columns,
+    )
+
+
+async def keep_token(connection: Connection, submission_id: UUID, token_sha256: bytes) -> None:
+    await connection.execute(
+        "INSERT INTO participant_tokens (token_sha256, submission_id) VALUES (%s, %s)",
+        [token_sha256, submission_id],
+    )
+
+
+async def find_by_token(connection: Connection, token_sha256: bytes) -> UUID | None:
+    cursor = await connection.execute(
+        "SELECT submission_id FROM participant_tokens WHERE token_sha256 = %s", [token_sha256]
+    )
+    row = await cursor.fetchone()
+    return row["submission_id"] if row else None
+
+
+async def find_submission(
+    connection: Connection, submission_id: UUID, member: UUID | None = None, *, lock: bool = False
+) -> Row | None:
+    """A submission that was not erased; with `member`, only if that researcher may see it."""
+    query = f"""
+        {FIND} WHERE s.id = %(id)s AND s.response <> 'deleted' AND (%(member)s::uuid IS NULL OR EXISTS (
+            SELECT FROM memberships m WHERE m.workspace_id = t.workspace_id AND m.researcher_id = %(member)s))
+        {"FOR NO KEY UPDATE OF s" if lock else ""}
+    """
+    cursor = await connection.execute(query, {"id": submission_id, "member": member})
+    return await cursor.fetchone()
+
+
+async def list_of_participant(connection: Connection, study_id: UUID, participant_id: str) -> list[Row]:
+    cursor = await connection.execute(
+        f"{FIND} WHERE s.study_id = %s AND s.participant_id = %s AND s.response <> 'deleted'"
+        " ORDER BY s.ordinal",
+        [study_id, participant_id],
+    )
+    return await cursor.fetchall()
+
+
+async def list_of_study(
+    connection: Connection, study_id: UUID, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    cursor = await connection.execute(
+        f"{FIND} WHERE s.study_id = %s AND s.response <> 'deleted'"
+        " ORDER BY s.started_at, s.id LIMIT %s OFFSET %s",
+        [study_id, limit, offset],
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM submissions WHERE study_id = %s AND response <> 'deleted'", [study_id]
+    )
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def count_by_status(connection: Connection, study_id: UUID) -> dict[str, int]:
+    cursor = await connection.execute(
+        "SELECT status, count(*) AS count FROM submissions WHERE study_id = %s AND response <> 'deleted'"
+        " GROUP BY status",
+        [study_id],
+    )
+    return {row["status"]: row["count"] for row in await cursor.fetchall()}
+
+
+async def find_many(
+    connection: Connection,
+    submission_ids: list[UUID],
+    study_id: UUID | None,
+    participant_ids: list[str],
+    member: UUID,
+    *,
+    lock: bool = False,
+) -> list[Row]:
+    """Submissions by id, or by study and participant, that the member may see; locked, in a fixed order."""
+    cursor = await connection.execute(
+        f"""
+        {FIND} WHERE s.response <> 'deleted'
+          AND (s.id = ANY(%(ids)s) OR s.study_id = %(study)s AND s.participant_id = ANY(%(participants)s))
+          AND EXISTS (SELECT FROM memberships m
+                      WHERE m.workspace_id = t.workspace_id AND m.researcher_id = %(member)s)
+        ORDER BY s.collection_id, s.id {"FOR NO KEY UPDATE OF s" if lock else ""}
+        """,
+        {"ids": submission_ids, "study": study_id, "participants": participant_ids, "member": member},
+    )
+    return await cursor.fetchall()
+
+
+async def set_reviewed(
+    connection: Connection,
+    submission_ids: list[UUID],
+    status: str,
+    review: Row | None,
+    entered_code: str | None,
+) -> None:
+    await connection.execute(
+        """
+        UPDATE submissions SET status = %s, review = coalesce(%s, review),
+               entered_code = coalesce(%s, entered_code),
+               completed_at = coalesce(completed_at, now())
+        WHERE id = ANY(%s)
+        """,
+        [status, Json(review) if review else None, entered_code, submission_ids],
+    )
+
+
+async def request_return(connection: Connection, submission_id: UUID, reasons: list[str]) -> None:
+    await connection.execute(
+        "UPDATE submissions SET return_requested = now(), return_reasons = %s WHERE id = %s",
+        [Json(reasons), submission_id],
+    )
+
+
+async def set_submitted(connection: Connection, submission_id: UUID, columns: Row) -> None:
+    await connection.execute(
+        """
+        UPDATE submissions SET status = %(status)s, response = 'active', completed_at = now(),
+               responses = %(responses)s, file_count = %(file_count)s, answer_count = %(answer_count)s,
+               activated_counter = %(counter)s, entered_code = coalesce(entered_code, %(entered_code)s)
+        WHERE id = %(id)s
+        """,
+        {**columns, "id": submission_id},
+    )
+
+
+async def set_file_places(connection: Connection, places: list[tuple[UUID, int, str]]) -> None:
+    """Where each upload stands among the files of its submission, and its member name."""
+    if places:
+        async with connection.cursor() as cursor:
+            await cursor.executemany(
+                "UPDATE uploads SET position = %s, path = %s WHERE id = %s",
+                [(position, path, upload_id) for upload_id, position, path in places],
+            )
+
+
+async def set_returned(connection: Connection, submission_id: UUID, deactivated_counter: int | None) -> None:
+    await connection.execute(
+        """
+        UPDATE submissions SET status = 'RETURNED', response = 'no_submission', holds_place = false,
+               deactivated_counter = %s
+        WHERE id = %s
+        """,
+        [deactivated_counter, submission_id],
+    )
+
+
+async def time_out(connection: Connection, submission_id: UUID) -> bool:
+    """Whether this submission held a place that is to be freed: it ran out of time just now."""
+    cursor = await connection.execute(
+        """
+        UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
+        WHERE id = %s AND status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()
+        RETURNING id
+        """,
+        [submission_id],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_overdue_studies(connection: Connection) -> list[UUID]:
+    """Studies in which someone is past the maximum time and still holds a place."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT study_id FROM submissions"
+        " WHERE deadline_at < now() AND response = 'in_progress' AND status = 'ACTIVE'"
+    )
+    return [row["study_id"] for row in await cursor.fetchall()]
+
+
+async def time_out_study(connection: Connection, study_id: UUID) -> int:
+    """Time out everyone past the study's maximum time; how many places that frees."""
+    cursor = await connection.execute(
+        """
+        UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
+        WHERE study_id = %s AND status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()
+        """,
+        [study_id],
+    )
+    return cursor.rowcount
+
+
+async def set_erased(connection: Connection, submission_id: UUID, counter: int) -> None:
+    """Leave a tombstone: what exports must know of an erasure, and nothing of the person."""
+    await connection.execute(
+        """
+        UPDATE submissions SET response = 'deleted', erased_at = now(), erased_counter = %s,
+               holds_place = false,
+               participant_id = NULL, session_id = NULL, responses = NULL, return_reasons = NULL,
+               review = NULL, entered_code = NULL, file_count = 0, answer_count = 0, upload_bytes = 0
+        WHERE id = %s
+        """,
+        [counter, submission_id],
+    )
+    await connection.execute("DELETE FROM answers WHERE submission_id = %s", [submission_id])
+    await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
+
+
+async def list_answers(connection: Connection, submission_id: UUID) -> list[Row]:
+    cursor = await connection.execute(
+        "SELECT instruction_id, value, revision, updated_at FROM answers WHERE submission_id = %s"
+        " ORDER BY created_at, instruction_id",
+        [submission_id],
+    )
+    return await cursor.fetchall()
+
+
+async def find_revision(connection: Connection, submission_id: UUID, instruction_id: UUID) -> int:
+    """The revision of the saved answer, 0 when there is none."""
+    cursor = await connection.execute(
+        "SELECT revision FROM answers WHERE submission_id = %s AND instruction_id = %s",
+        [submission_id, instruction_id],
+    )
+    row = await cursor.fetchone()
+    return row["revision"] if row else 0
+
+
+async def save_answer(connection: Connection, submission_id: UUID, instruction_id: UUID, value: Row) -> Row:
+    cursor = await connection.execute(
+        """
+        INSERT INTO answers (submission_id, instruction_id, value) VALUES (%s, %s, %s)
+        ON CONFLICT (submission_id, instruction_id) DO UPDATE
+            SET value = excluded.value, revision = answers.revision + 1, updated_at = now()
+        RETURNING revision, updated_at
+        """,
+        [submission_id, instruction_id, Json(value)],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def clear_answers(connection: Connection, submission_id: UUID, instruction_ids: list[UUID]) -> None:
+    if instruction_ids:
+        await connection.execute(
+            "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
+            [submission_id, instruction_ids],
+        )
+
+
+async def clear_answer(connection: Connection, submission_id: UUID, instruction_id: UUID) -> None:
+    await connection.execute(
+        "DELETE FROM answers WHERE submission_id = %s AND instruction_id = %s",
+        [submission_id, instruction_id],
+    )

@@ -1,0 +1,86 @@
+"""`/submissions` and `/studies/{id}/submissions`: the researcher's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..context import CurrentContext
+from ..exports.erasure import require_withdrawn
+from ..routing import Page, discard_body, envelope, parse_id
+from ..studies.service import get_study
+from . import lifecycle, queries, service
+from .schemas import BulkApproval, ReturnRequest, SubmissionTransition
+
+router = APIRouter(route_class=ResearcherRoute, tags=["submissions"])
+
+
+@router.get("/studies/{study_id}/submissions")
+async def list_submissions(
+    context: CurrentContext, caller: CurrentCaller, study_id: str, page: Page
+) -> dict[str, Any]:
+    """The submissions of a study, in the order they were started."""
+    identifier = parse_id("Study", study_id)
+    async with context.database.transaction() as connection:
+        await get_study(connection, caller, identifier, lock=True)
+        await lifecycle.free_overdue_places(connection, identifier)
+        rows, count = await queries.list_of_study(connection, identifier, page.limit, page.offset)
+    return envelope([service.describe_submission(row) for row in rows], count)
+
+
+@router.get("/studies/{study_id}/submissions/counts")
+async def count_submissions(context: CurrentContext, caller: CurrentCaller, study_id: str) -> dict[str, int]:
+    """How many submissions of a study are in each state."""
+    identifier = parse_id("Study", study_id)
+    async with context.database.transaction() as connection:
+        await get_study(connection, caller, identifier, lock=True)
+        await lifecycle.free_overdue_places(connection, identifier)
+        return await service.count_submissions(connection, identifier)
+
+
+@router.post("/submissions/bulk-approve")
+async def bulk_approve(context: CurrentContext, caller: CurrentCaller, body: BulkApproval) -> dict[str, Any]:
+    """Approve many: all of them, or none."""
+    async with context.database.transaction() as connection:
+        return await service.approve_many(connection, caller, body)
+
+
+@router.get("/submissions/{submission_id}")
+async def get_submission(
+    context: CurrentContext, caller: CurrentCaller, submission_id: str
+) -> dict[str, Any]:
+    """One submission."""
+    async with context.database.transaction() as connection:
+        row = await service.get_submission(connection, caller, parse_id("Submission", submission_id))
+    return service.describe_submission(row)
+
+
+@router.post("/submissions/{submission_id}/transition")
+async def transition_submission(
+    context: CurrentContext, caller: CurrentCaller, submission_id: str, body: SubmissionTransition
+) -> dict[str, Any]:
+    """Approve, reject or complete a submission."""
+    identifier = parse_id("Submission", submission_id)
+    async with context.database.transaction() as connection:
+        return await service.transition(connection, caller, identifier, body)
+
+
+@router.post("/submissions/{submission_id}/request-return")
+async def request_return(
+    context: CurrentContext, caller: CurrentCaller, submission_id: str, body: ReturnRequest
+) -> dict[str, Any]:
+    """Ask the participant to return a submission."""
+    identifier = parse_id("Submission", submission_id)
+    async with context.database.transaction() as connection:
+        return await service.request_return(connection, caller, identifier, body.request_return_reasons)
+
+
+@router.delete("/submissions/{submission_id}", status_code=204, dependencies=[Depends(discard_body)])
+async def erase_submission(context: CurrentContext, caller: CurrentCaller, submission_id: str) -> None:
+    """Erase a participant's data: answers, files, and every export that holds them."""
+    identifier = parse_id("Submission", submission_id)
+    async with context.database.transaction() as connection:
+        export_ids = await lifecycle.erase(connection, caller, identifier)
+    await require_withdrawn(context, export_ids)

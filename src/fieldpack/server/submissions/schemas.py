@@ -1,0 +1,70 @@
+"""What researchers and participants send about submissions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+
+MANY = 10_000
+
+Code = Annotated[str, StringConstraints(max_length=200)]
+Participant = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class StartInput(BaseModel):
+    """Who takes part, as the recruiting service names them (`PROLIFIC_PID` and `SESSION_ID`)."""
+
+    participant_id: Participant
+    session_id: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+    @field_validator("participant_id")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be blank")
+        return value
+
+    @field_validator("session_id")
+    @classmethod
+    def _blank_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class SubmissionTransition(BaseModel):
+    """A researcher's decision."""
+
+    action: Literal["APPROVE", "REJECT", "COMPLETE"]
+    message: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+    rejection_category: Code | None = None
+    completion_code: Code | None = None
+
+
+class BulkApproval(BaseModel):
+    """Either `submission_ids`, or `study_id` and `participant_ids`."""
+
+    submission_ids: Annotated[list[str], Field(max_length=MANY)] | None = None
+    study_id: str | None = None
+    participant_ids: Annotated[list[str], Field(max_length=MANY)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: inner for name, inner in value.items() if inner not in (None, "", [])}
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        by_participant = self.study_id is not None and self.participant_ids is not None
+        if (self.submission_ids is not None) == by_participant:
+            raise ValueError("give either submission_ids, or study_id and participant_ids")
+        return self
+
+
+class ReturnRequest(BaseModel):
+    """Why a participant is asked to return their submission."""
+
+    request_return_reasons: Annotated[
+        list[Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)
+    ]

@@ -1,0 +1,314 @@
+"""SQL of uploads, their chunks and blobs.
+
+Locks are taken in the order of the whole server: study, submission, upload.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+OPEN = "(s.response = 'in_progress' OR (s.response = 'no_submission' AND s.status = 'TIMED-OUT'))"
+FINISHING_SECONDS = 6
+
+FIND = f"""
+    SELECT u.*, s.study_id, s.response, s.status AS submission_status, s.collection_id, s.collection_version,
+           {OPEN} AS open, b.sha256,
+           coalesce(u.finishing_at > now() - make_interval(secs => {FINISHING_SECONDS}), false) AS finishing
+    FROM uploads u JOIN submissions s ON s.id = u.submission_id LEFT JOIN blobs b ON b.id = u.blob_id
+"""
+
+
+async def add_study_bytes(connection: Connection, study_id: UUID, size_bytes: int, cap_bytes: int) -> bool:
+    """Count bytes against a study; False, and nothing counted, when they would pass its cap."""
+    cursor = await connection.execute(
+        "UPDATE studies SET upload_bytes = upload_bytes + %(n)s"
+        " WHERE id = %(id)s AND upload_bytes + %(n)s <= %(cap)s RETURNING id",
+        {"id": study_id, "n": size_bytes, "cap": cap_bytes},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def add_submission_bytes(
+    connection: Connection, submission_id: UUID, size_bytes: int, cap_bytes: int
+) -> bool:
+    """Count bytes against a submission; False, and nothing counted, when they would pass its cap."""
+    cursor = await connection.execute(
+        "UPDATE submissions SET upload_bytes = upload_bytes + %(n)s"
+        " WHERE id = %(id)s AND upload_bytes + %(n)s <= %(cap)s RETURNING id",
+        {"id": submission_id, "n": size_bytes, "cap": cap_bytes},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def lock_submission(connection: Connection, submission_id: UUID) -> Row | None:
+    """A submission that was not erased, held still; `open` says whether files may still change."""
+    cursor = await connection.execute(
+        f"SELECT s.*, {OPEN} AS open FROM submissions s"
+        " WHERE s.id = %s AND s.response <> 'deleted' FOR NO KEY UPDATE",
+        [submission_id],
+    )
+    return await cursor.fetchone()
+
+
+async def count_uploads(connection: Connection, submission_id: UUID, instruction_id: UUID) -> int:
+    """Uploads of an instruction, finished or not; failed ones don't count."""
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM uploads"
+        " WHERE submission_id = %s AND instruction_id = %s AND failure IS NULL",
+        [submission_id, instruction_id],
+    )
+    row = await cursor.fetchone()
+    return row["count"] if row else 0
+
+
+async def insert_upload(
+    connection: Connection,
+    id: UUID,
+    submission_id: UUID,
+    instruction_id: UUID,
+    file_name: str,
+    length_bytes: int,
+) -> None:
+    await connection.execute(
+        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, length_bytes)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        [id, submission_id, instruction_id, file_name, length_bytes],
+    )
+
+
+async def find_upload(
+    connection: Connection, submission_id: UUID, upload_id: UUID, *, lock: bool = False
+) -> Row | None:
+    cursor = await connection.execute(
+        f"{FIND} WHERE u.id = %s AND u.submission_id = %s {'FOR NO KEY UPDATE OF u' if lock else ''}",
+        [upload_id, submission_id],
+    )
+    return await cursor.fetchone()
+
+
+async def set_writer(connection: Connection, upload_id: UUID, writer: UUID) -> None:
+    await connection.execute(
+        "UPDATE uploads SET writer = %s, updated_at = now() WHERE id = %s", [writer, upload_id]
+    )
+
+
+async def is_writer(connection: Connection, upload_id: UUID, writer: UUID) -> bool:
+    """Whether this request may still write: nobody came after it, and files may still change."""
+    cursor = await connection.execute(
+        f"SELECT 1 FROM uploads u JOIN submissions s ON s.id = u.submission_id"
+        f" WHERE u.id = %s AND u.writer = %s AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}",
+        [upload_id, writer],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def move_offset(
+    connection: Connection,
+    upload_id: UUID,
+    writer: UUID,
+    offset_bytes: int,
+    crc32: int,
+    content_type: str | None,
+) -> bool:
+    """Commit what arrived; False when this request may not write any more."""
+    cursor = await connection.execute(
+        f"""
+        UPDATE uploads u SET offset_bytes = %s, crc32 = %s, content_type = coalesce(%s, content_type),
+                             updated_at = now()
+        FROM submissions s
+        WHERE u.id = %s AND u.writer = %s AND s.id = u.submission_id
+          AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}
+        RETURNING u.id
+        """,
+        [offset_bytes, crc32, content_type, upload_id, writer],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def insert_chunks(connection: Connection, upload_id: UUID, chunks: list[tuple[int, int, str]]) -> None:
+    """Note objects, each `(offset, size, key)`."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO upload_chunks (upload_id, offset_bytes, size_bytes, key) VALUES (%s, %s, %s, %s)",
+            [(upload_id, *chunk) for chunk in chunks],
+        )
+
+
+async def list_chunks(connection: Connection, upload_id: UUID) -> list[Row]:
+    cursor = await connection.execute(
+        "SELECT offset_bytes, size_bytes, key FROM upload_chunks WHERE upload_id = %s ORDER BY offset_bytes",
+        [upload_id],
+    )
+    return await cursor.fetchall()
+
+
+async def delete_chunks(connection: Connection, upload_id: UUID) -> list[str]:
+    """Forget the chunks of an upload; their keys."""
+    cursor = await connection.execute(
+        "DELETE FROM upload_chunks WHERE upload_id = %s RETURNING key", [upload_id]
+    )
+    return [row["key"] for row in await cursor.fetchall()]
+
+
+async def show_finishing(connection: Connection, upload_id: UUID, writer: UUID) -> None:
+    """Say that the whole is being put together right now."""
+    await connection.execute(
+        "UPDATE uploads SET finishing_at = now() WHERE id = %s AND writer = %s", [upload_id, writer]
+    )
+
+
+async def complete_upload(
+    connection: Connection,
+    upload_id: UUID,
+    writer: UUID,
+    blob_id: UUID,
+    crc32: int,
+    sha256: bytes,
+    content_type: str,
+) -> bool:
+    """Record the blob; False when this request may not write any more. The submission must be locked."""
+    cursor = await connection.execute(
+        f"""
+        SELECT u.length_bytes FROM uploads u JOIN submissions s ON s.id = u.submission_id
+        WHERE u.id = %s AND u.writer = %s AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}
+        FOR NO KEY UPDATE OF u
+        """,
+        [upload_id, writer],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    await connection.execute(
+        "INSERT INTO blobs (id, size_bytes, crc32, sha256, content_type) VALUES (%s, %s, %s, %s, %s)",
+        [blob_id, row["length_bytes"], crc32, sha256, content_type],
+    )
+    await connection.execute(
+        """
+        UPDATE uploads SET blob_id = %s, completed_at = now(), updated_at = now(),
+                           offset_bytes = length_bytes, crc32 = %s, content_type = %s,
+                           writer = NULL, finishing_at = NULL
+        WHERE id = %s
+        """,
+        [blob_id, crc32, content_type, upload_id],
+    )
+    return True
+
+
+async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reason: str) -> bool:
+    cursor = await connection.execute(
+        """
+        UPDATE uploads SET failure = %s, writer = NULL, finishing_at = NULL, offset_bytes = 0, crc32 = 0,
+                           updated_at = now()
+        WHERE id = %s AND writer = %s AND blob_id IS NULL AND failure IS NULL RETURNING id
+        """,
+        [reason, upload_id, writer],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_files(connection: Connection, submission_id: UUID) -> list[Row]:
+    """Finished and unfinished uploads, in the order they were begun; failed ones are left out."""
+    cursor = await connection.execute(
+        """
+        SELECT u.id, u.instruction_id, u.file_name, u.content_type, u.length_bytes AS size_bytes,
+               encode(b.sha256, 'hex') AS sha256,
+               CASE WHEN u.blob_id IS NULL THEN 'uploading' ELSE 'complete' END AS status,
+               u.offset_bytes AS "offset", u.created_at
+        FROM uploads u LEFT JOIN blobs b ON b.id = u.blob_id
+        WHERE u.submission_id = %s AND u.failure IS NULL ORDER BY u.created_at, u.id
+        """,
+        [submission_id],
+    )
+    return await cursor.fetchall()
+
+
+async def list_removable(
+    connection: Connection, submission_id: UUID, upload_ids: list[UUID] | None = None
+) -> list[Row]:
+    """Uploads of a submission (all, or these), locked, with what there is of each to clear away."""
+    cursor = await connection.execute(
+        """
+        SELECT u.id, u.length_bytes, u.failure, u.blob_id,
+               ARRAY(SELECT c.key FROM upload_chunks c WHERE c.upload_id = u.id) AS chunk_keys
+        FROM uploads u WHERE u.submission_id = %(submission)s
+          AND (%(ids)s::uuid[] IS NULL OR u.id = ANY(%(ids)s)) ORDER BY u.id FOR UPDATE
+        """,
+        {"submission": submission_id, "ids": upload_ids},
+    )
+    return await cursor.fetchall()
+
+
+async def delete_uploads(connection: Connection, upload_ids: list[UUID], blob_ids: list[UUID]) -> None:
+    """Remove uploads, and these blobs of theirs, from the record."""
+    await connection.execute("DELETE FROM uploads WHERE id = ANY(%s)", [upload_ids])
+    await connection.execute("DELETE FROM blobs WHERE id = ANY(%s)", [blob_ids])
+
+
+async def subtract_bytes(
+    connection: Connection, study_id: UUID, submission_id: UUID, size_bytes: int
+) -> None:
+    """Give bytes back to a study and a submission; locks both, in this order."""
+    await connection.execute(
+        "UPDATE studies SET upload_bytes = greatest(upload_bytes - %s, 0) WHERE id = %s",
+        [size_bytes, study_id],
+    )
+    await connection.execute(
+        "UPDATE submissions SET upload_bytes = greatest(upload_bytes - %s, 0) WHERE id = %s",
+        [size_bytes, submission_id],
+    )
+
+
+async def lock_study(connection: Connection, study_id: UUID) -> None:
+    await connection.execute("SELECT 1 FROM studies WHERE id = %s FOR NO KEY UPDATE", [study_id])
+
+
+ABANDONED = """
+    FROM uploads u JOIN submissions s ON s.id = u.submission_id
+    WHERE u.blob_id IS NULL
+      AND (u.updated_at < now() - make_interval(secs => %(days)s * 86400)
+           OR (s.status = 'RETURNED' AND u.updated_at < now() - interval '1 hour'))
+"""
+
+
+async def list_abandoned(connection: Connection, days: float, limit: int) -> list[Row]:
+    """Uploads that will not go on: without a byte for so long, or of a submission that was returned."""
+    cursor = await connection.execute(
+        f"SELECT u.id, u.submission_id, s.study_id {ABANDONED} ORDER BY u.updated_at LIMIT %(limit)s",
+        {"days": days, "limit": limit},
+    )
+    return await cursor.fetchall()
+
+
+async def is_abandoned(connection: Connection, upload_id: UUID, days: float) -> bool:
+    cursor = await connection.execute(
+        f"SELECT 1 {ABANDONED} AND u.id = %(id)s FOR UPDATE OF u", {"days": days, "id": upload_id}
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_known_keys(connection: Connection, keys: list[str]) -> set[str]:
+    """Which of these keys are an upload's chunks."""
+    cursor = await connection.execute("SELECT key FROM upload_chunks WHERE key = ANY(%s)", [keys])
+    return {row["key"] for row in await cursor.fetchall()}
+
+
+async def list_known_uploads(connection: Connection, ids: list[UUID]) -> set[UUID]:
+    """Which of these are uploads, blobs, or requests that are writing one, at all."""
+    cursor = await connection.execute(
+        "SELECT id FROM uploads WHERE id = ANY(%(ids)s)"
+        " UNION ALL SELECT id FROM blobs WHERE id = ANY(%(ids)s)"
+        " UNION ALL SELECT writer FROM uploads WHERE blob_id IS NULL AND writer = ANY(%(ids)s)",
+        {"ids": ids},
+    )
+    return {row["id"] for row in await cursor.fetchall()}
+
+
+async def list_known_builds(connection: Connection, ids: list[UUID]) -> set[tuple[UUID, UUID]]:
+    """The current build of each of these exports."""
+    cursor = await connection.execute("SELECT id, build FROM exports WHERE id = ANY(%s)", [ids])
+    return {(row["id"], row["build"]) for row in await cursor.fetchall()}

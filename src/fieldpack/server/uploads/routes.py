@@ -1,0 +1,198 @@
+"""Uploads by tus 1.0: `/participate/submissions/{submission_id}/uploads`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from ..context import CurrentContext
+from ..garbage import collect_garbage
+from ..metrics import UPLOADS
+from ..problems import METHOD_NOT_ALLOWED, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem
+from ..routing import parse_id
+from ..submissions.access import ParticipantRoute, ParticipantSubmission
+from . import service, tus
+from .receiving import receive, wait_while_finishing
+from .schemas import UploadState
+
+__all__ = ["router"]
+
+BYTES = "application/offset+octet-stream"
+TUS = {"Tus-Resumable": tus.VERSION}
+PATH = "/participate/submissions/{submission_id}/uploads"
+
+
+class TusRoute(ParticipantRoute):
+    """A route whose every answer, refusals included, names the protocol, and that wants it named too."""
+
+    async def authenticate(self, request: Request) -> None:
+        await super().authenticate(request)
+        spoken = request.headers.get("tus-resumable")
+        if request.method != "GET" and spoken != tus.VERSION:
+            raise Problem(
+                PRECONDITION_FAILED,
+                f"Send the header `Tus-Resumable: {tus.VERSION}`.",
+                headers={"Tus-Version": tus.VERSION},
+            )
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_and_name(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except Problem as problem:
+                problem.headers.update(TUS)
+                raise
+            response.headers.update(TUS)
+            return response
+
+        return handle_and_name
+
+
+router = APIRouter(tags=["uploads"])
+tus_router = APIRouter(route_class=TusRoute)
+
+
+class RequestBody:
+    """The body of a request as `receive` takes it."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._ended = False
+
+    async def read(self) -> bytes | None:
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return None
+            self._ended = not message.get("more_body", False)
+            data: bytes = message.get("body", b"")
+            if data:
+                return data
+        return b""
+
+
+def _content_length(request: Request) -> int | None:
+    header = request.headers.get("content-length")
+    return None if header is None else tus.parse_size(header, "Content-Length")
+
+
+async def _receive(
+    request: Request, context: CurrentContext, submission_id: UUID, upload_id: UUID, offset: int
+) -> int:
+    checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
+    with UPLOADS.track_inprogress():
+        return await receive(
+            context,
+            submission_id,
+            upload_id,
+            offset,
+            _content_length(request),
+            RequestBody(request),
+            checksum,
+        )
+
+
+@router.options(PATH, status_code=204, include_in_schema=False)
+@router.options(PATH + "/{upload_id}", status_code=204, include_in_schema=False)
+async def describe_protocol(context: CurrentContext) -> Response:
+    """What of tus is spoken here."""
+    return Response(
+        status_code=204,
+        headers={
+            **TUS,
+            "Tus-Version": tus.VERSION,
+            "Tus-Extension": tus.EXTENSIONS,
+            "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
+            "Tus-Max-Size": str(service.max_upload_bytes(context.settings)),
+        },
+    )
+
+
+@tus_router.post(PATH, status_code=201, response_class=Response)
+async def create_upload(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission
+) -> Response:
+    """Begin an upload: `Upload-Length`, and `Upload-Metadata` with `instruction_id` and `filename`."""
+    if request.headers.get("upload-defer-length") is not None:
+        tus.parse_size(None, "Upload-Length")
+    length = tus.parse_size(request.headers.get("upload-length"), "Upload-Length")
+    metadata = tus.parse_metadata(request.headers.get("upload-metadata"))
+    upload_id = await service.create_upload(context, submission, metadata, length)
+    headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{upload_id}"}
+    with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
+    if with_bytes or length == 0:
+        headers["Upload-Offset"] = str(await _receive(request, context, submission["id"], upload_id, 0))
+    return Response(status_code=201, headers=headers)
+
+
+@tus_router.head(PATH + "/{upload_id}", response_class=Response)
+async def get_offset(context: CurrentContext, submission: ParticipantSubmission, upload_id: str) -> Response:
+    """Where to go on: `Upload-Offset` of `Upload-Length`."""
+    row = await wait_while_finishing(context, submission["id"], parse_id("Upload", upload_id))
+    if row["failure"] is not None:
+        raise service.gone(row["failure"])
+    return Response(
+        status_code=200,
+        headers={
+            "Upload-Offset": str(row["offset_bytes"]),
+            "Upload-Length": str(row["length_bytes"]),
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@tus_router.get(PATH + "/{upload_id}", response_model=UploadState)
+async def get_upload(
+    response: Response, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+) -> dict[str, Any]:
+    """The state of an upload; with its SHA-256 once it is complete."""
+    response.headers["Cache-Control"] = "no-store"
+    async with context.database.transaction() as connection:
+        row = await service.find_state(connection, submission["id"], parse_id("Upload", upload_id))
+    return service.describe_upload(row)
+
+
+@tus_router.patch(PATH + "/{upload_id}", status_code=204, response_class=Response)
+async def append_bytes(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+) -> Response:
+    """Go on at `Upload-Offset`; under `Upload-Checksum` the bytes count all or not at all."""
+    identifier = parse_id("Upload", upload_id)
+    if request.headers.get("content-type", "").partition(";")[0].strip() != BYTES:
+        raise Problem(UNSUPPORTED_TYPE, f"Send the bytes as `Content-Type: {BYTES}`.")
+    offset = tus.parse_size(request.headers.get("upload-offset"), "Upload-Offset")
+    now_at = await _receive(request, context, submission["id"], identifier, offset)
+    return Response(status_code=204, headers={"Upload-Offset": str(now_at)})
+
+
+@tus_router.delete(PATH + "/{upload_id}", status_code=204, response_class=Response)
+async def remove_upload(
+    context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+) -> Response:
+    """Remove an upload, finished or not."""
+    await service.remove_upload(context, submission, parse_id("Upload", upload_id))
+    await collect_garbage(context.database, context.storage)
+    return Response(status_code=204)
+
+
+@tus_router.post(PATH + "/{upload_id}", response_class=Response, include_in_schema=False)
+async def override_method(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+) -> Response:
+    """`X-HTTP-Method-Override`, for clients that can't send PATCH or DELETE."""
+    method = request.headers.get("x-http-method-override", "").upper()
+    if method == "PATCH":
+        return await append_bytes(request, context, submission, upload_id)
+    if method == "DELETE":
+        return await remove_upload(context, submission, upload_id)
+    if method == "HEAD":
+        return await get_offset(context, submission, upload_id)
+    raise Problem(METHOD_NOT_ALLOWED, "POST is possible here only with `X-HTTP-Method-Override`.")
+
+
+router.include_router(tus_router)

@@ -1,0 +1,252 @@
+"""The rules of uploads: what may be created, what counts, what is removed when."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from ..collections.queries import get_version
+from ..collections.service import find_item
+from ..config import Settings
+from ..context import Context
+from ..db.pool import Connection
+from ..garbage import collect_garbage, throw_away
+from ..problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
+from ..routing import is_uuid
+from ..storage import blob_key, upload_prefix
+from . import queries
+from .digests import live_digests
+from .signatures import accepts_empty, extension_of
+from .tus import limit_name
+
+__all__ = [
+    "MIB",
+    "accepted_types",
+    "create_upload",
+    "describe_upload",
+    "erase_uploads",
+    "fail_upload",
+    "find_state",
+    "list_files",
+    "max_upload_bytes",
+    "remove_upload",
+    "remove_uploads",
+    "require_open",
+]
+
+MIB = 1 << 20
+
+
+def max_upload_bytes(settings: Settings) -> int:
+    """The most that any upload may have, whatever its instruction says."""
+    return settings.max_submission_mb * MIB
+
+
+def accepted_types(item: dict[str, Any]) -> set[str]:
+    """The extensions that a `file_upload` item accepts, in small letters."""
+    return {extension.lower() for extension in item["accepted_file_types"]}
+
+
+def require_open(open: bool) -> None:
+    """409 when files can't change any more."""
+    if not open:
+        raise conflict("This submission was submitted or returned; its files can't change any more.")
+
+
+def gone(reason: str) -> Problem:
+    """A 410 for an upload that was refused."""
+    return Problem(GONE, reason)
+
+
+def _require_size(item: dict[str, Any], length_bytes: int, settings: Settings) -> None:
+    limit_bytes = int(item["max_file_size_mb"] * MIB)
+    if length_bytes > limit_bytes:
+        raise Problem(
+            TOO_LARGE, f"This file is too large: at most {item['max_file_size_mb']:g} MB are allowed."
+        )
+    if length_bytes > max_upload_bytes(settings):
+        raise Problem(
+            TOO_LARGE, f"This file is too large: at most {settings.max_submission_mb} MB are allowed."
+        )
+
+
+def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> None:
+    """Hold the name against what is accepted. One without an extension is left to the content."""
+    accepted = accepted_types(item)
+    names = ", ".join(sorted(accepted))
+    extension = extension_of(file_name)
+    if extension and extension not in accepted and not extension[1:].isdigit():
+        raise Problem(
+            UNSUPPORTED_TYPE, f"Files of type {extension} are not accepted here. Accepted: {names}."
+        )
+    if length_bytes == 0 and not accepts_empty(accepted):
+        raise Problem(UNSUPPORTED_TYPE, f"This file is empty. Accepted: {names}.")
+
+
+async def create_upload(
+    context: Context, submission: dict[str, Any], metadata: dict[str, str], length_bytes: int
+) -> UUID:
+    """Begin an upload to a submission: its id.
+
+    Raises:
+        Problem: 400 for an instruction that takes no files; 413 for a size beyond its limit or the caps of
+            submission and study; 415 for a name of a type not accepted; 409 when there are as many files as
+            allowed, or files can't change any more.
+    """
+    instruction_id = metadata.get("instruction_id", "")
+    file_name = limit_name(metadata.get("filename", metadata.get("name", "")))
+    upload_id = uuid4()
+    settings = context.settings
+    async with context.database.transaction() as connection:
+        # the study first, then the submission: the order in which everyone locks
+        fits = await queries.add_study_bytes(
+            connection, submission["study_id"], length_bytes, settings.max_study_mb * MIB
+        )
+        row = await queries.lock_submission(connection, submission["id"])
+        if row is None:
+            raise not_found("Submission", submission["id"])
+        require_open(row["open"])
+        item = await _find_upload_item(connection, row, instruction_id)
+        _require_size(item, length_bytes, settings)
+        _require_type(item, file_name, length_bytes)
+        identifier = UUID(instruction_id)
+        if await queries.count_uploads(connection, row["id"], identifier) >= item["max_file_count"]:
+            raise conflict(
+                f"At most {item['max_file_count']} file(s) are allowed here. Remove one to add another."
+            )
+        if not fits:
+            raise Problem(TOO_LARGE, "This study has received as many bytes of files as it may take.")
+        cap_bytes = settings.max_submission_mb * MIB
+        if not await queries.add_submission_bytes(connection, row["id"], length_bytes, cap_bytes):
+            raise Problem(
+                TOO_LARGE, f"The files of one submission may have {settings.max_submission_mb} MB together."
+            )
+        await queries.insert_upload(connection, upload_id, row["id"], identifier, file_name, length_bytes)
+    return upload_id
+
+
+async def _find_upload_item(
+    connection: Connection, row: dict[str, Any], instruction_id: str
+) -> dict[str, Any]:
+    item = None
+    if is_uuid(instruction_id):
+        body = await get_version(connection, row["collection_id"], row["collection_version"])
+        item = find_item(body, str(UUID(instruction_id)))
+    if item is None or item["type"] != "file_upload":
+        raise Problem(
+            INVALID,
+            {"instruction_id": ["Upload-Metadata must name an instruction of this submission for files."]},
+        )
+    return item
+
+
+async def get_rules(connection: Connection, upload: dict[str, Any]) -> dict[str, Any]:
+    """The item that an upload answers, as it was when the participant started."""
+    body = await get_version(connection, upload["collection_id"], upload["collection_version"])
+    item = find_item(body, str(upload["instruction_id"]))
+    if item is None:
+        raise not_found("Instruction", upload["instruction_id"])
+    return item
+
+
+async def find_state(connection: Connection, submission_id: UUID, upload_id: UUID) -> dict[str, Any]:
+    """The row of an upload.
+
+    Raises:
+        Problem: 404.
+    """
+    row = await queries.find_upload(connection, submission_id, upload_id)
+    if row is None:
+        raise not_found("Upload", upload_id)
+    return row
+
+
+def describe_upload(row: dict[str, Any]) -> dict[str, Any]:
+    """An upload as `GET` answers it."""
+    status = "complete" if row["blob_id"] else "failed" if row["failure"] else "uploading"
+    return {
+        "id": row["id"],
+        "instruction_id": row["instruction_id"],
+        "file_name": row["file_name"],
+        "content_type": row["content_type"],
+        "status": status,
+        "offset": row["offset_bytes"],
+        "size_bytes": row["length_bytes"],
+        "sha256": row["sha256"].hex() if row["sha256"] else None,
+        "failure_reason": row["failure"],
+    }
+
+
+async def list_files(connection: Connection, submission_id: UUID) -> list[dict[str, Any]]:
+    """The files of a submission, finished (`complete`) or not (`uploading`), in the order they were begun.
+
+    Each is `{id, instruction_id, file_name, content_type, size_bytes, sha256, status, offset, created_at}`;
+    those that were refused are left out.
+    """
+    return await queries.list_files(connection, submission_id)
+
+
+async def remove_upload(context: Context, submission: dict[str, Any], upload_id: UUID) -> None:
+    """Remove an upload, finished or not, at the participant's wish; its bytes go after the commit.
+
+    Raises:
+        Problem: 404; 409 when files can't change any more.
+    """
+    async with context.database.transaction() as connection:
+        await queries.lock_study(connection, submission["study_id"])
+        row = await queries.lock_submission(connection, submission["id"])
+        if row is None:
+            raise not_found("Submission", submission["id"])
+        found = await queries.find_upload(connection, row["id"], upload_id)
+        if found is None:
+            raise not_found("Upload", upload_id)
+        require_open(row["open"])
+        await remove_uploads(connection, row["study_id"], row["id"], [upload_id])
+
+
+async def remove_uploads(
+    connection: Connection, study_id: UUID, submission_id: UUID, upload_ids: list[UUID] | None = None
+) -> list[UUID]:
+    """Remove uploads of a submission (all, or these): rows now, bytes after the commit; those removed.
+
+    The caller has locked the study and the submission, in this order, or nothing at all.
+    """
+    await queries.lock_study(connection, study_id)
+    await queries.lock_submission(connection, submission_id)
+    rows = await queries.list_removable(connection, submission_id, upload_ids)
+    if not rows:
+        return []
+    keys: set[str] = set()
+    for row in rows:
+        keys.update(row["chunk_keys"])
+        if row["blob_id"] is None:
+            keys.update((blob_key(row["id"]), upload_prefix(row["id"])))
+        else:
+            keys.add(blob_key(row["blob_id"]))
+    counted = sum(row["length_bytes"] for row in rows if row["failure"] is None)
+    await queries.subtract_bytes(connection, study_id, submission_id, counted)
+    removed = [row["id"] for row in rows]
+    await queries.delete_uploads(connection, removed, [row["blob_id"] for row in rows if row["blob_id"]])
+    await throw_away(connection, sorted(keys))
+    return removed
+
+
+async def erase_uploads(connection: Connection, submission_id: UUID) -> None:
+    """Remove every file of a submission, in the transaction that erases it."""
+    row = await queries.lock_submission(connection, submission_id)
+    if row is not None:
+        await remove_uploads(connection, row["study_id"], submission_id)
+
+
+async def fail_upload(context: Context, row: dict[str, Any], writer: UUID, reason: str) -> None:
+    """Mark an upload as failed, give its bytes back to the caps, and clear away what was stored."""
+    async with context.database.transaction() as connection:
+        await queries.lock_study(connection, row["study_id"])
+        await queries.lock_submission(connection, row["submission_id"])
+        if not await queries.set_failed(connection, row["id"], writer, reason):
+            return
+        await queries.subtract_bytes(connection, row["study_id"], row["submission_id"], row["length_bytes"])
+        keys = await queries.delete_chunks(connection, row["id"])
+        await throw_away(connection, [*keys, blob_key(row["id"]), upload_prefix(row["id"])])
+    live_digests.forget(row["id"])
+    await collect_garbage(context.database, context.storage)

@@ -1,0 +1,411 @@
+"""Answers of each type: shapes when they are saved, rules when they are submitted, both in the archive."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from fieldpack.archive.naming import MAX_NAME_BYTES
+from tests.installation import Installation
+from tests.refusals import refused
+from tests.scenario import PNG, Participant, Scenario, expect
+
+VALUES: list[Any] = ["text", 1, True, 2.5, "none"]
+OPTIONS = [{"label": str(value), "value": value} for value in VALUES]
+OPTIONS[4]["exclusive"] = True
+ITEMS: list[dict[str, Any]] = [
+    {"type": "free_text", "description": "Text", "required": False},
+    {"type": "multiple_choice", "description": "One", "options": OPTIONS, "required": False},
+    {
+        "type": "multiple_choice",
+        "description": "Any",
+        "options": OPTIONS,
+        "answer_limit": -1,
+        "required": False,
+    },
+    {
+        "type": "multiple_choice_with_free_text",
+        "description": "Why",
+        "options": [{**option, "heading": "Why?"} for option in OPTIONS],
+        "answer_limit": 2,
+        "required": False,
+    },
+    {
+        "type": "free_text_with_unit",
+        "description": "Weight",
+        "unit_options": [{"label": "kg", "value": "kg"}, {"label": "lb", "value": "lb"}],
+        "required": False,
+    },
+    {"type": "file_upload", "description": "Files", "required": False, "max_file_size_mb": 1},
+    {"type": "rich_text", "content": "<p>Read this.</p>"},
+    {"type": "image", "url": "https://example.org/a.png", "alt_text": "A"},
+]
+TEXT, ONE, ANY, WHY, WEIGHT, FILES, RICH, IMAGE = range(8)
+
+
+@pytest.fixture(scope="module")
+def shared(server: Installation) -> Iterator[Scenario]:
+    with server.client() as api:
+        yield Scenario.create(api, *ITEMS)
+
+
+@pytest.fixture
+def participant(shared: Scenario) -> Participant:
+    return shared.start(str(uuid4()))
+
+
+def saved(participant: Participant, number: int) -> Any:
+    state = expect(participant.http.get(participant.path, headers=participant.headers), 200)
+    return state["answers"].get(participant.item(number))
+
+
+GOOD: list[tuple[int, Any]] = [
+    (TEXT, {"value": "It was fine"}),
+    (TEXT, {"value": ""}),
+    (TEXT, {"value": "x" * 100_000}),
+    (TEXT, {"value": "Ünïcödé 🍕 \u202e \r\n\t"}),
+    (ONE, {"value": ["text"]}),
+    (ONE, {"value": [1]}),
+    (ONE, {"value": [True]}),
+    (ONE, {"value": [2.5]}),
+    (ONE, {"value": []}),
+    (ANY, {"value": ["text", 1, True, 2.5]}),
+    (ANY, {"value": [2.5, "text"]}),
+    (ANY, {"value": ["none"]}),
+    (WHY, {"value": [{"value": "text", "explanation": "because"}]}),
+    (WHY, {"value": [{"value": 1, "explanation": ""}, {"value": True, "explanation": "x"}]}),
+    (WEIGHT, {"value": "72.5", "unit": "kg"}),
+    (WEIGHT, {"value": "", "unit": "lb"}),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), GOOD)
+def test_answers_are_kept_as_given(participant: Participant, number: int, answer: Any) -> None:
+    expect(participant.answer(participant.item(number), answer), 200)
+    found = saved(participant, number)
+    assert found == answer
+    if number in (ONE, ANY):
+        assert [type(value) for value in found["value"]] == [type(value) for value in answer["value"]]
+    expect(participant.answer(participant.item(number), answer), 200)
+    assert saved(participant, number) == answer
+    expect(participant.answer(participant.item(number), None), 200)
+    assert saved(participant, number) is None
+    expect(participant.answer(participant.item(number), None), 200)
+
+
+def test_type_and_missing_explanations_are_put_right(participant: Participant) -> None:
+    expect(participant.answer(participant.item(TEXT), {"type": "free_text", "value": "x"}), 200)
+    assert saved(participant, TEXT) == {"value": "x"}
+    expect(participant.answer(participant.item(WHY), {"value": [{"value": "text"}]}), 200)
+    assert saved(participant, WHY) == {"value": [{"value": "text", "explanation": ""}]}
+
+
+BAD: list[tuple[int, Any]] = [
+    (TEXT, {}),
+    (TEXT, []),
+    (TEXT, "text"),
+    (TEXT, 5),
+    (TEXT, True),
+    (TEXT, {"value": None}),
+    (TEXT, {"value": 5}),
+    (TEXT, {"value": ["text"]}),
+    (TEXT, {"value": {"value": "x"}}),
+    (TEXT, {"values": "x"}),
+    (TEXT, {"value": "x" * 1_000_001}),
+    (ONE, {"value": "text"}),
+    (ONE, {"value": ["other"]}),
+    (ONE, {"value": ["1"]}),
+    (ONE, {"value": ["true"]}),
+    (ONE, {"value": [0]}),
+    (ONE, {"value": [False]}),
+    (ONE, {"value": [None]}),
+    (ONE, {"value": [["text"]]}),
+    (ONE, {"value": [{"value": "text"}]}),
+    (ONE, {"value": ["text", 1]}),
+    (ANY, {"value": ["text", "text"]}),
+    (ANY, {"value": [1, 1.0]}),
+    (ANY, {"value": ["none", "text"]}),
+    (ANY, {"value": {}}),
+    (WHY, {"value": ["text"]}),
+    (WHY, {"value": [{"explanation": "x"}]}),
+    (WHY, {"value": [{"value": "other", "explanation": "x"}]}),
+    (WHY, {"value": [{"value": "text", "explanation": 5}]}),
+    (WHY, {"value": [{"value": "text", "explanation": None}]}),
+    (WHY, {"value": [{"value": value, "explanation": ""} for value in ("text", 1, True)]}),
+    (WHY, {"value": {"value": "text", "explanation": "x"}}),
+    (WEIGHT, {"value": "72.5", "unit": "stone"}),
+    (WEIGHT, {"value": "72.5"}),
+    (WEIGHT, {"value": "72.5", "unit": None}),
+    (WEIGHT, {"value": "72.5", "unit": ["kg"]}),
+    (WEIGHT, {"value": 72.5, "unit": "kg"}),
+    (FILES, {"value": [{"path": "files/x"}]}),
+    (FILES, {"value": []}),
+    (RICH, {"value": "x"}),
+    (IMAGE, {"value": "x"}),
+]
+
+
+@pytest.mark.parametrize(("number", "answer"), BAD)
+def test_wrong_shapes_are_400(participant: Participant, number: int, answer: Any) -> None:
+    detail = refused(participant.answer(participant.item(number), answer), 400)
+    assert isinstance(detail, dict)
+    assert saved(participant, number) is None
+
+
+def test_unknown_instructions(participant: Participant) -> None:
+    for identifier in (str(uuid4()), "x", "%00"):
+        refused(participant.answer(identifier, {"value": "x"}), 404)
+
+
+def rules(*validations: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [{"type": "free_text", "description": "D", "validation": rule} for rule in validations]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ({"type": "string", "min": 3}, ["abc", "🍕🍕🍕"], ["ab", "🍕🍕"]),
+        ({"type": "string", "max": 3}, ["abc", "a", "🍕🍕🍕"], ["abcd"]),
+        (
+            {"type": "number"},
+            ["5", "-5.5", " 7 ", "1e3", "+1", ".5"],
+            ["x", "5 kg", "1,5", "--1", "NaN", "Infinity", "\u0663"],
+        ),
+        ({"type": "number", "min": 0, "max": 10.5}, ["0", "10.5", "10.50"], ["-0.1", "10.51", "1e9"]),
+        ({"type": "number", "min": 0.1}, ["0.1", "0.10000000000000000001"], ["0.09999999999999999999"]),
+        ({"type": "number", "min": 1, "max": None}, ["1", "9" * 400], ["0"]),
+    ],
+)  # fmt: skip
+def test_rules_are_held_at_submit(api: httpx.Client, rule: Any, good: list[str], bad: list[str]) -> None:
+    scenario = Scenario.create(api, *rules(rule))
+    participant = scenario.start("p")
+    item = participant.item(0)
+    for text in bad:
+        expect(participant.answer(item, {"value": text}), 200)  # saving is free
+        detail = refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400)
+        assert set(detail) == {item}
+    for number, text in enumerate(good):
+        participant = scenario.start(f"good {number}")
+        expect(participant.answer(item, {"value": text}), 200)
+        participant.submit()
+
+
+def test_rules_of_units(api: httpx.Client) -> None:
+    units = [
+        {"label": "kg", "value": "kg", "validation": {"type": "number", "max": 300}},
+        {"label": "lb", "value": "lb"},
+    ]
+    item = {
+        "type": "free_text_with_unit",
+        "description": "D",
+        "unit_options": units,
+        "validation": {"type": "number", "min": 1},
+        "default_unit": "kg",
+    }
+    scenario = Scenario.create(api, item)
+    participant = scenario.start("p")
+    for value in ({"value": "301", "unit": "kg"}, {"value": "0", "unit": "lb"}, {"value": "x", "unit": "lb"}):
+        expect(participant.answer(participant.item(0), value), 200)
+        refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400, participant.item(0))
+    expect(participant.answer(participant.item(0), {"value": "301", "unit": "lb"}), 200)
+    participant.submit()
+
+
+def test_required_and_optional(api: httpx.Client) -> None:
+    required = [{**item, "required": True} for item in ITEMS[:6]]
+    scenario = Scenario.create(api, *required, {"type": "free_text", "description": "D", "required": False})
+    participant = scenario.start("p")
+    detail = refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400)
+    assert set(detail) == {participant.item(number) for number in range(6)}
+    blank: list[Any] = [
+        {"value": " \n"},
+        {"value": []},
+        {"value": []},
+        {"value": []},
+        {"value": " ", "unit": "kg"},
+    ]
+    for number, answer in enumerate(blank):
+        expect(participant.answer(participant.item(number), answer), 200)
+    detail = refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400)
+    assert set(detail) == {participant.item(number) for number in range(6)}
+
+
+def test_counts_of_files_are_held_at_submit(api: httpx.Client) -> None:
+    item = {"type": "file_upload", "description": "D", "min_file_count": 2, "max_file_count": 3}
+    scenario = Scenario.create(api, item)
+    participant = scenario.start("p")
+    participant.upload(participant.item(0), "a.png", PNG)
+    refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400, participant.item(0))
+    participant.upload(participant.item(0), "b.png", PNG)
+    participant.submit()
+
+
+def test_an_unfinished_upload_holds_submit_back(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, {**ITEMS[FILES]})
+    participant = scenario.start("p")
+    metadata = f"instruction_id {b64(participant.item(0))},filename {b64('a.png')}"
+    headers = {**participant.headers, "Tus-Resumable": "1.0.0"}
+    made = api.post(
+        f"{participant.path}/uploads",
+        headers={**headers, "Upload-Length": "100", "Upload-Metadata": metadata},
+    )
+    assert made.status_code == 201
+    refused(api.post(f"{participant.path}/submit", headers=participant.headers), 400, participant.item(0))
+    assert api.delete(str(made.url.join(made.headers["location"])), headers=headers).status_code == 204
+    participant.submit()
+
+
+def b64(text: str) -> str:
+    import base64
+
+    return base64.b64encode(text.encode()).decode()
+
+
+def read(scenario: Scenario) -> tuple[zipfile.ZipFile, list[dict[str, Any]], dict[str, Any]]:
+    archive = zipfile.ZipFile(io.BytesIO(scenario.download()))
+    lines = [json.loads(line) for line in archive.read("responses.jsonl").splitlines()]
+    return archive, lines, json.loads(archive.read("collection.json"))
+
+
+def test_every_type_in_the_archive(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, *ITEMS)
+    participant = scenario.start("p")
+    answers: dict[int, Any] = {
+        TEXT: {"value": "It was fine"},
+        ONE: {"value": [True]},
+        ANY: {"value": [2.5, "text"]},
+        WHY: {"value": [{"value": "text", "explanation": "because"}]},
+        WEIGHT: {"value": "72.5", "unit": "kg"},
+    }
+    for number, answer in answers.items():
+        expect(participant.answer(participant.item(number), answer), 200)
+    participant.upload(participant.item(FILES), "receipt.png", PNG)
+    participant.submit()
+    empty = scenario.start("empty")
+    expect(empty.answer(empty.item(TEXT), {"value": "  "}), 200)
+    empty.submit()
+
+    archive, lines, described = read(scenario)
+    import hashlib
+
+    path = f"files/{participant.submission_id}_receipt.png"
+    assert archive.namelist() == ["responses.jsonl", "collection.json", "README.md", path]
+    assert archive.read(path) == PNG
+    first, second = lines
+    assert list(first) == [
+        "submission_id",
+        "participant_id",
+        "study_id",
+        "status",
+        "started_at",
+        "completed_at",
+        "responses",
+    ]
+    assert first["study_id"] == scenario.study["id"]
+    assert first["started_at"].endswith("Z")
+    assert first["completed_at"] > first["started_at"]
+    expected = {
+        participant.item(number): {"type": ITEMS[number]["type"], **answer}
+        for number, answer in answers.items()
+    }
+    expected[participant.item(FILES)] = {
+        "type": "file_upload",
+        "value": [
+            {
+                "path": path,
+                "file_name": "receipt.png",
+                "content_type": "image/png",
+                "size_bytes": len(PNG),
+                "sha256": hashlib.sha256(PNG).hexdigest(),
+            }
+        ],
+    }
+    assert first["responses"] == expected
+    assert second["responses"] == {}
+
+    assert set(described) >= {"id", "name", "description", "workspace_id", "schema_version", "created_at",
+                              "task_details", "export", "instructions"}  # fmt: skip
+    assert described["id"] == scenario.collection["id"]
+    assert set(described["export"]) >= {"id", "created_at", "filter", "submission_count", "file_count"}
+    assert (described["export"]["submission_count"], described["export"]["file_count"]) == (2, 1)
+    assert described["export"]["filter"] is None
+    for row in described["instructions"]:
+        assert set(row) >= {"id", "type", "description", "page", "order", "retired"}
+    assert [row["type"] for row in described["instructions"]] == [item["type"] for item in ITEMS[:6]]
+    assert described["instructions"][FILES]["max_file_size_mb"] == 1
+    assert described["instructions"][WEIGHT]["unit_options"][0]["value"] == "kg"
+    readme = archive.read("README.md").decode()
+    assert "pandas" in readme
+    assert "It was fine" not in readme
+
+
+HOSTILE = [
+    "../../etc/passwd.png",
+    "..\\..\\windows\\win.png",
+    "CON.png",
+    "con.PNG",
+    "a\0b.png",
+    "🍕" * 75 + ".png",
+    "\u202egnp.exe.png",
+    "photo.png",
+    "PHOTO.PNG",
+    "photo.png",
+    "  .png",
+    "a<b>c:d\"e|f?g*h.png",
+    "tab\tnew\nline.png",
+    "e\u0301.png",
+    "\u00e9.png",
+    "trailing. .png",
+    "-rf.png",
+]  # fmt: skip
+
+
+def test_hostile_file_names_arrive_safe_and_unique(api: httpx.Client, tmp_path: Path) -> None:
+    item = {"type": "file_upload", "description": "D", "max_file_count": 100, "accepted_file_types": [".png"]}
+    scenario = Scenario.create(api, item)
+    participant = scenario.start("p")
+    for number, name in enumerate(HOSTILE):
+        participant.upload(participant.item(0), name, PNG + bytes([number]))
+    participant.submit()
+    archive, [line], _ = read(scenario)
+    entries = line["responses"][participant.item(0)]["value"]
+    assert [entry["file_name"] for entry in entries] == [name.replace("\0", "\ufffd") for name in HOSTILE]
+    paths = [entry["path"] for entry in entries]
+    assert archive.namelist()[3:] == paths
+    assert len({path.casefold() for path in paths}) == len(HOSTILE)
+    prefix = f"files/{participant.submission_id}_"
+    for number, path in enumerate(paths):
+        assert path.startswith(prefix)
+        name = path.removeprefix(prefix)
+        assert len(name.encode()) <= MAX_NAME_BYTES
+        assert not set(name) & set('/\\<>:"|?*\0\t\n\u202e')
+        assert ".." not in name
+        assert name == name.strip(" .")
+        assert name.lower().endswith("png")
+        assert archive.read(path) == PNG + bytes([number])
+        assert archive.getinfo(path).flag_bits & 0x800 or path.isascii()
+    assert paths[0] == f"{prefix}passwd.png"
+    archive.extractall(tmp_path)
+    assert len(list((tmp_path / "files").iterdir())) == len(HOSTILE)
+    for path in paths:
+        assert (tmp_path / path).is_file()  # `path` works as it stands after extraction
+
+
+def test_a_name_with_nothing_left_is_called_file(api: httpx.Client) -> None:
+    item = {"type": "file_upload", "description": "D", "accepted_file_types": [".png"]}
+    scenario = Scenario.create(api, item)
+    participant = scenario.start("p")
+    participant.upload(participant.item(0), "???.png", PNG)
+    participant.submit()
+    _, [line], _ = read(scenario)
+    [entry] = line["responses"][participant.item(0)]["value"]
+    assert entry["file_name"] == "???.png"
+    assert entry["path"].rpartition("_")[2] in ("png", "file.png")

@@ -1,0 +1,207 @@
+"""Submissions as researchers see them: lists, counts, review, asking back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.installation import Installation
+from tests.integration.rows import turn_back_deadline
+from tests.refusals import refused
+from tests.scenario import Participant, Scenario, expect
+
+FIELDS = {
+    "id", "participant_id", "study_id", "started_at", "completed_at", "is_complete", "time_taken", "reward",
+    "status", "study_code", "return_requested",
+}  # fmt: skip
+COUNTS = {
+    "ACTIVE", "APPROVED", "AWAITING REVIEW", "REJECTED", "RESERVED", "RETURNED", "TIMED-OUT",
+    "PARTIALLY APPROVED", "SCREENED OUT", "TOTAL",
+}  # fmt: skip
+TRANSITION = {"id", "completed_at", "entered_code", "participant", "started_at", "status", "study_id"}
+
+
+@pytest.fixture
+def scenario(api: httpx.Client) -> Scenario:
+    return Scenario.create(api, reward=120)
+
+
+def decide(scenario: Scenario, submission_id: str, action: str, **more: Any) -> httpx.Response:
+    return scenario.api.post(f"/submissions/{submission_id}/transition", json={"action": action, **more})
+
+
+def counts(scenario: Scenario) -> dict[str, int]:
+    found: dict[str, int] = expect(
+        scenario.api.get(f"/studies/{scenario.study['id']}/submissions/counts"), 200
+    )
+    assert set(found) == COUNTS
+    assert found["TOTAL"] == sum(value for key, value in found.items() if key != "TOTAL")
+    return {key: value for key, value in found.items() if value}
+
+
+def give_back(participant: Participant) -> httpx.Response:
+    return participant.http.post(f"{participant.path}/return", headers=participant.headers)
+
+
+def test_list_and_get(scenario: Scenario) -> None:
+    submitted = scenario.take_part("first")
+    running = scenario.start("second").submission_id
+    listed = expect(scenario.api.get(f"/studies/{scenario.study['id']}/submissions"), 200)
+    assert listed["meta"] == {"count": 2}
+    first, second = listed["results"]
+    assert set(first) >= FIELDS
+    assert (first["id"], first["participant_id"], first["study_id"]) == (
+        submitted,
+        "first",
+        scenario.study["id"],
+    )
+    assert (first["status"], first["is_complete"], first["reward"]) == ("AWAITING REVIEW", True, 120)
+    assert first["study_code"] == scenario.study["completion_codes"][0]["code"]
+    assert first["return_requested"] is None
+    taken = datetime.fromisoformat(first["completed_at"]) - datetime.fromisoformat(first["started_at"])
+    assert abs(first["time_taken"] - taken.total_seconds()) <= 1
+    assert (second["id"], second["status"]) == (running, "ACTIVE")
+    assert (second["completed_at"], second["is_complete"]) == (None, False)
+    for row in listed["results"]:
+        assert expect(scenario.api.get(f"/submissions/{row['id']}"), 200) == row
+    page = expect(scenario.api.get(f"/studies/{scenario.study['id']}/submissions?limit=1&offset=1"), 200)
+    assert page == {"results": [second], "meta": {"count": 2}}
+
+
+def test_counts(scenario: Scenario, server: Installation) -> None:
+    assert counts(scenario) == {}
+    approved, rejected = scenario.take_part("a"), scenario.take_part("b")
+    scenario.take_part("c")
+    scenario.start("d")
+    expect(give_back(scenario.start("e")), 200)
+    turn_back_deadline(server, scenario.start("f").submission_id)
+    expect(decide(scenario, approved, "APPROVE"), 200)
+    expect(decide(scenario, rejected, "REJECT", message="m" * 100, rejection_category="LOW_EFFORT"), 200)
+    assert counts(scenario) == {
+        "ACTIVE": 1,
+        "APPROVED": 1,
+        "AWAITING REVIEW": 1,
+        "REJECTED": 1,
+        "RETURNED": 1,
+        "TIMED-OUT": 1,
+        "TOTAL": 6,
+    }
+
+
+def test_decisions(scenario: Scenario) -> None:
+    submission = scenario.take_part("a")
+    approved = expect(decide(scenario, submission, "APPROVE"), 200)
+    assert set(approved) == TRANSITION
+    assert (approved["id"], approved["participant"], approved["study_id"]) == (
+        submission,
+        "a",
+        scenario.study["id"],
+    )
+    assert approved["status"] == "APPROVED"
+    assert expect(decide(scenario, submission, "APPROVE"), 200)["status"] == "APPROVED"
+    refused(decide(scenario, submission, "REJECT"), 409)
+    refused(decide(scenario, submission, "COMPLETE"), 409)
+    second = scenario.take_part("b")
+    assert expect(decide(scenario, second, "REJECT", message="Why", rejection_category="OTHER"), 200)[
+        "status"
+    ] == ("REJECTED")
+    assert expect(decide(scenario, second, "APPROVE"), 200)["status"] == "APPROVED"
+    refused(decide(scenario, submission, "approve"), 400, "action")
+    refused(decide(scenario, submission, "SCREEN_OUT"), 400, "action")
+    refused(decide(scenario, str(uuid4()), "APPROVE"), 404)
+
+
+def test_decisions_on_what_is_not_handed_in(scenario: Scenario) -> None:
+    running = scenario.start("a")
+    refused(decide(scenario, running.submission_id, "APPROVE"), 409)
+    refused(decide(scenario, running.submission_id, "REJECT"), 409)
+    complete = expect(decide(scenario, running.submission_id, "COMPLETE", completion_code="XYZ"), 200)
+    assert (complete["status"], complete["entered_code"]) == ("AWAITING REVIEW", "XYZ")
+    assert complete["completed_at"] is not None
+    returned = scenario.start("b")
+    expect(give_back(returned), 200)
+    for action in ("APPROVE", "REJECT", "COMPLETE"):
+        refused(decide(scenario, returned.submission_id, action), 409)
+
+
+def bulk(scenario: Scenario, **body: Any) -> httpx.Response:
+    return scenario.api.post("/submissions/bulk-approve", json=body)
+
+
+def test_bulk_approve_by_ids(scenario: Scenario) -> None:
+    ids = [scenario.take_part(name) for name in "abc"]
+    assert bulk(scenario, submission_ids=ids[:2]).status_code == 200
+    assert counts(scenario) == {"APPROVED": 2, "AWAITING REVIEW": 1, "TOTAL": 3}
+    assert bulk(scenario, submission_ids=ids).status_code == 200
+    assert counts(scenario) == {"APPROVED": 3, "TOTAL": 3}
+
+
+def test_bulk_approve_by_participants(scenario: Scenario) -> None:
+    for name in "abc":
+        scenario.take_part(name)
+    empty: dict[str, list[str]] = {"submission_ids": []}  # as clients send what they don't mean
+    answer = bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "c"], **empty)
+    assert answer.status_code == 200
+    assert counts(scenario) == {"APPROVED": 2, "AWAITING REVIEW": 1, "TOTAL": 3}
+
+
+def test_bulk_approve_is_all_or_nothing(scenario: Scenario) -> None:
+    done, running = scenario.take_part("a"), scenario.start("b").submission_id
+    other = Scenario.create(scenario.api).take_part("elsewhere")
+    before = counts(scenario)
+    refused(bulk(scenario, submission_ids=[done, running]), 409)
+    refused(bulk(scenario, submission_ids=[done, str(uuid4())]), 400, "submission_ids")
+    refused(bulk(scenario, submission_ids=[done, "x"]), 400, "submission_ids")
+    refused(bulk(scenario, submission_ids=[done, "\u0000"]), 400)
+    refused(bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "b"]), 409)
+    refused(
+        bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "nobody"]), 400, "participant_ids"
+    )
+    refused(bulk(scenario, study_id=str(uuid4()), participant_ids=["a"]), 400)
+    refused(bulk(scenario, study_id="x", participant_ids=["a"]), 400, "study_id")
+    refused(bulk(scenario), 400)
+    refused(bulk(scenario, study_id=scenario.study["id"]), 400)
+    refused(bulk(scenario, submission_ids=[done], study_id=scenario.study["id"], participant_ids=["a"]), 400)
+    assert counts(scenario) == before
+    assert bulk(scenario, submission_ids=[done, other]).status_code == 200  # of several studies at once
+
+
+def test_asking_back(scenario: Scenario) -> None:
+    participant = scenario.start("a")
+    expect(participant.answer(participant.item(0), {"value": "x"}), 200)
+    participant.submit()
+    refused(give_back(participant), 409)
+    path = f"/submissions/{participant.submission_id}"
+    asked = expect(api_request_return(scenario, participant.submission_id, ["Withdrew consent."]), 200)
+    assert set(asked) == {"id", "status", "participant", "return_requested"}
+    assert (asked["id"], asked["participant"]) == (participant.submission_id, "a")
+    assert asked["return_requested"].endswith("Z")
+    assert expect(scenario.api.get(path), 200)["return_requested"] == asked["return_requested"]
+    expect(give_back(participant), 200)
+    assert expect(scenario.api.get(path), 200)["status"] == "RETURNED"
+    assert expect(scenario.api.get(f"/studies/{scenario.study['id']}"), 200)["places_taken"] == 0
+    responses = f"/data-collection/collections/{scenario.collection['id']}/responses"
+    assert expect(scenario.api.get(responses), 200)["meta"]["count"] == 0
+    refused(api_request_return(scenario, participant.submission_id, ["x"]), 409)
+    for body in ({}, {"request_return_reasons": None}, {"request_return_reasons": "x"}):
+        refused(scenario.api.post(f"{path}/request-return", json=body), 400, "request_return_reasons")
+    refused(api_request_return(scenario, str(uuid4()), ["x"]), 404)
+
+
+def api_request_return(scenario: Scenario, submission_id: str, reasons: list[str]) -> httpx.Response:
+    body = {"request_return_reasons": reasons}
+    return scenario.api.post(f"/submissions/{submission_id}/request-return", json=body)
+
+
+def test_automatic_approval(api: httpx.Client) -> None:
+    codes = [{"code": "AUTO", "code_type": "COMPLETED", "actions": [{"action": "AUTOMATICALLY_APPROVE"}]}]
+    scenario = Scenario.create(api, completion_codes=codes, completion_url="https://example.org/?cc=AUTO")
+    participant = scenario.start("a")
+    expect(participant.answer(participant.item(0), {"value": "x"}), 200)
+    answer = participant.submit()
+    assert (answer["status"], answer["completion_code"]) == ("APPROVED", "AUTO")
+    assert answer["completion_url"] == "https://example.org/?cc=AUTO"

@@ -1,0 +1,714 @@
+"""Uploads as tus clients meet them, over a folder and over a bucket."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+
+from fieldpack.server.administration import administer
+from fieldpack.server.config import Settings
+from fieldpack.server.db.pool import Connection
+from tests.bucket import Bucket
+from tests.installation import Installation
+from tests.scenario import FREE_TEXT, PNG, Participant, Scenario, expect
+
+MIB = 1 << 20
+TUS = {"Tus-Resumable": "1.0.0"}
+BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
+ANY = {
+    "type": "file_upload",
+    "description": "Anything",
+    "accepted_file_types": [".txt", ".csv", ".png", ".JPG", ".mp4"],
+    "max_file_size_mb": 100,
+    "max_file_count": 3,
+    "required": False,
+}
+TEXT = {**FREE_TEXT, "required": False}
+PICTURES = {
+    "type": "file_upload",
+    "description": "A picture",
+    "accepted_file_types": [".jpg", ".png"],
+    "max_file_size_mb": 0.5,
+    "max_file_count": 2,
+    "required": False,
+}
+
+
+def film(size_bytes: int) -> bytes:
+    """Random bytes that begin as an MP4 does."""
+    return b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + os.urandom(size_bytes - 24)
+
+
+def encode(**values: str | bytes) -> str:
+    """`Upload-Metadata`."""
+    pairs = []
+    for key, value in values.items():
+        data = value.encode() if isinstance(value, str) else value
+        pairs.append(f"{key} {base64.b64encode(data).decode()}".strip())
+    return ",".join(pairs)
+
+
+class Tus:
+    """A participant's uploads to one instruction, request by request."""
+
+    def __init__(self, participant: Participant, number: int = 0) -> None:
+        self.participant = participant
+        self.instruction_id = participant.item(number)
+        self.http = participant.http
+
+    def post(self, length: int | str, name: str | bytes = "a.mp4", **headers: str) -> httpx.Response:
+        given = {
+            **self.participant.headers,
+            **TUS,
+            "Upload-Length": str(length),
+            "Upload-Metadata": encode(instruction_id=self.instruction_id, filename=name),
+            **headers,
+        }
+        return self.http.post(f"{self.participant.path}/uploads", headers=given)
+
+    def create(self, length: int, name: str | bytes = "a.mp4") -> str:
+        created = self.post(length, name)
+        assert created.status_code == 201, created.text
+        assert created.headers["Tus-Resumable"] == "1.0.0"
+        return str(created.url.join(created.headers["Location"]))
+
+    def patch(self, url: str, offset: int | str, data: bytes, **headers: str) -> httpx.Response:
+        given = {**self.participant.headers, **BYTES, "Upload-Offset": str(offset), **headers}
+        return self.http.patch(url, content=data, headers=given)
+
+    def head(self, url: str) -> httpx.Response:
+        return self.http.head(url, headers={**self.participant.headers, **TUS})
+
+    def offset(self, url: str) -> int:
+        response = self.head(url)
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        return int(response.headers["Upload-Offset"])
+
+    def get(self, url: str) -> dict[str, Any]:
+        state: dict[str, Any] = expect(self.http.get(url, headers=self.participant.headers), 200)
+        return state
+
+    def delete(self, url: str) -> httpx.Response:
+        return self.http.delete(url, headers={**self.participant.headers, **TUS})
+
+    def require_complete(self, url: str, data: bytes) -> dict[str, Any]:
+        state = self.get(url)
+        assert state["status"] == "complete", state
+        assert state["offset"] == state["size_bytes"] == len(data)
+        assert state["sha256"] == hashlib.sha256(data).hexdigest()
+        assert self.offset(url) == len(data)
+        return state
+
+
+def open_request(url: str, headers: dict[str, str], length: int) -> socket.socket:
+    """A PATCH whose body is still to come, on a connection of its own."""
+    parsed = httpx.URL(url)
+    connection = socket.create_connection((parsed.host, parsed.port or 80))
+    lines = [
+        f"PATCH {parsed.raw_path.decode()} HTTP/1.1",
+        f"Host: {parsed.host}",
+        f"Content-Length: {length}",
+    ]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    return connection
+
+
+def wait_for_offset(tus: Tus, url: str, offset: int) -> None:
+    deadline = time.monotonic() + 20
+    while tus.offset(url) != offset:
+        assert time.monotonic() < deadline, tus.offset(url)
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def s3_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """An installation that keeps files in a bucket."""
+    bucket: Bucket = request.getfixturevalue("bucket")
+    installation = Installation(
+        tmp_path_factory.mktemp("s3") / "data",
+        settings={**bucket.environment, "FIELDPACK_STORAGE_URL": bucket.url("installation")},
+    ).start()
+    try:
+        yield installation
+    finally:
+        installation.stop()
+
+
+@pytest.fixture(params=["local", "s3"])
+def installation(request: pytest.FixtureRequest) -> Installation:
+    found: Installation = request.getfixturevalue("server" if request.param == "local" else "s3_server")
+    return found
+
+
+@pytest.fixture
+def scenario(installation: Installation) -> Iterator[Scenario]:
+    with installation.client() as client:
+        yield Scenario.create(client, ANY, PICTURES, TEXT)
+
+
+@pytest.fixture
+def tus(scenario: Scenario) -> Tus:
+    return Tus(scenario.start("p1"))
+
+
+def check_archive(scenario: Scenario, contents: dict[str, bytes]) -> None:
+    """The archive has files of these names and bytes."""
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(scenario.download())) as archive:
+        found = {
+            name.partition("_")[2]: archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("files/")
+        }
+    assert found == contents
+
+
+def test_a_file_in_one_request_and_in_many(scenario: Scenario, tus: Tus) -> None:
+    whole, pieces = film(20 * MIB), film(3 * MIB + 17)
+    url = tus.create(len(whole), "whole.mp4")
+    assert tus.offset(url) == 0
+    assert tus.head(url).headers["Upload-Length"] == str(len(whole))
+    sent = tus.patch(url, 0, whole)
+    assert (sent.status_code, sent.headers["Upload-Offset"]) == (204, str(len(whole))), sent.text
+    state = tus.require_complete(url, whole)
+    assert state["content_type"] == "video/mp4"
+    assert state["file_name"] == "whole.mp4"
+
+    url = tus.create(len(pieces), "pieces.mp4")
+    offset = 0
+    for size in (1, 3, 500, 5000, MIB, MIB + 1, len(pieces)):
+        data = pieces[offset : offset + size]
+        sent = tus.patch(url, offset, data)
+        offset += len(data)
+        assert (sent.status_code, sent.headers["Upload-Offset"]) == (204, str(offset)), sent.text
+    tus.require_complete(url, pieces)
+
+    # a second finish changes nothing, and more is refused
+    assert tus.patch(url, len(pieces), b"").status_code == 204
+    assert tus.patch(url, len(pieces), b"x").status_code in (409, 413)
+    tus.participant.submit()
+    check_archive(scenario, {"whole.mp4": whole, "pieces.mp4": pieces})
+
+
+def test_an_empty_file(tus: Tus) -> None:
+    url = tus.create(0, "empty.csv")
+    assert tus.require_complete(url, b"")["content_type"] == "text/csv"
+    refused = Tus(tus.participant, 1).post(0, "empty.png")
+    assert expect(refused, 415)["error"]["status"] == 415
+
+
+def test_offsets_and_lengths_that_lie(tus: Tus) -> None:
+    data = film(2 * MIB)
+    url = tus.create(len(data))
+    assert tus.patch(url, 5, data[5:]).status_code == 409
+    assert tus.patch(url, len(data) * 9, b"x").status_code in (409, 413)
+    assert tus.patch(url, 0, data + b"more").status_code == 413
+    for lie in ("-1", "1e3", "", "0x10", "9" * 30):
+        assert tus.patch(url, lie, data).status_code == 400, lie
+    assert tus.offset(url) == 0
+    assert tus.patch(url, 0, data[:MIB]).status_code == 204
+    assert tus.patch(url, 0, data[:MIB]).status_code == 409, "the same bytes again"
+    assert tus.patch(url, MIB, data[MIB:]).status_code == 204
+    tus.require_complete(url, data)
+    for lie in ("-1", "x", "1.5", ""):
+        assert tus.post(lie).status_code == 400
+
+
+def test_more_bytes_than_announced_without_a_length(tus: Tus) -> None:
+    """A chunked body says no length: the limit holds while bytes arrive."""
+    data = film(MIB)
+    url = tus.create(len(data))
+
+    def endless() -> Iterator[bytes]:
+        yield data
+        for _ in range(64):
+            yield os.urandom(MIB)
+
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+    try:
+        answer = tus.http.patch(url, content=endless(), headers=headers)
+        assert answer.status_code == 413
+    except httpx.WriteError:
+        pass  # the server hung up on a client that would not stop
+    assert tus.offset(url) <= len(data)
+    assert tus.get(url)["status"] == "uploading"
+    assert tus.patch(url, tus.offset(url), data[tus.offset(url) :]).status_code == 204
+    tus.require_complete(url, data)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digest"),
+    [
+        ("sha256", lambda data: hashlib.sha256(data).digest()),
+        ("sha1", lambda data: hashlib.sha1(data).digest()),
+        ("crc32", lambda data: zlib.crc32(data).to_bytes(4, "big")),
+    ],
+)
+def test_checksums_hold_for_all_or_none(tus: Tus, algorithm: str, digest: Any) -> None:
+    data = film(11 * MIB)
+    url = tus.create(len(data))
+
+    def checksum(chunk: bytes) -> str:
+        return f"{algorithm} {base64.b64encode(digest(chunk)).decode()}"
+
+    first, second = data[: 10 * MIB], data[10 * MIB :]
+    wrong = tus.patch(url, 0, first, **{"Upload-Checksum": checksum(b"other")})
+    assert expect(wrong, 460)["error"]["error_code"] == 146000
+    assert tus.offset(url) == 0
+    assert tus.patch(url, 0, first, **{"Upload-Checksum": checksum(first)}).status_code == 204
+    assert tus.patch(url, 10 * MIB, second, **{"Upload-Checksum": checksum(first)}).status_code == 460
+    assert tus.offset(url) == 10 * MIB
+    assert tus.patch(url, 10 * MIB, second, **{"Upload-Checksum": checksum(second)}).status_code == 204
+    tus.require_complete(url, data)
+
+
+def test_a_whole_file_with_a_checksum(tus: Tus) -> None:
+    data = film(10 * MIB)
+    url = tus.create(len(data))
+    right = f"sha256 {base64.b64encode(hashlib.sha256(data).digest()).decode()}"
+    assert tus.patch(url, 0, data, **{"Upload-Checksum": right[:-6] + "AAAAA="}).status_code == 460
+    assert tus.offset(url) == 0
+    assert tus.patch(url, 0, data, **{"Upload-Checksum": right}).status_code == 204
+    tus.require_complete(url, data)
+
+
+@pytest.mark.parametrize("header", ["md5 AAAA", "sha256 ???", "sha256", ""])
+def test_malformed_checksums(tus: Tus, header: str) -> None:
+    url = tus.create(5, "a.txt")
+    answer = tus.patch(url, 0, b"hello", **{"Upload-Checksum": header})
+    assert answer.status_code in (400, 460)
+    assert tus.offset(url) == 0
+
+
+def test_a_connection_that_breaks_keeps_what_arrived(tus: Tus) -> None:
+    data = film(30 * MIB)
+    url = tus.create(len(data))
+    cut = 9 * MIB + 123
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+    with open_request(url, headers, len(data)) as connection:
+        connection.sendall(data[:cut])
+    wait_for_offset(tus, url, cut)
+    assert tus.patch(url, cut, data[cut:]).status_code == 204
+    tus.require_complete(url, data)
+
+
+def test_a_broken_connection_with_a_checksum_counts_nothing(tus: Tus) -> None:
+    data = film(2 * MIB)
+    url = tus.create(len(data))
+    checksum = f"sha1 {base64.b64encode(hashlib.sha1(data).digest()).decode()}"
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0", "Upload-Checksum": checksum}
+    with open_request(url, headers, len(data)) as connection:
+        connection.sendall(data[:MIB])
+    time.sleep(0.5)
+    assert tus.offset(url) == 0
+    assert tus.patch(url, 0, data, **{"Upload-Checksum": checksum}).status_code == 204
+    tus.require_complete(url, data)
+
+
+def test_a_newer_request_shuts_a_hanging_one_out(tus: Tus) -> None:
+    data, lies = film(6 * MIB), os.urandom(6 * MIB)
+    url = tus.create(len(data))
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+    with open_request(url, headers, len(data)) as hanging:
+        hanging.sendall(data[: 2 * MIB])
+        time.sleep(0.5)
+        begun = time.monotonic()
+        at = tus.offset(url)
+        assert tus.patch(url, at, data[at : 4 * MIB]).status_code == 204
+        assert time.monotonic() - begun < 10
+        with contextlib.suppress(OSError):  # what the old request still sends must never land
+            hanging.sendall(lies[: 3 * MIB])
+        assert tus.offset(url) == 4 * MIB
+        assert tus.patch(url, 4 * MIB, data[4 * MIB :]).status_code == 204
+    tus.require_complete(url, data)
+
+
+def test_of_two_requests_at_once_no_bytes_are_mixed(tus: Tus) -> None:
+    data = film(4 * MIB)
+    url = tus.create(len(data))
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        codes = [answer.status_code for answer in pool.map(lambda _: tus.patch(url, 0, data), range(6))]
+    assert 204 in codes
+    assert set(codes) <= {204, 409}
+    tus.require_complete(url, data)
+
+
+def test_content_of_another_type_is_refused_and_removed(scenario: Scenario) -> None:
+    tus = Tus(scenario.start("p1"), 1)
+    hostile = {
+        "page.jpg": b"<!DOCTYPE html><script>alert(1)</script>",
+        "drawing.png": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+        "program.jpg": b"\x7fELF\2\1\1" + os.urandom(3000),
+        "notes.png": b"just text, no picture\n" * 3000,
+        "noise.jpg": os.urandom(20_000),
+        "no extension": b"%PDF-1.7\n" + os.urandom(5000),
+    }
+    for name, data in hostile.items():
+        url = tus.create(len(data), name)
+        refused = expect(tus.patch(url, 0, data), 415)
+        assert "Accepted: .jpg, .png" in refused["error"]["detail"]
+        state = tus.get(url)
+        assert (state["status"], state["sha256"]) == ("failed", None)
+        assert state["failure_reason"] == refused["error"]["detail"]
+        assert tus.head(url).status_code == 410
+        assert tus.patch(url, 0, data).status_code == 415
+    # they count as nothing: two more fit, and the submission can be handed in
+    for name in ("a.png", "really a png.jpg"):
+        url = tus.create(len(PNG), name)
+        assert tus.patch(url, 0, PNG).status_code == 204
+        assert tus.get(url)["content_type"] == "image/png"
+    tus.participant.submit()
+    check_archive(scenario, {"a.png": PNG, "really a png.jpg": PNG})
+
+
+def test_content_is_judged_before_it_is_whole(tus: Tus) -> None:
+    page = b"<html>" + b"x" * (5 * MIB)
+    url = tus.create(len(page), "a.png")
+    assert tus.patch(url, 0, page[:100]).status_code == 204, "too few to tell"
+    assert tus.patch(url, 100, page[100:5000]).status_code == 415
+    assert tus.get(url)["status"] == "failed"
+
+
+def test_names_of_types_not_accepted(tus: Tus) -> None:
+    for name in ("a.exe", "a.mp4.html", "A.PDF"):
+        assert tus.post(10, name).status_code == 415, name
+    for name in ("A.MP4", "a.jpg", "no extension", "../../etc/passwd", "", "v1.2"):
+        url = tus.create(len(PNG), name)
+        assert tus.delete(url).status_code == 204
+
+
+def test_file_names_are_kept(scenario: Scenario, tus: Tus) -> None:
+    names: list[tuple[bytes, str]] = [
+        (b"a\0b.txt", "a\N{REPLACEMENT CHARACTER}b.txt"),
+        (b"\xff\xfe.txt", "\N{REPLACEMENT CHARACTER}" * 2 + ".txt"),
+        ("📷".encode() * 75, "📷" * 75),
+    ]
+    for given, kept in names:
+        url = tus.create(2, given)
+        assert tus.patch(url, 0, b"hi").status_code == 204
+        assert tus.get(url)["file_name"] == kept
+    state = expect(tus.http.get(tus.participant.path, headers=tus.participant.headers), 200)
+    assert [file["file_name"] for file in state["files"]] == [kept for _, kept in names]
+    assert [file["status"] for file in state["files"]] == ["complete"] * 3
+
+
+def test_limits_of_size_and_number(scenario: Scenario) -> None:
+    tus = Tus(scenario.start("p1"), 1)
+    assert tus.post(MIB // 2 + 1, "a.png").status_code == 413
+    assert tus.post(10**17, "a.png").status_code == 413
+    first = tus.create(MIB // 2, "a.png")
+    tus.create(1000, "b.png")
+    refused = expect(tus.post(1000, "c.png"), 409)
+    assert "At most 2 file(s)" in refused["error"]["detail"]
+    assert tus.delete(first).status_code == 204
+    assert tus.head(first).status_code == 404
+    assert tus.delete(first).status_code == 404
+    tus.create(1000, "c.png")
+
+
+def test_many_at_once_never_pass_the_limit(scenario: Scenario) -> None:
+    tus = Tus(scenario.start("p1"))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        codes = [answer.status_code for answer in pool.map(lambda _: tus.post(10, "a.txt"), range(12))]
+    assert sorted(codes) == [201] * 3 + [409] * 9
+
+
+def test_malformed_creations(tus: Tus) -> None:
+    path, headers = f"{tus.participant.path}/uploads", {**tus.participant.headers, **TUS}
+    good = encode(instruction_id=tus.instruction_id, filename="a.txt")
+    malformed = [
+        "instruction_id ???",
+        "instruction_id",
+        "",
+        ",",
+        "filename YQ==,filename YQ==",
+        good + "," + "x" * 20_000,
+        encode(instruction_id="no uuid", filename="a.txt"),
+        encode(instruction_id="00000000-0000-4000-8000-000000000000", filename="a.txt"),
+        encode(instruction_id=tus.participant.item(2), filename="a.txt"),
+    ]
+    for metadata in malformed:
+        answer = tus.http.post(path, headers={**headers, "Upload-Length": "5", "Upload-Metadata": metadata})
+        assert expect(answer, 400)["error"]["status"] == 400, metadata
+    assert tus.http.post(path, headers={**headers, "Upload-Metadata": good}).status_code == 400
+    deferred = {**headers, "Upload-Defer-Length": "1", "Upload-Metadata": good}
+    assert tus.http.post(path, headers=deferred).status_code == 400
+
+
+def test_the_protocol_is_named(tus: Tus) -> None:
+    path = f"{tus.participant.path}/uploads"
+    described = tus.http.options(path)
+    assert described.status_code == 204
+    assert described.headers["Tus-Version"] == "1.0.0"
+    assert described.headers["Tus-Extension"] == "creation,creation-with-upload,termination,checksum"
+    assert described.headers["Tus-Checksum-Algorithm"] == "sha256,sha1,crc32"
+    assert int(described.headers["Tus-Max-Size"]) > 0
+    url = tus.create(5, "a.txt")
+    for method in ("POST", "PATCH", "HEAD", "DELETE"):
+        target = path if method == "POST" else url
+        for headers in ({}, {"Tus-Resumable": "0.2.2"}):
+            answer = tus.http.request(method, target, headers={**tus.participant.headers, **headers})
+            assert answer.status_code == 412, method
+            assert answer.headers["Tus-Version"] == "1.0.0"
+    assert tus.patch(url, 0, b"hello", **{"Content-Type": "text/plain"}).status_code == 415
+    assert tus.patch(url, 9, b"hello").headers["Tus-Resumable"] == "1.0.0"
+
+
+def test_creation_with_bytes_and_method_override(tus: Tus) -> None:
+    metadata = encode(instruction_id=tus.instruction_id, filename="a.txt")
+    headers = {**tus.participant.headers, **BYTES, "Upload-Length": "10", "Upload-Metadata": metadata}
+    created = tus.http.post(f"{tus.participant.path}/uploads", content=b"hello", headers=headers)
+    assert (created.status_code, created.headers["Upload-Offset"]) == (201, "5"), created.text
+    url = str(created.url.join(created.headers["Location"]))
+    given = {**tus.participant.headers, **BYTES, "Upload-Offset": "5", "X-HTTP-Method-Override": "PATCH"}
+    assert tus.http.post(url, content=b"world", headers=given).status_code == 204
+    tus.require_complete(url, b"helloworld")
+    given = {**tus.participant.headers, **TUS, "X-HTTP-Method-Override": "DELETE"}
+    assert tus.http.post(url, headers=given).status_code == 204
+    assert tus.http.post(url, headers={**tus.participant.headers, **TUS}).status_code == 405
+
+
+def test_who_may(scenario: Scenario, tus: Tus) -> None:
+    url = tus.create(5, "a.txt")
+    other = scenario.start("p2")
+    stranger = Tus(other)
+    assert tus.http.head(url, headers=TUS | {"Authorization": "Bearer no"}).status_code == 401
+    assert stranger.head(url).status_code == 404
+    assert stranger.patch(url, 0, b"hello").status_code == 404
+    assert stranger.delete(url).status_code == 404
+    elsewhere = url.replace(tus.participant.submission_id, other.submission_id)
+    assert stranger.patch(elsewhere, 0, b"hello").status_code == 404
+    for unknown in ("x", "%00", "00000000-0000-4000-8000-000000000000"):
+        assert tus.head(f"{url.rpartition('/')[0]}/{unknown}").status_code == 404
+    assert tus.patch(url, 0, b"hello").status_code == 204
+
+
+def test_after_submit_nothing_changes(scenario: Scenario, tus: Tus) -> None:
+    done = tus.create(5, "a.txt")
+    assert tus.patch(done, 0, b"hello").status_code == 204
+    begun = tus.create(5, "b.txt")
+    assert tus.http.post(f"{tus.participant.path}/submit", headers=tus.participant.headers).status_code == 400
+    assert tus.delete(begun).status_code == 204
+    tus.participant.submit()
+    assert tus.post(5, "c.txt").status_code == 409
+    assert tus.patch(done, 5, b"x").status_code == 409
+    assert tus.delete(done).status_code == 409
+    assert tus.get(done)["status"] == "complete"
+
+
+def test_after_return_nothing_changes(tus: Tus) -> None:
+    url = tus.create(5, "a.txt")
+    expect(tus.http.post(f"{tus.participant.path}/return", headers=tus.participant.headers), 200)
+    assert tus.post(5, "c.txt").status_code == 409
+    assert tus.patch(url, 0, b"hello").status_code == 409
+    assert tus.delete(url).status_code == 409
+
+
+def test_an_erasure_ends_uploads(scenario: Scenario, tus: Tus) -> None:
+    data = film(6 * MIB)
+    url = tus.create(len(data))
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+    with open_request(url, headers, len(data)) as connection:
+        connection.sendall(data[: 2 * MIB])
+        time.sleep(0.3)
+        erased = scenario.api.delete(f"/submissions/{tus.participant.submission_id}")
+        assert erased.status_code == 204
+        assert tus.head(url).status_code in (401, 404)
+        connection.settimeout(20)
+        assert connection.recv(12) == b"HTTP/1.1 404"
+
+
+# those that look inside: over a folder, where one can
+
+
+@pytest.fixture
+def local(server: Installation) -> Iterator[Scenario]:
+    with server.client() as client:
+        yield Scenario.create(client, ANY, PICTURES, TEXT)
+
+
+def stored_files(installation: Installation) -> dict[str, int]:
+    root = installation.data_dir / "storage"
+    return {path.name: path.stat().st_size for path in root.rglob("*") if path.is_file()}
+
+
+def query(installation: Installation, sql: str, *values: Any) -> list[dict[str, Any]]:
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        cursor = await connection.execute(sql, values)
+        return await cursor.fetchall() if cursor.description else []
+
+    return administer(Settings(data_dir=installation.data_dir), work)
+
+
+def test_removed_bytes_leave_the_disk(server: Installation, local: Scenario) -> None:
+    tus = Tus(local.start("p1"))
+    data = film(MIB)
+    url = tus.create(len(data))
+    upload_id = url.rpartition("/")[2]
+    assert tus.patch(url, 0, data).status_code == 204
+    assert stored_files(server)[upload_id] == len(data)
+    assert tus.delete(url).status_code == 204
+    assert upload_id not in stored_files(server)
+    refused = tus.create(5000, "a.png")
+    assert tus.patch(refused, 0, b"<html>" + b"x" * 4994).status_code == 415
+    assert refused.rpartition("/")[2] not in stored_files(server)
+    counted = query(
+        server, "SELECT upload_bytes FROM submissions WHERE id = %s", UUID(tus.participant.submission_id)
+    )
+    assert counted == [{"upload_bytes": 0}]
+
+
+def test_late_work_is_kept(server: Installation, local: Scenario) -> None:
+    tus = Tus(local.start("p1"))
+    url = tus.create(10, "a.txt")
+    query(
+        server,
+        "UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false"
+        " WHERE id = %s",
+        UUID(tus.participant.submission_id),
+    )
+    assert tus.patch(url, 0, b"helloworld").status_code == 204
+    tus.require_complete(url, b"helloworld")
+    tus.create(5, "b.txt")
+
+
+def test_rows_and_constraints_hold(server: Installation, local: Scenario) -> None:
+    tus = Tus(local.start("p1"))
+    url = tus.create(5, "a.txt")
+    assert tus.patch(url, 0, b"hello").status_code == 204
+    upload_id = UUID(url.rpartition("/")[2])
+    (blob,) = query(
+        server,
+        "SELECT b.* FROM uploads u JOIN blobs b ON b.id = u.blob_id WHERE u.id = %s",
+        upload_id,
+    )
+    assert (blob["size_bytes"], blob["crc32"]) == (5, zlib.crc32(b"hello"))
+    assert bytes(blob["sha256"]) == hashlib.sha256(b"hello").digest()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        query(server, "UPDATE uploads SET offset_bytes = 3 WHERE id = %s", upload_id)
+
+
+def test_damage_in_storage_is_noticed_before_an_upload_completes(
+    server: Installation, local: Scenario
+) -> None:
+    tus = Tus(local.start("p1"))
+    data = film(3 * MIB)
+    url = tus.create(len(data))
+    assert tus.patch(url, 0, data[:MIB]).status_code == 204
+    upload_id = url.rpartition("/")[2]
+    path: Path = server.data_dir / "storage" / "blobs" / upload_id[:2] / upload_id
+    path.unlink()
+    answer = tus.patch(url, MIB, data[MIB:])
+    assert answer.status_code == 410
+    assert tus.get(url)["status"] == "failed"
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A server of two web processes that tests may harm, with tight caps."""
+    installation = Installation(
+        tmp_path_factory.mktemp("fragile") / "data",
+        options=["--workers", "2"],
+        settings={"FIELDPACK_MAX_SUBMISSION_MB": "40", "FIELDPACK_MAX_STUDY_MB": "60"},
+    ).start()
+    try:
+        yield installation
+    finally:
+        installation.stop()
+
+
+def test_caps_of_submission_and_study(fragile: Installation) -> None:
+    with fragile.client() as client:
+        scenario = Scenario.create(client, {**ANY, "max_file_count": 9})
+        tus = Tus(scenario.start("p1"))
+        first = tus.create(30 * MIB)
+        assert "one submission" in expect(tus.post(11 * MIB), 413)["error"]["detail"]
+        other = Tus(scenario.start("p2"))
+        other.create(30 * MIB)
+        third = Tus(scenario.start("p3"))
+        assert "This study" in expect(third.post(1), 413)["error"]["detail"]
+        assert tus.delete(first).status_code == 204
+        third.create(30 * MIB)
+
+
+def test_kill_9_in_the_middle_and_on_with_another_process(fragile: Installation) -> None:
+    data = film(40 * MIB)
+    with fragile.client() as client:
+        tus = Tus(Scenario.create(client, ANY).start("p1"))
+        url = tus.create(len(data))
+        headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+        sent = 33 * MIB
+        with open_request(url, headers, len(data)) as connection:
+            connection.sendall(data[:sent])
+            deadline = time.monotonic() + 20
+            while tus.offset(url) < 16 * MIB:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            for pid in fragile.children("web"):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                offset = tus.offset(url)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert 16 * MIB <= offset <= sent
+        path = next(
+            path for path in (fragile.data_dir / "storage").rglob("*") if path.name == url.rpartition("/")[2]
+        )
+        with path.open("r+b") as file:  # whatever lies past the offset doesn't matter
+            file.seek(offset)
+            file.write(os.urandom(1000))
+        for _ in range(3):  # each perhaps by the other process
+            with fragile.client() as fresh:
+                tus.http = fresh
+                end = min(offset + 3 * MIB, len(data))
+                assert tus.patch(url, offset, data[offset:end]).status_code == 204
+                offset = end
+        with fragile.client() as fresh:
+            tus.http = fresh
+            if offset < len(data):
+                assert tus.patch(url, offset, data[offset:]).status_code == 204
+            tus.require_complete(url, data)
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_keeps_what_arrived(fragile: Installation) -> None:
+    data = film(12 * MIB)
+    with fragile.client() as client:
+        tus = Tus(Scenario.create(client, ANY).start("p1"))
+        url = tus.create(len(data))
+        headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+        with open_request(url, headers, len(data)) as connection:
+            connection.sendall(data[: 5 * MIB])
+            time.sleep(0.3)
+            fragile.stop()
+    fragile.start()
+    with fragile.client() as client:
+        tus.http = client
+        assert tus.offset(url) == 5 * MIB
+        assert tus.patch(url, 5 * MIB, data[5 * MIB :]).status_code == 204
+        tus.require_complete(url, data)
