@@ -1,0 +1,309 @@
+"""The export job: one snapshot of the rows becomes three deflated members and an index; files stay untouched.
+
+Everything streams: lines as PostgreSQL makes them, deflated as they come, the index page by page. Memory does
+not grow with the collection. The job runs in a thread; deflate and COPY leave the interpreter to others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from isal import isal_zlib
+
+from ...archive.layout import DEFLATED, STORED, IndexWriter
+from ...archive.readme import render_readme
+from ...archive.records import format_time
+from ..collections.service import SCHEMA_VERSION
+from ..context import Context
+from ..storage import StorageError
+from . import job_queries as queries
+from .keys import INDEX, stored_key
+
+__all__ = ["Incomplete", "Interrupted", "Superseded", "build_export", "work_folder"]
+
+BEAT_SECONDS = 0.5
+MOST_ATTEMPTS = 40
+BATCH_BYTES = 1 << 20
+DEFLATE_LEVEL = 2
+INTERNAL_FIELDS = {"id", "type", "order", "created_at", "created_by", "parent_id", "parent_type"}
+
+log = structlog.get_logger()
+
+
+class Superseded(Exception):
+    """The export was erased from, deleted or taken over while this build was at work."""
+
+
+class Interrupted(Exception):
+    """The worker is stopping; the job is to be taken up by another."""
+
+
+class WornOut(Exception):
+    """This export was begun so often that beginning it again is no use."""
+
+
+class Incomplete(Exception):
+    """What the rows say and what was found differ: the archive would lack something."""
+
+
+class Deflated(NamedTuple):
+    """A deflated member on disk."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    compressed_bytes: int
+    crc32: int
+
+
+def work_folder(context: Context, export: dict[str, Any]) -> Path:
+    """Where a job keeps what it is making, on this machine; each build has its own."""
+    return context.settings.data_dir / "tmp" / "exports" / f"{export['id']}-{export['build']}"
+
+
+class Pulse:
+    """Reports progress, and hears whether the build is still wanted, at most twice a second."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        export: dict[str, Any],
+        stop: threading.Event,
+        share: float,
+    ) -> None:
+        self._connection = connection
+        self._share = share
+        self._export = export
+        self._stop = stop
+        self._last = time.monotonic()
+
+    def beat(self, progress: float, *, now: bool = False) -> None:
+        """Raise `Interrupted` or `Superseded` when there is no point in going on."""
+        if self._stop.is_set():
+            raise Interrupted
+        if now or time.monotonic() - self._last >= BEAT_SECONDS:
+            if not queries.report_progress(
+                self._connection, self._export["id"], self._export["build"], progress * self._share
+            ):
+                raise Superseded
+            self._last = time.monotonic()
+
+
+def build_export(context: Context, export_id: UUID, stop: threading.Event) -> bool:
+    """Make the export complete; False when it is to be started over, because something was erased meanwhile.
+
+    True as well when another worker took it over. Blocks: use a thread.
+
+    Raises:
+        Interrupted: `stop` was set.
+        OSError, StorageError, psycopg.Error: a fault that may pass; the export is still generating.
+        Incomplete: something is missing; trying again won't help.
+    """
+    with context.database.connect() as connection:
+        export = queries.claim_export(connection, export_id)
+        if export is None:
+            return True
+        if export["attempts"] > MOST_ATTEMPTS:
+            raise WornOut(f"{MOST_ATTEMPTS} workers died of it or gave it up.")
+        folder = work_folder(context, export)
+        folder.mkdir(parents=True)
+        _clear_earlier(folder)
+        try:
+            done = _build_once(context, connection, export, folder, stop)
+        except Superseded:
+            done = False
+        except (OSError, StorageError):
+            # whoever took over cleared our folder away; what else fails while we are current is real
+            if queries.is_to_start_over(connection, export):
+                raise
+            done = False
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if done:
+            log.info("export.built", delivery=export["delivery"], attempts=export["attempts"])
+            return True
+        again = queries.is_to_start_over(connection, export)
+        log.info("export.superseded", export_id=str(export_id), again=again)
+        return not again
+
+
+def _clear_earlier(folder: Path) -> None:
+    """Remove what builds of the same export left when their worker was killed: it may hold erased answers."""
+    export_id = folder.name[:36]
+    for other in folder.parent.glob(f"{export_id}-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _build_once(
+    context: Context,
+    connection: psycopg.Connection[Any],
+    export: dict[str, Any],
+    folder: Path,
+    stop: threading.Event,
+) -> bool:
+    """Whether this build completed the export, or has handed it on to the jobs of its parts."""
+    from .parts import INDEX_SHARE, begin_object  # which reads archives, as downloads do
+
+    stored = export["delivery"] == "store"
+    pulse = Pulse(connection, export, stop, INDEX_SHARE if stored else 1.0)
+    # closed, never rolled back: that would wait for a COPY under way, which nobody reads any more
+    with contextlib.closing(context.database.connect()) as reader:
+        queries.begin_snapshot(reader)
+        facts, members = _write(reader, export, folder, pulse)
+    pulse.beat(0.99, now=True)
+    for member in members:
+        context.storage.put_file_blocking(stored_key(export["id"], export["build"], member.name), member.path)
+    context.storage.put_file_blocking(stored_key(export["id"], export["build"], INDEX), folder / INDEX)
+    if stored:
+        done = begin_object(context, connection, export, facts)
+    else:
+        done = queries.complete_export(connection, export, facts)
+    if not done:
+        names = [*(member.name for member in members), INDEX]
+        context.storage.delete_blocking([stored_key(export["id"], export["build"], name) for name in names])
+    return done
+
+
+def _write(
+    reader: psycopg.Connection[Any], export: dict[str, Any], folder: Path, pulse: Pulse
+) -> tuple[dict[str, Any], list[Deflated]]:
+    """Write the stored members and the index from one snapshot; the facts of the archive."""
+    snapshot = queries.read_snapshot(reader, export["collection_id"])
+    selection = queries.parse_selection(export["collection_id"], export["filter"])
+    submissions, files = queries.count_selected(reader, selection)
+    described = _describe(reader, export, snapshot, submissions, files)
+    lines = _watched(queries.iter_lines(reader, selection), submissions, submissions + files, 0, pulse)
+    members = [
+        _deflate(folder, "responses.jsonl", lines),
+        _deflate(folder, "collection.json", [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
+        _deflate(folder, "README.md", [render_readme(described).encode()]),
+    ]
+    modified_at = int(snapshot["snapshot_at"].timestamp())
+    with (folder / INDEX).open("wb", buffering=BATCH_BYTES) as out:
+        writer = IndexWriter(out)
+        for member in members:
+            writer.add(
+                member.name,
+                method=DEFLATED,
+                compressed_bytes=member.compressed_bytes,
+                size_bytes=member.size_bytes,
+                crc32=member.crc32,
+                modified_at=modified_at,
+                blob=uuid.uuid5(export["build"], member.name).bytes,
+            )
+        rows = _watched(queries.iter_files(reader, selection), files, submissions + files, submissions, pulse)
+        writer.add_all((path, STORED, size, size, crc32, at, blob) for path, size, crc32, at, blob in rows)
+        summary = writer.finish()
+    facts = {
+        "snapshot_at": snapshot["snapshot_at"],
+        "snapshot_counter": snapshot["counter"],
+        "submission_count": submissions,
+        "file_count": files,
+        "size_bytes": summary.size_bytes,
+        "index_bytes": summary.index_bytes,
+        "etag": summary.etag,
+    }
+    return facts, members
+
+
+def _watched(
+    rows: Generator[Any, None, None], expected: int, total: int, before: int, pulse: Pulse
+) -> Iterator[Any]:
+    """`rows`, with the pulse kept, and an error unless there are as many as expected."""
+    number = 0
+    with contextlib.closing(rows):  # which ends the COPY here and now, in this thread
+        for number, row in enumerate(rows, 1):
+            if not number & 0xFFF:
+                pulse.beat(0.98 * (before + number) / max(total, 1))
+            yield row
+    pulse.beat(0.98 * (before + number) / max(total, 1))
+    if number != expected:
+        raise Incomplete(f"{expected} rows were counted, but {number} found.")
+
+
+def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
+    """Deflate `pieces` into a file (raw deflate, as a ZIP member holds it)."""
+    path = folder / name
+    compressor = isal_zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    size = crc32 = compressed = 0
+    with path.open("wb", buffering=0) as out:
+        for batch in _batches(pieces):
+            size += len(batch)
+            crc32 = isal_zlib.crc32(batch, crc32)
+            compressed += out.write(compressor.compress(batch))
+        compressed += out.write(compressor.flush())
+    return Deflated(name, path, size, compressed, crc32)
+
+
+def _batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """`pieces` joined into batches of about a megabyte."""
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= BATCH_BYTES:
+            yield b"".join(batch)
+            batch.clear()
+            size = 0
+    if batch:
+        yield b"".join(batch)
+
+
+def _describe(
+    reader: psycopg.Connection[Any],
+    export: dict[str, Any],
+    snapshot: dict[str, Any],
+    submissions: int,
+    files: int,
+) -> dict[str, Any]:
+    """collection.json: metadata, and every instruction there ever was."""
+    instructions = []
+    for row in queries.list_instructions(reader, export["collection_id"]):
+        body = row["body"]
+        instructions.append(
+            {
+                "id": str(row["id"]),
+                "type": row["type"],
+                "description": body["description"],
+                "page": row["page_order"],
+                "order": row["item_order"],
+                "retired": row["retired"],
+                **{
+                    name: value
+                    for name, value in body.items()
+                    if name not in INTERNAL_FIELDS | {"description"}
+                },
+            }
+        )
+    return {
+        "id": str(snapshot["id"]),
+        "name": snapshot["name"],
+        "description": snapshot["description"],
+        "workspace_id": str(snapshot["workspace_id"]),
+        "schema_version": SCHEMA_VERSION,
+        "created_at": format_time(snapshot["created_at"]),
+        "task_details": snapshot["body"]["task_details"],
+        "export": {
+            "id": str(export["id"]),
+            "created_at": format_time(export["created_at"]),
+            "snapshot_at": format_time(snapshot["snapshot_at"]),
+            "filter": export["filter"] or None,
+            "submission_count": submissions,
+            "file_count": files,
+        },
+        "instructions": instructions,
+    }

@@ -1,0 +1,54 @@
+"""How an erasure reaches exports: links die, stored members go, running jobs start over."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from ..context import Context
+from ..db.pool import Connection
+from ..garbage import collect_garbage, require_collected, throw_away
+from . import queries
+
+__all__ = ["reach_exports", "require_withdrawn"]
+
+REASON = (
+    "A participant's data that this export held was erased. Request the export again to get one without it."
+)
+
+
+async def require_withdrawn(context: Context, export_ids: list[UUID]) -> None:
+    """Delete what is stored for exports that an erasure or deletion reached.
+
+    With `store` delivery links lead past this server: the objects must be gone before anyone is told so.
+
+    Raises:
+        StorageUnavailable: they can't be deleted right now; it is tried again until they are.
+    """
+    if context.settings.delivery == "store" and export_ids:
+        prefixes = [f"exports/{export_id}/" for export_id in export_ids]
+        await require_collected(context.database, context.storage, prefixes)
+    else:
+        await collect_garbage(context.database, context.storage)
+
+
+async def reach_exports(connection: Connection, submission: dict[str, Any]) -> list[UUID]:
+    """Fail or restart the exports of the submission's collection that it touches; their ids.
+
+    Runs in the erasing transaction, which holds the collection's counter: no export completes meanwhile.
+    """
+    if submission["activated_counter"] is None:
+        return []
+    touched = await queries.reach(
+        connection,
+        submission["collection_id"],
+        submission["study_id"],
+        submission["completed_at"],
+        submission["activated_counter"],
+        submission["deactivated_counter"],
+        REASON,
+    )
+    export_ids = [row["id"] for row in touched]
+    await throw_away(connection, [f"exports/{row['id']}/{row['old_build']}/" for row in touched])
+    await queries.notify(connection, export_ids)
+    return export_ids

@@ -1,0 +1,33 @@
+"""What is kept in storage of an export, and under which keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+__all__ = ["HEAD_MEMBERS", "INDEX", "archive_name", "build_prefix", "object_key", "stored_key"]
+
+HEAD_MEMBERS = ("responses.jsonl", "collection.json", "README.md")
+INDEX = "index"
+
+
+def build_prefix(export_id: UUID, build: UUID) -> str:
+    """What the keys of one build of an export begin with."""
+    return f"exports/{export_id}/{build}/"
+
+
+def stored_key(export_id: UUID, build: UUID, name: str) -> str:
+    """Where a stored part of an export is kept: one of `HEAD_MEMBERS`, or the index."""
+    return build_prefix(export_id, build) + name
+
+
+def archive_name(collection_id: UUID, created_at: datetime) -> str:
+    """`<collection-id>-export-<YYYYMMDD-HHMMSS>.zip`, in UTC."""
+    return f"{collection_id}-export-{created_at:%Y%m%d-%H%M%S}.zip"
+
+
+def object_key(export: dict[str, Any]) -> str:
+    """Where the whole archive is, when it is delivered from the bucket."""
+    name = archive_name(export["collection_id"], export["created_at"])
+    return stored_key(export["id"], export["build"], name)

@@ -1,0 +1,74 @@
+"""Periodic: old exports make way; exports that lost their job get another."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from procrastinate import JobContext
+
+from ..db.pool import Connection, Database
+from ..jobs import EXPORTS_QUEUE, MAINTENANCE_QUEUE, WorkerContext, blueprint, defer
+from . import part_queries, queries
+from .service import remove_exports
+
+__all__ = ["list_wanted_builds", "remove_outdated", "remove_surplus", "requeue_lost"]
+
+log = structlog.get_logger()
+
+
+async def requeue_lost(connection: Connection) -> None:
+    """Enqueue a job for every export that is generating without one."""
+    for row in await queries.list_lost(connection):
+        export_id = row["id"]
+        log.warning("export.requeued", export_id=str(export_id))
+        if row["in_parts"]:
+            await part_queries.requeue_parts(connection, export_id, row["build"])
+            continue
+        await defer(
+            connection,
+            "export",
+            queue=EXPORTS_QUEUE,
+            queueing_lock=f"export:{export_id}",
+            export_id=str(export_id),
+        )
+
+
+async def remove_outdated(database: Database, days: float, *, dry_run: bool = False) -> list[str]:
+    """Remove exports past their age whose links have all expired; their ids."""
+    async with database.transaction() as connection:
+        rows = await queries.list_outdated(connection, days)
+        if not dry_run:
+            await remove_exports(connection, [row["id"] for row in rows])
+    return [str(row["id"]) for row in rows]
+
+
+async def remove_surplus(database: Database, kept: int, *, dry_run: bool = False) -> list[str]:
+    """Remove exports beyond those kept for each collection, as when that setting was lowered; their ids."""
+    async with database.transaction() as connection:
+        export_ids = await queries.list_surplus(connection, kept)
+        if not dry_run:
+            await remove_exports(connection, export_ids)
+    return [str(export_id) for export_id in export_ids]
+
+
+async def list_wanted_builds(connection: Connection) -> set[UUID]:
+    """The builds of all exports that are being made."""
+    return await queries.list_wanted_builds(connection)
+
+
+@blueprint.periodic(cron="17 * * * *")
+@blueprint.task(
+    name="remove_exports", queue=MAINTENANCE_QUEUE, queueing_lock="remove_exports", pass_context=True
+)
+async def remove_exports_job(job: JobContext, timestamp: int) -> None:
+    """Remove exports past their age or number."""
+    context = _context(job).context
+    outdated = await remove_outdated(context.database, context.settings.export_max_age_days)
+    surplus = await remove_surplus(context.database, context.settings.exports_kept)
+    log.info("exports.swept", outdated=outdated, surplus=surplus)
+
+
+def _context(job: JobContext) -> WorkerContext:
+    worker: WorkerContext = job.additional_context["worker"]
+    return worker

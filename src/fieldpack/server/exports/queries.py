@@ -1,0 +1,258 @@
+"""SQL of exports, as requests see them. What the job reads is in `snapshot.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from ..db.pool import Connection
+from ..notices import CHANNEL
+
+Row = dict[str, Any]
+
+
+async def find_generating(connection: Connection, collection_id: UUID, filter: Row) -> Row | None:
+    cursor = await connection.execute(
+        "SELECT * FROM exports WHERE collection_id = %s AND filter = %s AND status = 'generating'",
+        [collection_id, Jsonb(filter)],
+    )
+    return await cursor.fetchone()
+
+
+async def find_recent(
+    connection: Connection, collection_id: UUID, filter: Row, counter: int, delivery: str
+) -> Row | None:
+    """A complete export, delivered as is asked for, since whose snapshot nothing has changed."""
+    cursor = await connection.execute(
+        """
+        SELECT * FROM exports
+        WHERE collection_id = %s AND filter = %s AND status = 'complete' AND snapshot_counter = %s
+          AND delivery = %s
+        ORDER BY created_at DESC, id LIMIT 1
+        """,
+        [collection_id, Jsonb(filter), counter, delivery],
+    )
+    return await cursor.fetchone()
+
+
+async def insert_export(
+    connection: Connection, id: UUID, collection_id: UUID, filter: Row, delivery: str, by: UUID
+) -> Row:
+    cursor = await connection.execute(
+        """
+        INSERT INTO exports (id, collection_id, filter, delivery, created_by) VALUES (%s, %s, %s, %s, %s)
+        RETURNING *
+        """,
+        [id, collection_id, Jsonb(filter), delivery, by],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def find_export(
+    connection: Connection, export_id: UUID, collection_id: UUID | None = None, *, lock: bool = False
+) -> Row | None:
+    query = f"""
+        SELECT * FROM exports
+        WHERE id = %(id)s AND (%(collection)s::uuid IS NULL OR collection_id = %(collection)s)
+        {"FOR UPDATE" if lock else ""}
+    """
+    cursor = await connection.execute(query, {"id": export_id, "collection": collection_id})
+    return await cursor.fetchone()
+
+
+async def find_linked(
+    connection: Connection, export_id: UUID, expires_at: datetime
+) -> tuple[Row | None, bool]:
+    """The export of a link, and whether PostgreSQL's clock says the link has expired."""
+    cursor = await connection.execute("SELECT %s <= now() AS expired", [expires_at])
+    clock = await cursor.fetchone()
+    return await find_export(connection, export_id), bool(clock and clock["expired"])
+
+
+async def is_current(connection: Connection, export_id: UUID, build: UUID) -> bool:
+    """Whether a download of this build may go on."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM exports WHERE id = %s AND build = %s AND status = 'complete'", [export_id, build]
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_exports(
+    connection: Connection, collection_id: UUID, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    cursor = await connection.execute(
+        "SELECT * FROM exports WHERE collection_id = %s ORDER BY created_at DESC, id LIMIT %s OFFSET %s",
+        [collection_id, limit, offset],
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM exports WHERE collection_id = %s", [collection_id]
+    )
+    total = await cursor.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None:
+    await connection.execute("DELETE FROM exports WHERE id = ANY(%s)", [export_ids])
+
+
+async def list_to_make_way(connection: Connection, collection_id: UUID, kept: int) -> list[UUID]:
+    """Exports that make way for one more: those whose links have all expired first, the oldest of each."""
+    cursor = await connection.execute(
+        """
+        SELECT id, count(*) OVER () AS total FROM exports
+        WHERE collection_id = %(collection)s AND status <> 'generating'
+        ORDER BY coalesce(links_expire_at > now(), false), created_at, id
+        """,
+        {"collection": collection_id},
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM exports WHERE collection_id = %s", [collection_id]
+    )
+    total = await cursor.fetchone()
+    surplus = (total["count"] if total else 0) - kept
+    return [row["id"] for row in rows[: max(surplus, 0)]]
+
+
+async def list_surplus(connection: Connection, kept: int) -> list[UUID]:
+    """Exports beyond so many of each collection, as when that number is lowered: first to make way first."""
+    cursor = await connection.execute(
+        """
+        SELECT id FROM (
+            SELECT id, status, count(*) OVER (PARTITION BY collection_id) AS total, row_number() OVER (
+                PARTITION BY collection_id
+                ORDER BY status = 'generating', coalesce(links_expire_at > now(), false), created_at, id
+            ) AS place
+            FROM exports) e
+        WHERE status <> 'generating' AND place <= total - %s
+        """,
+        [kept],
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def list_wanted_builds(connection: Connection) -> set[UUID]:
+    """The builds of all exports that are being made."""
+    cursor = await connection.execute("SELECT build FROM exports WHERE status = 'generating'")
+    return {row["build"] for row in await cursor.fetchall()}
+
+
+async def list_outdated(connection: Connection, days: float) -> list[Row]:
+    """Exports past their age whose links have all expired."""
+    cursor = await connection.execute(
+        """
+        SELECT id, collection_id FROM exports
+        WHERE status <> 'generating' AND created_at < now() - make_interval(secs => %s)
+          AND coalesce(links_expire_at <= now(), true)
+        ORDER BY created_at
+        """,
+        [days * 86400],
+    )
+    return await cursor.fetchall()
+
+
+async def extend_link(
+    connection: Connection, export_id: UUID, build: UUID, seconds: int, latest: datetime | None = None
+) -> datetime | None:
+    """Expiry of a link minted now, in whole seconds, remembered for retention; None unless still complete.
+
+    Args:
+        latest: when the bucket that signed it will refuse it.
+    """
+    cursor = await connection.execute(
+        """
+        UPDATE exports SET links_expire_at = greatest(links_expire_at, new.expires_at)
+        FROM (SELECT date_trunc('second', least(now() + make_interval(secs => %s), %s)) AS expires_at) AS new
+        WHERE id = %s AND build = %s AND status = 'complete' RETURNING new.expires_at
+        """,
+        [seconds, latest, export_id, build],
+    )
+    row = await cursor.fetchone()
+    return row["expires_at"] if row else None
+
+
+async def set_failed(connection: Connection, export_id: UUID, build: UUID, reason: str) -> bool:
+    """Whether this build of the export was current and has failed now."""
+    cursor = await connection.execute(
+        """
+        UPDATE exports SET status = 'failed', failure_reason = %s
+        WHERE id = %s AND build = %s AND status <> 'failed' RETURNING id
+        """,
+        [reason, export_id, build],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def reach(
+    connection: Connection,
+    collection_id: UUID,
+    study_id: UUID,
+    completed_at: datetime | None,
+    counter: int,
+    left_counter: int | None,
+    reason: str,
+) -> list[Row]:
+    """An erased submission reaches the exports that hold it, or may be about to.
+
+    Complete ones that hold it fail. Those still generating get another build, so that the one under way
+    can't complete and starts over from a new snapshot. One statement, so that none slips from one state
+    to the other between two. `counter` and `left_counter` are the collection's when the response became
+    active and when it ceased to be.
+    """
+    cursor = await connection.execute(
+        """
+        UPDATE exports e SET
+            status = CASE WHEN e.status = 'complete' THEN 'failed' ELSE e.status END,
+            failure_reason = CASE WHEN e.status = 'complete' THEN %(reason)s END,
+            build = gen_random_uuid(), progress = 0
+        FROM (SELECT id, build FROM exports
+              WHERE collection_id = %(collection)s AND status <> 'failed' ORDER BY id FOR UPDATE) AS old
+        WHERE e.id = old.id AND (
+            e.status = 'generating'
+            OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
+               AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
+               AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
+               AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
+               AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
+        RETURNING e.id, e.status, old.build AS old_build
+        """,
+        {
+            "collection": collection_id,
+            "study": study_id,
+            "completed": completed_at,
+            "counter": counter,
+            "left": left_counter,
+            "reason": reason,
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def notify(connection: Connection, export_ids: list[UUID]) -> None:
+    """Wake whoever waits for these exports, once this transaction commits."""
+    for export_id in export_ids:
+        await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
+
+
+async def list_lost(connection: Connection) -> list[Row]:
+    """Exports that are generating without a job that would ever finish them: id, build, whether in parts."""
+    cursor = await connection.execute(
+        """
+        SELECT e.id, e.build, EXISTS (
+            SELECT FROM export_parts p WHERE p.export_id = e.id AND p.build = e.build) AS in_parts
+        FROM exports e
+        WHERE e.status = 'generating' AND NOT EXISTS (
+            SELECT FROM procrastinate_jobs j
+            WHERE j.status IN ('todo', 'doing') AND (
+                j.task_name = 'fieldpack:export' AND j.args->>'export_id' = e.id::text
+                OR j.task_name IN ('fieldpack:part', 'fieldpack:finish')
+                   AND j.args->>'build' = e.build::text))
+        """
+    )
+    return await cursor.fetchall()

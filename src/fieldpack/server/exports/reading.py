@@ -1,0 +1,204 @@
+"""An archive that is not there: its bytes put together from its index and what the index points to.
+
+What the page cache holds is read at once, the rest in a thread; many small members make one write. Nothing
+is read ahead of whoever takes the bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from isal import isal_zlib
+
+from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange
+from ..context import Context
+from ..storage import BlobDamaged, Buffer
+from ..storage.buffers import Buffers
+from .keys import HEAD_MEMBERS, INDEX, stored_key
+
+__all__ = ["Archive", "Piece", "open_archive"]
+
+CHUNK_BYTES = 512 * 1024
+SMALL_BYTES = 128 * 1024
+GATHERED = 256
+SLOW_SECONDS = 0.5
+CACHED_INDEXES = 64
+TAIL_BYTES = 64 * 1024
+
+
+# a chunk is full once it has reached CHUNK_BYTES; what made it so is a small blob or a header
+_buffers = Buffers(CHUNK_BYTES + SMALL_BYTES)
+
+
+class Piece(NamedTuple):
+    """A piece of a stored member that was read alone: its CRC-32, and that on record for the whole."""
+
+    member_no: int
+    name: str
+    length: int
+    crc32: int
+    whole_crc32: int
+
+
+class Archive:
+    """One build of one export, ready to be read.
+
+    Attributes:
+        pieces: set to a list, it is told of every member that is read in part and so can't be checked alone.
+    """
+
+    def __init__(self, context: Context, export: dict[str, Any], index: Index) -> None:
+        self.context = context
+        self.export = export
+        self.index = index
+        self.pieces: list[Piece] | None = None
+
+    def key_of(self, segment: BlobRange) -> str:
+        """Where the bytes of a member are stored: the job's own, or an upload's."""
+        if segment.member_no < len(HEAD_MEMBERS):
+            return stored_key(self.export["id"], self.export["build"], HEAD_MEMBERS[segment.member_no])
+        name = segment.blob.hex()  # as `blob_key` spells it, in a tenth of the time
+        return f"blobs/{name[:2]}/{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+
+    async def read_index(self, offset: int, length: int) -> bytes:
+        return await self.context.storage.read_range(
+            stored_key(self.export["id"], self.export["build"], INDEX), offset, length
+        )
+
+    async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer]:
+        """The bytes, in chunks of about half a megabyte; what is sent whole is checked against its CRC-32.
+
+        Small blobs are read together: many of them make one chunk. The index is read page by page.
+
+        Raises:
+            BlobDamaged, BlobMissing: a blob is not what was recorded when it was uploaded.
+        """
+        gathered: list[bytes | BlobRange] = []
+        size = 0
+        enough = SMALL_BYTES
+        quickly = 0
+        for part in self.index.plan(start, stop):
+            if isinstance(part, PageRange):
+                data = await self.read_index(part.offset, part.length)
+                segments = self.index.segments(part.page, data, start, stop)
+            elif isinstance(part, IndexRange):
+                segments = iter((await self.read_index(part.offset, part.length),))
+            else:
+                segments = iter((part,))
+            for segment in segments:
+                if isinstance(segment, bytes):
+                    length = len(segment)
+                else:
+                    length = segment.length
+                    if length > SMALL_BYTES:
+                        if gathered:
+                            yield await self._read_gathered(gathered, size)
+                            gathered, size = [], 0
+                        async with contextlib.aclosing(self._iter_large(segment)) as chunks:
+                            async for chunk in chunks:
+                                yield chunk
+                        continue
+                if gathered and size + length > CHUNK_BYTES + SMALL_BYTES:
+                    yield await self._read_gathered(gathered, size)
+                    gathered, size = [], 0
+                gathered.append(segment)
+                size += length
+                if size >= enough or len(gathered) >= GATHERED:
+                    chunk = await self._read_gathered(gathered, size)
+                    given_at = time.monotonic()
+                    yield chunk
+                    del chunk
+                    # what a client has not taken stays in memory: it gets more at a time as it proves quick
+                    quickly = quickly + size if time.monotonic() - given_at < SLOW_SECONDS else 0
+                    enough = min(max(quickly >> 4, SMALL_BYTES), CHUNK_BYTES)
+                    gathered, size = [], 0
+        if gathered:
+            yield await self._read_gathered(gathered, size)
+
+    async def _read_gathered(self, segments: list[bytes | BlobRange], size: int) -> Buffer:
+        """Headers and small blobs, joined; `size` is the sum of their lengths."""
+        if len(segments) == 1 and isinstance(segments[0], bytes):
+            return segments[0]
+        view = _buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
+        whole: list[BlobRange] = []
+        wanted: list[tuple[str, memoryview]] = []
+        at = 0
+        for segment in segments:
+            if isinstance(segment, bytes):
+                end = at + len(segment)
+                view[at:end] = segment
+            else:
+                end = at + segment.length
+                if segment.length == segment.size_bytes:
+                    whole.append(segment)
+                    wanted.append((self.key_of(segment), view[at:end]))
+                else:
+                    view[at:end] = await self._read_piece(segment)
+            at = end
+        storage = self.context.storage
+        missed = storage.fill_cached(wanted)
+        if missed:
+            objects = [(wanted[number][0], len(wanted[number][1])) for number in missed]
+            for number, data in zip(missed, await storage.read_many(objects), strict=True):
+                wanted[number][1][:] = data
+        crc32 = isal_zlib.crc32
+        for segment, (_, content) in zip(whole, wanted, strict=True):
+            if segment.method == 0 and crc32(content) != segment.crc32:
+                raise self._damaged(segment)
+        return view
+
+    async def _read_piece(self, segment: BlobRange) -> bytes:
+        data = await self.context.storage.read_range(self.key_of(segment), segment.offset, segment.length)
+        if self.pieces is not None and segment.method == 0:
+            self._note(segment, isal_zlib.crc32(data))
+        return data
+
+    async def _iter_large(self, segment: BlobRange) -> AsyncGenerator[Buffer]:
+        whole = segment.length == segment.size_bytes
+        checked = segment.method == 0 and (whole or self.pieces is not None)
+        crc32 = 0
+        source = self.context.storage.iter_range(
+            self.key_of(segment), segment.offset, segment.length, size_bytes=segment.size_bytes
+        )
+        async with contextlib.aclosing(source) as chunks:
+            async for data in chunks:
+                if checked:
+                    crc32 = isal_zlib.crc32(data, crc32)
+                yield data
+        if checked and not whole:
+            self._note(segment, crc32)
+        elif checked and crc32 != segment.crc32:
+            raise self._damaged(segment)
+
+    def _note(self, segment: BlobRange, crc32: int) -> None:
+        assert self.pieces is not None
+        self.pieces.append(Piece(segment.member_no, segment.name, segment.length, crc32, segment.crc32))
+
+    def _damaged(self, segment: BlobRange) -> BlobDamaged:
+        return BlobDamaged(f"The stored bytes of {segment.name} are not those that were uploaded.")
+
+
+_indexes: OrderedDict[UUID, Index] = OrderedDict()
+
+
+async def open_archive(context: Context, export: dict[str, Any]) -> Archive:
+    """The archive of a complete export; its index's page table is kept for the next requests."""
+    index = _indexes.get(export["build"])
+    archive = Archive(context, export, index)  # type: ignore[arg-type]
+    if index is None:
+        size = export["index_bytes"]
+        tail = await archive.read_index(max(size - TAIL_BYTES, 0), min(size, TAIL_BYTES))
+        needed = Index.bytes_needed(tail[-FOOTER_BYTES:])
+        if needed > len(tail):
+            tail = await archive.read_index(size - needed, needed)
+        archive.index = _indexes[export["build"]] = Index.open(tail)
+        if len(_indexes) > CACHED_INDEXES:
+            _indexes.popitem(last=False)
+    else:
+        _indexes.move_to_end(export["build"])
+    return archive

@@ -1,0 +1,129 @@
+"""`…/collections/{id}/export`: request, poll, list, delete."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..context import CurrentContext
+from ..origin import origin_of
+from ..routing import Page, discard_body, envelope, parse_id
+from . import service
+from .erasure import require_withdrawn
+from .filters import parse_filter
+
+router = APIRouter(
+    prefix="/data-collection/collections/{collection_id}/export",
+    route_class=ResearcherRoute,
+    tags=["exports"],
+)
+
+POLL_AFTER_SECONDS = 3
+MAX_WAIT_SECONDS = 60
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+Prefer = Annotated[
+    str | None, Header(description="`wait=30` holds the answer until the job ends (RFC 7240).")
+]
+
+
+def _wait_seconds(prefer: str | None) -> float:
+    match = _WAIT.search(prefer or "")
+    return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0
+
+
+async def _answer(
+    request: Request,
+    response: Response,
+    context: CurrentContext,
+    row: dict[str, Any],
+    prefer: str | None,
+    *,
+    accepted: bool,
+) -> dict[str, Any]:
+    """The export's state; with `accepted`, 202 while it is generating."""
+    structlog.contextvars.bind_contextvars(export_id=str(row["id"]))
+    seconds = _wait_seconds(prefer)
+    if seconds:
+        response.headers["Preference-Applied"] = f"wait={int(seconds)}"
+        row = await service.wait_while_generating(context, row, seconds)
+    answer = await service.describe_export(context, row, origin_of(request, context))
+    if answer["status"] == "generating":
+        response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
+        if accepted:
+            response.status_code = 202
+            path = f"/api/v1/data-collection/collections/{row['collection_id']}/export/{row['id']}"
+            response.headers["Location"] = origin_of(request, context) + path
+    return answer
+
+
+@router.post("", responses={202: {"description": "Generating"}}, dependencies=[Depends(discard_body)])
+async def request_export(
+    request: Request,
+    response: Response,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: str,
+    study_id: Annotated[str | None, Query(description="Only submissions to this study.")] = None,
+    from_: Annotated[str | None, Query(alias="from", description="Completed at or after (RFC 3339).")] = None,
+    to: Annotated[str | None, Query(description="Completed before (RFC 3339).")] = None,
+    prefer: Prefer = None,
+) -> dict[str, Any]:
+    """Request an export: 202 with its id while it is made, 200 with a link when a recent one exists."""
+    filter = parse_filter(request.query_params.multi_items())
+    row, _ = await service.request_export(context, caller, parse_id("Collection", collection_id), filter)
+    return await _answer(request, response, context, row, prefer, accepted=True)
+
+
+@router.get("")
+async def list_exports(
+    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
+) -> dict[str, Any]:
+    """The exports of a collection, newest first."""
+    async with context.database.transaction() as connection:
+        rows, count = await service.list_exports(
+            connection, caller, parse_id("Collection", collection_id), page.limit, page.offset
+        )
+    results = [
+        {
+            "export_id": row["id"],
+            "filter": row["filter"] or None,
+            "status": row["status"],
+            **service.describe_facts(row),
+        }
+        for row in rows
+    ]
+    return envelope(results, count)
+
+
+@router.get("/{export_id}")
+async def get_export(
+    request: Request,
+    response: Response,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: str,
+    export_id: str,
+    prefer: Prefer = None,
+) -> dict[str, Any]:
+    """How an export stands; a complete one with a fresh link."""
+    async with context.database.transaction() as connection:
+        row = await service.get_export(
+            connection, caller, parse_id("Collection", collection_id), parse_id("Export", export_id)
+        )
+    return await _answer(request, response, context, row, prefer, accepted=False)
+
+
+@router.delete("/{export_id}", status_code=204, dependencies=[Depends(discard_body)])
+async def delete_export(
+    context: CurrentContext, caller: CurrentCaller, collection_id: str, export_id: str
+) -> None:
+    """Delete an export; its links answer 410 from then on."""
+    identifier = parse_id("Export", export_id)
+    async with context.database.transaction() as connection:
+        await service.delete_export(connection, caller, parse_id("Collection", collection_id), identifier)
+    await require_withdrawn(context, [identifier])

@@ -1,0 +1,185 @@
+"""The rules of exports: one job for all who ask, reuse of what provably has not changed, fresh links."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+
+from ..accounts.service import Caller, require_collections
+from ..collections import queries as collection_queries
+from ..context import Context
+from ..db.pool import Connection
+from ..garbage import throw_away
+from ..jobs import EXPORTS_QUEUE, defer
+from ..problems import FORBIDDEN, INVALID, Problem, conflict, not_found
+from ..studies.queries import find_study
+from . import queries
+from .keys import object_key
+from .links import make_link
+
+__all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
+
+POLL_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+async def _require_collection(
+    connection: Connection, caller: Caller, collection_id: UUID, *, post: bool
+) -> None:
+    """404 for an unknown collection; for another's, 403 on POST and 404 otherwise."""
+    row = await collection_queries.find_collection(connection, collection_id)
+    if row is None:
+        raise not_found("Collection", collection_id)
+    if await collection_queries.find_collection(connection, collection_id, caller.id) is None:
+        if post:
+            raise Problem(FORBIDDEN, "You are not a member of this collection's workspace.")
+        raise not_found("Collection", collection_id)
+    require_collections(row)
+
+
+async def request_export(
+    context: Context, caller: Caller, collection_id: UUID, filter: dict[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """The export to wait for or to fetch, and whether it is complete already.
+
+    The collection's counter is locked, so any number of concurrent requests make exactly one job.
+    """
+    async with context.database.transaction() as connection:
+        await _require_collection(connection, caller, collection_id, post=True)
+        if "study_id" in filter:
+            study = await find_study(connection, UUID(filter["study_id"]))
+            if study is None or study["collection_id"] != collection_id:
+                raise Problem(
+                    INVALID, {"study_id": [f"There is no study {filter['study_id']} of this collection."]}
+                )
+        counter = await collection_queries.lock_counter(connection, collection_id)
+        row = await queries.find_generating(connection, collection_id, filter)
+        if row is not None:
+            return row, False
+        row = await queries.find_recent(connection, collection_id, filter, counter, context.settings.delivery)
+        if row is not None:
+            return row, True
+        row = await queries.insert_export(
+            connection, uuid4(), collection_id, filter, context.settings.delivery, caller.id
+        )
+        await _make_way(connection, collection_id, context.settings.exports_kept)
+        await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row["id"]))
+    log.info("export.requested", export_id=str(row["id"]), collection_id=str(collection_id))
+    return row, False
+
+
+async def _make_way(connection: Connection, collection_id: UUID, kept: int) -> None:
+    export_ids = await queries.list_to_make_way(connection, collection_id, kept)
+    await remove_exports(connection, export_ids)
+
+
+async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None:
+    """Delete exports and what is stored for them; downloads under way end."""
+    if export_ids:
+        await queries.delete_exports(connection, export_ids)
+        await throw_away(connection, [f"exports/{export_id}/" for export_id in export_ids])
+        await queries.notify(connection, export_ids)
+
+
+async def get_export(
+    connection: Connection, caller: Caller, collection_id: UUID, export_id: UUID
+) -> dict[str, Any]:
+    """One export of a collection that the caller may see."""
+    await _require_collection(connection, caller, collection_id, post=False)
+    row = await queries.find_export(connection, export_id, collection_id)
+    if row is None:
+        raise not_found("Export", export_id)
+    return row
+
+
+async def list_exports(
+    connection: Connection, caller: Caller, collection_id: UUID, limit: int, offset: int
+) -> tuple[list[dict[str, Any]], int]:
+    """The exports of a collection, newest first."""
+    await _require_collection(connection, caller, collection_id, post=False)
+    return await queries.list_exports(connection, collection_id, limit, offset)
+
+
+async def delete_export(connection: Connection, caller: Caller, collection_id: UUID, export_id: UUID) -> None:
+    """Delete a finished export; 409 while it is generating."""
+    await get_export(connection, caller, collection_id, export_id)
+    row = await queries.find_export(connection, export_id, collection_id, lock=True)
+    if row is None:
+        raise not_found("Export", export_id)
+    if row["status"] == "generating":
+        raise conflict("This export is still being made; wait until it is complete or failed.")
+    await remove_exports(connection, [export_id])
+
+
+async def wait_while_generating(context: Context, row: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The export's row once it is no longer generating, or as it is when the time is up."""
+    deadline = time.monotonic() + seconds
+    async with context.notices.subscribed(str(row["id"])) as news:
+        while True:
+            news.clear()
+            async with context.database.transaction() as connection:
+                found = await queries.find_export(connection, row["id"])
+            if found is None:
+                raise not_found("Export", row["id"])
+            left = deadline - time.monotonic()
+            if found["status"] != "generating" or left <= 0:
+                return found
+            try:
+                await asyncio.wait_for(news.wait(), min(left, POLL_SECONDS))
+            except TimeoutError:
+                continue
+
+
+async def describe_export(context: Context, row: dict[str, Any], origin: str) -> dict[str, Any]:
+    """An export as the API answers it; a complete one with a link minted just now."""
+    answer: dict[str, Any] = {"status": row["status"], "export_id": row["id"]}
+    if row["status"] == "complete":
+        url, latest = await _sign_object(context, row) if row["delivery"] == "store" else ("", None)
+        async with context.database.transaction() as connection:
+            expires_at = await queries.extend_link(
+                connection, row["id"], row["build"], context.settings.link_lifetime_seconds, latest
+            )
+            if expires_at is None:
+                found = await queries.find_export(connection, row["id"])
+        if expires_at is None:  # erased or deleted between the two looks
+            if found is None:
+                raise not_found("Export", row["id"])
+            return await describe_export(context, found, origin)
+        answer |= {
+            "url": url or make_link(context.link_key, origin, row["id"], expires_at),
+            "expires_at": expires_at,
+        }
+    return answer | describe_facts(row)
+
+
+async def _sign_object(context: Context, row: dict[str, Any]) -> tuple[str, datetime]:
+    """The bucket's own link to a stored archive, and when the bucket will refuse it."""
+    signed_at = datetime.now(UTC)
+    url, seconds = await context.storage.sign_for(object_key(row), context.settings.link_lifetime_seconds)
+    return url, signed_at + timedelta(seconds=seconds)
+
+
+def describe_facts(row: dict[str, Any]) -> dict[str, Any]:
+    """What every status carries beside what older clients know."""
+    facts = {
+        name: row[name]
+        for name in (
+            "created_at",
+            "snapshot_at",
+            "completed_at",
+            "submission_count",
+            "file_count",
+            "size_bytes",
+        )
+    }
+    if row["status"] == "generating":
+        facts["progress"] = round(float(row["progress"]), 4)
+    if row["status"] == "failed":
+        facts["failure_reason"] = row["failure_reason"]
+    return facts

@@ -1,0 +1,89 @@
+"""The export as a job: retried after a passing fault, failed with a reason a person understands otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate.jobs import Job
+
+from ...errors import FieldpackError
+from ..jobs import EXPORTS_QUEUE, WorkerContext, blueprint
+from ..storage import StorageError, StorageFull
+from . import job_queries
+from .build import Incomplete, Interrupted, WornOut, build_export
+
+__all__ = ["export"]
+
+LONGEST_WAIT_SECONDS = 30
+
+log = structlog.get_logger()
+
+
+class PassingFault(Exception):
+    """Something that may be better the next time."""
+
+
+class RetryPassing(BaseRetryStrategy):
+    """Again after 1, 2, 4 … seconds; at once when the worker stopped."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if isinstance(exception, Interrupted):
+            return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, PassingFault):
+            return RetryDecision(retry_in={"seconds": min(2**job.attempts, LONGEST_WAIT_SECONDS)})
+        return None
+
+
+def explain(error: BaseException) -> str:
+    """Why an export failed, for the person who asked for it."""
+    if isinstance(error, StorageFull) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    ):
+        return "The server's disk or storage is full. Free some space and request the export again."
+    if isinstance(error, Incomplete):
+        return (
+            f"The collection's data is not consistent: {error} Ask the operator to look at the server's log."
+        )
+    if isinstance(error, WornOut):
+        return f"{error} Ask the operator to look at the server's log, for memory above all."
+    if isinstance(error, psycopg.Error):
+        return "The database did not answer, also after several tries. Request the export again later."
+    if isinstance(error, OSError | FieldpackError):
+        return f"The storage did not take the archive, also after several tries: {error} Request it again."
+    return "An unexpected error stopped this export; the server's log has it. Request the export again."
+
+
+@blueprint.task(name="export", queue=EXPORTS_QUEUE, retry=RetryPassing(), pass_context=True)
+async def export(job: JobContext, export_id: str) -> None:
+    """Make one export."""
+    worker: WorkerContext = job.additional_context["worker"]
+    structlog.contextvars.bind_contextvars(export_id=export_id, job_id=job.job.id)
+    try:
+        done = False
+        while not done:
+            done = await asyncio.to_thread(build_export, worker.context, UUID(export_id), worker.stopping)
+    except Interrupted:
+        raise
+    except (OSError, StorageError, psycopg.Error) as error:
+        if job.job.attempts < worker.context.settings.export_retries:
+            log.warning("export.retried", error=str(error), attempts=job.job.attempts)
+            raise PassingFault(str(error)) from error
+        await _fail(worker, export_id, error)
+    except Exception as error:
+        await _fail(worker, export_id, error)
+
+
+async def _fail(worker: WorkerContext, export_id: str, error: BaseException) -> None:
+    log.error("export.failed", error=str(error), exc_info=error)
+
+    def write() -> Any:
+        with worker.context.database.connect() as connection:
+            return job_queries.fail_export(connection, UUID(export_id), explain(error))
+
+    await asyncio.to_thread(write)

@@ -1,0 +1,483 @@
+"""Exports: statuses, headers, idempotence, what *recent* means, filters, retention."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from fieldpack.server.db.embedded import open_embedded
+from tests.installation import Installation
+from tests.refusals import refused
+from tests.scenario import PNG, Scenario, expect
+
+FACTS = {
+    "export_id",
+    "created_at",
+    "snapshot_at",
+    "completed_at",
+    "submission_count",
+    "file_count",
+    "size_bytes",
+}
+
+
+@pytest.fixture
+def scenario(api: httpx.Client) -> Scenario:
+    made = Scenario.create(api)
+    made.take_part("first", "One", [("photo.png", PNG)])
+    return made
+
+
+def poll(scenario: Scenario, export_id: str) -> dict[str, Any]:
+    """The export once it has ended."""
+    while True:
+        answer: dict[str, Any] = expect(
+            scenario.api.get(f"{scenario.export_path}/{export_id}", headers={"Prefer": "wait=10"}), 200
+        )
+        if answer["status"] != "generating":
+            return answer
+
+
+def lines(archive: bytes) -> list[dict[str, Any]]:
+    """The records of an archive."""
+    text = zipfile.ZipFile(io.BytesIO(archive)).read("responses.jsonl").decode()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_from_request_to_link(scenario: Scenario) -> None:
+    requested = scenario.api.post(scenario.export_path)
+    body = expect(requested, 202)
+    assert body["status"] == "generating"
+    UUID(body["export_id"])
+    assert set(body) >= FACTS | {"progress"}
+    assert 0 <= body["progress"] <= 1
+    assert "url" not in body
+    location = f"{scenario.api.base_url}{scenario.export_path.lstrip('/')}/{body['export_id']}"
+    assert requested.headers["Location"] == location
+    assert requested.headers["Retry-After"] == "3"
+
+    polled = scenario.api.get(requested.headers["Location"], headers={"Prefer": "respond-async, wait=30"})
+    complete = expect(polled, 200)
+    assert polled.headers["Preference-Applied"] == "wait=30"
+    assert complete["status"] == "complete"
+    assert set(complete) >= FACTS | {"url", "expires_at"}
+    assert complete["export_id"] == body["export_id"]
+    assert (complete["submission_count"], complete["file_count"]) == (1, 1)
+    archive = scenario.download(complete)
+    assert len(archive) == complete["size_bytes"]
+    expires = datetime.fromisoformat(complete["expires_at"]) - datetime.fromisoformat(
+        complete["completed_at"]
+    )
+    assert timedelta(hours=23, minutes=59) < expires < timedelta(hours=24, minutes=1)
+
+    again = scenario.api.post(scenario.export_path)
+    body = expect(again, 200)
+    assert (body["status"], body["export_id"]) == ("complete", complete["export_id"])
+    assert "Location" not in again.headers
+    assert scenario.download(body) == archive
+
+
+def test_an_unfinished_poll_is_200_with_retry_after(scenario: Scenario) -> None:
+    """GET answers 200 in every state."""
+    body = expect(scenario.api.post(scenario.export_path), 202)
+    answer = scenario.api.get(f"{scenario.export_path}/{body['export_id']}")
+    state = expect(answer, 200)
+    if state["status"] == "generating":
+        assert answer.headers["Retry-After"] == "3"
+        assert state["progress"] <= 1
+        assert state["export_id"] == body["export_id"]
+
+
+@pytest.mark.parametrize("prefer", ["wait=20", "wait=20, respond-async", 'foo; bar, wait="20"', "Wait = 20"])
+def test_post_waits_when_asked_to(scenario: Scenario, prefer: str) -> None:
+    assert expect(scenario.api.post(scenario.export_path, headers={"Prefer": prefer}), 200)["url"]
+
+
+@pytest.mark.parametrize(
+    "prefer", ["wait=x", "wait=-1", "wait=", "wait=99999999999999", "nonsense", "wait=0"]
+)
+def test_malformed_preferences_are_ignored(scenario: Scenario, prefer: str) -> None:
+    body = scenario.api.post(scenario.export_path, headers={"Prefer": prefer})
+    assert body.status_code in (200, 202)
+
+
+def test_fifty_at_once_make_one_job(scenario: Scenario, server: Installation) -> None:
+    def request(_: int) -> tuple[int, str]:
+        with server.client() as client:
+            answer = client.post(scenario.export_path)
+        return answer.status_code, answer.json()["export_id"]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(request, range(50)))
+    assert len({export_id for _, export_id in answers}) == 1
+    assert {status for status, _ in answers} <= {200, 202}
+    listed = expect(scenario.api.get(scenario.export_path), 200)
+    assert listed["meta"]["count"] == 1
+    poll(scenario, answers[0][1])
+    with connected(server) as database:
+        attempts = database.execute("SELECT attempts FROM exports WHERE id = %s", [answers[0][1]]).fetchone()
+    assert attempts == (1,)
+
+
+def connected(server: Installation) -> psycopg.Connection[Any]:
+    """A connection to the database of an installation."""
+    with open_embedded(server.data_dir) as embedded:
+        return psycopg.connect(embedded.url, autocommit=True)
+
+
+def test_what_makes_an_export_outdated(scenario: Scenario) -> None:
+    api = scenario.api
+    previous = scenario.export()
+
+    def changed() -> dict[str, Any]:
+        nonlocal previous
+        body = expect(api.post(scenario.export_path), 202)
+        assert body["export_id"] != previous["export_id"]
+        previous = poll(scenario, body["export_id"])
+        return previous
+
+    def unchanged() -> None:
+        assert expect(api.post(scenario.export_path), 200)["export_id"] == previous["export_id"]
+
+    unchanged()
+    running = scenario.start("second")
+    unchanged()
+    expect(running.answer(running.item(0), {"value": "Two"}), 200)
+    unchanged()
+    running.submit()
+    changed()
+    running.submit()
+    unchanged()
+
+    decision = f"/submissions/{running.submission_id}/transition"
+    expect(api.post(decision, json={"action": "APPROVE"}), 200)
+    archive = scenario.download(changed())
+    assert [line["status"] for line in lines(archive)] == ["AWAITING REVIEW", "APPROVED"]
+    expect(api.post(decision, json={"action": "APPROVE"}), 200)
+    unchanged()
+
+    path = f"/data-collection/collections/{scenario.collection['id']}"
+    expect(api.put(path, json={**expect(api.get(path), 200), "name": "Renamed"}), 200)
+    archive = scenario.download(changed())
+    described = json.loads(zipfile.ZipFile(io.BytesIO(archive)).read("collection.json"))
+    assert described["name"] == "Renamed"
+
+    leaver = scenario.start("third")
+    expect(api.post(f"{leaver.path}/return", headers=leaver.headers), 200)
+    unchanged()
+    expect(api.delete(f"/submissions/{leaver.submission_id}"), 204)
+    unchanged()
+
+    expect(api.post(f"/submissions/{running.submission_id}/request-return",
+                    json={"request_return_reasons": ["x"]}), 200)  # fmt: skip
+    unchanged()
+    expect(api.post(f"{running.path}/return", headers=running.headers), 200)
+    assert len(lines(scenario.download(changed()))) == 1
+    expect(api.patch(f"/studies/{scenario.study['id']}", json={"name": "Another name"}), 200)
+    unchanged()
+    assert expect(api.get(scenario.export_path), 200)["meta"]["count"] == 5
+
+
+def test_archives_hold_active_responses_only(scenario: Scenario) -> None:
+    scenario.start("under way")
+    returned = scenario.start("returned")
+    expect(scenario.api.post(f"{returned.path}/return", headers=returned.headers), 200)
+    erased = scenario.take_part("erased")
+    expect(scenario.api.delete(f"/submissions/{erased}"), 204)
+    assert [line["participant_id"] for line in lines(scenario.download())] == ["first"]
+
+
+def test_an_empty_collection_exports(api: httpx.Client) -> None:
+    scenario = Scenario.create(api)
+    export = scenario.export()
+    assert (export["submission_count"], export["file_count"]) == (0, 0)
+    archive = zipfile.ZipFile(io.BytesIO(scenario.download(export)))
+    assert archive.namelist() == ["responses.jsonl", "collection.json", "README.md"]
+    assert archive.read("responses.jsonl") == b""
+
+
+@pytest.fixture
+def filtered(scenario: Scenario) -> Scenario:
+    """Two more submissions, the last to another study of the same collection."""
+    scenario.take_part("second")
+    fields = ("name", "total_available_places", "data_collection_method", "data_collection_id")
+    made = expect(scenario.api.post("/studies", json={name: scenario.study[name] for name in fields}), 201)
+    expect(scenario.api.post(f"/studies/{made['id']}/transition", json={"action": "PUBLISH"}), 200)
+    Scenario(scenario.api, scenario.collection, made).take_part("third")
+    scenario.study = {**scenario.study, "other": made["id"]}
+    return scenario
+
+
+def test_filters_choose(filtered: Scenario) -> None:
+    def chosen(**filter: str) -> list[str]:
+        return [line["participant_id"] for line in lines(filtered.download(filtered.export(**filter)))]
+
+    records = lines(filtered.download())
+    assert [record["participant_id"] for record in records] == ["first", "second", "third"]
+    times = [record["completed_at"] for record in records]
+    assert times == sorted(times)
+    assert chosen(study_id=filtered.study["id"]) == ["first", "second"]
+    assert chosen(study_id=filtered.study["other"]) == ["third"]
+    assert chosen(**{"from": times[1]}) == ["second", "third"]  # inclusive
+    assert chosen(to=times[1]) == ["first"]  # exclusive
+    assert chosen(**{"from": times[1], "to": times[2]}) == ["second"]
+    assert chosen(study_id=filtered.study["other"], to=times[2]) == []
+    assert chosen(**{"from": "2999-01-01T00:00:00Z"}) == []
+
+
+def test_filters_are_normalised_and_listed(filtered: Scenario) -> None:
+    first = filtered.export(**{"from": "2026-01-01T12:00:00Z", "study_id": filtered.study["id"]})
+    for written in ("2026-01-01T12:00:00.000000Z", "2026-01-01t12:00:00z", "2026-01-01T14:30:00+02:30"):
+        again = filtered.api.post(
+            filtered.export_path, params={"study_id": filtered.study["id"].upper(), "from": written}
+        )
+        assert expect(again, 200)["export_id"] == first["export_id"]
+    # an unencoded plus arrives as a space
+    path = f"{filtered.export_path}?from=2026-01-01T14:30:00+02:30&study_id={filtered.study['id']}"
+    assert expect(filtered.api.post(path), 200)["export_id"] == first["export_id"]
+    everything = filtered.export()
+    assert everything["export_id"] != first["export_id"]
+    listed = expect(filtered.api.get(filtered.export_path), 200)
+    assert listed["meta"]["count"] == 2
+    newest, oldest = listed["results"]
+    assert (newest["export_id"], newest["filter"], newest["status"]) == (
+        everything["export_id"],
+        None,
+        "complete",
+    )
+    assert oldest["export_id"] == first["export_id"]
+    assert set(oldest["filter"]) == {"from", "study_id"}
+    assert oldest["filter"]["study_id"] == filtered.study["id"]
+    assert datetime.fromisoformat(oldest["filter"]["from"]) == datetime.fromisoformat(
+        "2026-01-01T12:00:00+00:00"
+    )
+    assert newest["created_at"] > oldest["created_at"]
+    page = expect(filtered.api.get(f"{filtered.export_path}?limit=1&offset=1"), 200)
+    assert page == {"results": [oldest], "meta": {"count": 2}}
+    described = json.loads(zipfile.ZipFile(io.BytesIO(filtered.download(first))).read("collection.json"))
+    assert described["export"]["filter"] == oldest["filter"]
+    assert described["export"]["submission_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=yesterday", "from"),
+        ("from=2026-01-01", "from"),
+        ("from=2026-01-01T00:00:00", "from"),
+        ("from=2026-13-01T00:00:00Z", "from"),
+        ("from=0001-01-01T00:00:00%2B14:00", "from"),
+        ("to=9999-12-31T23:59:59-14:00", "to"),
+        ("from=", "from"),
+        ("to=1", "to"),
+        ("study_id=", "study_id"),
+        ("study_id=x", "study_id"),
+        (f"study_id={uuid4()}", "study_id"),
+        ("since=2026-01-01T00:00:00Z", "since"),
+        ("From=2026-01-01T00:00:00Z", "From"),
+        ("limit=5", "limit"),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to"),
+        ("from=2026-01-02T00:00:00Z&from=2026-01-02T00:00:00Z", "from"),
+    ],
+)
+def test_malformed_filters_are_400(scenario: Scenario, query: str, field: str) -> None:
+    refused(scenario.api.post(f"{scenario.export_path}?{query}"), 400, field)
+
+
+def test_a_study_of_another_collection_is_400(scenario: Scenario) -> None:
+    other = Scenario.create(scenario.api)
+    refused(scenario.api.post(f"{scenario.export_path}?study_id={other.study['id']}"), 400, "study_id")
+
+
+def test_edge_times_are_kept(scenario: Scenario) -> None:
+    for time_ in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2016-12-31T23:59:60Z"):
+        assert scenario.export(**{"from": time_})["status"] == "complete"
+
+
+def test_delete(scenario: Scenario) -> None:
+    export = scenario.export()
+    path = f"{scenario.export_path}/{export['export_id']}"
+    answer = scenario.api.delete(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    refused(httpx.get(export["url"]), 410)
+    refused(httpx.get(export["url"], headers={"Range": "bytes=0-1"}), 410)
+    assert httpx.head(export["url"]).status_code == 410
+    refused(scenario.api.get(path), 404)
+    refused(scenario.api.delete(path), 404)
+    assert expect(scenario.api.get(scenario.export_path), 200)["results"] == []
+    assert expect(scenario.api.post(scenario.export_path), 202)["export_id"] != export["export_id"]
+
+
+def test_an_export_of_another_collection_is_404(scenario: Scenario) -> None:
+    other = Scenario.create(scenario.api)
+    path = f"{other.export_path}/{scenario.export()['export_id']}"
+    refused(scenario.api.get(path), 404)
+    refused(scenario.api.delete(path), 404)
+
+
+def test_a_failed_export_is_retried_by_post(scenario: Scenario, server: Installation) -> None:
+    export = scenario.export()
+    with connected(server) as database:
+        database.execute(
+            "UPDATE exports SET status = 'failed', failure_reason = 'Because.' WHERE id = %s",
+            [export["export_id"]],
+        )
+    state = expect(scenario.api.get(f"{scenario.export_path}/{export['export_id']}"), 200)
+    assert (state["status"], state["failure_reason"]) == ("failed", "Because.")
+    assert "url" not in state
+    assert set(state) >= FACTS
+    refused(httpx.get(export["url"]), 410)
+    again = expect(scenario.api.post(scenario.export_path), 202)
+    assert poll(scenario, again["export_id"])["status"] == "complete"
+
+
+def test_links_are_fresh_at_every_look(scenario: Scenario) -> None:
+    export = scenario.export()
+    time.sleep(1.1)
+    later = expect(scenario.api.get(f"{scenario.export_path}/{export['export_id']}"), 200)
+    assert later["expires_at"] > export["expires_at"]
+    assert later["url"] != export["url"]
+    assert scenario.download(export) == scenario.download(later)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A server that keeps three exports, and whose links live for seconds."""
+    settings = {
+        "FIELDPACK_EXPORTS_KEPT": "3",
+        "FIELDPACK_LINK_LIFETIME_SECONDS": "3",
+        "FIELDPACK_PUBLIC_URL": "https://data.example.org",
+    }
+    installation = Installation(
+        tmp_path_factory.mktemp("small") / "data", ["--workers", "2"], settings
+    ).start()
+    try:
+        yield installation
+    finally:
+        installation.stop()
+
+
+def local(installation: Installation, url: str) -> str:
+    """A link of the public address, at the address of the test."""
+    assert url.startswith("https://data.example.org/api/v1/"), url
+    return url.replace("https://data.example.org", installation.url)
+
+
+def test_expired_links_are_403_with_what_to_do(small: Installation) -> None:
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        export = scenario.export()
+        url = local(small, export["url"])
+        time.sleep(3.2)
+        detail = refused(httpx.get(url), 403)
+        assert "expired" in detail
+        assert "again" in detail
+        expect(api.delete(f"{scenario.export_path}/{export['export_id']}"), 204)
+
+
+def test_the_right_export_makes_way(small: Installation) -> None:
+    """Those whose links have all expired first, oldest first; then the oldest."""
+    with small.client() as api:
+        scenario = Scenario.create(api)
+
+        def export(year: int) -> str:
+            made: str = scenario.export(**{"from": f"{year}-01-01T00:00:00Z"})["export_id"]
+            return made
+
+        def kept() -> set[str]:
+            return {row["export_id"] for row in expect(api.get(scenario.export_path), 200)["results"]}
+
+        first, second, third = export(2001), export(2002), export(2003)
+        assert kept() == {first, second, third}
+        with connected(small) as database:
+            for identifier, lives in ((first, "1 hour"), (second, "-1 hour"), (third, "1 hour")):
+                database.execute(
+                    "UPDATE exports SET links_expire_at = now() + %s::interval WHERE id = %s",
+                    [lives, identifier],
+                )
+        fourth = export(2004)
+        assert kept() == {first, third, fourth}
+        with connected(small) as database:
+            database.execute("UPDATE exports SET links_expire_at = now() + interval '1 hour'")
+        fifth = export(2005)
+        assert kept() == {third, fourth, fifth}
+        folder = Path(small.data_dir) / "storage" / "exports"
+        deadline = time.monotonic() + 10
+        while {path.name for path in folder.iterdir()} & {first, second}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_the_public_url_is_the_origin_of_links(small: Installation) -> None:
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        answer = api.post(scenario.export_path)
+        assert answer.headers["Location"].startswith("https://data.example.org/api/v1/data-collection/")
+        assert scenario.study["external_study_url"].startswith("https://data.example.org/participate/")
+        url = poll(scenario, answer.json()["export_id"])["url"]
+        assert re.fullmatch(
+            r"https://data\.example\.org/api/v1/[\w/-]+\?expires=\d+&signature=[0-9a-f]+", url
+        )
+
+
+def test_both_processes_serve_the_same_bytes_also_after_a_restart(small: Installation) -> None:
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        scenario.take_part("someone", files=[("a.png", PNG)])
+        export_id = scenario.export()["export_id"]
+
+        def fetch() -> tuple[bytes, str, str]:
+            link = expect(api.get(f"{scenario.export_path}/{export_id}"), 200)["url"]
+            with httpx.Client(trust_env=False) as plain:  # a connection of its own meets any of the processes
+                answer = plain.get(local(small, link))
+            assert answer.status_code == 200, answer.text
+            return answer.content, answer.headers["etag"], answer.headers["content-disposition"]
+
+        assert len({fetch() for _ in range(12)}) == 1
+        before = fetch()
+    small.stop()
+    small.start()
+    with small.client() as api:
+        scenario.api = api
+        assert fetch() == before
+        assert expect(api.post(scenario.export_path), 200)["export_id"] == export_id
+
+
+def test_without_a_worker_it_waits_and_cannot_be_deleted(small: Installation) -> None:
+    small.stop()
+    small.options.append("--no-worker")
+    small.start()
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        body = expect(api.post(scenario.export_path), 202)
+        started = time.monotonic()
+        answer = expect(
+            api.get(f"{scenario.export_path}/{body['export_id']}", headers={"Prefer": "wait=1"}), 200
+        )
+        assert answer["status"] == "generating"
+        assert time.monotonic() - started >= 0.9
+        refused(api.delete(f"{scenario.export_path}/{body['export_id']}"), 409)
+        scenario.take_part("later")
+        joined = expect(api.post(scenario.export_path), 202)  # who joins gets that job
+        assert joined["export_id"] == body["export_id"]
+        other = expect(api.post(scenario.export_path, params={"to": "2020-01-01T00:00:00Z"}), 202)
+        assert other["export_id"] != body["export_id"]
+    small.stop()
+    small.options.remove("--no-worker")
+    small.start()
+    with small.client() as api:
+        scenario.api = api
+        assert poll(scenario, body["export_id"])["submission_count"] == 1

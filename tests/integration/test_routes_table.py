@@ -1,0 +1,353 @@
+"""Every route refuses what it must: a table of routes and callers. A route without a row fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from fieldpack.server.app import API, create_app
+from fieldpack.server.config import load_settings
+from tests.installation import Installation
+from tests.refusals import refused
+from tests.scenario import PNG, Participant, Scenario, collection_body, expect
+
+OVERSIZE = b'"' + b"x" * (4096 * 1024) + b'"'
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a route answers to each kind of caller.
+
+    Attributes:
+        access: `researcher` and `participant` need a token, `link` a signature, `open` nothing.
+        other: status for a valid token of another workspace, or of another submission.
+        body: a valid body, when the route takes JSON.
+        wrong: bodies with a field of the wrong type, and the field that the refusal names.
+        large: status for a body over the limit; None where bodies are not read, or are not JSON.
+        query: what the route needs in its query.
+    """
+
+    access: str = "researcher"
+    other: int = 404
+    body: Any = None
+    wrong: list[tuple[Any, str]] = field(default_factory=list)
+    large: int | None = None
+    query: str = ""
+
+
+COLLECTION = collection_body("{workspace_id}")
+PUT_COLLECTION = {key: value for key, value in COLLECTION.items() if key != "workspace_id"}
+STUDY = {
+    "name": "Study",
+    "total_available_places": 5,
+    "data_collection_method": "AI_TASK_BUILDER_COLLECTION",
+    "data_collection_id": "{collection_id}",
+}
+WRONG_COLLECTION = [
+    ({**COLLECTION, "name": 5}, "name"),
+    ({**COLLECTION, "task_details": "x"}, "task_details"),
+    ({**COLLECTION, "collection_items": {}}, "collection_items"),
+    (
+        {**COLLECTION, "collection_items": [{"page_items": [{"type": 5}]}]},
+        "collection_items.0.page_items.0.type",
+    ),
+]
+WRONG_STUDY = [
+    ({**STUDY, "name": ["x"]}, "name"),
+    ({**STUDY, "total_available_places": "5"}, "total_available_places"),
+    ({**STUDY, "reward": "5"}, "reward"),
+    ({**STUDY, "completion_codes": "x"}, "completion_codes"),
+    ({**STUDY, "submissions_config": {"max_submissions_per_participant": "x"}},
+     "submissions_config.max_submissions_per_participant"),
+]  # fmt: skip
+TUS = "/participate/submissions/{submission_id}/uploads"
+
+TABLE: dict[str, Row] = {
+    "GET /users/me": Row(other=200),
+    "GET /workspaces": Row(other=200),
+    "POST /workspaces": Row(
+        other=201, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
+    ),
+    "GET /workspaces/{workspace_id}": Row(),
+    "POST /data-collection/collections": Row(other=403, body=COLLECTION, wrong=WRONG_COLLECTION, large=413),
+    "GET /data-collection/collections": Row(other=403, query="?workspace_id={workspace_id}"),
+    "GET /data-collection/collections/{collection_id}": Row(),
+    "PUT /data-collection/collections/{collection_id}": Row(
+        body=PUT_COLLECTION, wrong=WRONG_COLLECTION, large=413
+    ),
+    "GET /data-collection/collections/{collection_id}/responses": Row(),
+    "GET /data-collection/collections/{collection_id}/files/{file_key}": Row(),
+    "POST /data-collection/collections/{collection_id}/export": Row(other=403, large=413),
+    "GET /data-collection/collections/{collection_id}/export": Row(),
+    "GET /data-collection/collections/{collection_id}/export/{export_id}": Row(),
+    "DELETE /data-collection/collections/{collection_id}/export/{export_id}": Row(large=413),
+    "GET /data-collection/exports/{export_id}/archive": Row(access="link"),
+    "HEAD /data-collection/exports/{export_id}/archive": Row(access="link"),
+    "POST /studies": Row(other=400, body=STUDY, wrong=WRONG_STUDY, large=413),
+    "GET /studies": Row(other=200),
+    "GET /studies/{study_id}": Row(),
+    "PATCH /studies/{study_id}": Row(body={"name": "x"}, wrong=WRONG_STUDY, large=413),
+    "POST /studies/{study_id}/transition": Row(
+        body={"action": "PAUSE"},
+        wrong=[({"action": 5}, "action"), ({"action": "pause"}, "action")],
+        large=413,
+    ),
+    "GET /studies/{study_id}/submissions": Row(),
+    "GET /studies/{study_id}/submissions/counts": Row(),
+    "GET /submissions/{submission_id}": Row(),
+    "DELETE /submissions/{submission_id}": Row(large=413),
+    "POST /submissions/{submission_id}/transition": Row(
+        body={"action": "APPROVE"},
+        wrong=[({"action": []}, "action"), ({"action": "APPROVE", "message": 5}, "message")],
+        large=413,
+    ),
+    "POST /submissions/{submission_id}/request-return": Row(
+        body={"request_return_reasons": ["x"]},
+        wrong=[({"request_return_reasons": "x"}, "request_return_reasons"),
+               ({"request_return_reasons": [5]}, "request_return_reasons.0")],
+        large=413,
+    ),
+    "POST /submissions/bulk-approve": Row(
+        other=400,
+        body={"submission_ids": ["{submission_id}"]},
+        wrong=[({"submission_ids": "x"}, "submission_ids"), ({"submission_ids": [5]}, "submission_ids.0")],
+        large=413,
+    ),
+    "POST /participate/studies/{study_id}/submissions": Row(
+        access="open",
+        body={"participant_id": "x"},
+        wrong=[({"participant_id": 5}, "participant_id"), ({"participant_id": ""}, "participant_id"),
+               ({"participant_id": "x", "session_id": 5}, "session_id")],
+        large=413,
+    ),
+    "GET /participate/submissions/{submission_id}": Row(access="participant"),
+    "PUT /participate/submissions/{submission_id}/answers/{instruction_id}": Row(
+        access="participant",
+        body={"value": "x"},
+        wrong=[({"value": 5}, "value"), ({"value": ["x"]}, "value"), ({"values": "x"}, "body"), ([], "body")],
+        large=413,
+    ),
+    "POST /participate/submissions/{submission_id}/submit": Row(access="participant", large=413),
+    "POST /participate/submissions/{submission_id}/return": Row(access="participant", large=413),
+    f"POST {TUS}": Row(access="participant"),
+    f"HEAD {TUS}/{{upload_id}}": Row(access="participant"),
+    f"GET {TUS}/{{upload_id}}": Row(access="participant"),
+    f"PATCH {TUS}/{{upload_id}}": Row(access="participant"),
+    f"DELETE {TUS}/{{upload_id}}": Row(access="participant"),
+}  # fmt: skip
+
+
+@dataclass
+class World:
+    """One thing of each kind, and callers of each kind."""
+
+    api: httpx.Client
+    other: httpx.Client
+    revoked: httpx.Client
+    nobody: httpx.Client
+    participant: Participant
+    stranger: Participant
+    ids: dict[str, str]
+
+    def fill(self, text: str, **changed: str) -> str:
+        for name, value in {**self.ids, **changed}.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def send(
+        self, client: httpx.Client, route: str, token: str | None = None, body: Any = None, **changed: str
+    ) -> httpx.Response:
+        """Call a route of the table; `body` may be raw bytes or JSON."""
+        method, _, template = route.partition(" ")
+        row = TABLE[route]
+        headers = {"Tus-Resumable": "1.0.0"} if "/uploads" in route else {}
+        if method == "PATCH" and "/uploads" in route:
+            headers |= {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        content = body
+        if body is not None and not isinstance(body, bytes):
+            content = self.fill(json.dumps(body)).encode()
+        path = self.fill(template + row.query, **changed)
+        return client.request(method, path, content=content, headers=headers)
+
+    def valid(
+        self, client: httpx.Client, route: str, token: str | None = None, **changed: str
+    ) -> httpx.Response:
+        return self.send(client, route, token, TABLE[route].body, **changed)
+
+    def owner(self, route: str) -> tuple[httpx.Client, str | None]:
+        """The caller who may use a route."""
+        access = TABLE[route].access
+        if access == "participant":
+            return self.nobody, self.participant.token
+        return (self.api, None) if access == "researcher" else (self.nobody, None)
+
+
+@pytest.fixture(scope="module")
+def world(server: Installation) -> Iterator[World]:
+    made = json.loads(server.run("workspace", "create", "--title", "Other", "--json").stdout)
+    arguments = ["token", "create", "--workspace", made["id"], "--researcher", "other@example.org", "--json"]
+    tokens = [json.loads(server.run(*arguments, "--name", name).stdout) for name in ("kept", "revoked")]
+    server.run("token", "revoke", tokens[1]["token_id"])
+    url = f"{server.url}/api/v1"
+    with (
+        server.client() as api,
+        server.client(tokens[0]["token"]) as other,
+        server.client(tokens[1]["token"]) as revoked,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as nobody,
+    ):
+        scenario = Scenario.create(api)
+        submission = scenario.take_part("done", files=[("a.png", PNG)])
+        participant, stranger = scenario.start("first"), scenario.start("second")
+        upload = participant.upload(participant.item(1), "b.png", PNG)
+        records = expect(api.get(f"/data-collection/collections/{scenario.collection['id']}/responses"), 200)[
+            "results"
+        ]
+        ids = {
+            "workspace_id": expect(api.get("/workspaces"), 200)["results"][0]["id"],
+            "collection_id": scenario.collection["id"],
+            "study_id": scenario.study["id"],
+            "submission_id": submission,
+            "export_id": scenario.export()["export_id"],
+            "file_key": next(
+                answer["file_key"]
+                for record in records
+                for answer in record["response"]["answer"]
+                if "file_key" in answer
+            ),
+            "instruction_id": participant.item(0),
+            "upload_id": upload.rpartition("/")[2],
+        }
+        yield World(api, other, revoked, nobody, participant, stranger, ids)
+
+
+def parameters(route: str) -> list[str]:
+    return [part.strip("{}") for part in route.split("/") if part.startswith("{")]
+
+
+def own(world: World, route: str) -> dict[str, str]:
+    """Participants have a submission that is under way."""
+    participates = TABLE[route].access == "participant"
+    return {"submission_id": world.participant.submission_id} if participates else {}
+
+
+def with_access(*kinds: str) -> list[str]:
+    return [route for route, row in TABLE.items() if row.access in kinds]
+
+
+def refuse(response: httpx.Response, status: int, *fields: str) -> None:
+    """`refused`, but an answer to HEAD has no body."""
+    if response.request.method == "HEAD":
+        assert response.status_code == status
+        assert response.content == b""
+    else:
+        refused(response, status, *fields)
+
+
+def test_the_table_has_every_route() -> None:
+    paths = create_app(load_settings(), "postgresql://nowhere").openapi()["paths"]
+    routes = {
+        f"{method.upper()} {path.removeprefix(API)}"
+        for path, operations in paths.items()
+        if path.startswith(API)
+        for method in operations
+    }
+    assert routes == set(TABLE)
+
+
+@pytest.mark.parametrize("route", TABLE)
+def test_without_a_token(world: World, route: str) -> None:
+    access = TABLE[route].access
+    answer = world.valid(world.nobody, route, **own(world, route))
+    if access == "open":
+        assert answer.status_code == 201
+    else:
+        refuse(answer, 403 if access == "link" else 401)
+
+
+@pytest.mark.parametrize("route", with_access("researcher", "participant"))
+def test_bad_tokens_are_401_before_anything_else(world: World, route: str) -> None:
+    """Also with a malformed body, and for what does not exist: a stranger learns nothing."""
+    refuse(world.valid(world.revoked, route, **own(world, route)), 401)
+    refuse(world.send(world.nobody, route, "wrong", body=b"{", **own(world, route)), 401)
+    if TABLE[route].access == "researcher":
+        everything = {name: str(uuid4()) for name in parameters(route)}
+        refuse(world.valid(world.nobody, route, "wrong", **everything), 401)
+        refuse(world.valid(world.nobody, route, world.participant.token), 401)
+    else:
+        refuse(world.valid(world.api, route, **own(world, route)), 401)
+
+
+@pytest.mark.parametrize("route", with_access("researcher"))
+def test_another_workspaces_token(world: World, route: str) -> None:
+    answer = world.valid(world.other, route)
+    if TABLE[route].other < 400:
+        assert answer.status_code == TABLE[route].other
+        assert world.ids["study_id"] not in answer.text
+        assert world.ids["workspace_id"] not in answer.text
+    else:
+        refused(answer, TABLE[route].other)
+
+
+@pytest.mark.parametrize("route", with_access("participant"))
+def test_another_submissions_token(world: World, route: str) -> None:
+    refuse(world.valid(world.nobody, route, world.stranger.token, **own(world, route)), 404)
+    refuse(world.valid(world.nobody, route, world.participant.token, submission_id=str(uuid4())), 404)
+
+
+@pytest.mark.parametrize("route", [route for route in TABLE if parameters(route)])
+@pytest.mark.parametrize("identifier", [str(uuid4()), "no-id", "%00", "0"])
+def test_unknown_and_malformed_ids(world: World, route: str, identifier: str) -> None:
+    client, token = world.owner(route)
+    for name in parameters(route):
+        changed = {**own(world, route), name: identifier}
+        refuse(world.valid(client, route, token, **changed), 403 if TABLE[route].access == "link" else 404)
+
+
+@pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.body is not None])
+def test_malformed_and_wrong_bodies(world: World, route: str) -> None:
+    client, token = world.owner(route)
+    for body in (b"{", b"", b"\xff", b'{"a": NaN}', b'"\\ud800"', b'{"\\u0000": 1}'):
+        refused(world.send(client, route, token, body, **own(world, route)), 400)
+    for wrong, name in TABLE[route].wrong:
+        refused(world.send(client, route, token, wrong, **own(world, route)), 400, name)
+
+
+def test_every_route_with_a_body_has_wrong_ones() -> None:
+    for route, row in TABLE.items():
+        assert (row.body is None) == (not row.wrong), route
+
+
+@pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.large is not None])
+def test_bodies_over_the_limit(world: World, route: str) -> None:
+    client, token = world.owner(route)
+    large = TABLE[route].large
+    assert large is not None
+    refused(world.send(client, route, token, OVERSIZE, **own(world, route)), large)
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in TABLE if route.partition(" ")[0] not in ("GET", "HEAD")]
+)
+def test_every_route_that_changes_something_limits_its_body(route: str) -> None:
+    assert TABLE[route].large == 413 or "/uploads" in route  # uploads have limits of their own
+
+
+@pytest.mark.parametrize("route", TABLE)
+def test_every_route_works_for_whom_it_is(world: World, route: str) -> None:
+    """Last, as some of them end things: the refusals above are not those of a route that never works."""
+    method = route.partition(" ")[0]
+    if TABLE[route].access == "link" or method == "DELETE" or route.endswith(("/submit", "/return")):
+        return
+    client, token = world.owner(route)
+    answer = world.valid(client, route, token, **own(world, route))
+    assert answer.status_code < 500
+    if method == "GET":
+        assert answer.status_code == 200, answer.text

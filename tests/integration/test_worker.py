@@ -1,0 +1,276 @@
+"""Workers die, stop, come back, and are several: exports complete all the same, and no poller notices."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.integration.rows import activity, connected, insert_submissions
+from tests.scenario import PNG, Scenario, expect
+
+MANY = 120_000  # so that a job takes seconds
+CLIENTS: list[httpx.Client] = []
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Installation]:
+    """A server that these tests may harm."""
+    with installed("--workers", "1") as installation:
+        yield installation
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
+@pytest.fixture(scope="module")
+def large(own: Installation) -> str:
+    """Id of a study with so many submissions that its exports take a while."""
+    with own.client() as api:
+        scenario = Scenario.create(api)
+        scenario.take_part("with a file", files=[("a.png", PNG)])
+        insert_submissions(own, scenario.study["id"], MANY)
+        study: str = scenario.study["id"]
+        return study
+
+
+def scenario_of(installation: Installation, study_id: str) -> Scenario:
+    """With a connection of its own: those made before a restart are of no use after it."""
+    api = installation.client()
+    CLIENTS.append(api)
+    study = expect(api.get(f"/studies/{study_id}"), 200)
+    collection = expect(api.get(f"/data-collection/collections/{study['data_collection_id']}"), 200)
+    return Scenario(api, collection, study)
+
+
+def start_job(scenario: Scenario, **filter: str) -> str:
+    """Request an export, and return once a worker is at it."""
+    answer = expect(scenario.api.post(scenario.export_path, params=filter), 202)
+    path = f"{scenario.export_path}/{answer['export_id']}"
+    deadline = time.monotonic() + 30
+    while not answer["progress"]:
+        assert answer["status"] == "generating", "too fast for this test: insert more rows"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        answer = expect(scenario.api.get(path), 200)
+        answer.setdefault("progress", 1)
+    assert answer["status"] == "generating", "too fast for this test: insert more rows"
+    return path
+
+
+def finish(own: Installation, scenario: Scenario, path: str, within: float) -> dict[str, Any]:
+    """The complete export; fails when it takes longer than `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        state: dict[str, Any] = expect(scenario.api.get(path, headers={"Prefer": "wait=2"}), 200)
+        if state["status"] != "generating":
+            assert state["status"] == "complete", state
+            return state
+        assert time.monotonic() < deadline, (state, activity(own), own.log[-3000:])
+
+
+def check(scenario: Scenario, state: dict[str, Any], count: int = MANY + 1) -> None:
+    """The archive is whole, and nothing else is left of the job."""
+    archive = zipfile.ZipFile(io.BytesIO(scenario.download(state)))
+    assert archive.testzip() is None
+    assert archive.read("responses.jsonl").count(b"\n") == count == state["submission_count"]
+
+
+def change(scenario: Scenario) -> None:
+    """Make the last export outdated."""
+    path = f"/data-collection/collections/{scenario.collection['id']}"
+    expect(scenario.api.put(path, json=expect(scenario.api.get(path), 200)), 200)
+
+
+class Poller(threading.Thread):
+    """A client that polls all the time and minds any error."""
+
+    def __init__(self, installation: Installation, path: str) -> None:
+        super().__init__(daemon=True)
+        self.installation = installation
+        self.path = path
+        self.over = threading.Event()
+        self.seen: list[str] = []
+        self.errors: list[Any] = []
+
+    def run(self) -> None:
+        with self.installation.client() as api:
+            while not self.over.is_set():
+                answer = api.get(self.path)
+                if answer.status_code == 200:
+                    self.seen.append(answer.json()["status"])
+                else:
+                    self.errors.append(answer.text)
+                time.sleep(0.05)
+
+
+@contextmanager
+def polling(installation: Installation, path: str) -> Iterator[Poller]:
+    poller = Poller(installation, path)
+    poller.start()
+    try:
+        yield poller
+    finally:
+        poller.over.set()
+        poller.join()
+
+
+def test_kill_9_of_the_worker_in_the_middle_of_a_job(own: Installation, large: str) -> None:
+    scenario = scenario_of(own, large)
+    path = start_job(scenario)
+    with polling(own, path) as poller:
+        [worker] = own.children("worker")
+        os.kill(worker, signal.SIGKILL)
+        state = finish(own, scenario, path, 30)
+        time.sleep(0.2)
+    assert poller.errors == []
+    assert set(poller.seen) == {"generating", "complete"}
+    assert poller.seen == sorted(poller.seen, reverse=True)  # never back again
+    assert own.children("worker") != [worker]
+    check(scenario, state)
+    with connected(own) as database:
+        builds = database.execute(
+            "SELECT attempts FROM exports WHERE id = %s", [state["export_id"]]
+        ).fetchone()
+    assert builds is not None
+    assert builds[0] >= 2
+
+
+def test_sigterm_hands_the_job_over(own: Installation, large: str) -> None:
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    [worker] = own.children("worker")
+    with polling(own, path) as poller:
+        os.kill(worker, signal.SIGTERM)
+        state = finish(own, scenario, path, 30)
+    assert poller.errors == []
+    check(scenario, state)
+
+
+def test_kill_9_of_everything_and_a_new_start(own: Installation, large: str) -> None:
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    assert own.process is not None
+    family = [own.process.pid, *(child.pid for child in psutil.Process(own.process.pid).children())]
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    own.process.wait()
+    own.start()
+    scenario = scenario_of(own, large)
+    check(scenario, finish(own, scenario, path, 30))
+
+
+def test_a_stop_in_the_middle_and_a_new_start(own: Installation, large: str) -> None:
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    own.stop()
+    own.start()
+    scenario = scenario_of(own, large)
+    check(scenario, finish(own, scenario, path, 30))
+
+
+def test_the_same_job_twice(own: Installation, large: str) -> None:
+    """As when a worker was taken for dead that was not: neither harms what the other made."""
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    with connected(own) as database:
+        again = (
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args)"
+            " VALUES ('exports', 'fieldpack:export', jsonb_build_object('export_id', %s::text))"
+        )
+        database.execute(again, [path.rpartition("/")[2]])
+        database.execute("SELECT pg_notify('procrastinate_queue_v1#exports', '{\"type\": \"job_inserted\"}')")
+        with polling(own, path) as poller:
+            state = finish(own, scenario, path, 60)
+        assert poller.errors == []
+        check(scenario, state)
+        # and once more when it is complete already
+        database.execute(again, [state["export_id"]])
+        deadline = time.monotonic() + 20
+        query = (
+            "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+            " AND task_name = 'fieldpack:export'"
+        )
+        while database.execute(query).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    state = expect(scenario.api.get(path), 200)
+    assert state["status"] == "complete"
+    check(scenario, state)
+    assert not list((own.data_dir / "tmp" / "exports").glob("*"))
+
+
+def test_a_worker_of_its_own(own: Installation, large: str) -> None:
+    own.stop()
+    own.options.append("--no-worker")
+    own.start()
+    assert own.children("worker") == []
+    scenario = scenario_of(own, large)
+    change(scenario)
+    body = expect(scenario.api.post(scenario.export_path), 202)
+    log = (own.data_dir.parent / "worker.log").open("wb")
+    with log:
+        worker = subprocess.Popen(
+            [*FIELDPACK, "worker", "--data-dir", str(own.data_dir)],
+            env=environment(**own.settings),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        path = f"{scenario.export_path}/{body['export_id']}"
+        check(scenario, finish(own, scenario, path, 60))
+    finally:
+        worker.terminate()
+        assert worker.wait(40) == 0, (own.data_dir.parent / "worker.log").read_text()
+    own.stop()
+    own.options.remove("--no-worker")
+    own.start()
+    assert len(own.children("worker")) == 1
+
+
+def test_a_job_that_vanished_is_made_anew(own: Installation, large: str) -> None:
+    """An export that is generating while no job would ever finish it."""
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    with connected(own) as database:
+        database.execute("DELETE FROM procrastinate_jobs WHERE task_name = 'fieldpack:export'")
+    os.kill(own.children("worker")[0], signal.SIGKILL)
+    check(scenario, finish(own, scenario, path, 30))
+
+
+def test_the_database_goes_and_comes_back(own: Installation, large: str) -> None:
+    """Connections are cut in the middle of a job: it is tried again, nobody has to ask."""
+    scenario = scenario_of(own, large)
+    change(scenario)
+    path = start_job(scenario)
+    with connected(own) as database:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    deadline = time.monotonic() + 45
+    while True:
+        answer = scenario.api.get(path)
+        assert answer.status_code in (200, 503), answer.text
+        if answer.status_code == 200 and answer.json()["status"] != "generating":
+            break
+        assert time.monotonic() < deadline, (activity(own), own.log[-3000:])
+        time.sleep(0.2)
+    assert answer.json()["status"] == "complete"
+    check(scenario, answer.json())
