@@ -1,0 +1,220 @@
+"""What a page without scripts posts: answers by field name, and files; saved as the API saves them.
+
+Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit, `e.<id>.<index>` an
+explanation, `r.<id>` the revision that the page showed, `f.<id>` files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+
+from ..collections.queries import get_version
+from ..context import Context
+from ..problems import INVALID, MALFORMED, TOO_LARGE, Problem
+from ..submissions import queries
+from ..submissions.answers import is_empty, normalise
+from ..submissions.participate import require_open
+from ..uploads import service as uploads
+from ..uploads.receiving import receive
+from .catalogue import Catalogue
+from .rendering import size_text
+from .views import summarise
+
+__all__ = ["Outcome", "read_form", "save_page", "text_of"]
+
+MAX_FIELDS = 20_000
+MAX_FILES = 200
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass
+class Outcome:
+    """What came of saving a page: messages by item, and what was given but could not be saved."""
+
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    unsaved: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+async def read_form(request: Request, context: Context) -> FormData:
+    """The fields of a posted form.
+
+    Raises:
+        Problem: 400 for a malformed one, or one with U+0000; 413.
+    """
+    multipart = request.headers.get("content-type", "").startswith("multipart/")
+    settings = context.settings
+    limit = settings.max_body_bytes + (settings.max_submission_mb << 20 if multipart else 0)
+    declared = request.headers.get("content-length", "")
+    if not declared.isdigit():
+        raise Problem(MALFORMED, "A form has a Content-Length.")
+    if int(declared) > limit:
+        raise Problem(TOO_LARGE, f"A form may have at most {limit} bytes.")
+    form = await request.form(
+        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.max_body_bytes
+    )
+    for name, value in form.multi_items():
+        if "\0" in name or (isinstance(value, str) and "\0" in value):
+            raise Problem(INVALID, {name.replace("\0", ""): ["Text must not contain U+0000."]})
+    return form
+
+
+def text_of(form: FormData, name: str) -> str:
+    """A text field, with line ends as scripts and the API have them; empty when it isn't there."""
+    value = form.get(name)
+    return value.replace("\r\n", "\n") if isinstance(value, str) else ""
+
+
+def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
+    """The answer in a form, in the API's shape.
+
+    Raises:
+        Problem: 400 for an option that isn't there.
+    """
+    name = item["id"]
+    if item["type"] == "free_text":
+        return {"value": text_of(form, f"a.{name}")}
+    if item["type"] == "free_text_with_unit":
+        return {"value": text_of(form, f"a.{name}"), "unit": text_of(form, f"u.{name}") or None}
+    value: list[Any] = []
+    for text in form.getlist(f"a.{name}"):
+        if text == "":
+            continue
+        if not isinstance(text, str) or not text.isdecimal() or int(text) >= len(item["options"]):
+            raise Problem(INVALID, {"value": ["This is not one of the options."]})
+        chosen = item["options"][int(text)]["value"]
+        if item["type"] == "multiple_choice_with_free_text":
+            value.append({"value": chosen, "explanation": text_of(form, f"e.{name}.{text}")})
+        else:
+            value.append(chosen)
+    return {"value": value}
+
+
+def _message(item: dict[str, Any], given: dict[str, Any], problem: Problem, catalogue: Catalogue) -> str:
+    if item["type"] == "free_text_with_unit" and given.get("unit") is None:
+        return catalogue.text("problem.unit")
+    if isinstance(given.get("value"), list):
+        return catalogue.text("problem.choices")
+    detail = problem.detail
+    sentences = (
+        [text for texts in detail.values() for text in texts] if isinstance(detail, dict) else [detail]
+    )
+    return catalogue.text("problem.invalid", detail=" ".join(map(str, sentences)))
+
+
+async def save_page(
+    context: Context,
+    submission: dict[str, Any],
+    items: list[dict[str, Any]],
+    form: FormData,
+    catalogue: Catalogue,
+) -> Outcome:
+    """Save the answers and files of one page; what can't be saved is told, and the rest is saved.
+
+    An answer that changed elsewhere since the page was shown is kept: the page comes back with both.
+    """
+    outcome = Outcome()
+    async with context.database.transaction() as connection:
+        row = await queries.find_submission(connection, submission["id"], lock=True)
+        if row is not None:
+            require_open(row)
+            saved = {
+                str(each["instruction_id"]): each
+                for each in await queries.list_answers(connection, row["id"])
+            }
+            for item in items:
+                if item["type"] == "file_upload" or f"r.{item['id']}" not in form:
+                    continue
+                current = saved.get(item["id"])
+                given = _keep_changes(item, form, current, outcome, catalogue)
+                if given is not None:
+                    await queries.save_answer(connection, row["id"], UUID(item["id"]), given)
+    for item in items:
+        if item["type"] == "file_upload":
+            await _save_files(context, submission, item, form, outcome, catalogue)
+    return outcome
+
+
+def _keep_changes(
+    item: dict[str, Any],
+    form: FormData,
+    current: dict[str, Any] | None,
+    outcome: Outcome,
+    catalogue: Catalogue,
+) -> dict[str, Any] | None:
+    """The answer to save; None when there is nothing new, or it can't be saved."""
+    given: dict[str, Any] = {}
+    try:
+        given = _given(item, form)
+        if is_empty(given) and current is None:
+            return None
+        if item["type"] == "free_text_with_unit" and is_empty(given) and not given["unit"] and current:
+            given["unit"] = current["value"]["unit"]
+        answer = normalise(item, given)
+    except Problem as problem:
+        outcome.errors[item["id"]] = [_message(item, given, problem, catalogue)]
+        if given:
+            outcome.unsaved[item["id"]] = given
+        return None
+    if current is not None and answer == current["value"]:
+        return None
+    shown = text_of(form, f"r.{item['id']}")
+    if current is not None and shown != str(current["revision"]):
+        other = ", ".join(summarise(item, catalogue, current["value"], [])) or catalogue.text(
+            "form.no_answer"
+        )
+        outcome.errors[item["id"]] = [catalogue.text("form.changed_elsewhere", other=other)]
+        outcome.unsaved[item["id"]] = answer
+        return None
+    return answer
+
+
+async def _save_files(
+    context: Context,
+    submission: dict[str, Any],
+    item: dict[str, Any],
+    form: FormData,
+    outcome: Outcome,
+    catalogue: Catalogue,
+) -> None:
+    for given in form.getlist(f"f.{item['id']}"):
+        if not isinstance(given, UploadFile) or not (given.filename or given.size):
+            continue
+        metadata = {"instruction_id": item["id"], "filename": (given.filename or "").replace("\0", "\ufffd")}
+        size_bytes = given.size or 0
+        try:
+            upload_id = await uploads.create_upload(context, submission, metadata, size_bytes)
+            try:
+                await receive(
+                    context, submission["id"], upload_id, 0, size_bytes, _FileBody(given), checksum=None
+                )
+            except BaseException:
+                await uploads.remove_upload(context, submission, upload_id)
+                raise
+        except Problem as problem:
+            text = catalogue.text(
+                "files.too_large", name=given.filename, size=size_text(item["max_file_size_mb"] * 2**20)
+            )
+            if problem.type is not TOO_LARGE:
+                text = f"{given.filename}: {problem.detail}"
+            outcome.errors.setdefault(item["id"], []).append(text)
+
+
+class _FileBody:
+    """A file of a posted form, read as the body of an upload."""
+
+    def __init__(self, file: UploadFile) -> None:
+        self._file = file
+
+    async def read(self) -> bytes | None:
+        return await self._file.read(CHUNK_BYTES)
+
+
+async def load_body(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
+    """The collection as it was when this participant started."""
+    async with context.database.transaction() as connection:
+        return await get_version(connection, submission["collection_id"], submission["collection_version"])

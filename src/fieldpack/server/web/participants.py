@@ -1,0 +1,407 @@
+"""The participant's pages: the study, its questions, the review, and what comes after."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
+
+from ..collections.queries import find_collection, get_version
+from ..context import Context, CurrentContext
+from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, conflict, not_found
+from ..routing import parse_id
+from ..studies.service import completion_of
+from ..submissions import lifecycle
+from ..submissions import queries as submission_queries
+from ..submissions.access import find_participant
+from ..submissions.answers import find_broken
+from ..submissions.participate import start_submission
+from ..submissions.schemas import StartInput
+from ..uploads import service as uploads
+from . import queries
+from .catalogue import Catalogue
+from .forms import Outcome, read_form, save_page, text_of
+from .rendering import PageRoute, catalogue_of, render, state_page
+from .sessions import keep_participant, remembered
+from .views import describe_broken, page_of, questions_of, view_pages
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+MAX_ID = 200
+REVIEW = "review"
+
+Text = Annotated[str, Query()]
+
+
+def _known(text: str) -> str:
+    """A parameter of the study link; one that the recruiting service left unfilled counts as missing."""
+    text = text.strip()
+    return "" if text.startswith("{{%") and text.endswith("%}}") else text
+
+
+def _see_other(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+
+
+# the study page
+
+
+@router.get("/participate/{study_id}")
+async def show_study(
+    request: Request,
+    context: CurrentContext,
+    study_id: str,
+    PROLIFIC_PID: Text = "",
+    SESSION_ID: Text = "",
+) -> Response:
+    """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
+    identifier = parse_id("Study", study_id)
+    participant_id, session_id = _known(PROLIFIC_PID), _known(SESSION_ID)
+    _check_link(participant_id, session_id)
+    known = await _find_known(request, context, identifier)
+    if known is not None and known["again"] and not session_id:
+        known = None
+    if known is not None and participant_id == known["participant_id"] and _same_session(known, session_id):
+        return _see_other(f"/participate/submissions/{known['id']}?again=1")
+    return await _show_study(
+        request, context, identifier, participant_id, session_id, known if not participant_id else None
+    )
+
+
+def _check_link(*texts: str) -> None:
+    if any(len(text) > MAX_ID or "\0" in text for text in texts):
+        raise Problem(INVALID, "PROLIFIC_PID and SESSION_ID have at most 200 characters.")
+
+
+def _same_session(known: dict[str, Any], session_id: str) -> bool:
+    return not session_id or known["session_id"] in (None, session_id)
+
+
+async def _find_known(request: Request, context: Context, study_id: UUID) -> dict[str, Any] | None:
+    """The submission to this study that this browser holds the key of."""
+    found = remembered(request, study_id)
+    if found is None:
+        return None
+    submission_id, token = found
+    async with context.database.transaction() as connection:
+        return await queries.find_resumable(connection, submission_id, study_id, lifecycle.hash_token(token))
+
+
+async def _show_study(
+    request: Request,
+    context: Context,
+    study_id: UUID,
+    participant_id: str,
+    session_id: str,
+    known: dict[str, Any] | None,
+    *,
+    entered: str = "",
+    error: str = "",
+) -> Response:
+    async with context.database.transaction() as connection:
+        study = await lifecycle.find_study(connection, study_id)
+        collection = await find_collection(connection, study["collection_id"])
+        assert collection is not None
+        begun = bool(participant_id and session_id) and await queries.has_session(
+            connection, study_id, participant_id, session_id
+        )
+    state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study["status"])
+    if state is None and not begun and known is None:
+        state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study["status"])
+    if state is not None and (known is None or known["response"] != "in_progress"):
+        return state_page(request, state, retry=f"{request.url.path}?{request.url.query}")
+    if known is not None and known["response"] == "active":
+        known = None
+    return render(
+        request,
+        "start.html",
+        status=400 if error else 200,
+        task=collection["body"]["task_details"],
+        minutes=study["fields"].get("estimated_completion_time"),
+        limit=study["fields"].get("maximum_allowed_time"),
+        study_id=study_id,
+        participant_id=participant_id,
+        session_id=session_id,
+        begun=begun,
+        known=known,
+        entered=entered,
+        error=error,
+        preview="",
+    )
+
+
+@router.post("/participate/{study_id}")
+async def start(request: Request, context: CurrentContext, study_id: str) -> Response:
+    """The start button: takes a place, or resumes."""
+    identifier = parse_id("Study", study_id)
+    form = await read_form(request, context)
+    participant_id = text_of(form, "participant_id").strip()
+    session_id = text_of(form, "session_id")
+    if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
+        key = "start.ask_id_long" if participant_id else "start.ask_id_missing"
+        return await _show_study(
+            request,
+            context,
+            identifier,
+            "",
+            session_id[:MAX_ID],
+            None,
+            entered=participant_id[:MAX_ID],
+            error=catalogue_of(request).text(key),
+        )
+    held = remembered(request, identifier)
+    known = await _find_known(request, context, identifier)
+    answer, _ = await start_submission(
+        context,
+        identifier,
+        StartInput(participant_id=participant_id, session_id=session_id),
+        held[1] if held and known and not known["again"] else None,
+    )
+    response = _see_other(f"/participate/submissions/{answer['submission_id']}")
+    keep_participant(request, response, identifier, answer["submission_id"], answer["token"])
+    return response
+
+
+# the questions
+
+
+async def _load(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
+    async with context.database.transaction() as connection:
+        saved = await submission_queries.list_answers(connection, submission["id"])
+        return {
+            "body": await get_version(
+                connection, submission["collection_id"], submission["collection_version"]
+            ),
+            "saved": saved,
+            "answers": {str(row["instruction_id"]): row["value"] for row in saved},
+            "revisions": {str(row["instruction_id"]): row["revision"] for row in saved},
+            "files": await uploads.list_files(connection, submission["id"]),
+        }
+
+
+@router.get("/participate/submissions/{submission_id}")
+async def resume(request: Request, context: CurrentContext, submission_id: str, again: Text = "") -> Response:
+    """Go on where the participant was: the page of what they did last."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    path = f"/participate/submissions/{submission['id']}"
+    if submission["response"] == "active":
+        return _see_other(f"{path}/done{'?already=1' if again else ''}")
+    if submission["status"] == "RETURNED":
+        return state_page(request, "returned")
+    loaded = await _load(context, submission)
+    return _see_other(f"{path}/{_last_page(loaded)}?resumed=1")
+
+
+def _last_page(loaded: dict[str, Any]) -> int:
+    """The page of the newest answer or file; the first when there is none."""
+    did = [(row["updated_at"], str(row["instruction_id"])) for row in loaded["saved"]]
+    did += [(file["created_at"], str(file["instruction_id"])) for file in loaded["files"]]
+    return page_of(loaded["body"], max(did)[1]) if did else 1
+
+
+@router.get("/participate/submissions/{submission_id}/done")
+async def show_done(
+    request: Request, context: CurrentContext, submission_id: str, already: Text = ""
+) -> Response:
+    """The completion code."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if submission["response"] != "active":
+        return _see_other(f"/participate/submissions/{submission['id']}")
+    code, url, _ = completion_of({"fields": submission["study_fields"]})
+    return render(
+        request,
+        "done.html",
+        submission_id=submission["id"],
+        code=submission["study_code"] or code,
+        url=url,
+        already=bool(already),
+        late=submission["status"] == "TIMED-OUT",
+        return_requested=submission["return_requested"],
+        preview="",
+    )
+
+
+@router.get("/participate/submissions/{submission_id}/return")
+async def ask_to_return(request: Request, context: CurrentContext, submission_id: str) -> Response:
+    """Ask before leaving."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    return render(
+        request,
+        "return.html",
+        submission_id=submission["id"],
+        requested=submission["return_requested"] is not None,
+    )
+
+
+@router.post("/participate/submissions/{submission_id}/return")
+async def return_submission(request: Request, context: CurrentContext, submission_id: str) -> Response:
+    """Leave the study."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    async with context.database.transaction() as connection:
+        await lifecycle.return_submission(connection, submission["id"])
+    return _see_other(f"/participate/submissions/{submission['id']}")
+
+
+@router.get("/participate/submissions/{submission_id}/{step}")
+async def show_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+    """One page of questions, or the review. Scripts find the other pages in it too."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if submission["response"] == "active" or submission["status"] == "RETURNED":
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+    loaded = await _load(context, submission)
+    return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
+
+
+def _parse_step(step: str, body: dict[str, Any]) -> int | str:
+    if step == REVIEW:
+        return REVIEW
+    if not step.isdecimal() or not 1 <= int(step) <= len(body["collection_items"]):
+        raise not_found("Page", step)
+    return int(step)
+
+
+def _show_form(
+    request: Request,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    step: int | str,
+    outcome: Outcome,
+    *,
+    status: int = 200,
+) -> Response:
+    catalogue = catalogue_of(request)
+    base = f"/participate/submissions/{submission['id']}/"
+    pages = view_pages(
+        loaded["body"],
+        catalogue,
+        answers={**loaded["answers"], **outcome.unsaved},
+        revisions=loaded["revisions"],
+        files=loaded["files"],
+        errors=outcome.errors,
+    )
+    deadline: datetime | None = submission["deadline_at"]
+    late = submission["status"] == "TIMED-OUT" or submission["overdue"]
+    return render(
+        request,
+        "form.html",
+        status=status,
+        task_name=loaded["body"]["task_details"]["task_name"],
+        pages=pages,
+        step=step,
+        base=base,
+        action=f"{base}{step}",
+        error_rows=error_rows(loaded["body"], outcome.errors, base, step),
+        submission_id=submission["id"],
+        deadline=deadline,
+        late=late,
+        preview="",
+        state={
+            "submission": submission["id"],
+            "api": f"/api/v1/participate/submissions/{submission['id']}",
+            "base": base,
+            "step": step,
+            "files": loaded["files"],
+            "deadline": deadline,
+            "late": late,
+            "preview": False,
+            "texts": catalogue.for_browser(),
+            "language": catalogue.language,
+        },
+    )
+
+
+def error_rows(
+    body: dict[str, Any], errors: dict[str, list[str]], base: str, step: int | str
+) -> list[dict[str, str]]:
+    """Links to the questions that need attention, in the order of the questions."""
+    rows = []
+    for item in questions_of(body):
+        if item["id"] in errors:
+            page = page_of(body, item["id"])
+            path = "" if page == step else f"{base}{page}"
+            rows.append({"href": f"{path}#q-{item['id']}", "label": item["description"]})
+    return rows
+
+
+@router.post("/participate/submissions/{submission_id}/{step}")
+async def post_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+    """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    form = await read_form(request, context)
+    loaded = await _load(context, submission)
+    at = _parse_step(step, loaded["body"])
+    catalogue = catalogue_of(request)
+    go = text_of(form, "go")
+    base = f"/participate/submissions/{submission['id']}/"
+    if at == REVIEW:
+        if go == "back":
+            return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
+        return await _submit(request, context, submission, loaded, catalogue)
+    assert isinstance(at, int)
+    if submission["response"] == "active":
+        raise conflict("This submission was submitted; its answers and files can't change any more.")
+    questions = [item for item in questions_of(loaded["body"]) if page_of(loaded["body"], item["id"]) == at]
+    remove = text_of(form, "remove")
+    if remove:
+        await uploads.remove_upload(context, submission, parse_id("Upload", remove))
+        go = "stay"
+    outcome = await save_page(context, submission, questions, form, catalogue)
+    loaded = await _load(context, submission)
+    if go == "next" and not outcome.errors:
+        broken = find_broken(questions, loaded["answers"], loaded["files"])
+        outcome.errors = _in_words(broken, catalogue)
+    if outcome.errors and go != "back":
+        return _show_form(request, submission, loaded, at, outcome, status=400)
+    if go == "stay":
+        return _see_other(f"{base}{at}")
+    if go == "back":
+        return _see_other(f"{base}{max(at - 1, 1)}")
+    return _see_other(f"{base}{at + 1 if at < len(loaded['body']['collection_items']) else REVIEW}")
+
+
+def _in_words(broken: dict[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
+    return {
+        item_id: [describe_broken(rule, catalogue) for rule in rules] for item_id, rules in broken.items()
+    }
+
+
+async def _submit(
+    request: Request,
+    context: Context,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    catalogue: Catalogue,
+) -> Response:
+    try:
+        async with context.database.transaction() as connection:
+            answer = await lifecycle.submit(connection, submission["id"])
+    except Problem as problem:
+        if problem.type is not ANSWERS_INCOMPLETE:
+            raise
+        items = questions_of(loaded["body"])
+        broken = find_broken(items, loaded["answers"], loaded["files"])
+        outcome = Outcome(errors=_in_words(broken, catalogue))
+        return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
+    response: Response = _see_other(f"/participate/submissions/{submission['id']}/done")
+    if answer["completion_url"]:
+        # not a redirect: `form-action 'self'` stops those that lead from a form to another site
+        fresh = await find_participant(request, submission["id"])
+        response = render(
+            request,
+            "done.html",
+            submission_id=submission["id"],
+            code=answer["completion_code"],
+            url=answer["completion_url"],
+            already=False,
+            late=answer["status"] == "TIMED-OUT",
+            return_requested=fresh["return_requested"],
+            preview="",
+        )
+        response.headers["Refresh"] = f"0; url={answer['completion_url']}"
+    return response
+
+
+__all__ = ["error_rows", "router"]

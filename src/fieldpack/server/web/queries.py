@@ -1,0 +1,85 @@
+"""SQL of the pages: who is signed in, and the counts that a researcher sees."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from ..db.pool import Connection
+
+Row = dict[str, Any]
+
+
+async def find_token_holder(connection: Connection, token_id: UUID) -> Row | None:
+    """The researcher of a token that was not revoked."""
+    cursor = await connection.execute(
+        """
+        SELECT r.id, r.email, r.first_name, r.last_name
+        FROM tokens t JOIN researchers r ON r.id = t.researcher_id
+        WHERE t.id = %s AND t.revoked_at IS NULL
+        """,
+        [token_id],
+    )
+    return await cursor.fetchone()
+
+
+async def find_resumable(
+    connection: Connection, submission_id: UUID, study_id: UUID, token_sha256: bytes
+) -> Row | None:
+    """The submission of this study that this token opens; `again`: it is over, and another one may begin."""
+    cursor = await connection.execute(
+        """
+        SELECT s.id, s.participant_id, s.session_id, s.response, s.status,
+               (s.response = 'active' OR s.status = 'RETURNED')
+               AND (t.max_submissions_per_participant = -1 OR t.max_submissions_per_participant > (
+                    SELECT count(*) FROM submissions o WHERE o.study_id = s.study_id
+                    AND o.participant_id = s.participant_id AND o.response <> 'deleted')) AS again
+        FROM submissions s JOIN participant_tokens p ON p.submission_id = s.id
+        JOIN studies t ON t.id = s.study_id
+        WHERE s.id = %s AND s.study_id = %s AND p.token_sha256 = %s AND s.response <> 'deleted'
+        """,
+        [submission_id, study_id, token_sha256],
+    )
+    return await cursor.fetchone()
+
+
+async def has_session(connection: Connection, study_id: UUID, participant_id: str, session_id: str) -> bool:
+    """Whether this participant has begun in this session."""
+    cursor = await connection.execute(
+        """
+        SELECT 1 FROM submissions
+        WHERE study_id = %s AND participant_id = %s AND session_id = %s AND response <> 'deleted'
+        """,
+        [study_id, participant_id, session_id],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def count_responses(connection: Connection, collection_ids: list[UUID]) -> dict[UUID, int]:
+    """Active responses of each collection that has any."""
+    cursor = await connection.execute(
+        """
+        SELECT collection_id, count(*) AS count FROM submissions
+        WHERE collection_id = ANY(%s) AND response = 'active' GROUP BY collection_id
+        """,
+        [collection_ids],
+    )
+    return {row["collection_id"]: row["count"] for row in await cursor.fetchall()}
+
+
+async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[Row]:
+    """The studies of these collections, newest first, with their submissions by state."""
+    cursor = await connection.execute(
+        """
+        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places,
+               count(s.*) FILTER (WHERE s.status = 'ACTIVE') AS active,
+               count(s.*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
+               count(s.*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
+               count(s.*) FILTER (WHERE s.status NOT IN
+                   ('ACTIVE', 'AWAITING REVIEW', 'APPROVED', 'PARTIALLY APPROVED')) AS other
+        FROM studies t LEFT JOIN submissions s ON s.study_id = t.id AND s.response <> 'deleted'
+        WHERE t.collection_id = ANY(%s) GROUP BY t.id ORDER BY t.created_at DESC, t.id
+        """,
+        [collection_ids],
+    )
+    return await cursor.fetchall()

@@ -1,0 +1,120 @@
+// Answers in the page: read from the controls, written into them, checked, and put in words.
+
+import { t } from "./texts.js";
+
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$/;
+
+/** Every question by id: its element and what the server says of it. Call once all pages are in the document. */
+export function findQuestions(root) {
+  const found = new Map();
+  for (const element of root.querySelectorAll("[data-item]")) {
+    const item = JSON.parse(element.dataset.item);
+    found.set(item.id, { ...item, element, text: element.querySelector(".text").textContent });
+  }
+  return found;
+}
+
+export const isChoice = (question) => question.type.startsWith("multiple_choice");
+
+export function optionsOf(question) {
+  return [...question.element.querySelectorAll("[data-value]")];
+}
+
+const isChosen = (control) => (control.matches("option") ? control.selected : control.checked);
+
+function explanationOf(question, control) {
+  return question.element.querySelector(`.explain[data-for="${control.value}"] textarea`);
+}
+
+const textOf = (question) => question.element.querySelector(`[name="a.${question.id}"]`);
+const unitOf = (question) => question.element.querySelector(`[name="u.${question.id}"]`);
+
+/** The answer in the controls, in the API's shape. */
+export function read(question) {
+  if (isChoice(question)) {
+    const value = optionsOf(question).filter(isChosen).map((control) => {
+      const chosen = JSON.parse(control.dataset.value);
+      return question.explained
+        ? { value: chosen, explanation: explanationOf(question, control).value } : chosen;
+    });
+    return { value };
+  }
+  const value = textOf(question).value;
+  return question.type === "free_text" ? { value } : { value, unit: unitOf(question).value || null };
+}
+
+/** Put an answer into the controls. */
+export function write(question, answer) {
+  if (isChoice(question)) {
+    const entries = new Map((answer?.value ?? []).map((entry) => (
+      question.explained ? [JSON.stringify(entry.value), entry.explanation ?? ""] : [JSON.stringify(entry), ""])));
+    for (const control of optionsOf(question)) {
+      const key = JSON.stringify(JSON.parse(control.dataset.value));
+      if (control.matches("option")) control.selected = entries.has(key);
+      else control.checked = entries.has(key);
+      if (question.explained) explanationOf(question, control).value = entries.get(key) ?? "";
+    }
+    return;
+  }
+  textOf(question).value = answer?.value ?? "";
+  if (question.type === "free_text_with_unit" && answer?.unit) unitOf(question).value = answer.unit;
+}
+
+export function isEmpty(answer) {
+  if (!answer) return true;
+  return typeof answer.value === "string" ? !answer.value.trim() : answer.value.length === 0;
+}
+
+export const isSame = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
+
+function sorted(answer) {
+  if (isEmpty(answer)) return null;
+  if (!Array.isArray(answer.value)) return { value: answer.value, unit: answer.unit ?? null };
+  const entries = answer.value.map((entry) => (
+    typeof entry === "object" ? JSON.stringify([entry.value, entry.explanation ?? ""]) : JSON.stringify(entry)));
+  return entries.sort();
+}
+
+/** An answer in lines, as the review shows it. */
+export function summarise(question, answer) {
+  if (isEmpty(answer)) return [];
+  if (question.type === "free_text") return [answer.value];
+  if (question.type === "free_text_with_unit") {
+    const unit = question.unit_labels[answer.unit] ?? "";
+    const before = question.element.querySelector(".with-unit").classList.contains("prefix");
+    return [before ? `${unit} ${answer.value}` : `${answer.value} ${unit}`];
+  }
+  const labels = new Map(Object.entries(question.labels).map(([key, label]) => (
+    [JSON.stringify(JSON.parse(key)), label])));
+  return answer.value.map((entry) => {
+    if (!question.explained) return labels.get(JSON.stringify(entry));
+    const label = labels.get(JSON.stringify(entry.value));
+    return entry.explanation ? `${label}: ${entry.explanation}` : label;
+  });
+}
+
+/** Whether the server could save this as it is: a text without its unit it could not. */
+export function isSavable(question, answer) {
+  return question.type !== "free_text_with_unit" || answer.unit !== null;
+}
+
+/** What is wrong with an answer, in words; the server has the last word at submit. */
+export function check(question, answer) {
+  if (isEmpty(answer)) return question.required ? [t("missing")] : [];
+  if (isChoice(question)) return [];
+  if (!isSavable(question, answer)) return [t("unit")];
+  const rules = [question.validation, question.units?.[answer.unit]];
+  const found = rules.filter(Boolean).map((rule) => checkRule(rule, answer.value)).filter(Boolean);
+  return [...new Set(found)];
+}
+
+function checkRule(rule, text) {
+  const isNumber = rule.type === "number";
+  if (isNumber && !NUMBER.test(text.trim())) return t("not_number");
+  const size = isNumber ? Number(text.trim()) : [...text].length;
+  const low = rule.min ?? null;
+  const high = rule.max ?? null;
+  if (low !== null && size < low) return t(isNumber ? "number_low" : "text_short", { bound: low });
+  if (high !== null && size > high) return t(isNumber ? "number_high" : "text_long", { bound: high });
+  return null;
+}

@@ -1,0 +1,243 @@
+// Answers are saved as they are given: at once on this device, soon after on the server, and again until it
+// worked. Every save names the revision it builds on, so that two tabs don't overwrite each other unseen.
+
+import { check, isSame, isSavable, read, summarise, write } from "./answers.js";
+import { make, say, sleep, untilOnline } from "./dom.js";
+import { state, t } from "./texts.js";
+
+const DEBOUNCE_MS = 500;
+const SLOW_MS = 400;
+const TIMEOUT_MS = 20_000;
+const LONGEST_WAIT_MS = 15_000;
+const KEY = `fieldpack.answers.${state.submission}`;
+const line = document.getElementById("saving");
+
+const unsaved = new Map();   // question id -> {answer, revision, due}
+const stuck = new Set();     // question ids that wait for a person: a conflict, or a refusal
+let questions;
+let onWritten;
+let running = null;
+let ended = false;
+let savedOnce = false;
+
+/** Start: take up what an earlier visit could not save, and listen. */
+export function startSaving(allQuestions, refresh) {
+  questions = allQuestions;
+  onWritten = refresh;
+  if (state.preview) return;
+  for (const [id, { answer, revision }] of Object.entries(readKept())) {
+    const question = questions.get(id);
+    if (!question || isSame(read(question), answer)) continue;
+    write(question, answer);
+    onWritten(question);
+    unsaved.set(id, { answer, revision, due: 0 });
+  }
+  keep();
+  savedOnce = [...questions.values()].some((question) => question.revision > 0);
+  for (const question of questions.values()) {
+    if (question.type === "file_upload") continue;
+    question.element.addEventListener("input", (event) => {
+      if (!event.target.closest(".conflict")) note(question, event.target.matches("textarea, [type=text]") ? DEBOUNCE_MS : 0);
+    });
+  }
+  if (savedOnce && !unsaved.size) show("saved", "done");
+  addEventListener("pagehide", sendLast);
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") sendLast(); });
+  wake();
+}
+
+function readKept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function keep() {
+  try {
+    if (unsaved.size === 0) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(
+      [...unsaved].map(([id, { answer, revision }]) => [id, { answer, revision }]))));
+  } catch {
+    // no room or no permission: the server's copy is the one that counts
+  }
+}
+
+function note(question, wait) {
+  const answer = read(question);
+  if (!question.conflict) stuck.delete(question.id);
+  unsaved.set(question.id, { answer, revision: question.revision, due: Date.now() + wait });
+  keep();
+  wake();
+}
+
+const canSend = (id) => !stuck.has(id) && isSavable(questions.get(id), unsaved.get(id).answer);
+const waiting = () => [...unsaved.keys()].filter(canSend);
+
+/** Ids of answers that are not on the server yet. */
+export const unsavedIds = () => [...unsaved.keys()];
+
+/** Save everything now; resolves when nothing is left that can be saved. `onWait` is told of waiting. */
+export async function saveAll(onWait = () => {}) {
+  for (const entry of unsaved.values()) entry.due = 0;
+  wake();
+  const timer = setTimeout(onWait, 1500);
+  while (waiting().length && !ended) await sleep(60);
+  clearTimeout(timer);
+}
+
+/** Forget what this device keeps: it was submitted. */
+export function forget() {
+  ended = true;
+  unsaved.clear();
+  keep();
+}
+
+function wake() {
+  running ??= run().finally(() => { running = null; if (waiting().length && !ended) wake(); });
+}
+
+async function run() {
+  let failures = 0;
+  let pause = null;
+  while (!ended) {
+    const ids = waiting();
+    if (!ids.length) break;
+    const due = Math.min(...ids.map((id) => unsaved.get(id).due));
+    if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 100)); continue; }
+    const id = ids.find((each) => unsaved.get(each).due <= Date.now());
+    const slow = setTimeout(() => { if (!failures) show("saving", ""); }, SLOW_MS);
+    const outcome = await send(id);
+    clearTimeout(slow);
+    if (outcome === "again") {
+      failures += 1;
+      pause = Math.min(1000 * 2 ** (failures - 1), LONGEST_WAIT_MS);
+      show(navigator.onLine ? "unsaved" : "offline", "trouble");
+      await untilOnline(pause);
+    } else {
+      failures = 0;
+    }
+  }
+  if (!ended && !waiting().length && !stuck.size && savedOnce) show("saved", "done");
+}
+
+function show(key, kind, values) {
+  line.className = `saving ${kind}`;
+  say(line, t(key, values));
+}
+
+function request(id, entry, options = {}) {
+  return fetch(`${state.api}/answers/${id}`, {
+    method: "PUT",
+    headers: { "Content-Type": "application/json", "If-Match": `"${entry.revision}"` },
+    body: JSON.stringify(entry.answer),
+    ...options,
+  });
+}
+
+async function send(id) {
+  const question = questions.get(id);
+  const entry = unsaved.get(id);
+  let response;
+  let body;
+  try {
+    response = await request(id, entry, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    body = await response.json();
+  } catch {
+    return "again";
+  }
+  if (response.ok) {
+    question.revision = body.revision;
+    settle(id, entry);
+    return "done";
+  }
+  switch (response.status) {
+    case 412: return resolveConflict(question, entry);
+    case 401: case 403: case 404: return end("session");
+    case 409: return end("closed");
+    case 400: case 413:
+      stuck.add(id);
+      show("refused", "trouble", { detail: detailOf(body) });
+      return "done";
+    default: return "again";
+  }
+}
+
+/** Saved: nothing is left of this answer, unless it changed meanwhile. */
+function settle(id, entry) {
+  savedOnce = true;
+  const latest = unsaved.get(id);
+  if (latest === entry || isSame(latest.answer, entry.answer)) unsaved.delete(id);
+  else latest.revision = questions.get(id).revision;
+  keep();
+}
+
+function end(key) {
+  ended = true;
+  show(key, "trouble");
+  return "done";
+}
+
+/** The words of a refusal. */
+export function detailOf(body) {
+  const detail = body?.error?.detail ?? "";
+  if (typeof detail === "string") return detail;
+  return Object.values(detail).flat().join(" ");
+}
+
+async function resolveConflict(question, entry) {
+  let body;
+  try {
+    const response = await fetch(state.api, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!response.ok) return "again";
+    body = await response.json();
+  } catch {
+    return "again";
+  }
+  const other = body.answers[question.id] ?? null;
+  question.revision = body.revisions[question.id] ?? 0;
+  if (isSame(other, entry.answer)) { settle(question.id, entry); return "done"; }
+  ask(question, other);
+  return "done";
+}
+
+/** Two versions of one answer: the participant decides. */
+function ask(question, other) {
+  question.conflict?.remove();
+  stuck.add(question.id);
+  const lines = summarise(question, other);
+  const decide = (answer) => {
+    question.conflict.remove();
+    question.conflict = null;
+    stuck.delete(question.id);
+    if (answer !== undefined) { write(question, answer); onWritten(question); }
+    unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
+    keep();
+    question.element.querySelector("input:not([type=hidden]), textarea, select, summary")?.focus();
+    wake();
+  };
+  question.conflict = make("div", { class: "notice warn conflict", role: "alert" },
+    make("p", { dir: "auto" }, t("conflict", { other: lines.length ? lines.join(", ") : t("no_answer") })),
+    make("div", { class: "buttons" },
+      make("button", { type: "button", onclick: () => decide() }, t("keep_mine")),
+      make("button", { type: "button", onclick: () => decide(other) }, t("use_other"))));
+  question.element.querySelector(".error").after(question.conflict);
+  show("undecided", "trouble");
+}
+
+/** The page may be gone in a moment: what is still unsaved goes out in requests that outlive it. */
+function sendLast() {
+  if (ended) return;
+  for (const id of waiting()) {
+    const entry = unsaved.get(id);
+    if (JSON.stringify(entry.answer).length > 50_000) continue;
+    request(id, entry, { keepalive: true }).then(async (response) => {
+      if (!response.ok) return;
+      questions.get(id).revision = (await response.json()).revision;
+      settle(id, entry);
+    }).catch(() => {});
+  }
+}
+
+export const problemsOf = (question) => check(question, read(question));

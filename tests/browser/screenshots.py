@@ -1,0 +1,231 @@
+"""Makes the pictures of the pages in docs/images: `python -m tests.browser.screenshots`.
+
+Every page and state, on a desktop and on a phone; some of them dark.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.conftest import ARGUMENTS
+from tests.browser.visitor import (
+    DESKTOP,
+    PHONE,
+    PHOTO,
+    ROOT,
+    Faults,
+    add,
+    example_body,
+    fill_first_page,
+    go_on,
+    here,
+    link,
+    open_context,
+    origin,
+    publish,
+    publish_example,
+    question,
+    ready,
+    start,
+)
+from tests.installation import Installation, installed
+from tests.integration.rows import connected
+from tests.scenario import Scenario
+
+FOLDER = ROOT / "docs" / "images"
+COLOURS = 64
+FILM = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
+
+
+def jpeg() -> bytes:
+    """The example's picture, as a phone takes it."""
+    made = io.BytesIO()
+    Image.open(PHOTO).convert("RGB").save(made, "JPEG")
+    return made.getvalue()
+
+
+class Camera:
+    """Takes pictures of a page under the name of a device."""
+
+    def __init__(self, device: str, folder: Path) -> None:
+        self.device = device
+        self.folder = folder
+
+    def take(self, page: Page, name: str, *, whole: bool = True) -> None:
+        page.wait_for_load_state()
+        page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
+        page.wait_for_timeout(250)
+        image = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+        if image.height > 2400:
+            image = image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS)
+        reduced = image.quantize(COLOURS, dither=Image.Dither.NONE)
+        path = self.folder / f"pages-{name}-{self.device}.png"
+        reduced.save(path, optimize=True)
+        print(f"{path.relative_to(ROOT)} {path.stat().st_size // 1024} KB")
+
+
+def take_walk(page: Page, camera: Camera, study: Scenario) -> None:
+    """From the link to the code."""
+    page.goto(link(study, "64f1c2"))
+    camera.take(page, "start")
+    page.get_by_role("button", name="Start").click()
+    ready(page)
+    go_on(page)
+    camera.take(page, "missing")
+    fill_first_page(page)
+    page.locator("#saving.done").wait_for()
+    camera.take(page, "questions")
+    go_on(page)
+    here(page).locator("figure img").wait_for()
+    add(page, "photo of the receipt", ("notes.txt", "text/plain", b"notes"))
+    camera.take(page, "refused")
+    add(page, "photo of the receipt", ("receipt.jpg", "image/jpeg", jpeg()))
+    here(page).get_by_label("Recycled", exact=True).check()
+    here(page).get_by_label("What did you recycle, and where?").fill("Glass and paper, at the corner")
+    question(page, "packaging weigh").get_by_role("textbox").fill("350")
+    add(page, "film the packaging", ("packaging.png", "image/png", PHOTO.read_bytes()))
+    here(page).locator(".file.done").nth(1).wait_for()
+    camera.take(page, "files")
+    go_on(page)
+    camera.take(page, "review")
+    page.get_by_role("link", name="Leave the study").click()
+    camera.take(page, "leave")
+    page.go_back()
+    ready(page)
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url("**/done")
+    camera.take(page, "done")
+    page.goto(link(study, "64f1c2"))
+    camera.take(page, "already")
+
+
+def take_trouble(page: Page, camera: Camera, study: Scenario, server: Installation, folder: Path) -> None:
+    """An upload without a network, two tabs, and time that is up."""
+    start(page, link(study, "77ab01"))
+    fill_first_page(page)
+    page.locator("#saving.done").wait_for()
+    other = page.context.new_page()
+    other.goto(link(study, "77ab01"))
+    ready(other)
+    here(page).get_by_label("Online").check()
+    page.wait_for_timeout(900)
+    question(other, "Where did you").get_by_label("Supermarket").check()
+    question(other, "Where did you").locator(".conflict").wait_for()
+    other.locator(".conflict").scroll_into_view_if_needed()
+    camera.take(other, "two-tabs")
+    other.close()
+    go_on(page)
+    film = folder / "packaging.mp4"
+    film.write_bytes(FILM + bytes(60 << 20))
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    slow = {"latency": 20, "downloadThroughput": -1, "uploadThroughput": 4 << 20}
+    session.send("Network.emulateNetworkConditions", {"offline": False, **slow})
+    question(page, "film the packaging").locator(".files-input").set_input_files(film)
+    page.wait_for_timeout(5000)
+    camera.take(page, "uploading")
+    session.send("Network.emulateNetworkConditions", {"offline": True, **slow})
+    page.context.set_offline(True)
+    question(page, "anything else").get_by_role("textbox").fill("In a tunnel")
+    page.wait_for_timeout(1500)
+    camera.take(page, "offline")
+    page.context.set_offline(False)
+    session.send("Network.emulateNetworkConditions", {"offline": False, **slow})
+    with connected(server) as connection:
+        connection.execute(
+            "UPDATE submissions SET deadline_at = now() - interval '1 minute' WHERE participant_id = '77ab01'"
+        )
+    page.goto(page.url)
+    ready(page)
+    camera.take(page, "late", whole=False)
+    page.context.clear_cookies()
+    page.goto(page.url)
+    camera.take(page, "key-lost")
+
+
+def take_states(page: Page, camera: Camera, api: httpx.Client) -> None:
+    """Where there is nothing to do."""
+
+    def show(name: str, url: str) -> None:
+        page.goto(url)
+        camera.take(page, name)
+
+    show("unpublished", link(publish(api, example_body(), publish=False), "a"))
+    for action, name in (("PAUSE", "paused"), ("STOP", "closed")):
+        study = publish_example(api)
+        api.post(f"/studies/{study.study['id']}/transition", json={"action": action})
+        show(name, link(study, "a"))
+    full = publish_example(api, places=1)
+    taken = full.start("someone")
+    show("full", link(full, "a"))
+    show("unknown", f"{origin(full)}/participate/unknown")
+    api.post(f"{taken.path}/return", headers=taken.headers)
+    show("ask-id", link(full, None))
+    start(page, link(full, "b"))
+    page.get_by_role("link", name="Leave the study").click()
+    page.get_by_role("button", name="Leave, and").click()
+    camera.take(page, "returned")
+
+
+def take_researcher(page: Page, camera: Camera, server: Installation, study: Scenario) -> None:
+    """Signing in, the list, the preview, an export."""
+    page.goto(f"{origin(study)}/researcher")
+    camera.take(page, "sign-in")
+    page.get_by_label("Token").fill(server.token)
+    page.get_by_role("button", name="Sign in").click()
+    camera.take(page, "researcher", whole=False)
+    preview = f"{origin(study)}/data-collection-tool/collections/{study.collection['id']}?preview=true"
+    page.goto(f"{preview}&step=1")
+    ready(page)
+    camera.take(page, "preview", whole=False)
+    page.goto(f"{origin(study)}/researcher")
+    page.locator(f"form[action$='{study.collection['id']}/export'] button").click()
+    page.get_by_role("link", name="Download the archive").wait_for(timeout=60_000)
+    camera.take(page, "export")
+
+
+def take_all(browser: Browser, server: Installation, folder: Path) -> None:
+    devices: list[tuple[str, dict[str, Any]]] = [
+        ("desktop", DESKTOP),
+        ("phone", PHONE),
+        ("phone-dark", {**PHONE, "color_scheme": "dark"}),
+    ]
+    faults = Faults()
+    with server.client() as api:
+        for device, options in devices:
+            context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
+            page = context.new_page()
+            camera = Camera(device, FOLDER)
+            dark = device.endswith("dark")
+            own = publish_example(api, places=120, estimated_completion_time=10, maximum_allowed_time=60)
+            take_walk(page, camera, own)
+            if not dark:
+                take_trouble(page, camera, own, server, folder)
+                take_states(page, camera, api)
+                take_researcher(page, camera, server, own)
+            context.close()
+    if faults.messages:
+        sys.exit("\n".join(faults.messages))
+
+
+def main() -> None:
+    """Take them all anew."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        sys.exit("This needs the program chromium.")
+    with installed() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        take_all(browser, server, server.data_dir.parent)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
