@@ -1,0 +1,119 @@
+"""`fieldpack collection sync` keeps a folder equal to a collection, and costs what has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import fieldpack
+from fieldpack.client.sync import sync_collection
+from tests.installation import Installation
+from tests.scenario import PNG, Scenario
+
+
+def sync(server: Installation, scenario: Scenario, folder: Path) -> dict[str, Any]:
+    with fieldpack.Client(server.token, server.url) as client:
+        return asdict(sync_collection(client, scenario.collection["id"], folder))
+
+
+def submissions(folder: Path) -> set[str]:
+    with fieldpack.open_export(folder) as export:
+        return {submission.submission_id for submission in export}
+
+
+@pytest.fixture
+def scenario(api: httpx.Client) -> Scenario:
+    made = Scenario.create(api)
+    for number in range(6):
+        made.take_part(f"p{number}", files=[("photo.png", PNG + os.urandom(60_000))])
+    return made
+
+
+def test_first_run_extracts_the_archive(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    printed = server.run(
+        "collection", "sync", scenario.collection["id"], str(tmp_path / "data"), "--json"
+    ).stdout
+    done = json.loads(printed)
+    assert (done["fetched"], done["removed"], done["unchanged"]) == (9, 0, 0)
+    assert len(submissions(tmp_path / "data")) == 6
+    assert json.loads(server.run("verify", str(tmp_path / "data"), "--json").stdout)
+
+
+def test_again_costs_nothing(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    sync(server, scenario, tmp_path)
+    done = sync(server, scenario, tmp_path)
+    assert (done["fetched"], done["transferred_bytes"], done["unchanged"]) == (0, 0, 9)
+
+
+def served_bytes(server: Installation) -> float:
+    """Bytes of archives that the server says it has sent."""
+    metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    return sum(
+        float(value) for value in re.findall(r"^fieldpack_archive_bytes_served_total (\S+)$", metrics, re.M)
+    )
+
+
+def test_news_cost_what_they_are(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    """Ten new submissions cost those and the directory, as the server counts it too."""
+    sync(server, scenario, tmp_path)
+    before = served_bytes(server)
+    for number in range(10):
+        scenario.take_part(f"late{number}", files=[("photo.png", PNG + os.urandom(5_000))])
+    done = sync(server, scenario, tmp_path)
+    assert done["fetched"] == 10 + 3
+    assert done["unchanged"] == 6
+    assert 10 * 5_000 < done["transferred_bytes"] < 10 * 5_000 + 100_000
+    assert served_bytes(server) - before == done["transferred_bytes"]
+    assert len(submissions(tmp_path)) == 16
+
+
+def test_erased_files_are_removed(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    sync(server, scenario, tmp_path)
+    erased = sorted(submissions(tmp_path))[0]
+    (tmp_path / "mine.txt").write_text("not of the archive")
+    assert scenario.api.delete(f"/submissions/{erased}").status_code == 204
+    done = sync(server, scenario, tmp_path)
+    assert done["removed"] == 1
+    assert not list(tmp_path.glob(f"files/{erased}_*"))
+    assert erased not in (tmp_path / "responses.jsonl").read_text()
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_damage_is_repaired(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    sync(server, scenario, tmp_path)
+    photos = sorted(tmp_path.glob("files/*"))
+    photos[0].write_bytes(b"x" * photos[0].stat().st_size)
+    photos[1].unlink()
+    (tmp_path / ".fieldpack-sync.json").write_text("{ torn")
+    done = sync(server, scenario, tmp_path)
+    assert done["fetched"] == 2
+    assert server.run("verify", str(tmp_path)).returncode == 0
+
+
+def test_another_collection_is_refused(
+    server: Installation, scenario: Scenario, api: httpx.Client, tmp_path: Path
+) -> None:
+    sync(server, scenario, tmp_path)
+    other = Scenario.create(api)
+    with pytest.raises(fieldpack.UsageError, match="choose another folder"):
+        sync(server, other, tmp_path)
+
+
+def test_links_in_the_folder_lead_nowhere_else(
+    server: Installation, scenario: Scenario, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "files").symlink_to(outside)
+    with pytest.raises(fieldpack.DownloadError, match="leads out"):
+        sync(server, scenario, folder)
+    assert not list(outside.iterdir())

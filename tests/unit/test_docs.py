@@ -1,0 +1,80 @@
+"""The documentation keeps up with the code: routes, refusals, settings and commands are all in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from fieldpack.server.app import create_app
+from fieldpack.server.config import PREFIX, Settings
+from fieldpack.server.problems import REGISTRY
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def routes() -> list[str]:
+    """Every route of the application, pages included, as `METHOD /path`."""
+    app = create_app(Settings(), "postgresql://nowhere")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        described = app.openapi()["paths"]
+    return [f"{method.upper()} {path}" for path, methods in described.items() for method in methods]
+
+
+def commands(prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command of the program, as its own `--help` lists them."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "fieldpack", *prefix, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    if "Commands:" not in shown:
+        return [prefix]
+    listed = shown.split("Commands:")[1].split("\n\n")[0]
+    names = re.findall(r"^  (\S+)  ", listed, re.MULTILINE)
+    return [command for name in names for command in commands((*prefix, name))]
+
+
+def test_every_route_is_documented() -> None:
+    api = (DOCS / "api.md").read_text() + (DOCS / "participants.md").read_text()
+    missing = [route for route in routes() if f"`{route}`" not in api]
+    assert not missing
+
+
+def test_no_documented_route_is_gone() -> None:
+    documented = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE|HEAD) /\S+)`", (DOCS / "api.md").read_text())
+    assert set(documented) <= set(routes())
+
+
+def test_error_codes_are_unique_and_documented() -> None:
+    codes = [entry.error_code for entry in REGISTRY]
+    assert len(codes) == len(set(codes))
+    documented = re.findall(r"^\| (\d{6}) \| (\d{3}) \|", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert {(str(entry.error_code), str(entry.status)) for entry in REGISTRY} == set(documented)
+
+
+def test_every_setting_is_documented_and_described() -> None:
+    operations = (DOCS / "operations.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert f"`{PREFIX}{name.upper()}`" in operations, name
+    documented = set(re.findall(rf"`{PREFIX}([A-Z_]+)`", operations))
+    assert documented <= {name.upper() for name in Settings.model_fields}
+
+
+def test_every_command_is_documented() -> None:
+    cli = (DOCS / "cli.md").read_text()
+    missing = [" ".join(command) for command in commands() if f"fieldpack {' '.join(command)}" not in cli]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'<img src="([^"]+)"', text)
+    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not missing
