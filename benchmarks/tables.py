@@ -1,14 +1,12 @@
 """A million lines of responses.jsonl into tables: fieldpack beside pandas alone, same file, same run.
 
-`python benchmarks/tables.py [--lines 1000000] [--json FILE]` writes the file to a temporary folder, runs
-each way in a process of its own, and prints seconds and peak memory. `streaming` reads one by one.
+The file is written to a temporary folder; each way runs in a process of its own. `streaming` reads one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import resource
 import subprocess
@@ -22,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.archive.records import encode_record, encode_responses
+
+from .machine import keep
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 INSTRUCTIONS: list[dict[str, Any]] = [
@@ -143,7 +143,6 @@ def run_one(way: str, folder: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -159,19 +158,7 @@ def main() -> None:
     for way, found in results.items():
         faster, share = base["seconds"] / found["seconds"], found["peak_mb"] / base["peak_mb"]
         print(f"{way:36}{found['seconds']:>9.2f}{faster:>8.1f}×{found['peak_mb']:>9,.0f}{share:>10.0%}")
-    if arguments.json:
-        import pandas
-        import polars
-        import pyarrow
-
-        machine = {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "libraries": {m.__name__: m.__version__ for m in (pandas, polars, pyarrow)},
-        }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {"lines": arguments.lines, "bytes": size, "results": results, **machine}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    keep("tables", {"lines": arguments.lines, "bytes": size, "results": results})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import base64
 import hashlib
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from tests.installation import Installation, free_port, installed
 from tests.scenario import Participant, Scenario
 
 from .machine import MIB, PeakMemory, keep, show
+from .nginx import find_nginx
 
 SIZE_MIB = 2048
 ROUNDS = 3
@@ -149,7 +149,7 @@ def sink() -> Iterator[str]:
 @contextmanager
 def nginx(folder: Path) -> Iterator[str | None]:
     """nginx that stores a body in a file before it answers; None where there is no nginx."""
-    program = shutil.which("nginx")
+    program = find_nginx()
     if program is None:
         yield None
         return

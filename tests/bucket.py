@@ -39,10 +39,16 @@ def find_weed() -> str | None:
 
 @dataclass
 class Bucket:
-    """A bucket that is there as soon as something is put into it."""
+    """A bucket that is there as soon as something is put into it.
+
+    Attributes:
+        volumes, volume_mb: room for this many files of this size in which SeaweedFS keeps objects.
+    """
 
     folder: Path
     name: str = "fieldpack"
+    volumes: int = 50
+    volume_mb: int = 128
     ports: list[int] = field(default_factory=lambda: [free_port() for _ in PORTS])
     process: subprocess.Popen[bytes] | None = None
 
@@ -88,8 +94,8 @@ class Bucket:
                     "-s3.port.iceberg=0",
                     "-s3.port.lance=0",
                     "-master.telemetry=false",
-                    "-volume.max=50",
-                    "-master.volumeSizeLimitMB=128",
+                    f"-volume.max={self.volumes}",
+                    f"-master.volumeSizeLimitMB={self.volume_mb}",
                     *flags,
                 ],
                 stdout=log,

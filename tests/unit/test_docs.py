@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from benchmarks.__main__ import BENCHMARKS
 
 from fieldpack.server.app import create_app
 from fieldpack.server.config import PREFIX, Settings
@@ -70,6 +71,13 @@ def test_every_command_is_documented() -> None:
     cli = (DOCS / "cli.md").read_text()
     missing = [" ".join(command) for command in commands() if f"fieldpack {' '.join(command)}" not in cli]
     assert not missing
+
+
+def test_every_benchmark_exists_and_is_documented() -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+    assert set(documented) == set(BENCHMARKS)
+    for name in BENCHMARKS:
+        assert (ROOT / "benchmarks" / f"{name}.py").exists(), name
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
