@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 STOP_SECONDS = 40.0
 FIELDPACK = [sys.executable, "-m", "fieldpack"]
 

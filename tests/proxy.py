@@ -19,6 +19,7 @@ class Proxy:
         bytes_per_second: the most that passes in each direction of each connection; None for no limit.
         cut_after: cut a connection when so many bytes of answers have passed; None for never.
         delay_seconds: held back before each answer's piece.
+        reply: given to whoever asks anything, instead of passing it on; None to pass it on.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
@@ -27,6 +28,7 @@ class Proxy:
         self.bytes_per_second: float | None = None
         self.cut_after: int | None = None
         self.delay_seconds = 0.0
+        self.reply: bytes | None = None
         self.connections = 0
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -44,10 +46,16 @@ class Proxy:
         for open in list(self._open):
             _cut(open)
 
+    def reply_with(self, answer: bytes) -> None:
+        """Cut everything, and give this answer to whatever is asked from now on."""
+        self.reply = answer
+        for open in list(self._open):
+            _cut(open)
+
     def heal(self) -> None:
         """Behave again."""
         self.refusing = False
-        self.bytes_per_second = self.cut_after = None
+        self.bytes_per_second = self.cut_after = self.reply = None
         self.delay_seconds = 0.0
 
     def close(self) -> None:
@@ -73,6 +81,9 @@ class Proxy:
             self.connections += 1
             if self.refusing:
                 client.close()
+                continue
+            if self.reply is not None:
+                threading.Thread(target=_reply, args=(client, self.reply), daemon=True).start()
                 continue
             try:
                 server = socket.create_connection(self.target, timeout=10)
@@ -104,6 +115,17 @@ class Proxy:
                 _cut(end)
                 self._open.discard(end)
                 end.close()
+
+
+def _reply(client: socket.socket, answer: bytes) -> None:
+    """Hear a request to its end, which is where nothing more comes, then answer."""
+    with client:
+        client.settimeout(0.2)
+        with contextlib.suppress(OSError):
+            while client.recv(CHUNK_BYTES):
+                pass
+        with contextlib.suppress(OSError):
+            client.sendall(answer)
 
 
 def _cut(end: socket.socket) -> None:

@@ -1,27 +1,21 @@
 """What breaks in real life, broken on purpose: each ends in a right archive, or in a clear failure.
 
-Workers and servers are killed, PostgreSQL is, disks fill up, storage refuses and cuts short, files rot,
-clocks are wrong. Everything is real: processes, signals, a network that a proxy spoils.
+Workers and servers are killed, PostgreSQL is, clocks are wrong. Everything is real: processes and signals.
+What storage does wrong is in `test_storage_faults.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -29,18 +23,16 @@ import psutil
 import pytest
 
 from fieldpack.client.download import download_archive
-from fieldpack.errors import FieldpackError
-from tests.bucket import Bucket
 from tests.installation import FIELDPACK, Installation, environment, installed
 from tests.integration.rows import connected, insert_submissions
+from tests.integration.waiting import PHOTO, TEXT, check, photos, wait_for, wait_until_ended
 from tests.proxy import Proxy
-from tests.scenario import PNG, UPLOAD, Scenario, expect
+from tests.scenario import PNG, Scenario, expect
 
-PHOTO = {**UPLOAD, "max_file_size_mb": 20}
-TEXT = {"type": "free_text", "description": "How was it?"}
 MANY = 40_000
 JOB_SECONDS = 0.3  # about what the job of `MANY` takes on an idle machine
 SEED = 4
+KILLS = 10
 
 
 @pytest.fixture(scope="module")
@@ -68,45 +60,9 @@ def small(shaky: Installation) -> Iterator[Scenario]:
         yield Scenario.create(client, TEXT, PHOTO)
 
 
-def photos(scenario: Scenario, count: int, size_bytes: int) -> None:
-    for number in range(count):
-        content = PNG + hashlib.shake_128(str(number).encode()).digest(size_bytes - len(PNG))
-        scenario.take_part(f"with-{number}", "Fine", [(f"{number}.png", content)])
-
-
-def wait_for(seconds: float, condition: Any) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def wait_until_ended(scenario: Scenario, export_id: str, seconds: float = 60) -> dict[str, Any]:
-    """The export once it is no longer generating, whatever the server answers in between."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            response = scenario.api.get(f"{scenario.export_path}/{export_id}", headers={"Prefer": "wait=5"})
-            answer: dict[str, Any] = response.json()
-            assert response.status_code in (200, 503), answer
-            if response.status_code == 200 and answer["status"] != "generating":
-                return answer
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        assert time.monotonic() < deadline
-
-
-def check(content: bytes, export: dict[str, Any]) -> None:
-    """The archive is whole, and holds as many lines and files as the export says."""
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    assert archive.testzip() is None
-    assert len(archive.namelist()) == 3 + export["file_count"]
-    assert archive.read("responses.jsonl").count(b"\n") == export["submission_count"]
-
-
 def narrowed(number: int) -> dict[str, str]:
     """One of many filters that let everything through, each for an export of its own."""
-    return {"from": f"2020-01-01T00:00:{number:02}Z"}
+    return {"from": f"2020-01-01T00:{number // 60:02}:{number % 60:02}Z"}
 
 
 @contextmanager
@@ -136,19 +92,34 @@ def count_workers(server: Installation) -> int:
     return found
 
 
-def test_workers_killed_at_random_points(large: Scenario, shaky: Installation) -> None:
-    """Twelve exports, four at a time; each kill hits four jobs wherever they are."""
+def count_running(server: Installation) -> int:
+    """Export jobs in a worker's hands, or in those of one that is gone."""
+    with connected(server) as database:
+        row = database.execute(
+            "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND queue_name = 'exports'"
+        ).fetchone()
+    assert row is not None
+    found: int = row[0]
+    return found
+
+
+def test_workers_killed_at_ten_random_points(large: Scenario, shaky: Installation) -> None:
+    """Four jobs at a time; each kill hits those that run wherever they are, until ten were hit."""
     points = random.Random(SEED)
-    exports = [
-        expect(large.api.post(large.export_path, params=narrowed(number)), 202)["export_id"]
-        for number in range(12)
-    ]
-    for _ in range(3):
-        wait_for(30, lambda: count_workers(shaky) == 1)
-        time.sleep(points.random() * 4 * JOB_SECONDS)
+    exports: list[str] = []
+    hit = 0
+    while hit < KILLS:
+        assert len(exports) < 40, hit
+        exports += [
+            expect(large.api.post(large.export_path, params=narrowed(100 + number)), 202)["export_id"]
+            for number in range(len(exports), len(exports) + 4)
+        ]
+        wait_for(60, lambda: count_workers(shaky) == 1 and count_running(shaky))
+        time.sleep(points.random() * JOB_SECONDS)
         worker = shaky.children("worker")[0]
         os.kill(worker, signal.SIGKILL)
-        wait_for(30, lambda gone=worker: shaky.children("worker") not in ([], [gone]))
+        hit += count_running(shaky)
+        wait_for(60, lambda gone=worker: shaky.children("worker") not in ([], [gone]))
     for export_id in exports:
         export = wait_until_ended(large, export_id, 90)
         assert (export["status"], export["submission_count"]) == ("complete", MANY + 1), export
@@ -264,41 +235,6 @@ def test_the_client_resumes_when_the_server_dies(
     check(target.read_bytes(), export)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "rotten"])
-def test_a_damaged_file_aborts_the_download(shaky: Installation, small: Scenario, damage: str) -> None:
-    """Cut off, never padded; the export is failed, the log says why, and so does the link from then on."""
-    scenario = small
-    photos(scenario, 2, 3_000_000)
-    export = scenario.export()
-    with connected(shaky) as database:
-        row = database.execute(
-            "SELECT b.id FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s"
-            " ON s.id = u.submission_id WHERE s.collection_id = %s AND u.file_name = '1.png'",
-            [scenario.collection["id"]],
-        ).fetchone()
-    assert row is not None
-    path = shaky.data_dir / "storage" / "blobs" / str(row[0])[:2] / str(row[0])
-    if damage == "gone":
-        path.unlink()
-    elif damage == "truncated":
-        os.truncate(path, 2_900_000)
-    else:
-        path.write_bytes(b"x" * path.stat().st_size)
-    received = bytearray()
-    with (
-        httpx.Client(trust_env=False, timeout=30) as client,
-        client.stream("GET", export["url"]) as response,
-        pytest.raises(httpx.RemoteProtocolError),
-    ):
-        received.extend(chunk for piece in response.iter_bytes() for chunk in piece)
-    assert len(received) < export["size_bytes"]
-    found = wait_until_ended(scenario, export["export_id"])
-    assert found["status"] == "failed"
-    assert "damaged or missing" in found["failure_reason"]
-    assert '"download.aborted"' in shaky.log
-    assert httpx.get(export["url"], trust_env=False).status_code == 410
-
-
 def test_links_expire_by_the_clock_of_postgresql() -> None:
     """This machine's clock and PostgreSQL's are an hour apart: the expiry is as PostgreSQL sees it."""
     with installed("--no-worker", FIELDPACK_LINK_LIFETIME_SECONDS="3") as server:
@@ -323,136 +259,3 @@ def test_links_expire_by_the_clock_of_postgresql() -> None:
             response = httpx.get(export["url"], trust_env=False)
             assert response.status_code == 403
             assert "expired" in response.json()["error"]["detail"]
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A file system of 12 MB."""
-    folder = Path(tempfile.mkdtemp(prefix="fieldpack-small-"))
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs root and mount, to make a small file system")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-        folder.rmdir()
-
-
-def fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as out:
-        while True:
-            out.write(b"x" * 65536)
-
-
-def test_a_full_disk_is_a_clear_failure(small_disk: Path) -> None:
-    settings = {"FIELDPACK_STORAGE_URL": small_disk.as_uri(), "FIELDPACK_EXPORT_RETRIES": "1"}
-    with installed(**settings) as server, server.client() as api:
-        scenario = Scenario.create(api, TEXT, PHOTO)
-        photos(scenario, 1, 3_000_000)
-        insert_submissions(server, scenario.study["id"], 2000)
-        filler = small_disk / "filler"
-        with pytest.raises(OSError, match="No space left"):
-            fill(filler)
-        answer = expect(api.post(scenario.export_path), 202)
-        export = wait_until_ended(scenario, answer["export_id"])
-        assert export["status"] == "failed"
-        assert "full" in export["failure_reason"]
-        participant = scenario.start("late")
-        with pytest.raises(AssertionError, match="150700"):
-            participant.upload(participant.item(1), "late.png", PNG + b"x" * 3_000_000)
-        filler.unlink()
-        check(scenario.download(), scenario.export())
-
-
-@pytest.fixture(scope="module")
-def far(bucket: Bucket) -> Iterator[tuple[Installation, Proxy]]:
-    """A server that streams from a bucket behind a network that can be spoiled."""
-    with Proxy(bucket.ports[0]) as proxy:
-        settings = {
-            **bucket.environment,
-            "AWS_ENDPOINT_URL": proxy.endpoint,
-            "FIELDPACK_STORAGE_URL": bucket.url("faults"),
-        }
-        with installed(**settings) as installation:
-            yield installation, proxy
-
-
-@pytest.fixture
-def remote(far: tuple[Installation, Proxy]) -> Iterator[tuple[Scenario, Installation, Proxy]]:
-    server, proxy = far
-    with server.client() as api:
-        scenario = Scenario.create(api, TEXT, PHOTO)
-        photos(scenario, 3, 2_500_000)
-        yield scenario, server, proxy
-        proxy.heal()
-
-
-def test_storage_that_refuses_is_waited_for(remote: tuple[Scenario, Installation, Proxy]) -> None:
-    scenario, server, proxy = remote
-    proxy.refuse()
-    answer = expect(scenario.api.post(scenario.export_path), 202)
-    ready = httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=20)
-    assert ready.status_code == 503
-    assert "The storage does not answer" in ready.json()["error"]["detail"]
-    assert httpx.get(f"{server.url}/health/live", trust_env=False).status_code == 200
-    time.sleep(1)
-    assert expect(scenario.api.get(f"{scenario.export_path}/{answer['export_id']}"), 200)["status"] == (
-        "generating"
-    )
-    proxy.heal()
-    export = wait_until_ended(scenario, answer["export_id"])
-    assert export["status"] == "complete"
-    check(scenario.download(export), export)
-    assert httpx.get(f"{server.url}/health/ready", trust_env=False).status_code == 200
-
-
-def test_slow_storage_is_slow_only(remote: tuple[Scenario, Installation, Proxy]) -> None:
-    scenario, server, proxy = remote
-    export = scenario.export()
-    proxy.bytes_per_second = 3e6
-    proxy.delay_seconds = 0.02
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(scenario.download(export)))
-    thread.start()
-    while thread.is_alive():
-        started = time.monotonic()
-        assert httpx.get(f"{server.url}/health/live", trust_env=False, timeout=5).status_code == 200
-        assert time.monotonic() - started < 5
-        time.sleep(0.2)
-    thread.join()
-    check(seen[0], export)
-
-
-def test_short_reads_are_made_up_for_or_break_off(
-    remote: tuple[Scenario, Installation, Proxy], tmp_path: Path
-) -> None:
-    """The storage's connections end in mid-answer: nothing false comes out, and the client gets there."""
-    scenario, _, proxy = remote
-    export = scenario.export()
-    proxy.cut_after = 700_000
-    try:
-        got = httpx.get(export["url"], trust_env=False, timeout=60).content
-    except httpx.HTTPError:
-        got = b""
-    if got:
-        check(got, export)
-    target = tmp_path / "archive.zip"
-    failure: list[FieldpackError] = []
-
-    def download() -> None:
-        try:
-            download_archive(lambda: str(scenario.export()["url"]), target, tries=100)
-        except FieldpackError as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=download)
-    thread.start()
-    time.sleep(2)
-    proxy.heal()
-    thread.join(60)
-    assert not failure
-    check(target.read_bytes(), export)
-    assert wait_until_ended(scenario, export["export_id"])["status"] == "complete"

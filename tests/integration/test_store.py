@@ -288,7 +288,7 @@ def test_a_damaged_file_fails_the_export(
     httpx.put(filer, content=b"x" * size, trust_env=False).raise_for_status()
     export = wait_until_ended(stored, start_export(stored))
     assert export["status"] == "failed"
-    assert f"_{file_name} are not those that were uploaded" in export["failure_reason"]
+    assert f"_{file_name} are not those on record" in export["failure_reason"]
     wait_for(15, lambda: keys(bucket, f"exports/{export['export_id']}/") == [])
 
 

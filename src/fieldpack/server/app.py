@@ -42,7 +42,7 @@ from .problems import (
     problem_body,
 )
 from .responses import OrjsonResponse
-from .storage import StorageFull, StorageUnavailable, open_storage
+from .storage import StorageError, StorageFull, open_storage
 from .studies.routes import router as studies
 from .submissions.participate import router as participate
 from .submissions.participate import start_router
@@ -165,7 +165,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(PoolTimeout)
-    @app.exception_handler(StorageUnavailable)
+    @app.exception_handler(StorageError)
     async def on_unavailable(request: Request, error: Exception) -> Response:
         log.error("unavailable", path=request.url.path, error=str(error))
         return _answer(

@@ -10,7 +10,6 @@ import contextlib
 import shutil
 import threading
 import time
-import uuid
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from ..collections.service import SCHEMA_VERSION
 from ..context import Context
 from ..storage import StorageError
 from . import job_queries as queries
-from .keys import INDEX, stored_key
+from .keys import INDEX, head_id, stored_key
 
 __all__ = ["Incomplete", "Interrupted", "Superseded", "build_export", "work_folder"]
 
@@ -66,6 +65,7 @@ class Deflated(NamedTuple):
     size_bytes: int
     compressed_bytes: int
     crc32: int
+    stored_crc32: int
 
 
 def work_folder(context: Context, export: dict[str, Any]) -> Path:
@@ -202,7 +202,7 @@ def _write(
                 size_bytes=member.size_bytes,
                 crc32=member.crc32,
                 modified_at=modified_at,
-                blob=uuid.uuid5(export["build"], member.name).bytes,
+                blob=head_id(export["build"], member.name, member.stored_crc32),
             )
         rows = _watched(queries.iter_files(reader, selection), files, submissions + files, submissions, pulse)
         writer.add_all((path, STORED, size, size, crc32, at, blob) for path, size, crc32, at, blob in rows)
@@ -238,14 +238,18 @@ def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
     """Deflate `pieces` into a file (raw deflate, as a ZIP member holds it)."""
     path = folder / name
     compressor = isal_zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    size = crc32 = compressed = 0
-    with path.open("wb", buffering=0) as out:
+    size = crc32 = compressed = stored_crc32 = 0
+    with path.open("wb") as out:  # buffered: a raw file may take less than it is given
         for batch in _batches(pieces):
             size += len(batch)
             crc32 = isal_zlib.crc32(batch, crc32)
-            compressed += out.write(compressor.compress(batch))
-        compressed += out.write(compressor.flush())
-    return Deflated(name, path, size, compressed, crc32)
+            data = compressor.compress(batch)
+            stored_crc32 = isal_zlib.crc32(data, stored_crc32)
+            compressed += out.write(data)
+        data = compressor.flush()
+        stored_crc32 = isal_zlib.crc32(data, stored_crc32)
+        compressed += out.write(data)
+    return Deflated(name, path, size, compressed, crc32, stored_crc32)
 
 
 def _batches(pieces: Iterable[bytes]) -> Iterator[bytes]:

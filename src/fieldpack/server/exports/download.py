@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...archive.naming import safe_name
+from ...errors import ArchiveError
 from ..context import Context, CurrentContext
 from ..downloads import ByteStream, DownloadAborted, content_disposition
 from ..garbage import throw_away
@@ -22,7 +23,7 @@ from ..metrics import BYTES_SERVED, DOWNLOADS, LINK_ERRORS
 from ..problems import GONE, LINK_EXPIRED, Problem
 from ..ranges import Selected, select_range
 from ..routing import parse_id
-from ..storage import BlobDamaged, BlobMissing, Buffer
+from ..storage import BlobMissing, Buffer
 from . import queries
 from .keys import archive_name
 from .links import ARCHIVE_PATH, read_link
@@ -121,11 +122,10 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
     selected = select_range(request.headers, export["size_bytes"], export["etag"], method=request.method)
     try:
         archive = await open_archive(context, export)
-    except BlobMissing:
-        async with context.database.transaction() as connection:  # deleted a moment ago?
-            if not await queries.is_current(connection, export["id"], export["build"]):
-                raise _gone() from None
-        raise
+    except (BlobMissing, ArchiveError) as error:  # deleted a moment ago, or damaged
+        log.error("download.refused", error=str(error))
+        await _withdraw_if_damaged(context, export, error)
+        raise _gone() from None
     headers = selected.headers(export["etag"]) | {
         "Content-Type": "application/zip",
         "Content-Disposition": content_disposition(
@@ -153,7 +153,7 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
 
 async def _withdraw_if_damaged(context: Context, export: dict[str, Any], error: BaseException) -> None:
     """Fail an export that holds what is not there as recorded: nobody is to take it for whole."""
-    if not isinstance(error, BlobDamaged | BlobMissing):
+    if not isinstance(error, BlobMissing | ArchiveError):
         return
     LINK_ERRORS.labels("damaged").inc()
     async with context.database.transaction() as connection:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
-__all__ = ["HEAD_MEMBERS", "INDEX", "archive_name", "build_prefix", "object_key", "stored_key"]
+__all__ = [
+    "HEAD_MEMBERS",
+    "INDEX",
+    "archive_name",
+    "build_prefix",
+    "head_id",
+    "object_key",
+    "read_head_crc32",
+    "stored_key",
+]
 
 HEAD_MEMBERS = ("responses.jsonl", "collection.json", "README.md")
 INDEX = "index"
@@ -20,6 +29,16 @@ def build_prefix(export_id: UUID, build: UUID) -> str:
 def stored_key(export_id: UUID, build: UUID, name: str) -> str:
     """Where a stored part of an export is kept: one of `HEAD_MEMBERS`, or the index."""
     return build_prefix(export_id, build) + name
+
+
+def head_id(build: UUID, name: str, crc32: int) -> bytes:
+    """The id that the index has for a stored member: it says what CRC-32 the stored, deflated bytes have."""
+    return uuid5(build, name).bytes[:12] + crc32.to_bytes(4, "little")
+
+
+def read_head_crc32(head: bytes) -> int:
+    """The CRC-32 that `head_id` was told."""
+    return int.from_bytes(head[12:], "little")
 
 
 def archive_name(collection_id: UUID, created_at: datetime) -> str:

@@ -227,7 +227,7 @@ def _check_pieces(pieces: Iterable[list[Any]]) -> None:
     for _, group in groupby((Piece(*piece) for piece in pieces), key=lambda piece: piece.member_no):
         found = list(group)
         if combine_crc32((piece.crc32, piece.length) for piece in found) != found[0].whole_crc32:
-            raise BlobDamaged(f"The stored bytes of {found[0].name} are not those that were uploaded.")
+            raise BlobDamaged(f"The stored bytes of {found[0].name} are not those on record.")
 
 
 async def discard_abandoned(context: Context, export_id: UUID, build: UUID) -> None:

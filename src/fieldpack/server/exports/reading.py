@@ -19,7 +19,7 @@ from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRan
 from ..context import Context
 from ..storage import BlobDamaged, Buffer
 from ..storage.buffers import Buffers
-from .keys import HEAD_MEMBERS, INDEX, stored_key
+from .keys import HEAD_MEMBERS, INDEX, read_head_crc32, stored_key
 
 __all__ = ["Archive", "Piece", "open_archive"]
 
@@ -36,7 +36,7 @@ _buffers = Buffers(CHUNK_BYTES + SMALL_BYTES)
 
 
 class Piece(NamedTuple):
-    """A piece of a stored member that was read alone: its CRC-32, and that on record for the whole."""
+    """A piece of a member that was read alone: its CRC-32, and that on record for the whole."""
 
     member_no: int
     name: str
@@ -64,6 +64,10 @@ class Archive:
             return stored_key(self.export["id"], self.export["build"], HEAD_MEMBERS[segment.member_no])
         name = segment.blob.hex()  # as `blob_key` spells it, in a tenth of the time
         return f"blobs/{name[:2]}/{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+
+    def crc32_of(self, segment: BlobRange) -> int:
+        """The CRC-32 that the whole of a member's stored bytes has to have."""
+        return read_head_crc32(segment.blob) if segment.member_no < len(HEAD_MEMBERS) else segment.crc32
 
     async def read_index(self, offset: int, length: int) -> bytes:
         return await self.context.storage.read_range(
@@ -148,19 +152,19 @@ class Archive:
                 wanted[number][1][:] = data
         crc32 = isal_zlib.crc32
         for segment, (_, content) in zip(whole, wanted, strict=True):
-            if segment.method == 0 and crc32(content) != segment.crc32:
+            if crc32(content) != self.crc32_of(segment):
                 raise self._damaged(segment)
         return view
 
     async def _read_piece(self, segment: BlobRange) -> bytes:
         data = await self.context.storage.read_range(self.key_of(segment), segment.offset, segment.length)
-        if self.pieces is not None and segment.method == 0:
+        if self.pieces is not None:
             self._note(segment, isal_zlib.crc32(data))
         return data
 
     async def _iter_large(self, segment: BlobRange) -> AsyncGenerator[Buffer]:
         whole = segment.length == segment.size_bytes
-        checked = segment.method == 0 and (whole or self.pieces is not None)
+        checked = whole or self.pieces is not None
         crc32 = 0
         source = self.context.storage.iter_range(
             self.key_of(segment), segment.offset, segment.length, size_bytes=segment.size_bytes
@@ -172,15 +176,16 @@ class Archive:
                 yield data
         if checked and not whole:
             self._note(segment, crc32)
-        elif checked and crc32 != segment.crc32:
+        elif checked and crc32 != self.crc32_of(segment):
             raise self._damaged(segment)
 
     def _note(self, segment: BlobRange, crc32: int) -> None:
         assert self.pieces is not None
-        self.pieces.append(Piece(segment.member_no, segment.name, segment.length, crc32, segment.crc32))
+        whole_crc32 = self.crc32_of(segment)
+        self.pieces.append(Piece(segment.member_no, segment.name, segment.length, crc32, whole_crc32))
 
     def _damaged(self, segment: BlobRange) -> BlobDamaged:
-        return BlobDamaged(f"The stored bytes of {segment.name} are not those that were uploaded.")
+        return BlobDamaged(f"The stored bytes of {segment.name} are not those on record.")
 
 
 _indexes: OrderedDict[UUID, Index] = OrderedDict()

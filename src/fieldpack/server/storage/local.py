@@ -400,7 +400,8 @@ class LocalStorage(Storage):
                 if error.errno != errno.EXDEV:
                     raise
         with self._staged(key) as target, path.open("rb") as source:
-            shutil.copyfileobj(source, os.fdopen(os.dup(target), "wb", buffering=0), 1 << 20)
+            while data := source.read(1 << 20):
+                _write_all(target, data)
         path.unlink()
 
     async def open_part(self, key: str, *, fresh: bool) -> PartFile | None:

@@ -49,6 +49,8 @@ ENDPOINTS = {
 }
 _FULL_WORDS = ("InsufficientStorage", "StorageFull", "QuotaExceeded", "status code: 507")
 
+_SKEWED = "RequestTimeTooSkewed"
+
 
 @contextmanager
 def _translated(key: str, *, writing: bool = False) -> Iterator[None]:
@@ -60,16 +62,24 @@ def _translated(key: str, *, writing: bool = False) -> Iterator[None]:
             raise StorageError(f"The bucket does not exist: {_first_line(error)}") from error
         raise BlobMissing(f"{key} is not in storage.") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        if _SKEWED in str(error):
+            raise _wrong_clock() from error
         raise StorageError(
             f"The bucket refused access: {_first_line(error)} Check its credentials."
         ) from error
     except exceptions.BaseError as error:
         text = str(error)
+        if _SKEWED in text:
+            raise _wrong_clock() from error
         if any(word in text for word in _FULL_WORDS):
             raise StorageFull(
                 "The bucket that files are stored in is full: raise its quota and try again."
             ) from error
         raise StorageUnavailable(f"The bucket failed: {_first_line(error)}") from error
+
+
+def _wrong_clock() -> StorageError:
+    return StorageError("The bucket refused a request because this machine's clock is wrong. Set the clock.")
 
 
 def _first_line(error: Exception) -> str:
@@ -177,8 +187,11 @@ class RemoteStorage(Storage):
                         raise BlobDamaged(f"{key} does not have the {size_bytes} bytes on record.")
                     return bytes(await result.bytes_async())
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read(*entry)) for entry in objects]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(read(*entry)) for entry in objects]
+        except ExceptionGroup as errors:  # the first that failed; the others were given up for it
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def size(self, key: str) -> int:
