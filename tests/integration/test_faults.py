@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -233,6 +234,36 @@ def test_the_client_resumes_when_the_server_dies(
         assert proxy.connections > 1
     assert not thread.is_alive()
     check(target.read_bytes(), export)
+
+
+def test_a_server_that_is_asked_to_stop_sends_to_the_end_and_lets_nobody_new_wait(
+    shaky: Installation, small: Scenario
+) -> None:
+    """A proxy in front takes the next server at once, and whoever downloads from this one gets the whole."""
+    photos(small, 2, 8_000_000)
+    export = small.export()
+    link = urlsplit(export["url"])
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        slow.connect(("127.0.0.1", shaky.port))
+        slow.sendall(f"GET {link.path}?{link.query} HTTP/1.0\r\n\r\n".encode())
+        received = [slow.recv(65536)]
+        assert shaky.process is not None
+        shaky.process.send_signal(signal.SIGTERM)
+        wait_for(12, lambda: is_refused(shaky.port))
+        while data := slow.recv(1 << 20):
+            received.append(data)
+    shaky.stop()
+    shaky.start()
+    check(b"".join(received).partition(b"\r\n\r\n")[2], export)
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_links_expire_by_the_clock_of_postgresql() -> None:

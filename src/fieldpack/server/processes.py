@@ -91,6 +91,8 @@ class Child:
 class Supervisor:
     """Starts the children, restarts those that die, and ends them all on SIGTERM or SIGINT.
 
+    `run` closes the listener when it ends.
+
     Args:
         settings: what the children are given.
         listener: the socket that web children serve, already bound; None for none.
@@ -174,6 +176,9 @@ class Supervisor:
         for process in running:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
+        if self.listener is not None:
+            # with the children's: who connects now is refused at once, and goes to another server
+            self.listener.close()
         deadline = time.monotonic() + GRACE_SECONDS
         for process in running:
             try:
