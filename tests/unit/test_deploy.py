@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from ruamel.yaml import YAML
 
 from fieldpack.server.config import PREFIX, Settings, load_settings
+from tests.installation import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
@@ -110,27 +119,93 @@ def test_the_image_is_made_of_what_is_there() -> None:
     assert "USER fieldpack" in text
 
 
-def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the path and the headers it was asked with."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of nginx with our configuration, behind which is an echo."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         pytest.skip("needs nginx")
-    certificate(tmp_path)
+    port = free_port()
+    authority = certificate(tmp_path)
     text = (DEPLOY / "nginx.conf").read_text()
     text = text.replace("/etc/nginx/tls", str(tmp_path)).replace("/var/log/nginx", str(tmp_path))
-    text = re.sub(r"api-\d:8000", "127.0.0.1:8000", text).replace("http2 on;", "")  # since nginx 1.25.1
-    text = f"pid {tmp_path}/nginx.pid;\nerror_log {tmp_path}/error.log;\n{text}"
-    path = tmp_path / "nginx.conf"
-    path.write_text(text)
-    done = subprocess.run(
-        [nginx, "-t", "-c", str(path), "-p", str(tmp_path)], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
+    text = text.replace("http2 on;", "").replace("listen 443", f"listen 127.0.0.1:{port}")  # since 1.25.1
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as echo:
+        text = re.sub(r"api-\d:8000", f"127.0.0.1:{echo.server_port}", text)
+        path = tmp_path / "nginx.conf"
+        path.write_text(f"daemon off;\npid {tmp_path}/nginx.pid;\nerror_log {tmp_path}/error.log;\n{text}")
+        threading.Thread(target=echo.serve_forever, daemon=True).start()
+        process = subprocess.Popen([nginx, "-c", str(path), "-p", str(tmp_path)], stderr=subprocess.PIPE)
+        try:
+            with httpx.Client(
+                base_url=f"https://localhost:{port}", verify=authority, trust_env=False
+            ) as client:
+                wait_until_open(process, port)
+                yield client
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+            echo.shutdown()
 
 
-def certificate(folder: Path) -> None:
+def wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, process.communicate()[1]
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """A certificate where nginx looks for it, and what trusts it."""
     import trustme
 
-    made = trustme.CA().issue_cert("collect.example.org")
+    authority = trustme.CA()
+    made = authority.issue_cert("localhost")
     made.private_key_pem.write_to_path(folder / "privkey.pem")
     for number, blob in enumerate(made.cert_chain_pems):
         blob.write_to_path(folder / "fullchain.pem", append=bool(number))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return trusting
+
+
+def test_nginx_believes_nothing_from_outside(proxied: httpx.Client) -> None:
+    claimed = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "http", "Host": "collect.example.org"}
+    heard = proxied.get("/api/v1/users/me?a=1", headers=claimed).json()
+    assert heard["path"] == "/api/v1/users/me?a=1"
+    assert heard["x-forwarded-for"] == "127.0.0.1"
+    assert heard["x-forwarded-proto"] == "https"
+    assert heard["host"] == "collect.example.org"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics//", "/%6detrics"])
+def test_nginx_keeps_figures_inside(proxied: httpx.Client, path: str) -> None:
+    assert proxied.get(path).status_code == 404
+
+
+def test_nginx_keeps_queries_out_of_its_log(proxied: httpx.Client, tmp_path: Path) -> None:
+    assert proxied.get("/participate/1?PROLIFIC_PID=somebody").status_code == 200
+    deadline = time.monotonic() + 10
+    while "/participate/1" not in (log := (tmp_path / "access.log").read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "somebody" not in log
