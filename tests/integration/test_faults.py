@@ -182,6 +182,9 @@ def test_postgresql_is_killed_during_jobs(large: Scenario, shaky: Installation) 
     ]
     time.sleep(JOB_SECONDS / 2)
     postmaster(shaky).kill()
+    shown = httpx.get(f"{shaky.url}/metrics", trust_env=False, timeout=20)
+    assert shown.status_code == 200
+    assert "fieldpack_request_seconds" in shown.text
     response = httpx.get(f"{shaky.url}/health/ready", trust_env=False, timeout=20)
     if response.status_code != 200:  # it may be up again by now
         assert response.status_code == 503

@@ -55,9 +55,16 @@ def _unready(part: str, error: Exception) -> Problem:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(context: CurrentContext) -> Response:
-    """Figures for a Prometheus server: of all processes of this server, and of the queue in the database."""
-    async with context.database.transaction() as connection:
-        queue = await health_queries.count_jobs(connection, QUEUE_NAMES)
+    """Figures for a Prometheus server: of all processes of this server, and of the queue in the database.
+
+    The queue's are left out while the database does not answer.
+    """
+    queue: list[dict[str, Any]] = []
+    try:  # while the database is down, the rest is wanted all the more
+        async with asyncio.timeout(ANSWER_SECONDS), context.database.transaction() as connection:
+            queue = await health_queries.count_jobs(connection, QUEUE_NAMES)
+    except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+        log.warning("metrics.incomplete", error=str(error))
     lines = [generate_latest(collect_processes()).decode()]
     lines.append(
         _gauge("fieldpack_jobs", "Jobs in the queue.", [(_labels(row), row["count"]) for row in queue])

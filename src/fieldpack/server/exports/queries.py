@@ -1,4 +1,4 @@
-"""SQL of exports, as requests see them. What the job reads is in `snapshot.py`."""
+"""SQL of exports, as requests see them. What the job reads is in `job_queries.py`."""
 
 from __future__ import annotations
 
@@ -144,13 +144,13 @@ async def list_wanted_builds(connection: Connection) -> set[UUID]:
 
 
 async def list_outdated(connection: Connection, days: float) -> list[Row]:
-    """Exports past their age whose links have all expired."""
+    """Exports past their age whose links have all expired. Locked: no link is minted while they are removed."""
     cursor = await connection.execute(
         """
         SELECT id, collection_id FROM exports
         WHERE status <> 'generating' AND created_at < now() - make_interval(secs => %s)
           AND coalesce(links_expire_at <= now(), true)
-        ORDER BY created_at
+        ORDER BY created_at FOR UPDATE
         """,
         [days * 86400],
     )
