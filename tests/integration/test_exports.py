@@ -106,6 +106,12 @@ def test_post_waits_when_asked_to(scenario: Scenario, prefer: str) -> None:
     assert expect(scenario.api.post(scenario.export_path, headers={"Prefer": prefer}), 200)["url"]
 
 
+def test_preferences_may_come_in_several_lines(scenario: Scenario) -> None:
+    """RFC 7240 §2."""
+    headers = [("Prefer", "respond-async"), ("Prefer", "wait=20")]
+    assert expect(scenario.api.post(scenario.export_path, headers=headers), 200)["url"]
+
+
 @pytest.mark.parametrize(
     "prefer", ["wait=x", "wait=-1", "wait=", "wait=99999999999999", "nonsense", "wait=0"]
 )

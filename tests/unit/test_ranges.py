@@ -62,3 +62,15 @@ def test_the_conditions() -> None:
     assert select_range(Headers({"if-range": f"W/{ETAG}", **part}), 10, ETAG).status == 200
     assert select_range(Headers(part), 10, ETAG, method="HEAD").status == 200
     assert "Content-Length" not in select_range(Headers({"if-none-match": "*"}), 10, ETAG).headers(ETAG)
+
+
+@pytest.mark.parametrize("header", ["bytes=0 - 1", "bytes= 0-1", "bytes=0-1 ", "bytes=0-1,", "bytes=,0-1"])
+def test_what_the_grammar_does_not_have_means_the_whole(header: str) -> None:
+    assert select_range(Headers({"range": header}), 10, ETAG).status == 200
+
+
+def test_headers_in_several_lines_are_one_list() -> None:
+    ranges = [(b"range", b"bytes=0-1"), (b"range", b"bytes=4-5")]
+    assert select_range(Headers(raw=ranges), 10, ETAG) == Selected(200, 0, 10, 10)
+    tags = [(b"if-none-match", b'"other"'), (b"if-none-match", ETAG.encode())]
+    assert select_range(Headers(raw=tags), 10, ETAG).status == 304

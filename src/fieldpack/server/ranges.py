@@ -11,7 +11,7 @@ from .problems import RANGE_NOT_SATISFIABLE, Problem
 
 __all__ = ["Selected", "select_range"]
 
-_RANGE = re.compile(r"bytes=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 20
 
 
@@ -58,11 +58,11 @@ def select_range(headers: Headers, size_bytes: int, etag: str, *, method: str = 
         Problem: 416 when the one range lies outside.
     """
     whole = Selected(200, 0, size_bytes, size_bytes)
-    if_none_match = headers.get("if-none-match")
-    if if_none_match is not None and _matches(if_none_match, etag):
+    # a list may come in several lines (§5.3)
+    if _matches(",".join(headers.getlist("if-none-match")), etag):
         return Selected(304, 0, 0, size_bytes)
     if_range = headers.get("if-range")
-    match = _RANGE.fullmatch(headers.get("range", ""))
+    match = _RANGE.fullmatch(",".join(headers.getlist("range")))
     if match is None or method != "GET" or (if_range is not None and if_range.strip() != etag):
         return whole
     first, last = match[1], match[2]

@@ -27,12 +27,12 @@ MAX_WAIT_SECONDS = 60
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 Prefer = Annotated[
-    str | None, Header(description="`wait=30` holds the answer until the job ends (RFC 7240).")
+    list[str] | None, Header(description="`wait=30` holds the answer until the job ends (RFC 7240).")
 ]
 
 
-def _wait_seconds(prefer: str | None) -> float:
-    match = _WAIT.search(prefer or "")
+def _wait_seconds(prefer: list[str] | None) -> float:
+    match = _WAIT.search(", ".join(prefer or ()))  # the header may come in several lines
     return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0
 
 
@@ -41,7 +41,7 @@ async def _answer(
     response: Response,
     context: CurrentContext,
     row: dict[str, Any],
-    prefer: str | None,
+    prefer: list[str] | None,
     *,
     accepted: bool,
 ) -> dict[str, Any]:
