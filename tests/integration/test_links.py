@@ -189,6 +189,8 @@ def altered(url: str) -> dict[str, str]:
         "no export": with_path(parts.path.replace(export_id, "x")),
         "another case of the id": with_path(parts.path.replace(export_id, export_id.upper())),
         "a trailing slash": with_path(parts.path + "/"),
+        "another path": with_path(parts.path.replace("archive", "archives")),
+        "a longer path": with_path(parts.path.replace("/api/", "//api/")),
         "an encoded letter": with_path(parts.path.replace("archive", "%61rchive")),
         "an encoded digit of the id": with_path(
             parts.path.replace(export_id, f"%{ord(export_id[0]):02x}{export_id[1:]}")

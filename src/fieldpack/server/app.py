@@ -22,6 +22,7 @@ from .collections.schemas import ITEM_TYPES
 from .config import Settings
 from .context import Context
 from .db.pool import Database
+from .exports import links
 from .exports.download import router as download
 from .exports.routes import router as exports
 from .health import router as health
@@ -157,6 +158,8 @@ def _handle_errors(app: FastAPI) -> None:
             error.status_code, 100000 + error.status_code * 100, str(error.detail)
         )
         detail = str(error.detail)
+        if error.status_code == 404 and links.is_signed(request.url.query):
+            return await on_problem(request, links.altered())  # its path was changed, not its signature
         if error.status_code == 404:
             detail = f"There is nothing at {request.url.path}."
         elif error.status_code == 405:

@@ -160,7 +160,7 @@ async def list_outdated(connection: Connection, days: float) -> list[Row]:
 async def extend_link(
     connection: Connection, export_id: UUID, build: UUID, seconds: int, latest: datetime | None = None
 ) -> datetime | None:
-    """Expiry of a link minted now, in whole seconds, remembered for retention; None unless still complete.
+    """Expiry of a link minted now, remembered for retention; None unless still complete.
 
     Args:
         latest: when the bucket that signed it will refuse it.
@@ -168,7 +168,8 @@ async def extend_link(
     cursor = await connection.execute(
         """
         UPDATE exports SET links_expire_at = greatest(links_expire_at, new.expires_at)
-        FROM (SELECT date_trunc('second', least(now() + make_interval(secs => %s), %s)) AS expires_at) AS new
+        FROM (SELECT least(now() + make_interval(secs => %s), date_trunc('second', %s::timestamptz))
+                     AS expires_at) AS new
         WHERE id = %s AND build = %s AND status = 'complete' RETURNING new.expires_at
         """,
         [seconds, latest, export_id, build],
