@@ -240,6 +240,7 @@ def test_filters_choose(filtered: Scenario) -> None:
     assert chosen(**{"from": times[1]}) == ["second", "third"]  # inclusive
     assert chosen(to=times[1]) == ["first"]  # exclusive
     assert chosen(**{"from": times[1], "to": times[2]}) == ["second"]
+    assert chosen(**{"from": times[1], "to": times[1]}) == []
     assert chosen(study_id=filtered.study["other"], to=times[2]) == []
     assert chosen(**{"from": "2999-01-01T00:00:00Z"}) == []
 

@@ -35,8 +35,8 @@ def parse_filter(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
                 errors[name] = ["Must be a time in RFC 3339 with its offset, such as 2026-01-31T09:30:00Z."]
         else:
             errors[name] = ["Unknown parameter; study_id, from and to narrow an export."]
-    if not errors and "from" in found and "to" in found and found["from"] >= found["to"]:
-        errors["to"] = ["Must be later than `from`."]
+    if not errors and "from" in found and "to" in found and found["from"] > found["to"]:
+        errors["to"] = ["Must not be earlier than `from`."]
     if errors:
         raise Problem(INVALID, errors)
     return found
