@@ -427,6 +427,43 @@ def test_the_right_export_makes_way(small: Installation) -> None:
             time.sleep(0.1)
 
 
+def test_many_requested_at_once_leave_as_many_as_are_kept(small: Installation) -> None:
+    """While they are generating none can make way; when they are done the oldest does."""
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        requested = [
+            api.post(scenario.export_path, params={"from": f"{year}-01-01T00:00:00Z"}).json()["export_id"]
+            for year in range(2001, 2010)
+        ]
+        deadline = time.monotonic() + 60
+        while True:
+            listed = expect(api.get(scenario.export_path), 200)["results"]
+            if all(row["status"] == "complete" for row in listed):
+                break
+            assert time.monotonic() < deadline, listed
+            time.sleep(0.1)
+        assert [row["export_id"] for row in listed] == requested[:-4:-1]
+
+
+def test_one_that_nobody_has_looked_at_yet_does_not_make_way(small: Installation) -> None:
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        looked_at = [
+            scenario.export(**{"from": f"{year}-01-01T00:00:00Z"})["export_id"] for year in (2001, 2002)
+        ]
+        waited_for = expect(api.post(scenario.export_path), 202)["export_id"]
+        with connected(small) as database:
+            database.execute("UPDATE exports SET links_expire_at = now() + interval '1 hour'"
+                             " WHERE links_expire_at IS NOT NULL")  # fmt: skip
+            deadline = time.monotonic() + 60
+            while database.execute("SELECT 1 FROM exports WHERE status = 'generating'").fetchone():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        newest = scenario.export(**{"from": "2003-01-01T00:00:00Z"})["export_id"]
+        listed = expect(api.get(scenario.export_path), 200)["results"]
+        assert [row["export_id"] for row in listed] == [newest, waited_for, looked_at[1]]
+
+
 def test_the_public_url_is_the_origin_of_links(small: Installation) -> None:
     with small.client() as api:
         scenario = Scenario.create(api)

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ..notices import CHANNEL
+from .queries import MAKES_WAY
 
 Row = dict[str, Any]
 Blocking = psycopg.Connection[Any]
@@ -165,10 +166,11 @@ def iter_files(connection: Blocking, selection: Row) -> Generator[tuple[Any, ...
         yield from copy.rows()
 
 
-def complete_export(connection: Blocking, export: Row, facts: Row) -> bool:
+def complete_export(connection: Blocking, export: Row, facts: Row, kept: int) -> bool:
     """Whether the export is complete now: refused when it was superseded, or holds what was erased since.
 
-    The collection's counter is locked first, so that an erasure is either seen here or sees this.
+    The collection's counter is locked first, so that an erasure is either seen here or sees this. Beyond
+    `kept` finished exports others make way, as they could not when this one was requested among many.
     """
     with connection.transaction():
         connection.execute(
@@ -190,6 +192,21 @@ def complete_export(connection: Blocking, export: Row, facts: Row) -> bool:
         )
         done = cursor.rowcount == 1
         connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export["id"])])
+        connection.execute(
+            f"""
+            WITH finished AS (
+                SELECT id, count(*) OVER () AS total, row_number() OVER (ORDER BY {MAKES_WAY}) AS place
+                FROM exports WHERE collection_id = %s AND status <> 'generating'
+            ), removed AS (
+                DELETE FROM exports WHERE id IN (SELECT id FROM finished WHERE place <= total - %s) RETURNING id
+            ), thrown_away AS (
+                INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM removed
+                ON CONFLICT (key) DO NOTHING
+            )
+            SELECT pg_notify(%s, id::text) FROM removed
+            """,
+            [export["collection_id"], kept, CHANNEL],
+        )
     return done
 
 

@@ -1,4 +1,4 @@
-"""SQL of exports, as requests see them. What the job reads is in `job_queries.py`."""
+"""SQL of exports, as requests see them. What the job reads and writes is in `job_queries.py`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from ..db.pool import Connection
 from ..notices import CHANNEL
 
 Row = dict[str, Any]
+
+# Which of a collection's exports makes way first: without a link that works, then the oldest. One that nobody
+# has looked at yet is somebody's who waits for it.
+MAKES_WAY = """
+    status = 'complete' AND coalesce(links_expire_at, completed_at + interval '1 hour') > now(), created_at, id
+"""
 
 
 async def find_generating(connection: Connection, collection_id: UUID, filter: Row) -> Row | None:
@@ -104,12 +110,8 @@ async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None
 async def list_to_make_way(connection: Connection, collection_id: UUID, kept: int) -> list[UUID]:
     """Exports that make way for one more: those whose links have all expired first, the oldest of each."""
     cursor = await connection.execute(
-        """
-        SELECT id, count(*) OVER () AS total FROM exports
-        WHERE collection_id = %(collection)s AND status <> 'generating'
-        ORDER BY coalesce(links_expire_at > now(), false), created_at, id
-        """,
-        {"collection": collection_id},
+        f"SELECT id FROM exports WHERE collection_id = %s AND status <> 'generating' ORDER BY {MAKES_WAY}",
+        [collection_id],
     )
     rows = await cursor.fetchall()
     cursor = await connection.execute(
@@ -123,11 +125,10 @@ async def list_to_make_way(connection: Connection, collection_id: UUID, kept: in
 async def list_surplus(connection: Connection, kept: int) -> list[UUID]:
     """Exports beyond so many of each collection, as when that number is lowered: first to make way first."""
     cursor = await connection.execute(
-        """
+        f"""
         SELECT id FROM (
             SELECT id, status, count(*) OVER (PARTITION BY collection_id) AS total, row_number() OVER (
-                PARTITION BY collection_id
-                ORDER BY status = 'generating', coalesce(links_expire_at > now(), false), created_at, id
+                PARTITION BY collection_id ORDER BY status = 'generating', {MAKES_WAY}
             ) AS place
             FROM exports) e
         WHERE status <> 'generating' AND place <= total - %s
