@@ -126,6 +126,24 @@ def polling(installation: Installation, path: str) -> Iterator[Poller]:
         poller.join()
 
 
+def test_jobs_of_one_queueing_lock_are_taken_back(own: Installation) -> None:
+    """As when a worker died at a periodic job whose next run waits: no other job may be held up by it."""
+    with connected(own) as database:
+        database.execute(
+            """
+            INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, args, status)
+            SELECT 'maintenance', 'fieldpack:sweep_unfinished', 'sweep_unfinished', '{"timestamp": 0}', 'doing'
+            FROM generate_series(1, 3)
+            """
+        )
+        deadline = time.monotonic() + 30
+        while database.execute(
+            "SELECT 1 FROM procrastinate_jobs WHERE task_name = 'fieldpack:sweep_unfinished'"
+        ).fetchone():
+            assert time.monotonic() < deadline, own.log[-3000:]
+            time.sleep(0.1)
+
+
 def test_kill_9_of_the_worker_in_the_middle_of_a_job(own: Installation, large: str) -> None:
     scenario = scenario_of(own, large)
     path = start_job(scenario)

@@ -19,11 +19,15 @@ async def show_alive(connection: psycopg.AsyncConnection[Any], worker_id: int) -
 
 
 async def requeue_orphaned(connection: Connection) -> list[int]:
-    """Jobs whose worker is gone, queued again: it holds no lock, and was not heard of for some seconds."""
+    """Jobs whose worker is gone, queued again: it holds no lock, and was not heard of for some seconds.
+
+    Without their queueing lock: the next run of a periodic job may be waiting under it already, and all jobs
+    that are taken back would wait for it to go.
+    """
     cursor = await connection.execute(
         """
         UPDATE procrastinate_jobs j SET status = 'todo', worker_id = NULL, abort_requested = false,
-               scheduled_at = NULL
+               scheduled_at = NULL, queueing_lock = NULL
         WHERE j.status = 'doing' AND NOT EXISTS (
             SELECT FROM procrastinate_workers w
             WHERE w.id = j.worker_id AND (

@@ -101,10 +101,10 @@ class Pulse:
             self._last = time.monotonic()
 
 
-def build_export(context: Context, export_id: UUID, stop: threading.Event) -> bool:
-    """Make the export complete; False when it is to be started over, because something was erased meanwhile.
+def build_export(context: Context, export_id: UUID, stop: threading.Event) -> None:
+    """Make the export complete, as often as it takes when something is erased meanwhile.
 
-    True as well when another worker took it over. Blocks: use a thread.
+    Does nothing more when another worker took it over. Blocks: use a thread.
 
     Raises:
         Interrupted: `stop` was set.
@@ -113,30 +113,34 @@ def build_export(context: Context, export_id: UUID, stop: threading.Event) -> bo
     """
     with context.database.connect() as connection:
         export = queries.claim_export(connection, export_id)
-        if export is None:
-            return True
-        if export["attempts"] > MOST_ATTEMPTS:
+        if export is not None and export["attempts"] > MOST_ATTEMPTS:
             raise WornOut(f"{MOST_ATTEMPTS} workers died of it or gave it up.")
-        folder = work_folder(context, export)
-        folder.mkdir(parents=True)
-        _clear_earlier(folder)
-        try:
-            done = _build_once(context, connection, export, folder, stop)
-        except Superseded:
-            done = False
-        except (OSError, StorageError):
-            # whoever took over cleared our folder away; what else fails while we are current is real
-            if queries.is_to_start_over(connection, export):
-                raise
-            done = False
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        if done:
-            log.info("export.built", delivery=export["delivery"], attempts=export["attempts"])
-            return True
-        again = queries.is_to_start_over(connection, export)
-        log.info("export.superseded", export_id=str(export_id), again=again)
-        return not again
+        while export is not None and not _build(context, connection, export, stop):
+            export = queries.claim_export(connection, export_id, again=export)
+            log.info("export.superseded", export_id=str(export_id), again=export is not None)
+
+
+def _build(
+    context: Context, connection: psycopg.Connection[Any], export: dict[str, Any], stop: threading.Event
+) -> bool:
+    """Whether this build came to its end; False when it was shut out."""
+    folder = work_folder(context, export)
+    folder.mkdir(parents=True)
+    _clear_earlier(folder)
+    try:
+        done = _build_once(context, connection, export, folder, stop)
+    except Superseded:
+        done = False
+    except (OSError, StorageError):
+        # whoever took over cleared our folder away; what else fails while we are current is real
+        if queries.is_to_start_over(connection, export):
+            raise
+        done = False
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if done:
+        log.info("export.built", delivery=export["delivery"], attempts=export["attempts"])
+    return done
 
 
 def _clear_earlier(folder: Path) -> None:

@@ -31,16 +31,23 @@ def _one(connection: Blocking, query: str, values: Any) -> Row | None:
         return cursor.execute(query, values).fetchone()
 
 
-def claim_export(connection: Blocking, export_id: UUID) -> Row | None:
+def claim_export(connection: Blocking, export_id: UUID, again: Row | None = None) -> Row | None:
     """A new build of an export that is still to be made; whoever worked on it before is shut out, and what
     they stored is thrown away. Never more than that: a later build may be complete by now.
 
-    None as well when its index is made, and the jobs of its parts are at work."""
+    None as well when its index is made, and the jobs of its parts are at work.
+
+    Args:
+        again: the caller's own build, which an erasure shut out. It starts over, which counts as no other
+            attempt; None when another worker took over.
+    """
     return _one(
         connection,
         """
         WITH old AS (
-            SELECT id, build, attempts FROM exports e WHERE id = %s AND status = 'generating'
+            SELECT id, build, attempts FROM exports e
+            WHERE id = %(id)s AND status = 'generating'
+              AND (%(attempts)s::integer IS NULL OR attempts = %(attempts)s)
               AND NOT EXISTS (SELECT FROM export_parts p WHERE p.export_id = e.id AND p.build = e.build)
             FOR UPDATE
         ), thrown_away AS (
@@ -48,10 +55,11 @@ def claim_export(connection: Blocking, export_id: UUID) -> Row | None:
             SELECT 'exports/' || id || '/' || build || '/' FROM old WHERE attempts > 0
             ON CONFLICT (key) DO NOTHING
         )
-        UPDATE exports e SET build = gen_random_uuid(), attempts = e.attempts + 1, progress = 0
+        UPDATE exports e SET build = gen_random_uuid(), progress = 0,
+               attempts = e.attempts + CASE WHEN %(attempts)s::integer IS NULL THEN 1 ELSE 0 END
         FROM old WHERE e.id = old.id RETURNING e.*
         """,
-        [export_id],
+        {"id": export_id, "attempts": again["attempts"] if again else None},
     )
 
 

@@ -65,9 +65,7 @@ async def export(job: JobContext, export_id: str) -> None:
     worker: WorkerContext = job.additional_context["worker"]
     structlog.contextvars.bind_contextvars(export_id=export_id, job_id=job.job.id)
     try:
-        done = False
-        while not done:
-            done = await asyncio.to_thread(build_export, worker.context, UUID(export_id), worker.stopping)
+        await asyncio.to_thread(build_export, worker.context, UUID(export_id), worker.stopping)
     except Interrupted:
         raise
     except (OSError, StorageError, psycopg.Error) as error:
