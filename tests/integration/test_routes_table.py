@@ -309,6 +309,8 @@ def test_unknown_and_malformed_ids(world: World, route: str, identifier: str) ->
     for name in parameters(route):
         changed = {**own(world, route), name: identifier}
         refuse(world.valid(client, route, token, **changed), 403 if TABLE[route].access == "link" else 404)
+        if TABLE[route].access == "researcher" and TABLE[route].body is not None:
+            refuse(world.send(client, route, token, {}, **changed), 404)
 
 
 @pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.body is not None])

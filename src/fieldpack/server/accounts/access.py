@@ -1,4 +1,4 @@
-"""The researcher behind a request, found before its body is read."""
+"""The researcher behind a request, and whether they may see what it is about: found before its body is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
+from ..db.pool import Connection
 from ..routing import ApiRoute
 from . import service
 
@@ -25,9 +26,13 @@ class ResearcherRoute(ApiRoute):
 
     async def authenticate(self, request: Request) -> None:
         async with request.app.state.context.database.transaction() as connection:
-            request.state.caller = await service.authenticate(
-                connection, request.headers.get("authorization")
-            )
+            caller = await service.authenticate(connection, request.headers.get("authorization"))
+            request.state.caller = caller
+            if self.body_field is not None:
+                await self.admit(connection, caller, request.path_params)
+
+    async def admit(self, connection: Connection, caller: service.Caller, ids: dict[str, str]) -> None:
+        """Hook of routes that take a body: who may not see the resource learns so before it is looked at."""
 
 
 def _current(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> service.Caller:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import require_collections, require_member
+from ..accounts.service import Caller, require_collections, require_member
 from ..context import CurrentContext
+from ..db.pool import Connection
 from ..downloads import send_blob
 from ..problems import invalid, not_found
 from ..routing import Page, envelope, parse_given_id, parse_id
@@ -17,14 +18,11 @@ from .schemas import CollectionInput, CollectionReplacement
 
 
 class CollectionRoute(ResearcherRoute):
-    """A route of one collection: who may not see it learns so before their body is looked at."""
+    """A route of a collection that the caller may see."""
 
-    async def authenticate(self, request: Request) -> None:
-        await super().authenticate(request)
-        if self.body_field is not None and "collection_id" in request.path_params:
-            identifier = parse_id("Collection", request.path_params["collection_id"])
-            async with request.app.state.context.database.transaction() as connection:
-                await service.get_collection(connection, request.state.caller, identifier)
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+        if "collection_id" in ids:
+            await service.get_collection(connection, caller, parse_id("Collection", ids["collection_id"]))
 
 
 router = APIRouter(prefix="/data-collection/collections", route_class=CollectionRoute, tags=["collections"])

@@ -7,14 +7,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import require_member
+from ..accounts.service import Caller, require_member
 from ..context import CurrentContext
+from ..db.pool import Connection
 from ..origin import origin_of
 from ..routing import Page, envelope, parse_given_id, parse_id
 from . import queries, service
 from .schemas import StudyInput, StudyPatch, StudyTransition
 
-router = APIRouter(prefix="/studies", route_class=ResearcherRoute, tags=["studies"])
+
+class StudyRoute(ResearcherRoute):
+    """A route of a study that the caller may see."""
+
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+        if "study_id" in ids:
+            await service.get_study(connection, caller, parse_id("Study", ids["study_id"]))
+
+
+router = APIRouter(prefix="/studies", route_class=StudyRoute, tags=["studies"])
 
 Flag = Annotated[int | None, Query(ge=0, le=1)]
 OPEN = ["ACTIVE", "PAUSED", "AWAITING REVIEW"]

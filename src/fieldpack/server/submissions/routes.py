@@ -7,14 +7,25 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..accounts.service import Caller
 from ..context import CurrentContext
+from ..db.pool import Connection
 from ..exports.erasure import require_withdrawn
 from ..routing import Page, discard_body, envelope, parse_id
 from ..studies.service import get_study
 from . import lifecycle, queries, service
 from .schemas import BulkApproval, ReturnRequest, SubmissionTransition
 
-router = APIRouter(route_class=ResearcherRoute, tags=["submissions"])
+
+class SubmissionRoute(ResearcherRoute):
+    """A route of a submission that the caller may see."""
+
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+        if "submission_id" in ids:
+            await service.get_submission(connection, caller, parse_id("Submission", ids["submission_id"]))
+
+
+router = APIRouter(route_class=SubmissionRoute, tags=["submissions"])
 
 
 @router.get("/studies/{study_id}/submissions")
