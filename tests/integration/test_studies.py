@@ -122,11 +122,31 @@ def test_what_is_given_is_kept(api: httpx.Client, minimal: dict[str, Any]) -> No
         "completion_url": "https://example.org/done?cc=ABC123",
         "submissions_config": {"max_submissions_per_participant": 3, "max_concurrent_submissions": 2},
         "study_type": "QUOTA",
-        "future_field": {"nested": [1, "two", {"three": 3.5}]},
+        "future_field": {"nested": [1, "two", {"three": 3.5}], "zero": 0, "none": None, "no": {}, "": ""},
+        "another_field": [],
     }
     study = create(api, {**minimal, **given})
     assert {name: study[name] for name in given} == given
     assert {name: expect(api.get(f"/studies/{study['id']}"), 200)[name] for name in given} == given
+
+
+def test_a_completion_code_is_enough(api: httpx.Client, minimal: dict[str, Any]) -> None:
+    """What a client leaves out of it, or sends as null, is filled in before a participant needs it."""
+    codes = [{"code": "ABC123"}, {"code": "NO", "code_type": "", "actions": None, "actor": "researcher"}]
+    study = create(api, {**minimal, "completion_codes": codes})
+    assert study["completion_codes"] == [
+        {"code": "ABC123", "code_type": "COMPLETED", "actions": []},
+        {"code": "NO", "code_type": "COMPLETED", "actions": [], "actor": "researcher"},
+    ]
+    expect(step(api, study, "PUBLISH"), 200)
+    body = {"participant_id": "one"}
+    expect(api.post(f"/participate/studies/{study['id']}/submissions", json=body), 201)
+
+
+def test_a_whole_reward_is_answered_as_one(api: httpx.Client, minimal: dict[str, Any]) -> None:
+    answer = api.post("/studies", json={**minimal, "reward": 150.0})
+    expect(answer, 201)
+    assert '"reward":150,' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -212,12 +232,21 @@ def test_patch_changes_what_is_given(api: httpx.Client, minimal: dict[str, Any])
     path = f"/studies/{study['id']}"
     patched = expect(api.patch(path, json={"description": "After", "total_available_places": 9}), 200)
     assert patched == {**study, "description": "After", "total_available_places": 9}
-    empty = {"name": "", "reward": 0, "description": None, "filters": [], "submissions_config": {}}
+    empty = {"name": "", "reward": 0, "description": None, "submissions_config": {}, "completion_codes": []}
     assert expect(api.patch(path, json=empty), 200) == patched
     assert expect(api.patch(path, json={}), 200) == patched
     readonly = {"id": str(uuid4()), "status": "COMPLETED", "places_taken": 5, "published_at": "x",
                 "researcher": {"id": "x"}, "external_study_url": "https://example.org"}  # fmt: skip
     assert expect(api.patch(path, json=readonly), 200) == patched
+    expect(api.patch(path, json={"submissions_config": {"max_submissions_per_participant": 4}}), 200)
+    config = {"submissions_config": {"max_concurrent_submissions": 2}, "filters": [{"filter_id": "age"}]}
+    expect(api.patch(path, json=config), 200)
+    cleared = expect(api.patch(path, json={"filters": []}), 200)
+    assert cleared["filters"] == []
+    assert cleared["submissions_config"] == {
+        "max_submissions_per_participant": 4,
+        "max_concurrent_submissions": 2,
+    }
     refused(api.patch(path, json={"total_available_places": -1}), 400, "total_available_places")
     refused(api.patch(path, json={"name": 5}), 400, "name")
     other = Scenario.create(api)

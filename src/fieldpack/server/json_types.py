@@ -22,7 +22,8 @@ def _number(value: Any) -> int | float:
     if not _is_number(value):
         raise ValueError("Must be a number.")
     number: int | float = value
-    return number
+    # strict clients read `150` as a whole number, and refuse `150.0`
+    return int(number) if abs(number) < 2**53 and number == int(number) else number
 
 
 def _only_number(value: Any) -> Any:

@@ -1,5 +1,5 @@
 """What clients send about studies. Clients of the hosted service send every field they know, most of
-them empty: `""`, `0`, `null`, `{}` and `[]` count as not given. Unknown fields are kept as they came."""
+them empty: `""`, `0`, `null` and `{}` count as not given. Unknown fields are kept as they came."""
 
 from __future__ import annotations
 
@@ -14,47 +14,48 @@ MAX_MINUTES = 60 * 24 * 365
 
 
 def drop_empty(value: Any) -> Any:
-    """`value` without the members that count as not given, at any depth of objects."""
+    """`value` without the members that count as not given. What is inside of those that stay is theirs."""
     if not isinstance(value, dict):
         return value
-    kept = {name: drop_empty(inner) for name, inner in value.items()}
-    return {
-        name: inner
-        for name, inner in kept.items()
-        if not (inner is None or inner in ("", {}, []) or _zero(inner))
-    }
+    return {name: inner for name, inner in value.items() if not _is_empty(inner)}
 
 
-def _zero(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+def _is_empty(value: Any) -> bool:
+    is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+    return is_zero or value is None or value in ("", {})
 
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 
 
-class CompletionCode(BaseModel):
-    """A code that a participant is given, and what happens then."""
+class Sparse(BaseModel):
+    """Base of all input: empty is the same as absent, and unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        return drop_empty(value)
+
+
+class CompletionCode(Sparse):
+    """A code that a participant is given, and what happens then."""
 
     code: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     code_type: Annotated[str, StringConstraints(max_length=200)] = "COMPLETED"
     actions: list[dict[str, Any]] = []
 
 
-class SubmissionsConfig(BaseModel):
+class SubmissionsConfig(Sparse):
     """How often one participant may take part. -1 is no limit."""
-
-    model_config = ConfigDict(extra="allow")
 
     max_submissions_per_participant: Annotated[Integer, Field(ge=-1, le=1_000_000)] = 1
     max_concurrent_submissions: Annotated[Integer, Field(ge=-1, le=1_000_000)] = -1
 
 
-class StudyFields(BaseModel):
+class StudyFields(Sparse):
     """Every field with a meaning here; the rest is kept as it came."""
-
-    model_config = ConfigDict(extra="allow")
 
     internal_name: Annotated[str, StringConstraints(max_length=2_000)] | None = None
     description: Annotated[str, StringConstraints(max_length=200_000)] | None = None
@@ -71,11 +72,6 @@ class StudyFields(BaseModel):
     eligibility_requirements: list[Any] | None = None
     filters: list[Any] | None = None
     submissions_config: SubmissionsConfig | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty(cls, value: Any) -> Any:
-        return drop_empty(value)
 
 
 class StudyInput(StudyFields):

@@ -60,6 +60,11 @@ async def _find_own_collection(connection: Connection, caller: Caller, text: str
 def _fields(given: StudyFields) -> dict[str, Any]:
     """What is kept as JSON: everything given that is neither a column nor computed."""
     fields = given.model_dump(mode="json", exclude_unset=True)
+    codes = [code.model_dump(mode="json") for code in given.completion_codes or []]
+    if codes:  # whole, with the defaults of what was left out
+        fields["completion_codes"] = codes
+    else:
+        fields.pop("completion_codes", None)
     return {name: value for name, value in fields.items() if name not in OWN_COLUMNS | COMPUTED}
 
 
@@ -112,7 +117,10 @@ async def patch_study(
 ) -> dict[str, Any]:
     """Change what was given; the rest stays."""
     row = await get_study(connection, caller, study_id, lock=True)
-    columns = _columns(_with_code({**row["fields"], **_fields(given)}))
+    old, new = row["fields"], _fields(given)
+    if "submissions_config" in new:
+        new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
+    columns = _columns(_with_code({**old, **new}))
     if given.name is not None:
         columns["name"] = given.name
     if given.total_available_places is not None:
