@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,12 @@ def test_the_document_describes_the_errors() -> None:
         for method, operation in operations.items():
             assert "422" not in operation["responses"], (method, path)
             assert operation["responses"]["default"]["content"], (method, path)
+            named = {found["name"] for found in operation["parameters"] if found["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path)), (method, path)
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in schemes), schemes
+    listed = DOCUMENT["paths"]["/api/v1/data-collection/collections"]["get"]["parameters"]
+    assert [found["name"] for found in listed if found["required"]] == ["workspace_id"]
     identifiers = [op["operationId"] for ops in DOCUMENT["paths"].values() for op in ops.values()]
     assert len(identifiers) == len(set(identifiers))
 

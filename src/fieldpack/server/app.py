@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from .. import __version__
 from .accounts.routes import router as accounts
@@ -56,6 +57,7 @@ __all__ = ["API", "create_app", "open_context"]
 API = "/api/v1"
 ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
 
 log = structlog.get_logger()
@@ -143,6 +145,16 @@ def _validation_detail(error: RequestValidationError) -> dict[str, list[str]]:
     return detail
 
 
+def _allowed_methods(request: Request) -> str:
+    """What is possible at this path, by any route (RFC 9110 §15.5.6); Starlette names those of the first."""
+    routes = request.app.routes
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    )
+
+
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def on_problem(request: Request, error: Problem) -> Response:
@@ -157,14 +169,16 @@ def _handle_errors(app: FastAPI) -> None:
         type = BY_STATUS.get(error.status_code) or ProblemType(
             error.status_code, 100000 + error.status_code * 100, str(error.detail)
         )
-        detail = str(error.detail)
         if error.status_code == 404 and links.is_signed(request.url.query):
             return await on_problem(request, links.altered())  # its path was changed, not its signature
+        detail, headers = str(error.detail), dict(error.headers or {})
         if error.status_code == 404:
             detail = f"There is nothing at {request.url.path}."
         elif error.status_code == 405:
-            detail = f"{request.method} is not possible here."
-        return _answer(type, detail, headers=dict(error.headers or {}))
+            allowed = _allowed_methods(request)
+            detail = f"{request.method} is not possible here, only {allowed}."
+            headers["Allow"] = allowed
+        return _answer(type, detail, headers=headers)
 
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(PoolTimeout)

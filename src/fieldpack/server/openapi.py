@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,9 +54,21 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
             "description": "Refused",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
-        for operations in document["paths"].values():
+        for path, operations in document["paths"].items():
             for operation in operations.values():
+                _name_path_parameters(path, operation)
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = refused
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _name_path_parameters(path: str, operation: dict[str, Any]) -> None:
+    """Add the parameters of the path that FastAPI does not know: those a route class reads, not a function."""
+    parameters = operation.setdefault("parameters", [])
+    known = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
+    parameters[:0] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+        if name not in known
+    ]

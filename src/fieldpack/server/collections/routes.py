@@ -11,7 +11,7 @@ from ..accounts.service import Caller, require_collections, require_member
 from ..context import CurrentContext
 from ..db.pool import Connection
 from ..downloads import send_blob
-from ..problems import invalid, not_found
+from ..problems import not_found
 from ..routing import Page, envelope, parse_given_id, parse_id
 from . import queries, service
 from .schemas import CollectionInput, CollectionReplacement
@@ -45,11 +45,9 @@ async def list_collections(
     context: CurrentContext,
     caller: CurrentCaller,
     page: Page,
-    workspace_id: Annotated[str | None, Query(description="The workspace (required).")] = None,
+    workspace_id: Annotated[str, Query(min_length=1, description="The workspace.")],
 ) -> dict[str, Any]:
     """The collections of one workspace, newest first."""
-    if not workspace_id:
-        raise invalid("workspace_id", "This query parameter is required.")
     identifier = parse_given_id("workspace_id", "Workspace", workspace_id)
     async with context.database.transaction() as connection:
         require_collections(await require_member(connection, caller, identifier))
@@ -93,7 +91,15 @@ async def list_responses(
     return envelope([service.describe_response(row, identifier, types) for row in rows], count)
 
 
-@router.get("/{collection_id}/files/{file_key}", response_class=Response)
+@router.get(
+    "/{collection_id}/files/{file_key}",
+    response_class=Response,
+    responses={
+        200: {"description": "The file, of the type it was found to be", "content": {"*/*": {}}},
+        206: {"description": "The range asked for", "content": {"*/*": {}}},
+        304: {"description": "Not modified"},
+    },
+)
 async def get_file(
     request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str, file_key: str
 ) -> Response:

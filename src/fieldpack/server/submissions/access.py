@@ -16,7 +16,7 @@ from . import lifecycle, queries
 
 __all__ = ["ParticipantRoute", "ParticipantSubmission", "cookie_name", "find_participant", "given_token"]
 
-_scheme = HTTPBearer(scheme_name="Submission token", auto_error=False)
+_scheme = HTTPBearer(scheme_name="SubmissionToken", auto_error=False)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
