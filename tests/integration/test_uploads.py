@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import contextlib
+import gzip
 import hashlib
 import io
 import os
@@ -396,6 +397,17 @@ def test_names_of_types_not_accepted(tus: Tus) -> None:
     for name in ("A.MP4", "a.jpg", "no extension", "../../etc/passwd", "", "v1.2"):
         url = tus.create(len(PNG), name)
         assert tus.delete(url).status_code == 204
+
+
+def test_a_type_of_two_extensions(server: Installation) -> None:
+    data = gzip.compress(b"a,b")
+    with server.client() as client:
+        scenario = Scenario.create(client, {**ANY, "accepted_file_types": [".tar.gz"]})
+        tus = Tus(scenario.start("p1"))
+        assert tus.post(len(data), "a.gz").status_code == 415
+        url = tus.create(len(data), "A.Tar.GZ")
+        assert tus.patch(url, 0, data).status_code == 204
+        tus.require_complete(url, data)
 
 
 def test_file_names_are_kept(scenario: Scenario, tus: Tus) -> None:

@@ -6,6 +6,7 @@ ignored, so that what the API answered can be sent back.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -37,6 +38,7 @@ ITEM_TYPES = (
     "image",
 )
 DEFAULT_FILE_TYPES = [".jpg", ".jpeg", ".png", ".heic", ".heif"]
+_EXTENSION = re.compile(r"(\.[\w+~-]+)+")
 MAX_ITEMS = 1000
 MAX_OPTIONS = 1000
 
@@ -215,11 +217,7 @@ class FileUpload(Instruction):
         if not value:
             return list(DEFAULT_FILE_TYPES)
         for extension in value:
-            if (
-                len(extension) < 2
-                or not extension.startswith(".")
-                or not extension[1:].replace(".", "").isalnum()
-            ):
+            if _EXTENSION.fullmatch(extension) is None:
                 raise ValueError(f"{extension!r} is not an extension with a leading dot, such as .jpg.")
         return list(dict.fromkeys(extension.lower() for extension in value))
 
@@ -288,7 +286,27 @@ class CollectionReplacement(Given):
     collection_items: Annotated[list[PageInput], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
+def _drop_id(value: Any) -> Any:
+    return (
+        {name: inner for name, inner in value.items() if name != "id"} if isinstance(value, dict) else value
+    )
+
+
+def _without_ids(pages: Any) -> Any:
+    """Pages as new ones: an id, of whatever form, is unknown, so that a copy of another collection gets its own."""
+    if not isinstance(pages, list):
+        return pages
+    found = [_drop_id(page) for page in pages]
+    for page in found:
+        if isinstance(page, dict) and isinstance(page.get("page_items"), list):
+            page["page_items"] = [_drop_id(item) for item in page["page_items"]]
+    return found
+
+
 class CollectionInput(CollectionReplacement):
     """What `POST` takes."""
 
+    collection_items: Annotated[
+        list[PageInput], Field(min_length=1, max_length=MAX_ITEMS), BeforeValidator(_without_ids)
+    ]
     workspace_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -15,6 +15,7 @@ from .schemas import CollectionInput, CollectionReplacement, PageInput
 __all__ = ["create_collection", "describe_collection", "get_collection", "iter_items", "replace_collection"]
 
 SCHEMA_VERSION = 1
+MIB = 1 << 20
 CONTENT_TYPES = ("rich_text", "image")
 
 
@@ -64,15 +65,11 @@ def find_item(body: dict[str, Any], item_id: str) -> dict[str, Any] | None:
 async def create_collection(
     connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput
 ) -> dict[str, Any]:
-    """A new collection. Ids that were sent are taken for unknown: a copy of another gets its own."""
+    """A new collection."""
     collection_id = uuid4()
     await queries.insert_collection(
         connection, collection_id, workspace_id, given.name, given.description, caller.id
     )
-    for page in given.collection_items:
-        page.id = None
-        for item in page.page_items:
-            item.id = None
     await _write_version(connection, caller, collection_id, 1, given)
     row = await queries.find_collection(connection, collection_id)
     assert row is not None
@@ -209,7 +206,7 @@ def describe_response(row: dict[str, Any], collection_id: UUID, types: dict[str,
             {
                 "file_key": file["file_key"],
                 "file_name": file["file_name"],
-                "file_size_mb": round(file["size_bytes"] / 1_000_000, 6),
+                "file_size_mb": round(file["size_bytes"] / MIB, 6),  # in the unit of max_file_size_mb
                 "content_type": file["content_type"],
             }
             for file in row["files"]

@@ -75,7 +75,8 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
     accepted = accepted_types(item)
     names = ", ".join(sorted(accepted))
     extension = extension_of(file_name)
-    if extension and extension not in accepted and not extension[1:].isdigit():
+    named = file_name.lower().endswith(tuple(accepted))  # `.tar.gz` may be one of them
+    if extension and not named and not extension[1:].isdigit():
         raise Problem(
             UNSUPPORTED_TYPE, f"Files of type {extension} are not accepted here. Accepted: {names}."
         )

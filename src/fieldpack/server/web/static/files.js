@@ -150,7 +150,8 @@ class FileList {
     const { types, max_bytes: most, max_files: count } = this.question;
     const names = types.join(" ");
     const extension = extensionOf(file.name);
-    if (extension && !types.includes(extension) && !/^\.\d+$/.test(extension)) {
+    const named = types.some((type) => file.name.toLowerCase().endsWith(type.toLowerCase()));
+    if (extension && !named && !/^\.\d+$/.test(extension)) {
       return this.tell(t("files.wrong_type", { name: file.name, type: extension, types: names }));
     }
     if (file.size === 0) return this.tell(t("files.empty", { name: file.name }));
