@@ -225,8 +225,9 @@ def test_offsets_and_lengths_that_lie(tus: Tus) -> None:
     assert tus.patch(url, 5, data[5:]).status_code == 409
     assert tus.patch(url, len(data) * 9, b"x").status_code in (409, 413)
     assert tus.patch(url, 0, data + b"more").status_code == 413
-    for lie in ("-1", "1e3", "", "0x10", "9" * 30):
+    for lie in ("-1", "1e3", "", "0x10"):
         assert tus.patch(url, lie, data).status_code == 400, lie
+    assert tus.patch(url, "9" * 30, data).status_code == 409
     assert tus.offset(url) == 0
     assert tus.patch(url, 0, data[:MIB]).status_code == 204
     assert tus.patch(url, 0, data[:MIB]).status_code == 409, "the same bytes again"
@@ -298,7 +299,7 @@ def test_a_whole_file_with_a_checksum(tus: Tus) -> None:
 def test_malformed_checksums(tus: Tus, header: str) -> None:
     url = tus.create(5, "a.txt")
     answer = tus.patch(url, 0, b"hello", **{"Upload-Checksum": header})
-    assert answer.status_code in (400, 460)
+    assert answer.status_code == 400
     assert tus.offset(url) == 0
 
 
@@ -394,7 +395,7 @@ def test_content_is_judged_before_it_is_whole(tus: Tus) -> None:
 def test_names_of_types_not_accepted(tus: Tus) -> None:
     for name in ("a.exe", "a.mp4.html", "A.PDF"):
         assert tus.post(10, name).status_code == 415, name
-    for name in ("A.MP4", "a.jpg", "no extension", "../../etc/passwd", "", "v1.2"):
+    for name in ("A.MP4", "a.jpg", "no extension", "../../etc/passwd", "", "v1.2", "a.png\0", "a.png\u200f"):
         url = tus.create(len(PNG), name)
         assert tus.delete(url).status_code == 204
 
@@ -414,7 +415,7 @@ def test_file_names_are_kept(scenario: Scenario, tus: Tus) -> None:
     names: list[tuple[bytes, str]] = [
         (b"a\0b.txt", "a\N{REPLACEMENT CHARACTER}b.txt"),
         (b"\xff\xfe.txt", "\N{REPLACEMENT CHARACTER}" * 2 + ".txt"),
-        ("📷".encode() * 75, "📷" * 75),
+        ("📷".encode() * 1000, "📷" * 1000),
     ]
     for given, kept in names:
         url = tus.create(2, given)
@@ -428,7 +429,8 @@ def test_file_names_are_kept(scenario: Scenario, tus: Tus) -> None:
 def test_limits_of_size_and_number(scenario: Scenario) -> None:
     tus = Tus(scenario.start("p1"), 1)
     assert tus.post(MIB // 2 + 1, "a.png").status_code == 413
-    assert tus.post(10**17, "a.png").status_code == 413
+    for huge in (10**17, 10**19, 10**40):
+        assert tus.post(huge, "a.png").status_code == 413
     first = tus.create(MIB // 2, "a.png")
     tus.create(1000, "b.png")
     refused = expect(tus.post(1000, "c.png"), 409)
@@ -464,6 +466,8 @@ def test_malformed_creations(tus: Tus) -> None:
         answer = tus.http.post(path, headers={**headers, "Upload-Length": "5", "Upload-Metadata": metadata})
         assert expect(answer, 400)["error"]["status"] == 400, metadata
     assert tus.http.post(path, headers={**headers, "Upload-Metadata": good}).status_code == 400
+    for length in ("-1", "", "1.5", "0x10", "1e3", "five"):
+        assert tus.post(length, "a.txt").status_code == 400, length
     deferred = {**headers, "Upload-Defer-Length": "1", "Upload-Metadata": good}
     assert tus.http.post(path, headers=deferred).status_code == 400
 
@@ -499,6 +503,50 @@ def test_creation_with_bytes_and_method_override(tus: Tus) -> None:
     given = {**tus.participant.headers, **TUS, "X-HTTP-Method-Override": "DELETE"}
     assert tus.http.post(url, headers=given).status_code == 204
     assert tus.http.post(url, headers={**tus.participant.headers, **TUS}).status_code == 405
+
+
+def test_a_creation_whose_bytes_are_refused_leaves_nothing(tus: Tus) -> None:
+    """Its answer names no upload, so an unfinished one could be neither resumed nor removed."""
+    metadata = encode(instruction_id=tus.instruction_id, filename="a.txt")
+    given = {**tus.participant.headers, **BYTES, "Upload-Length": "5", "Upload-Metadata": metadata}
+    mismatch = f"sha1 {base64.b64encode(bytes(20)).decode()}"
+    refusals = [(460, b"hello", mismatch), (413, b"too long", None), (400, b"hello", "md5 AAAA")]
+    for status, data, checksum in refusals * 2:  # six times, where three files are allowed
+        headers = given if checksum is None else {**given, "Upload-Checksum": checksum}
+        refused = tus.http.post(f"{tus.participant.path}/uploads", content=data, headers=headers)
+        assert expect(refused, status)["error"]["status"] == status
+    state = expect(tus.http.get(tus.participant.path, headers=tus.participant.headers), 200)
+    assert state["files"] == []
+
+
+def test_metadata_is_given_back(tus: Tus) -> None:
+    metadata = f"{encode(instruction_id=tus.instruction_id, filename='ä.txt', filetype='x/y')}, private"
+    created = tus.post(5, **{"Upload-Metadata": metadata})
+    url = str(created.url.join(created.headers["Location"]))
+    assert tus.head(url).headers["Upload-Metadata"] == metadata
+    assert tus.patch(url, 0, b"hello").status_code == 204
+    assert tus.head(url).headers["Upload-Metadata"] == metadata
+
+
+def test_the_last_answer_may_be_asked_for_again(tus: Tus) -> None:
+    url = tus.create(5, "a.txt")
+    assert tus.patch(url, 0, b"hello").status_code == 204
+    again = tus.patch(url, 5, b"")
+    assert (again.status_code, again.headers["Upload-Offset"]) == (204, "5")
+    headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "5"}
+    assert tus.http.patch(url, content=iter([b"more"]), headers=headers).status_code == 413
+    assert tus.patch(url, 10**19, b"").status_code == 409
+    tus.participant.submit()
+    assert tus.patch(url, 5, b"").status_code == 409
+
+
+def test_extensions_of_two_parts(api: httpx.Client) -> None:
+    item = {**ANY, "accepted_file_types": [".tar.gz"]}
+    tus = Tus(Scenario.create(api, item).start("p1"))
+    assert tus.post(10, "a.gz").status_code == 415
+    url = tus.create(1000, "A.TAR.GZ")
+    assert tus.patch(url, 0, b"\x1f\x8b\x08" + bytes(997)).status_code == 204
+    tus.require_complete(url, b"\x1f\x8b\x08" + bytes(997))
 
 
 def test_who_may(scenario: Scenario, tus: Tus) -> None:

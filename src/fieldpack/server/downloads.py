@@ -13,6 +13,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ..archive.naming import safe_name
 from .context import Context
 from .ranges import select_range
 from .storage import Buffer, blob_key
@@ -111,7 +112,7 @@ def send_blob(request: Request, context: Context, file: dict[str, Any]) -> Respo
     selected = select_range(request.headers, file["size_bytes"], etag, method=request.method)
     headers = selected.headers(etag) | {
         "Content-Type": file["content_type"],
-        "Content-Disposition": content_disposition(file["file_name"]),
+        "Content-Disposition": content_disposition(safe_name(file["file_name"])),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",

@@ -72,12 +72,13 @@ async def insert_upload(
     submission_id: UUID,
     instruction_id: UUID,
     file_name: str,
+    metadata: str | None,
     length_bytes: int,
 ) -> None:
     await connection.execute(
-        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, length_bytes)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        [id, submission_id, instruction_id, file_name, length_bytes],
+        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        [id, submission_id, instruction_id, file_name, metadata, length_bytes],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
@@ -82,9 +83,13 @@ def _content_length(request: Request) -> int | None:
 
 
 async def _receive(
-    request: Request, context: CurrentContext, submission_id: UUID, upload_id: UUID, offset: int
+    request: Request,
+    context: CurrentContext,
+    submission_id: UUID,
+    upload_id: UUID,
+    offset: int,
+    checksum: tus.Checksum | None,
 ) -> int:
-    checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
     with UPLOADS.track_inprogress():
         return await receive(
             context,
@@ -121,12 +126,20 @@ async def create_upload(
     if request.headers.get("upload-defer-length") is not None:
         tus.parse_size(None, "Upload-Length")
     length = tus.parse_size(request.headers.get("upload-length"), "Upload-Length")
-    metadata = tus.parse_metadata(request.headers.get("upload-metadata"))
-    upload_id = await service.create_upload(context, submission, metadata, length)
+    header = request.headers.get("upload-metadata")
+    metadata = tus.parse_metadata(header)
+    checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
+    upload_id = await service.create_upload(context, submission, metadata, length, header=header)
     headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{upload_id}"}
     with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
     if with_bytes or length == 0:
-        headers["Upload-Offset"] = str(await _receive(request, context, submission["id"], upload_id, 0))
+        try:
+            offset = await _receive(request, context, submission["id"], upload_id, 0, checksum)
+        except Problem:  # the answer names no upload, so nobody could go on with it, or remove it
+            with contextlib.suppress(Problem):
+                await service.remove_upload(context, submission, upload_id)
+            raise
+        headers["Upload-Offset"] = str(offset)
     return Response(status_code=201, headers=headers)
 
 
@@ -136,14 +149,14 @@ async def get_offset(context: CurrentContext, submission: ParticipantSubmission,
     row = await wait_while_finishing(context, submission["id"], parse_id("Upload", upload_id))
     if row["failure"] is not None:
         raise service.gone(row["failure"])
-    return Response(
-        status_code=200,
-        headers={
-            "Upload-Offset": str(row["offset_bytes"]),
-            "Upload-Length": str(row["length_bytes"]),
-            "Cache-Control": "no-store",
-        },
-    )
+    headers = {
+        "Upload-Offset": str(row["offset_bytes"]),
+        "Upload-Length": str(row["length_bytes"]),
+        "Cache-Control": "no-store",
+    }
+    if row["metadata"] is not None:
+        headers["Upload-Metadata"] = row["metadata"]
+    return Response(status_code=200, headers=headers)
 
 
 @tus_router.get(PATH + "/{upload_id}", response_model=UploadState)
@@ -166,7 +179,8 @@ async def append_bytes(
     if request.headers.get("content-type", "").partition(";")[0].strip() != BYTES:
         raise Problem(UNSUPPORTED_TYPE, f"Send the bytes as `Content-Type: {BYTES}`.")
     offset = tus.parse_size(request.headers.get("upload-offset"), "Upload-Offset")
-    now_at = await _receive(request, context, submission["id"], identifier, offset)
+    checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
+    now_at = await _receive(request, context, submission["id"], identifier, offset, checksum)
     return Response(status_code=204, headers={"Upload-Offset": str(now_at)})
 
 

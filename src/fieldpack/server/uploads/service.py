@@ -17,7 +17,6 @@ from ..storage import blob_key, upload_prefix
 from . import queries
 from .digests import live_digests
 from .signatures import accepts_empty, extension_of
-from .tus import limit_name
 
 __all__ = [
     "MIB",
@@ -75,8 +74,8 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
     accepted = accepted_types(item)
     names = ", ".join(sorted(accepted))
     extension = extension_of(file_name)
-    named = file_name.lower().endswith(tuple(accepted))  # `.tar.gz` may be one of them
-    if extension and not named and not extension[1:].isdigit():
+    fits = file_name.lower().endswith(tuple(accepted))  # also `.tar.gz`, which is more than an extension
+    if extension and not fits and not extension[1:].isdigit():
         raise Problem(
             UNSUPPORTED_TYPE, f"Files of type {extension} are not accepted here. Accepted: {names}."
         )
@@ -85,9 +84,17 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
 
 
 async def create_upload(
-    context: Context, submission: dict[str, Any], metadata: dict[str, str], length_bytes: int
+    context: Context,
+    submission: dict[str, Any],
+    metadata: dict[str, str],
+    length_bytes: int,
+    *,
+    header: str | None = None,
 ) -> UUID:
     """Begin an upload to a submission: its id.
+
+    Args:
+        header: `metadata` as it came, to be given back.
 
     Raises:
         Problem: 400 for an instruction that takes no files; 413 for a size beyond its limit or the caps of
@@ -95,7 +102,7 @@ async def create_upload(
             allowed, or files can't change any more.
     """
     instruction_id = metadata.get("instruction_id", "")
-    file_name = limit_name(metadata.get("filename", metadata.get("name", "")))
+    file_name = metadata.get("filename", metadata.get("name", ""))
     upload_id = uuid4()
     settings = context.settings
     async with context.database.transaction() as connection:
@@ -122,7 +129,9 @@ async def create_upload(
             raise Problem(
                 TOO_LARGE, f"The files of one submission may have {settings.max_submission_mb} MB together."
             )
-        await queries.insert_upload(connection, upload_id, row["id"], identifier, file_name, length_bytes)
+        await queries.insert_upload(
+            connection, upload_id, row["id"], identifier, file_name, header, length_bytes
+        )
     return upload_id
 
 

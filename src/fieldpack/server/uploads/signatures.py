@@ -120,11 +120,14 @@ _OFFICE_PARTS = ("[Content_Types].xml", "_rels/", "docProps/", "customXml/", "wo
 _MARKUP = re.compile(r"(?:\s|<\?.*?\?>|<!--.*?-->)*<(!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.S | re.I)
 _WEB_TAGS = {"html", "head", "body", "script", "iframe", "object", "embed", "style", "meta", "frameset"}
 _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
-_EXTENSION = re.compile(r"\.[^\s./\\:]{1,16}$")
+_EXTENSION = re.compile(r"\.\w{1,16}\Z")
 
 
 def extension_of(file_name: str) -> str:
-    """The extension of a name, in small letters and with its dot; empty if it has none."""
+    """The extension of a name, in small letters and with its dot; empty if it has none.
+
+    What follows the last dot is one if it is letters and digits, as those that can be accepted are.
+    """
     found = _EXTENSION.search(file_name)
     return found.group().lower() if found else ""
 

@@ -18,7 +18,7 @@ __all__ = ["ALGORITHMS", "EXTENSIONS", "VERSION", "Checksum", "Hasher", "parse_c
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,checksum"
 MAX_METADATA = 16_384
-MAX_FILE_NAME_BYTES = 1024
+MAX_SIZE = 10**18
 
 
 class Hasher(Protocol):
@@ -74,7 +74,10 @@ def parse_checksum(header: str | None) -> Checksum | None:
     algorithm, _, value = header.strip().partition(" ")
     if algorithm.lower() not in ALGORITHMS:
         raise Problem(MALFORMED, f"Upload-Checksum must use one of {', '.join(ALGORITHMS)}.")
-    return Checksum(algorithm.lower(), _decode(value.strip(), "Upload-Checksum"))
+    expected = _decode(value.strip(), "Upload-Checksum")
+    if not expected:
+        raise Problem(MALFORMED, "Upload-Checksum must name an algorithm and a checksum in base64.")
+    return Checksum(algorithm.lower(), expected)
 
 
 def parse_metadata(header: str | None) -> dict[str, str]:
@@ -92,23 +95,15 @@ def parse_metadata(header: str | None) -> dict[str, str]:
         raise Problem(MALFORMED, f"Upload-Metadata may have at most {MAX_METADATA} characters.")
     for pair in header.split(","):
         key, _, value = pair.strip().partition(" ")
-        if not key or not key.isascii() or key in found:
+        if not key or not key.isascii() or not key.isprintable() or key in found:
             raise Problem(MALFORMED, "Upload-Metadata must be pairs of a key, once each, and a base64 value.")
         text = _decode(value.strip(), f"The value of {key} in Upload-Metadata").decode("utf-8", "replace")
         found[key] = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return found
 
 
-def limit_name(name: str) -> str:
-    """A file name of at most `MAX_FILE_NAME_BYTES` in UTF-8: its end is kept, where the extension is."""
-    encoded = name.encode("utf-8")
-    if len(encoded) <= MAX_FILE_NAME_BYTES:
-        return name
-    return encoded[-MAX_FILE_NAME_BYTES:].decode("utf-8", "ignore")
-
-
 def parse_size(header: str | None, name: str) -> int:
-    """A header that is a number of bytes.
+    """A header that is a number of bytes; what is beyond all sense is answered as `MAX_SIZE`.
 
     Raises:
         Problem: 400 when it is missing or is none.
@@ -116,6 +111,7 @@ def parse_size(header: str | None, name: str) -> int:
     if header is None:
         raise Problem(MALFORMED, f"The header {name} is missing.")
     text = header.strip()
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit():
         raise Problem(MALFORMED, f"{name} must be a whole number of bytes, 0 or more.")
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) <= 18 else MAX_SIZE

@@ -222,6 +222,7 @@ CREATE TABLE uploads (
     submission_id uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
     instruction_id uuid NOT NULL,
     file_name text NOT NULL,
+    metadata text,
     length_bytes bigint NOT NULL CHECK (length_bytes >= 0),
     offset_bytes bigint NOT NULL DEFAULT 0,
     crc32 bigint NOT NULL DEFAULT 0,
@@ -243,6 +244,7 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_submission ON uploads (submission_id, created_at, id);
 CREATE INDEX uploads_blob ON uploads (blob_id);
 CREATE INDEX uploads_unfinished ON uploads (updated_at) WHERE blob_id IS NULL;
+COMMENT ON COLUMN uploads.metadata IS 'the Upload-Metadata header as it came, which tus wants given back';
 COMMENT ON COLUMN uploads.writer IS
     'names the one request that may move the offset; a newer request puts its own name here and so shuts the older out';
 COMMENT ON COLUMN uploads.finishing_at IS 'a recent time: some process is hashing or joining the whole right now';
