@@ -11,10 +11,19 @@ from fastapi.security import HTTPBearer
 from ..middleware import RateLimit
 from ..origin import is_same_origin
 from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
-from ..routing import ApiRoute, parse_id
+from ..routing import ApiRoute, is_uuid, parse_id
 from . import lifecycle, queries
 
-__all__ = ["ParticipantRoute", "ParticipantSubmission", "cookie_name", "find_participant", "given_token"]
+__all__ = [
+    "ParticipantRoute",
+    "ParticipantSubmission",
+    "cookie_name",
+    "earlier_token",
+    "find_participant",
+    "given_token",
+    "remembered",
+    "study_cookie_name",
+]
 
 _scheme = HTTPBearer(scheme_name="SubmissionToken", auto_error=False)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -25,10 +34,34 @@ def cookie_name(submission_id: UUID) -> str:
     return f"fieldpack_{submission_id.hex}"
 
 
+def study_cookie_name(study_id: UUID) -> str:
+    """The cookie that names this browser's submission to a study."""
+    return f"fieldpack_study_{study_id.hex}"
+
+
+def remembered(request: Request, study_id: UUID) -> tuple[UUID, str] | None:
+    """The submission that this browser began in a study last, and its token, as far as the cookies say."""
+    text = request.cookies.get(study_cookie_name(study_id), "")
+    if not is_uuid(text):
+        return None
+    submission_id = UUID(text)
+    token = request.cookies.get(cookie_name(submission_id))
+    return (submission_id, token) if token else None
+
+
 def given_token(request: Request) -> str | None:
     """The token of the `Authorization: Bearer` header, if there is one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() in ("bearer", "token") else None
+
+
+def earlier_token(request: Request, study_id: UUID) -> str | None:
+    """The token by which a submission to this study may be resumed: the header's, or that of the page's cookie."""
+    token = given_token(request)
+    if token is not None:
+        return token
+    found = remembered(request, study_id)
+    return found[1] if found and is_same_origin(request, request.app.state.context) else None
 
 
 def _cookie_token(request: Request, submission_id: UUID) -> str | None:

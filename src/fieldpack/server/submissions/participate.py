@@ -15,7 +15,7 @@ from ..problems import PRECONDITION_FAILED, Problem, conflict, not_found
 from ..routing import ApiRoute, discard_body, parse_id, read_json
 from ..uploads.service import list_files
 from . import lifecycle, queries
-from .access import ParticipantRoute, ParticipantSubmission, given_token
+from .access import ParticipantRoute, ParticipantSubmission, earlier_token, given_token
 from .answers import normalise
 from .schemas import StartInput
 
@@ -67,16 +67,22 @@ async def start(
     request: Request, response: Response, context: CurrentContext, study_id: str, body: StartInput
 ) -> dict[str, Any]:
     """Start a submission on a published study, or resume the one this participant and session have."""
-    answer, created = await start_submission(context, parse_id("Study", study_id), body, given_token(request))
+    identifier = parse_id("Study", study_id)
+    answer, created = await start_submission(context, identifier, body, earlier_token(request, identifier))
     response.status_code = 201 if created else 200
     return answer
 
 
 @router.get("")
-async def get_submission(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
-    """Where the participant is: answers, files, and the collection as it was when they started."""
+async def get_submission(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission
+) -> dict[str, Any]:
+    """Where the participant is: answers, files, and the collection as it was when they started.
+
+    The token is the one that was sent; a cookie's is not shown to the page's scripts.
+    """
     async with context.database.transaction() as connection:
-        return await describe(connection, submission)
+        return {**await describe(connection, submission), "token": given_token(request)}
 
 
 @router.put(

@@ -11,8 +11,7 @@ from fastapi import Request, Response
 
 from ..accounts.service import Caller
 from ..context import Context
-from ..routing import is_uuid
-from ..submissions.access import cookie_name
+from ..submissions.access import cookie_name, remembered, study_cookie_name
 from . import queries
 
 __all__ = ["find_researcher", "forget_researcher", "keep_participant", "keep_researcher", "remembered"]
@@ -35,26 +34,12 @@ def _set(request: Request, response: Response, name: str, value: str, seconds: i
     )
 
 
-def _study_cookie(study_id: UUID) -> str:
-    return f"fieldpack_study_{study_id.hex}"
-
-
 def keep_participant(
     request: Request, response: Response, study_id: UUID, submission_id: UUID, token: str
 ) -> None:
     """Remember the key to a submission, and that it is this browser's one in the study."""
     _set(request, response, cookie_name(submission_id), token, PARTICIPANT_SECONDS)
-    _set(request, response, _study_cookie(study_id), str(submission_id), PARTICIPANT_SECONDS)
-
-
-def remembered(request: Request, study_id: UUID) -> tuple[UUID, str] | None:
-    """The submission that this browser began in a study last, and its token, as far as the cookies say."""
-    text = request.cookies.get(_study_cookie(study_id), "")
-    if not is_uuid(text):
-        return None
-    submission_id = UUID(text)
-    token = request.cookies.get(cookie_name(submission_id))
-    return (submission_id, token) if token else None
+    _set(request, response, study_cookie_name(study_id), str(submission_id), PARTICIPANT_SECONDS)
 
 
 def _sign(context: Context, content: str) -> str:
