@@ -258,7 +258,9 @@ def test_running_out_of_time(api: httpx.Client, server: Installation) -> None:
     late = scenario.start("late")
     expect(late.answer(late.item(0), {"value": "Late"}), 200)
     turn_back_deadline(server, late.submission_id)
-    assert expect(look(scenario, late.state), 200)["status"] == "TIMED-OUT"
+    seen = expect(look(scenario, late.state), 200)
+    assert (seen["status"], seen["response"]) == ("TIMED-OUT", "no_submission")
+    assert status(scenario, late.submission_id) == "TIMED-OUT"
     other = scenario.start("other")  # the place was freed
     assert places(scenario) == 1
     assert status(scenario, late.submission_id) == "TIMED-OUT"

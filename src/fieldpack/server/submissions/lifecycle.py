@@ -35,7 +35,7 @@ from ..uploads import service as uploads
 from . import queries
 from .answers import find_problems, is_empty
 
-__all__ = ["Started", "erase", "return_submission", "start", "submit", "time_out_overdue"]
+__all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
 
 TOKEN_BYTES = 32
 SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
@@ -46,6 +46,11 @@ Started = tuple[UUID, str, bool]
 def hash_token(token: str) -> bytes:
     """What is stored of a participant's token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def state_of(row: dict[str, Any]) -> tuple[str, str]:
+    """Status and response of a submission: time is up when it is, not when the periodic job has seen it."""
+    return ("TIMED-OUT", "no_submission") if row["overdue"] else (row["status"], row["response"])
 
 
 async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> dict[str, Any]:

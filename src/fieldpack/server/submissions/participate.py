@@ -29,13 +29,13 @@ async def describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any
     """A submission as its participant sees it, with the collection as it was when they started."""
     body = await get_version(connection, row["collection_id"], row["collection_version"])
     answers = await queries.list_answers(connection, row["id"])
-    status = "TIMED-OUT" if row["overdue"] else row["status"]
+    status, response = lifecycle.state_of(row)
     return {
         "submission_id": row["id"],
         "study_id": row["study_id"],
         "participant_id": row["participant_id"],
         "status": status,
-        "response": row["response"],
+        "response": response,
         "started_at": row["started_at"],
         "deadline_at": row["deadline_at"],
         "completed_at": row["completed_at"],

@@ -13,6 +13,7 @@ from ..db.pool import Connection
 from ..problems import conflict, invalid, not_found
 from ..routing import is_uuid
 from . import queries
+from .lifecycle import state_of
 from .schemas import BulkApproval, SubmissionTransition
 
 __all__ = ["approve_many", "describe_submission", "get_submission", "request_return", "transition"]
@@ -40,6 +41,7 @@ TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED", "COMPLETE": "AWAITING RE
 def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
     """A submission as lists answer it."""
     completed: datetime | None = row["completed_at"]
+    status, response = state_of(row)
     return {
         "id": row["id"],
         "participant_id": row["participant_id"],
@@ -50,11 +52,11 @@ def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
         "is_complete": completed is not None,
         "time_taken": int((completed - row["started_at"]).total_seconds()) if completed else 0,
         "reward": round(row["study_fields"].get("reward", 0)),
-        "status": row["status"],
+        "status": status,
         "study_code": row["study_code"],
         "entered_code": row["entered_code"],
         "return_requested": row["return_requested"],
-        "response": row["response"],
+        "response": response,
     }
 
 
