@@ -183,6 +183,7 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     """
     row, _ = await _lock(connection, submission_id)
     code, url, automatic = completion_of({"fields": row["study_fields"]})
+    code = row["study_code"] or code  # the one of when they started, whatever the study says now
     if row["response"] != "active":
         if row["status"] == "RETURNED":
             raise conflict("This submission was returned; it can't be submitted any more.")
@@ -218,7 +219,7 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
             },
         )
         row = {**row, "status": status}
-    return {"status": row["status"], "completion_code": row["study_code"] or code, "completion_url": url}
+    return {"status": row["status"], "completion_code": code, "completion_url": url}
 
 
 def _record(
