@@ -18,6 +18,7 @@ import httpx
 import orjson
 import pytest
 
+from fieldpack.archive.extract import extract_export
 from fieldpack.archive.layout import STORED, BlobRange, IndexWriter, Member, iter_archive, open_index
 from fieldpack.archive.lines import iter_blocks
 from fieldpack.archive.reader import open_export
@@ -139,6 +140,29 @@ def test_an_interrupted_extraction_leaves_whole_files_only(source: Path, tmp_pat
         for path in left:
             assert path.read_bytes() == MEMBERS[f"files/{path.name}"]
         assert len(export.extract(tmp_path / "out", by="flat", force=True).paths) == 12
+
+
+def test_files_called_like_a_half_written_one_survive(tmp_path: Path) -> None:
+    uploads = [("a.jpg.part", "image/jpeg", b"one"), ("a.jpg", "image/jpeg", b"two")]
+    members = make_members(SURVEY, [{"submission_id": "s", "uploads": {"other": uploads}}])
+    mine = tmp_path / "out" / "s_a.jpg.part"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with open_export(write_zip(tmp_path / "a.zip", members)) as export:
+        export.extract(tmp_path / "whole")
+        assert (tmp_path / "whole/files/s_a.jpg.part").read_bytes() == b"one"
+        assert (tmp_path / "whole/files/s_a.jpg").read_bytes() == b"two"
+        first = next(file for file in export.iter_files() if file.file_name == "a.jpg")
+        extract_export(export, mine.parent, by="flat", files=[first])
+    assert mine.read_text() == "mine"
+    assert sorted(path.name for path in mine.parent.iterdir()) == ["s_a.jpg", "s_a.jpg.part"]
+
+
+def test_a_file_that_was_handed_in_stays_open(tmp_path: Path) -> None:
+    with write_zip(tmp_path / "a.zip", MEMBERS).open("rb") as file:
+        with open_export(file) as export:
+            assert len(list(export)) == 4
+        assert not file.closed
 
 
 def test_files_named_but_missing_are_told(tmp_path: Path) -> None:
@@ -362,7 +386,7 @@ def test_a_link_without_ranges_and_a_refused_one(large: bytes) -> None:
     assert caught.value.status == 410
     assert "secret" not in str(caught.value)
     with pytest.raises(TransportError, match="can't be read"):
-        open_export("http://127.0.0.1:9/a.zip", http=httpx.Client(timeout=0.2, trust_env=False))
+        open_export("http://user:secret@127.0.0.1:9/a.zip", http=httpx.Client(timeout=0.2, trust_env=False))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -234,15 +235,15 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> int:
     """Write one file beside its name, then move it into place."""
-    part = task.target.with_name(task.target.name[:80] + ".part")
+    # A name that no member and no file of anybody's has: participants may upload `a.jpg` and `a.jpg.part`.
+    part = task.target.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        task.target.parent.mkdir(parents=True, exist_ok=True)
         # A link that was in the folder before must not lead out of it.
         if not task.target.parent.resolve().is_relative_to(root):
             raise ArchiveError(
                 f"{task.target} is not written: a link leads out of {root}.", member=task.member
             )
-        part.unlink(missing_ok=True)
+        task.target.parent.mkdir(parents=True, exist_ok=True)
         with export.open_file(task.member) as source, part.open("xb") as out:
             done = _copy(source, out, done, total, progress)
         os.replace(part, task.target)

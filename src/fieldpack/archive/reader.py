@@ -76,7 +76,7 @@ def open_export(
 
     Args:
         source: a `.zip`, an extracted folder, an http(s) link (read by ranges: the directory, then only the
-            members asked for), or an open binary file that can seek.
+            members asked for), or an open binary file that can seek, which isn't closed.
         client: with `collection_id` and `export_id` instead of a source: opens that export of a server, and
             asks for a fresh link whenever the one in use is refused.
         limits: bounds for untrusted archives.
@@ -99,13 +99,13 @@ def open_export(
         link = _make_link_source(client, collection_id, export_id)
         context = getattr(client, "ssl_context", None)  # a custom CA holds for the link as well
         if http is None and context is not None:
-            return Export(
-                _open_remote(link, limits, httpx.Client(verify=context, timeout=30.0), owned=True), limits
-            )
+            http = httpx.Client(verify=context, timeout=30.0, follow_redirects=True)
+            return Export(_open_remote(link, limits, http, owned=True), limits)
         return Export(_open_remote(link, limits, http), limits)
     if hasattr(source, "read"):
         file = cast(BinaryIO, source)
-        return Export(ZipSource(file, str(getattr(file, "name", "the file")), limits), limits)
+        label = str(getattr(file, "name", "the file"))
+        return Export(ZipSource(file, label, limits, owns_file=False), limits)
     text = os.fspath(source)
     if isinstance(text, str) and text.lower().startswith(("http://", "https://")):
         return Export(_open_remote(text, limits, http), limits)

@@ -53,7 +53,8 @@ class RangeFile(io.RawIOBase):
     ) -> None:
         self._renew = link if callable(link) else None
         self._link = link() if callable(link) else link
-        self.label = str(httpx.URL(self._link).copy_with(query=None, fragment=None))
+        url = httpx.URL(self._link)
+        self.label = str(url.copy_with(query=None, fragment=None, userinfo=b""))
         self._owns_client = owns_client or client is None
         self._client = client or httpx.Client(timeout=httpx.Timeout(30.0, pool=60.0), follow_redirects=True)
         self._position = 0

@@ -40,9 +40,12 @@ class ZipSource:
 
     root: Path | None = None
 
-    def __init__(self, file: BinaryIO, label: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, file: BinaryIO, label: str, limits: Limits | None = None, *, owns_file: bool = True
+    ) -> None:
         self.label = label
         self._file = file
+        self._owns_file = owns_file
         self._limits = limits or Limits()
         with translate_errors(label):
             self._size = file.seek(0, os.SEEK_END)
@@ -152,7 +155,8 @@ class ZipSource:
 
     def close(self) -> None:
         self._zip.close()
-        self._file.close()
+        if self._owns_file:
+            self._file.close()
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:

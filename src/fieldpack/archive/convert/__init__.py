@@ -57,7 +57,7 @@ def convert_export(
         several: how CSV and XLSX hold questions with several choices.
         bom: begin a CSV with a byte order mark, by which Excel knows UTF-8.
         force: replace what is there.
-        progress: called with files done and files in all (`media` only).
+        progress: called with bytes done and bytes in all (`media` only).
 
     Raises:
         FieldpackError: the output is there already, or can't be written.
