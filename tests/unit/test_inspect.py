@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 from array import array
 from html.parser import HTMLParser
@@ -21,7 +23,7 @@ from fieldpack.archive.report.summary import make_histogram, summarize
 from fieldpack.archive.report.terminal import render_summary
 from fieldpack.archive.report.wording import clean, say_bytes, say_duration, say_number, say_percent
 from fieldpack.cli import main
-from tests.unit.archives import ask, make_members, make_zip, option, write_zip
+from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 
 NASTY = "<script>alert(1)</script>\"'&\x1b[31m[bold]red[/]\u202e"
 
@@ -163,6 +165,31 @@ def test_commands(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "does not exist" in err
 
 
+def test_odd_numbers_and_a_foreign_export_record_are_shown(tmp_path: Path) -> None:
+    odd = ["1e308", "-1e308", "5e-324", "0", "2", "about 7"]
+    rows = [{"answers": {"w": {"value": value, "unit": "kg"}}} for value in odd]
+    members = make_members(SURVEY, rows)
+    collection = orjson.loads(members["collection.json"])
+    collection["export"] |= {"filter": "all", "created_at": "2026-04-01T10:00:00+02:00"}
+    members["collection.json"] = orjson.dumps(collection)
+    export = open_export(write_zip(tmp_path / "a.zip", members))
+    summary = summarize(export)
+    weight = next(question for question in summary.questions if question.instruction.id == "w")
+    assert weight.histogram is not None
+    assert (weight.histogram.maximum, weight.not_numbers) == (2, 4)
+    page = render_page(summary, export)
+    for text in ("4 not numbers", "filter = all", "2026-04-01 08:00 UTC"):
+        assert text in page
+    assert orjson.dumps(summary.as_dict())
+
+
+def test_a_file_name_that_is_not_utf8_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_folder(tmp_path / "a", make_members(SURVEY, ROWS[:1]))
+    (folder / "files" / os.fsdecode(b"x\xe9")).write_bytes(b"")
+    assert main(["verify", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["member"] == "files/x\udce9"
+
+
 def test_an_empty_export_is_shown(tmp_path: Path) -> None:
     export = open_export(io.BytesIO(make_zip(make_members(SURVEY, []))))
     out = io.StringIO()
@@ -171,7 +198,10 @@ def test_an_empty_export_is_shown(tmp_path: Path) -> None:
     assert "<svg" in render_page(summarize(export), export)
 
 
-@given(st.lists(st.floats(-1e12, 1e12, allow_nan=False), min_size=1, max_size=60))
+NUMBERS = st.floats(-1e12, 1e12) | st.floats(-1e100, 1e100).filter(lambda n: n == 0 or abs(n) >= 1e-100)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=60))
 def test_histograms_hold_every_number(numbers: list[float]) -> None:
     found = make_histogram(array("d", numbers))
     assert sum(found.counts) == len(numbers)

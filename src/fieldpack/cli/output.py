@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,11 @@ def pick_format(*, json: bool, csv: bool, table: bool) -> str:
 
 def print_json(data: Any) -> None:
     """Print indented JSON."""
-    typer.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+    try:
+        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+    except orjson.JSONEncodeError:  # a file name that is not UTF-8: as escapes
+        text = json.dumps(data, indent=2, default=str)
+    typer.echo(text)
 
 
 def print_text(text: str = "") -> None:

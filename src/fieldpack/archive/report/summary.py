@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile
+from fieldpack.archive.shapes import read_time
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
@@ -23,6 +24,7 @@ __all__ = ["Bar", "FileKind", "Histogram", "Question", "Summary", "make_histogra
 
 _MOST_TEXTS = 20_000  # distinct answers told apart; beyond, new ones are only counted
 _MOST_SAMPLES = 48
+_SMALLEST, _LARGEST = 1e-100, 1e100  # beyond, means and bins would leave what a double holds
 _NUMBER = re.compile(r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*$")
 
 
@@ -66,6 +68,7 @@ class Question:
         answered, missing: submissions with and without an answer.
         bars: choices by label, or units, or the commonest texts where texts repeat.
         histogram: of numbers, or None. With several units it covers the commonest, `unit`.
+        not_numbers: answers to a question for a number that are none, and so in no histogram.
         distinct: how many different texts; None when there are more than are told apart.
         lengths: shortest, median and longest text, in characters.
         examples: a few texts.
@@ -79,6 +82,7 @@ class Question:
     bars: list[Bar] = field(default_factory=list)
     histogram: Histogram | None = None
     unit: str | None = None
+    not_numbers: int = 0
     distinct: int | None = None
     lengths: tuple[int, float, int] | None = None
     examples: list[str] = field(default_factory=list)
@@ -171,6 +175,7 @@ def _describe_question(question: Question) -> dict[str, Any]:
     if numbers is not None:
         found["numbers"] = {
             "unit": question.unit,
+            "not_numbers": question.not_numbers,
             "minimum": numbers.minimum,
             "median": numbers.median,
             "mean": numbers.mean,
@@ -202,15 +207,16 @@ def summarize(export: Export, *, progress: Callable[[int, int], None] | None = N
         collection = export.collection
         summary.name, summary.collection_id = collection.name, collection.id
         summary.export_id = str(collection.export.get("id") or "")
-        summary.narrowed_by = dict(collection.export.get("filter") or {})
+        narrowed_by = collection.export.get("filter")
+        if narrowed_by:
+            summary.narrowed_by = narrowed_by if isinstance(narrowed_by, dict) else {"filter": narrowed_by}
         count = collection.export.get("submission_count")
         total = count if isinstance(count, int) else 0
         when = collection.export.get("created_at")
-        if isinstance(when, str):
-            try:
-                summary.exported_at = dt.datetime.fromisoformat(when)
-            except ValueError:
-                summary.notes.append(f"The export's creation time can't be read: {when[:40]}")
+        try:
+            summary.exported_at = read_time(when, "created_at")
+        except ValueError:
+            summary.notes.append(f"The export's creation time can't be read: {str(when)[:40]}")
     else:
         summary.notes.append("collection.json is missing: answered questions are shown by their ids.")
     _Gatherer(export, summary).gather(total, progress)
@@ -319,7 +325,7 @@ class _Tally:
             self._units[answer.unit] += 1
         if self.instruction.asks_for_number:
             number = float(text) if _NUMBER.match(text) else math.nan
-            if math.isfinite(number):
+            if number == 0 or _SMALLEST <= abs(number) <= _LARGEST:
                 self._numbers.setdefault(answer.unit, array("d")).append(number)
             else:
                 self._not_numbers += 1
@@ -345,6 +351,7 @@ class _Tally:
             labels = {str(option.value): option.label for option in self.instruction.unit_options}
             question.unit = labels.get(unit, unit) if unit is not None else None
             question.histogram = make_histogram(numbers)
+            question.not_numbers = self._not_numbers
             if len(self._units) > 1:
                 common = self._units.most_common(8)
                 question.bars = [Bar(labels.get(name, name), count) for name, count in common]

@@ -120,6 +120,8 @@ def say_question(question: Question, submissions: int) -> str:
             f"{say_number(numbers.minimum)} to {say_number(numbers.maximum)}{unit}, "
             f"median {say_number(numbers.median)}, mean {say_number(numbers.mean)}"
         )
+        if question.not_numbers:
+            parts.append(f"{question.not_numbers:,} not numbers")
     elif question.lengths is not None:
         shortest, median, longest = question.lengths
         distinct = "very many" if question.distinct is None else f"{question.distinct:,}"
