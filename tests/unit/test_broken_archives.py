@@ -129,6 +129,23 @@ def test_a_wrong_crc_names_the_member(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_broken_compression_names_the_member(method: int, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in MEMBERS.items():
+            archive.writestr(name, content)
+    data = bytearray(out.getvalue())
+    with open_bytes(bytes(data)) as export:
+        assert len(export.to_arrow()) == 3
+    at = data.index(b"responses.jsonl") + len("responses.jsonl") + 20
+    data[at : at + 40] = bytes(byte ^ 0x55 for byte in data[at : at + 40])
+    (tmp_path / "target").mkdir()
+    errors = use_everything(bytes(data), tmp_path / "target")
+    assert len(errors) >= 10
+    assert all("responses.jsonl" in error for error in errors)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_duplicate_names() -> None:
     out = io.BytesIO()
@@ -202,6 +219,10 @@ def test_links_in_an_extracted_folder_and_in_the_target(tmp_path: Path) -> None:
     (target / "files").symlink_to(outside)
     with pytest.raises(ArchiveError, match="a link leads out"):
         open_bytes(WHOLE).extract(target, force=True)
+    assert list(outside.iterdir()) == []
+    deep = pack({"files/deep/er/x": b"", **MEMBERS})
+    with pytest.raises(ArchiveError, match="a link leads out"):
+        open_bytes(deep).extract(target, force=True)
     assert list(outside.iterdir()) == []
 
 
@@ -375,4 +396,9 @@ def test_verify_finds_each_disagreement() -> None:
     gone = lines[0].replace(b'["a"]', b'["z"]')
     warned = find(lambda m: m.update({"responses.jsonl": b"".join([gone, *lines[1:]])}))
     assert warned == ["warning: responses.jsonl line 1: 'z' is no option of 'One' (any more)."]
+    many = [b'{"submission_id": "s%d", "responses": {"one": {"value": ["z"]}}}\n' % n for n in range(1100)]
+    report = open_bytes(make_zip({**MEMBERS, "responses.jsonl": b"".join([*many, b"{\n"])})).verify()
+    assert [finding.level for finding in report.findings].count("warning") == 1000
+    assert "line 1101 is not JSON" in "".join(finding.message for finding in report.findings)
+    assert (report.left_out, report.warnings_left_out) == (0, 100)
     assert find(lambda m: m.pop("README.md")) == ["warning: README.md is missing."]

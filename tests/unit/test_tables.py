@@ -339,6 +339,14 @@ def test_blocks_that_do_not_fit_are_read_by_line_and_the_others_in_bulk(
             b'{"submission_id": "x", "responses": {"photo": {"value": [{}]}}}',
             "line 2 .* a file without a path",
         ),
+        (
+            b'{"submission_id": "x", "participant_id": ' + b"[" * 600 + b"]" * 600 + b"}",
+            "line 2 can't be read: a value is nested too deeply",
+        ),
+        (
+            b'{"submission_id": "x", "responses": {"name": ' + b"[" * 600 + b"]" * 600 + b"}}",
+            "line 2 .* a value is nested too deeply",
+        ),
     ],
 )
 def test_a_damaged_line_is_named(line: bytes, problem: str) -> None:
@@ -350,6 +358,17 @@ def test_a_damaged_line_is_named(line: bytes, problem: str) -> None:
             read()
         assert caught.value.member == "responses.jsonl"
         assert caught.value.line == 2
+
+
+def test_bytes_that_are_no_utf8_are_refused_in_bulk_too() -> None:
+    """Only the first lines are looked at one by one; Arrow's reader would let such bytes pass."""
+    members = make_members(SURVEY, [{"answers": {"name": {"value": "x"}}}] * 300)
+    lines = members["responses.jsonl"].splitlines(keepends=True)
+    lines[250] = lines[250].replace(b'"x"', b'"caf\xe9"')
+    members["responses.jsonl"] = b"".join(lines)
+    with pytest.raises(ArchiveError, match=r"responses\.jsonl line 251 is not UTF-8") as caught:
+        open_members(members).to_arrow()
+    assert caught.value.line == 251
 
 
 def test_labels_that_are_equal_are_told_apart() -> None:

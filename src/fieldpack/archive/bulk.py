@@ -3,6 +3,7 @@ exactly."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,6 +115,7 @@ class Plan:
         """Parse a block. Raises `Unfit` or an Arrow error when it must be read line by line."""
         if self._schema is None:
             raise Unfit
+        _require_utf8(block)
         parsed = pj.read_json(
             pa.BufferReader(block),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -166,6 +168,12 @@ class Plan:
         if kind == "multiple_choice_with_free_text":
             columns["e:" + key] = rebuild_list(column, explanations)
         return columns
+
+
+def _require_utf8(block: bytes) -> None:
+    """Raise `pa.ArrowInvalid` unless the block is UTF-8, which Arrow's JSON reader takes for granted."""
+    ends = pa.py_buffer(struct.pack("=2i", 0, len(block)))
+    pa.Array.from_buffers(STRING, 1, [None, ends, pa.py_buffer(block)]).validate(full=True)
 
 
 def _require(fits: bool) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "Scalar",
     "Submission",
     "UploadedFile",
+    "dump_text",
     "scalar_text",
 ]
 
@@ -155,3 +156,15 @@ class Submission:
 def scalar_text(value: Scalar) -> str:
     """A text as it is; a number or a boolean as JSON writes it."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def dump_text(value: Any) -> str:
+    """A value that was read from JSON, as JSON again.
+
+    Raises:
+        ValueError: it is nested more deeply than can be written (254 levels; reading takes 1,024).
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise ValueError("a value is nested too deeply") from error

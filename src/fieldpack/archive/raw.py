@@ -15,13 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pyarrow as pa
 
 from fieldpack.archive.bulk import BASE, FILE, STRING, TIME, Plan, Shape, Unfit, look_at, rebuild_list
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.lines import iter_lines, parse_line
-from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Instruction, Submission
+from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Instruction, Submission, dump_text
 from fieldpack.archive.shapes import guess_type, read_submission
 from fieldpack.errors import ArchiveError
 
@@ -177,7 +176,7 @@ class _Reader:
             columns["m:" + name] = pa.array([getattr(s, name) for s in submissions], kind)
         extras = sorted({name for s in submissions for name, value in s.extra.items() if value is not None})
         for name in extras:
-            columns["x:" + name] = pa.array([_extra_text(s.extra.get(name)) for s in submissions], STRING)
+            columns["x:" + name] = pa.array([_extra_text(s, name) for s in submissions], STRING)
         for instruction in self.instructions.values():
             columns.update(self._build_answers(instruction, submissions))
         return pa.table(columns)
@@ -206,7 +205,14 @@ class _Reader:
         return columns
 
 
-def _extra_text(value: Any) -> str | None:
+def _extra_text(submission: Submission, name: str) -> str | None:
+    value = submission.extra.get(name)
     if value is None or isinstance(value, str):
         return value
-    return orjson.dumps(value).decode()
+    try:
+        return dump_text(value)
+    except ValueError as error:
+        raise ArchiveError(
+            f"{_RESPONSES}: the field {name!r} of submission {submission.submission_id}: {error}.",
+            member=_RESPONSES,
+        ) from error

@@ -12,8 +12,6 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from fieldpack.archive.model import (
     CHOICE_TYPES,
     KNOWN_TYPES,
@@ -24,11 +22,12 @@ from fieldpack.archive.model import (
     Option,
     Submission,
     UploadedFile,
+    dump_text,
     scalar_text,
 )
 from fieldpack.archive.records import normalize_response, parse_time
 
-__all__ = ["guess_type", "read_answer", "read_collection", "read_submission"]
+__all__ = ["guess_type", "read_answer", "read_collection", "read_submission", "read_time"]
 
 
 def read_time(value: Any, name: str) -> dt.datetime | None:
@@ -267,7 +266,7 @@ def _read_file(item: Any, submission_id: str, instruction_id: str) -> UploadedFi
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return orjson.dumps(value).decode()
+    return dump_text(value)
 
 
 def _integer(value: Any) -> int | None:
@@ -284,5 +283,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _shorten(value: Any) -> str:
-    text = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    text = dump_text(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -21,6 +21,11 @@ from typing import IO, BinaryIO, Protocol
 
 from fieldpack.errors import ArchiveError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without liblzma; zipfile then refuses such members by itself
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
+
 __all__ = ["FolderSource", "Limits", "Member", "Source", "explain_unsafe_name"]
 
 MIB = 1 << 20
@@ -113,7 +118,7 @@ def translate_errors(label: str, member: str | None = None) -> Iterator[None]:
         else:
             message = f"{where} is damaged: {lower_first(str(error))}."
         raise ArchiveError(message, member=member) from error
-    except zlib.error as error:
+    except (zlib.error, LZMAError) as error:
         raise ArchiveError(f"{where} is damaged: its compressed data is broken.", member=member) from error
     except EOFError as error:
         raise ArchiveError(f"{where} is cut short.", member=member) from error

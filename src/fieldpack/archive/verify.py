@@ -45,16 +45,19 @@ class Report:
     files: int = 0
     checked_bytes: int = 0
     left_out: int = 0
+    warnings_left_out: int = 0
 
     @property
     def ok(self) -> bool:
         return not any(finding.level == "error" for finding in self.findings)
 
     def add(self, level: Level, message: str, member: str | None = None, line: int | None = None) -> None:
-        if len(self.findings) >= _MOST_FINDINGS and level == "error" and not self.ok:
+        if sum(finding.level == level for finding in self.findings) < _MOST_FINDINGS:
+            self.findings.append(Finding(level, message, member, line))
+        elif level == "error":
             self.left_out += 1
         else:
-            self.findings.append(Finding(level, message, member, line))
+            self.warnings_left_out += 1
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -68,7 +71,7 @@ class Report:
                 {"level": f.level, "message": f.message, "member": f.member, "line": f.line}
                 for f in self.findings
             ],
-            "findings_left_out": self.left_out,
+            "findings_left_out": self.left_out + self.warnings_left_out,
         }
 
 
@@ -83,7 +86,7 @@ def verify_export(
         progress: called with bytes done and bytes in all.
 
     Returns:
-        The findings; at most 1,000 errors, and how many more there were.
+        The findings; at most 1,000 errors and 1,000 warnings, and how many more there were.
     """
     report = Report(export.label)
     check = _Check(export, report)

@@ -105,6 +105,8 @@ def verify(
             print_text(f"{finding.level}: {finding.message}")
         if result.left_out:
             print_text(f"… and {result.left_out:,} more errors.")
+        if result.warnings_left_out:
+            print_text(f"… and {result.warnings_left_out:,} more warnings.")
         counted = f"{result.submissions:,} submissions, {result.files:,} files"
         if result.ok:
             how = "names, sizes and counts agree" if quick else "every checksum and reference agrees"
