@@ -25,7 +25,7 @@ from fieldpack.archive.report.wording import clean, say_bytes, say_duration, say
 from fieldpack.cli import main
 from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 
-NASTY = "<script>alert(1)</script>\"'&\x1b[31m[bold]red[/]\u202e"
+NASTY = "<script>alert(1)</script>\"'&{body}{title}\x1b[31m[bold]red[/]\u202e"
 
 
 def make_picture() -> bytes:
@@ -118,6 +118,7 @@ def test_the_page_is_whole_in_itself_and_escapes(archive: Path, monkeypatch: pyt
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import|https?://", page)
     assert tags.count("svg") >= 4
+    assert tags.count("body") == tags.count("header") == 1
     monkeypatch.setattr("fieldpack.archive.report.page.have_pillow", lambda: False)
     assert "Thumbnails need Pillow" in render_page(summary, export)
 

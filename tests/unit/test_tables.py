@@ -197,6 +197,8 @@ def test_an_empty_export_has_its_columns() -> None:
     assert export.to_polars().shape == (0, 15)
     assert export.answers().shape[0] == 0
     assert export.files().shape == (0, 11)
+    unanswered = open_members(make_members(SURVEY, [{}])).to_pandas()
+    assert unanswered.dtypes["Name"] == unanswered.dtypes["submission_id"]  # text, though none is there
     assert open_members(make_members([], [{}])).to_polars().shape == (1, 6)
 
 

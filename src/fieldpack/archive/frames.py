@@ -34,9 +34,6 @@ def arrow_to_pandas(table: pyarrow.Table) -> pandas.DataFrame:
         raise UsageError("This needs pandas: pip install 'fieldpack[pandas]'.") from error
     import pyarrow as pa
 
-    def map_type(kind: Any) -> Any:
-        return nullable.get(kind)
-
     nullable = {pa.bool_(): pd.BooleanDtype(), pa.int64(): pd.Int64Dtype()}
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -46,7 +43,8 @@ def arrow_to_pandas(table: pyarrow.Table) -> pandas.DataFrame:
                 lists.extend(_make_lists(chunk))
             columns[name] = pd.Series(lists, dtype=object)
         else:
-            columns[name] = column.to_pandas(types_mapper=map_type if column.null_count else None)
+            mapper = nullable.get if column.null_count and column.type in nullable else None
+            columns[name] = column.to_pandas(types_mapper=mapper)
     return pd.DataFrame(columns)
 
 

@@ -6,6 +6,7 @@ Everything from the archive is escaped, and a policy in the page forbids fetchin
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING
 
 from fieldpack.archive.report.charts import draw_bars, draw_days, draw_histogram
@@ -37,7 +38,9 @@ def render_page(summary: Summary, export: Export) -> str:
         parts.append(_render_overview(summary))
     for number, question in enumerate(summary.questions, 1):
         parts.append(_render_question(number, question, summary, export, pictures))
-    return _PAGE.replace("{title}", title).replace("{body}", "\n".join(parts))
+    # All at once: a text that reads `{body}` is no place to fill.
+    filled = {"{title}": title, "{body}": "\n".join(parts)}
+    return re.sub("|".join(map(re.escape, filled)), lambda match: filled[match[0]], _PAGE)
 
 
 def _text(value: str, limit: int | None = None) -> str:
