@@ -364,6 +364,47 @@ def test_an_archive_packed_again_in_a_folder() -> None:
         assert len(export.to_arrow()) == 3
 
 
+@pytest.mark.parametrize(
+    ("at", "what"),
+    [(6, "flags"), (8, "compression"), (10, "time"), (14, "CRC-32"), (18, "sizes"), (22, "sizes")],
+)
+def test_verify_holds_headers_and_directory_together(at: int, what: str) -> None:
+    """zipfile goes by the directory alone; programs that read from the start do not."""
+    path = next(name for name in MEMBERS if name.startswith("files/"))
+    data = bytearray(WHOLE)
+    data[WHOLE.index(path.encode()) - 30 + at] ^= 1
+    report = open_bytes(bytes(data)).verify()
+    assert [(finding.level, finding.member) for finding in report.findings] == [("error", path)]
+    assert f"another {what} than the directory" in report.findings[0].message
+
+
+def test_verify_tells_of_bytes_that_belong_to_nothing() -> None:
+    assert open_bytes(WHOLE).verify().findings == []
+    for data in (b"junk" + WHOLE, WHOLE + b"junk", b"ju" + WHOLE + b"nk"):
+        report = open_bytes(data).verify()
+        assert report.ok
+        assert [f.message for f in report.findings] == ["4 bytes of the ZIP belong to no member."]
+    streamed = io.BytesIO()
+    with zipfile.ZipFile(Unseekable(streamed), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("files")
+        for name, content in MEMBERS.items():
+            archive.writestr(name, content)
+    assert open_bytes(streamed.getvalue()).verify().findings == []
+
+
+class Unseekable(io.RawIOBase):
+    """Makes zipfile write sizes after the data, as it does to a pipe."""
+
+    def __init__(self, out: io.BytesIO) -> None:
+        self._out = out
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._out.write(data)
+
+
 def test_verify_finds_each_disagreement() -> None:
     def find(change: Callable[[dict[str, bytes]], object]) -> list[str]:
         members = dict(MEMBERS)

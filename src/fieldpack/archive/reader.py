@@ -195,6 +195,11 @@ class Export:
         return self._source.root
 
     @property
+    def source(self) -> Source:
+        """What the members are read from."""
+        return self._source
+
+    @property
     def limits(self) -> Limits:
         return self._limits
 

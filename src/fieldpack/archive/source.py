@@ -77,8 +77,12 @@ class Source(Protocol):
         """Every member by its name relative to the archive's root, directories left out."""
         ...
 
-    def problems(self) -> list[str]:
-        """What is wrong with the container as a whole, a sentence each."""
+    def contradictions(self, name: str) -> list[str]:
+        """What a member's own header says otherwise than the directory, a phrase each."""
+        ...
+
+    def count_stray_bytes(self) -> int:
+        """How many bytes of the container belong to no member."""
         ...
 
     def open(self, name: str) -> BinaryIO:
@@ -203,8 +207,11 @@ class FolderSource:
                     )
         return found
 
-    def problems(self) -> list[str]:
+    def contradictions(self, name: str) -> list[str]:
         return []
+
+    def count_stray_bytes(self) -> int:
+        return 0
 
     def open(self, name: str) -> BinaryIO:
         if unsafe := explain_unsafe_name(name):

@@ -238,6 +238,8 @@ class _Check:
             if member.problem is not None:
                 continue
             try:
+                for contradiction in self._export.source.contradictions(name):
+                    self._report.add("error", f"{name!r} is damaged: {contradiction}.", name)
                 digest, crc, size = self._read(name, total, progress)
             except ArchiveError as error:
                 self._report.add("error", str(error), name)
@@ -250,6 +252,17 @@ class _Check:
             wanted = self._files[name].sha256 if name in self._files else None
             if wanted is not None and wanted != digest:
                 self._report.add("error", f"{name!r} is not what was uploaded: its SHA-256 differs.", name)
+
+        self._check_container()
+
+    def _check_container(self) -> None:
+        try:
+            strays = self._export.source.count_stray_bytes()
+        except ArchiveError as error:
+            self._report.add("error", str(error))
+            return
+        if strays:
+            self._report.add("warning", f"{strays:,} bytes of the ZIP belong to no member.")
 
     def _read(
         self, name: str, total: int, progress: Callable[[int, int], None] | None

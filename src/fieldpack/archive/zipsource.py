@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import zipfile
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from fieldpack.archive.source import (
     lower_first,
     translate_errors,
 )
+from fieldpack.archive.zipcheck import HeaderCheck
 from fieldpack.errors import ArchiveError
 
 __all__ = ["ZipSource"]
@@ -136,8 +138,18 @@ class ZipSource:
             return "it is stored uncompressed, yet its two sizes differ"
         return None
 
-    def problems(self) -> list[str]:
-        return []
+    def contradictions(self, name: str) -> list[str]:
+        self._expect(self._infos[name])
+        with translate_errors(self.label, name):
+            return self._headers.check(self._infos[name])
+
+    def count_stray_bytes(self) -> int:
+        with translate_errors(self.label):
+            return self._headers.count_stray_bytes()
+
+    @cached_property
+    def _headers(self) -> HeaderCheck:
+        return HeaderCheck(self._file, self._size, self._zip.infolist(), self._zip.start_dir)
 
     def open(self, name: str) -> BinaryIO:
         info = self._infos.get(name)
@@ -145,13 +157,17 @@ class ZipSource:
             raise ArchiveError(f"{self.label} has no member {name!r}.", member=name)
         if problem := self._find_problem(name, info):
             raise ArchiveError(f"{self.label}: {name!r} is not read: {problem}.", member=name)
-        expect = getattr(self._file, "expect", None)
-        if expect is not None:  # a remote file: let it fetch this member and no more
-            header = _LOCAL_HEADER.size + len(info.filename.encode("utf-8", "surrogatepass")) + 64
-            expect(info.header_offset, info.header_offset + header + info.compress_size)
+        self._expect(info)
         with translate_errors(self.label, name):
             raw = self._zip.open(info)
         return io.BufferedReader(GuardedMember(raw, self.label, name), 256 * 1024)
+
+    def _expect(self, info: zipfile.ZipInfo) -> None:
+        """Let a remote file fetch this member and no more."""
+        expect = getattr(self._file, "expect", None)
+        if expect is not None:
+            header = _LOCAL_HEADER.size + len(info.filename.encode("utf-8", "surrogatepass")) + 64
+            expect(info.header_offset, info.header_offset + header + info.compress_size)
 
     def close(self) -> None:
         self._zip.close()

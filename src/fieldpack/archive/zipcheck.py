@@ -1,0 +1,102 @@
+"""A ZIP's records against each other (APPNOTE 6.3.10): each member's own header and the directory, and the
+bytes that belong to neither.
+
+Programs that go by the directory and programs that read from the start see the same archive only if both
+agree.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from typing import BinaryIO
+
+from fieldpack.archive.zipstructs import END_SIGNATURE, LIMIT_32, LOCAL_SIGNATURE
+
+__all__ = ["HeaderCheck"]
+
+_LOCAL = struct.Struct("<4s5H3L2H")  # §4.3.7
+_COMPARED_FLAGS = 0x0809  # encrypted, sizes after the data, the name is UTF-8 (§4.4.4)
+_DESCRIPTOR = 0x0008
+_LONGEST_DESCRIPTOR = 24  # signature, CRC-32 and both sizes in 64 bits (§4.3.9)
+_END_BYTES, _LONGEST_COMMENT = 22, 0xFFFF
+
+
+class HeaderCheck:
+    """Compares the headers of one file's members, in any order, and remembers where each member ends."""
+
+    def __init__(
+        self, file: BinaryIO, size_bytes: int, infos: list[zipfile.ZipInfo], directory_at: int
+    ) -> None:
+        self._file = file
+        self._size = size_bytes
+        self._infos = infos
+        self._directory_at = directory_at
+        self._ends: dict[int, int] = {}
+
+    def check(self, info: zipfile.ZipInfo) -> list[str]:
+        """What the member's own header says otherwise than the directory, a phrase each."""
+        self._file.seek(info.header_offset)
+        head = self._file.read(_LOCAL.size)
+        if len(head) < _LOCAL.size or not head.startswith(LOCAL_SIGNATURE):
+            return ["it has no header of its own"]
+        _, _, flags, method, time, date, crc, stored, full, name_bytes, extra_bytes = _LOCAL.unpack(head)
+        extra = self._file.read(name_bytes + extra_bytes)[name_bytes:]
+        self._ends[info.header_offset] = (
+            info.header_offset + _LOCAL.size + name_bytes + extra_bytes + info.compress_size
+        )
+        full, stored = _read_zip64(extra, full, stored)
+        pairs = [
+            ("flags", flags & _COMPARED_FLAGS, info.flag_bits & _COMPARED_FLAGS),
+            ("compression", method, info.compress_type),
+            ("time", _read_time(date, time), info.date_time),
+        ]
+        if not flags & _DESCRIPTOR:
+            pairs += [
+                ("CRC-32", crc, info.CRC),
+                ("sizes", (stored, full), (info.compress_size, info.file_size)),
+            ]
+        return [
+            f"its own header has another {what} than the directory"
+            for what, own, listed in pairs
+            if own != listed
+        ]
+
+    def count_stray_bytes(self) -> int:
+        """How many bytes belong to no member and no record."""
+        at = strays = 0
+        for info in sorted(self._infos, key=lambda info: info.header_offset):
+            if info.header_offset not in self._ends:
+                self.check(info)
+            strays += max(0, info.header_offset - at)
+            at = self._ends.get(info.header_offset, info.header_offset)
+            if info.flag_bits & _DESCRIPTOR:
+                at += _LONGEST_DESCRIPTOR
+        return strays + max(0, self._directory_at - at) + self._count_after_end()
+
+    def _count_after_end(self) -> int:
+        self._file.seek(max(0, self._size - _END_BYTES - _LONGEST_COMMENT), os.SEEK_SET)
+        tail = self._file.read()
+        at = tail.rfind(END_SIGNATURE)
+        if at < 0 or at + _END_BYTES > len(tail):
+            return 0
+        return max(0, len(tail) - at - _END_BYTES - int.from_bytes(tail[at + 20 : at + 22], "little"))
+
+
+def _read_zip64(extra: bytes, full: int, stored: int) -> tuple[int, int]:
+    """Both sizes, out of the ZIP64 field (§4.5.3) where the header refers to it."""
+    at = 0
+    while at + 4 <= len(extra) and LIMIT_32 in (full, stored):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        if kind == 1 and length >= 16 and at + 20 <= len(extra):
+            full, stored = struct.unpack_from("<QQ", extra, at + 4)
+        at += 4 + length
+    return full, stored
+
+
+def _read_time(date: int, time: int) -> tuple[int, int, int, int, int, int]:
+    """As `ZipInfo.date_time` has it."""
+    return (
+        (date >> 9) + 1980, (date >> 5) & 0xF, date & 0x1F, time >> 11, (time >> 5) & 0x3F, (time & 0x1F) * 2,
+    )  # fmt: skip
