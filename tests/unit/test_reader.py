@@ -360,6 +360,15 @@ def test_tables_of_2_gib_behind_a_link_take_under_a_hundredth() -> None:
             assert opened.read() == bytes(1 << 20)
 
 
+def test_a_link_to_this_machine_needs_no_proxy(large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serve(Served(large)) as served, open_export(served.url) as export:
+        assert len(export.to_arrow()) == 200
+
+
 def test_a_link_survives_broken_connections(large: bytes) -> None:
     with serve(Served(large, breaks=4)) as served, open_export(served.url) as export:
         assert len(export.to_arrow()) == 200

@@ -20,7 +20,7 @@ import orjson
 
 from fieldpack.archive.lines import iter_blocks, iter_lines, parse_line
 from fieldpack.archive.model import Collection, Instruction, Submission, UploadedFile
-from fieldpack.archive.remote import RangeFile
+from fieldpack.archive.remote import RangeFile, make_http
 from fieldpack.archive.shapes import read_collection, read_submission
 from fieldpack.archive.source import FolderSource, Limits, Member, Source
 from fieldpack.archive.zipsource import ZipSource
@@ -99,8 +99,7 @@ def open_export(
         link = _make_link_source(client, collection_id, export_id)
         context = getattr(client, "ssl_context", None)  # a custom CA holds for the link as well
         if http is None and context is not None:
-            http = httpx.Client(verify=context, timeout=30.0, follow_redirects=True)
-            return Export(_open_remote(link, limits, http, owned=True), limits)
+            return Export(_open_remote(link, limits, make_http(context), owned=True), limits)
         return Export(_open_remote(link, limits, http), limits)
     if hasattr(source, "read"):
         file = cast(BinaryIO, source)
