@@ -235,6 +235,8 @@ def serve(served: Served) -> Iterator[Served]:
             wanted = self.headers.get("Range", "")
             served.requests.append(self.path)
             served.headers.append(dict(self.headers.items()))
+            if "round" in self.path or "moved" in self.path:
+                return self.answer(302, b"", {"Location": self.path.replace("moved", "here")})
             if "expired" in self.path or served.status >= 400:
                 status = 403 if "expired" in self.path else served.status
                 body = orjson.dumps(
@@ -358,6 +360,17 @@ def test_tables_of_2_gib_behind_a_link_take_under_a_hundredth() -> None:
         assert served.sent_bytes < len(served.data) // 100
         with export.open_file(export.files()["path"].iloc[-1]) as opened:
             assert opened.read() == bytes(1 << 20)
+
+
+def test_a_link_that_leads_on(large: bytes) -> None:
+    with serve(Served(large)) as served:
+        with open_export(served.url + "&moved") as export:
+            assert len(export.to_arrow()) == 200
+        with pytest.raises(TransportError, match="not a link that can be opened") as caught:
+            open_export(served.url + "&round")
+        assert "secret" not in str(caught.value)
+    with pytest.raises(TransportError, match="not a link that can be opened"):
+        open_export("http://")
 
 
 def test_a_link_to_this_machine_needs_no_proxy(large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

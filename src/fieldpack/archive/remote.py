@@ -169,9 +169,15 @@ class RangeFile(io.RawIOBase):
                         failure = self._refuse(response)
                         continue
                     return self._accept(response)
-            except httpx.InvalidURL as error:
-                raise TransportError(f"{self.label} is not a link that can be opened: {error}.") from error
-            except (httpx.TransportError, httpx.StreamError) as error:
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+                reason = str(error).rstrip(".")
+                raise TransportError(f"{self.label} is not a link that can be opened: {reason}.") from error
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise TransportError(
+                        f"{self.label} shows a certificate that is not trusted: give its authority in "
+                        "SSL_CERT_FILE."
+                    ) from error
                 failure = error
         if isinstance(failure, ApiError):
             raise failure
