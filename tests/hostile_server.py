@@ -177,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._handle()
 
+    def do_PATCH(self) -> None:
+        self._handle()
+
     def _handle(self) -> None:
         state, parts = self.server_state, urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -196,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(status, "Busy.", headers)
         elif self.headers.get("Authorization") != f"Token {TOKEN}":
             self._refuse(401, "The token is not known.")
-        elif path.startswith("/api/v1/lists/") or path in ("/api/v1/studies", "/api/v1/workspaces"):
+        elif path.startswith("/api/v1/lists/") or path in ("/api/v1/studies/", "/api/v1/workspaces/"):
             self._serve_list()
         elif path == "/api/v1/users/me":
             self._answer(200, {"id": "r1", "name": "Ada"})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fieldpack import ApiError, ExportFailed, TransportError, UsageError
 from fieldpack.client import Client, ExportNotReady
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.problems import make_api_error
+from fieldpack.client.progress import Progress
 from tests.hostile_server import COLLECTION, EXPORT, TOKEN, HostileServer, make_archive, serve_hostile
 
 ARCHIVE = make_archive(members=3)
@@ -94,6 +96,14 @@ def test_no_server_says_what_to_do() -> None:
         client.get_me()
 
 
+def test_an_https_address_of_a_plain_server_is_said(server: HostileServer) -> None:
+    with (
+        Client(TOKEN, server.url.replace("http:", "https:")) as client,
+        pytest.raises(TransportError, match="does not speak TLS"),
+    ):
+        client.get_me()
+
+
 def test_a_proxy_is_not_handed_the_local_servers_token(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -134,6 +144,31 @@ def test_its_own_authority_is_trusted_and_no_other(tmp_path: Path, monkeypatch: 
             assert client.get_me()["id"] == "r1"
 
 
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        (lambda client: client.create_workspace("W"), "/workspaces/"),
+        (lambda client: client.create_collection({}), "/data-collection/collections"),
+        (lambda client: client.update_collection("c", {}), "/data-collection/collections/c/"),
+        (lambda client: client.get_collection("c"), "/data-collection/collections/c"),
+        (lambda client: client.create_study({}), "/studies/"),
+        (lambda client: client.update_study("s", {}), "/studies/s/"),
+        (lambda client: client.transition_study("s", "PUBLISH"), "/studies/s/transition/"),
+        (lambda client: client.list_submissions("s"), "/studies/s/submissions/"),
+        (lambda client: client.get_submission_counts("s"), "/studies/s/submissions/counts/"),
+        (lambda client: client.transition_submission("i", "APPROVE"), "/submissions/i/transition/"),
+        (lambda client: client.bulk_approve_submissions(["i"]), "/submissions/bulk-approve/"),
+        (lambda client: client.request_return("i", ["no"]), "/submissions/i/request-return/"),
+    ],
+)
+def test_paths_are_spelt_as_the_hosted_service_has_them(
+    client: Client, server: HostileServer, ask: Callable[[Client], object], path: str
+) -> None:
+    with contextlib.suppress(ApiError):
+        ask(client)
+    assert server.requests[0].path == "/api/v1" + path
+
+
 @pytest.mark.parametrize("bad", ["", ".", "..", " "])
 def test_ids_cannot_lead_elsewhere(client: Client, server: HostileServer, bad: str) -> None:
     with pytest.raises(UsageError, match="not an id"):
@@ -157,6 +192,20 @@ def test_an_export_is_waited_for_and_brought(client: Client, server: HostileServ
     assert [r.headers["prefer"] for r in server.asked(EXPORT_PATH)] == ["wait=3", "wait=3"]
     assert all(r.query == {} and r.body == b"" for r in server.asked(EXPORT_PATH))
     assert all("authorization" not in r.headers for r in server.asked("/download/"))
+
+
+def test_a_server_starting_again_behind_its_proxy_is_waited_for(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    server.polls = 1
+    faults: list[list[tuple[int, dict[str, str]]]] = [[(503, {}), (502, {})]]
+
+    def ask(progress: Progress) -> None:
+        if faults:
+            server.api_busy = faults.pop()
+
+    with Client(TOKEN, server.url, retries=0) as client:
+        assert client.export_collection(COLLECTION, tmp_path, progress=ask).read_bytes() == ARCHIVE
 
 
 def test_the_hosted_services_bare_answers_are_enough(

@@ -24,6 +24,7 @@ StudyState = Literal["published", "active", "completed"]
 SubmissionAction = Literal["APPROVE", "REJECT", "COMPLETE"]
 
 _PAGE = 200
+# Paths end in a slash just where those of the hosted service do: there, a POST to the other spelling is lost.
 _COLLECTIONS = "/data-collection/collections"
 _METHOD = "AI_TASK_BUILDER_COLLECTION"
 
@@ -80,6 +81,11 @@ class Client:
         """What decides which certificates are trusted; for download links too."""
         return self._transport.ssl_context
 
+    @property
+    def timeout(self) -> float:
+        """Seconds without a byte after which a request counts as lost; for downloads too."""
+        return self._transport.timeout
+
     # People and workspaces
 
     def get_me(self) -> Json:
@@ -88,15 +94,15 @@ class Client:
 
     def list_workspaces(self) -> list[Json]:
         """The workspaces the researcher is a member of."""
-        return list(self._iter("/workspaces"))
+        return list(self._iter("/workspaces/"))
 
     def get_workspace(self, workspace_id: str) -> Json:
         """One workspace."""
-        return self._get(f"/workspaces/{_safe(workspace_id)}")
+        return self._get(f"/workspaces/{_safe(workspace_id)}/")
 
     def create_workspace(self, title: str, description: str = "") -> Json:
         """A new workspace with the researcher as its member."""
-        return self._send("POST", "/workspaces", {"title": title, "description": description})
+        return self._send("POST", "/workspaces/", {"title": title, "description": description})
 
     # Collections
 
@@ -114,7 +120,7 @@ class Client:
 
     def update_collection(self, collection_id: str, collection: Mapping[str, Any]) -> Json:
         """Replace a collection: pages and items with an `id` are kept, those left out are retired."""
-        return self._send("PUT", _collection(collection_id), collection)
+        return self._send("PUT", _collection(collection_id) + "/", collection)
 
     def iter_responses(self, collection_id: str) -> Iterator[Json]:
         """One record per instruction answered, page by page."""
@@ -124,23 +130,23 @@ class Client:
 
     def list_studies(self, state: StudyState | None = None) -> list[Json]:
         """The researcher's studies; only the published, active or completed ones when `state` says so."""
-        return list(self._iter("/studies", {state: 1} if state else {}))
+        return list(self._iter("/studies/", {state: 1} if state else {}))
 
     def get_study(self, study_id: str) -> Json:
         """One study."""
-        return self._get(f"/studies/{_safe(study_id)}")
+        return self._get(f"/studies/{_safe(study_id)}/")
 
     def create_study(self, study: Mapping[str, Any]) -> Json:
         """Create a study, unpublished."""
-        return self._send("POST", "/studies", study)
+        return self._send("POST", "/studies/", study)
 
     def update_study(self, study_id: str, changes: Mapping[str, Any]) -> Json:
         """Change fields of a study."""
-        return self._send("PATCH", f"/studies/{_safe(study_id)}", changes)
+        return self._send("PATCH", f"/studies/{_safe(study_id)}/", changes)
 
     def transition_study(self, study_id: str, action: StudyAction) -> Json:
         """Publish, pause, start again or stop a study."""
-        return self._send("POST", f"/studies/{_safe(study_id)}/transition", {"action": action})
+        return self._send("POST", f"/studies/{_safe(study_id)}/transition/", {"action": action})
 
     def publish_collection(
         self, collection_id: str, places: int, *, draft: bool = False, **fields: Any
@@ -161,21 +167,21 @@ class Client:
             "data_collection_id": collection_id,
         }
         study = self.create_study({**fields, **required})
-        return study if draft else self.transition_study(study["id"], "PUBLISH")
+        return study if draft else {**study, **self.transition_study(study["id"], "PUBLISH")}
 
     # Submissions
 
     def list_submissions(self, study_id: str) -> list[Json]:
         """Every submission of a study, whatever its status."""
-        return list(self._iter(f"/studies/{_safe(study_id)}/submissions"))
+        return list(self._iter(f"/studies/{_safe(study_id)}/submissions/"))
 
     def get_submission_counts(self, study_id: str) -> dict[str, int]:
         """How many submissions of a study are in each status, and the `TOTAL`."""
-        return self._get(f"/studies/{_safe(study_id)}/submissions/counts")
+        return self._get(f"/studies/{_safe(study_id)}/submissions/counts/")
 
     def get_submission(self, submission_id: str) -> Json:
         """One submission."""
-        return self._get(f"/submissions/{_safe(submission_id)}")
+        return self._get(f"/submissions/{_safe(submission_id)}/")
 
     def transition_submission(
         self,
@@ -194,7 +200,7 @@ class Client:
             "completion_code": completion_code,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        return self._send("POST", f"/submissions/{_safe(submission_id)}/transition", body)
+        return self._send("POST", f"/submissions/{_safe(submission_id)}/transition/", body)
 
     def bulk_approve_submissions(
         self,
@@ -215,12 +221,12 @@ class Client:
             body: Json = {"submission_ids": list(submission_ids)}
         else:
             body = {"study_id": study_id, "participant_ids": list(participant_ids or ())}
-        return self._transport.request("POST", "/submissions/bulk-approve", body=body)
+        return self._transport.request("POST", "/submissions/bulk-approve/", body=body)
 
     def request_return(self, submission_id: str, reasons: Sequence[str]) -> Json:
         """Ask a participant to return a submission."""
         body = {"request_return_reasons": list(reasons)}
-        return self._send("POST", f"/submissions/{_safe(submission_id)}/request-return", body)
+        return self._send("POST", f"/submissions/{_safe(submission_id)}/request-return/", body)
 
     def delete_submission(self, submission_id: str) -> None:
         """Erase a participant's answers and files, and every export that holds them.

@@ -22,9 +22,10 @@ from fieldpack.client.link import (
     read_etag,
 )
 from fieldpack.client.part import PartFile, PartInfo, Segment
+from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress, format_bytes
 from fieldpack.client.verify import StreamVerifier, verify_file
-from fieldpack.errors import ArchiveError, DownloadError, TransportError
+from fieldpack.errors import ApiError, ArchiveError, DownloadError, TransportError
 
 __all__ = ["check_target", "download_archive"]
 
@@ -365,7 +366,9 @@ class _Download:
                     if self._link is None:
                         self._link = self._get_link()
                     return self._link
-            except TransportError as error:  # the server may be starting again
+            except (TransportError, ApiError) as error:  # the server may be starting again
+                if isinstance(error, ApiError) and error.status not in PASSING:
+                    raise
                 self._wait(backoff, error)
 
     def _check_range(self, answer: http.client.HTTPResponse, segment: Segment) -> None:

@@ -13,8 +13,16 @@ from urllib.parse import quote
 
 from fieldpack.client.download import check_target, download_archive
 from fieldpack.client.part import find_part
+from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress, show_progress
-from fieldpack.errors import DownloadError, ExportFailed, FieldpackError, TransportError, UsageError
+from fieldpack.errors import (
+    ApiError,
+    DownloadError,
+    ExportFailed,
+    FieldpackError,
+    TransportError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from fieldpack.client.api import Client
@@ -132,9 +140,10 @@ def wait_export(
             else:
                 export = client._post_export(collection_id, narrowed, wait=max(1, round(wait)))
             last_answer = time.monotonic()
-        except TransportError:
+        except (TransportError, ApiError) as error:
             # The server may be starting again; the export is taken up at once when it has.
-            if time.monotonic() - last_answer > _MOST_SILENCE:
+            is_passing = not isinstance(error, ApiError) or error.status in PASSING
+            if not is_passing or time.monotonic() - last_answer > _MOST_SILENCE:
                 raise
         if export.status == "generating":
             # A server that held the answer has done the waiting for us.
@@ -185,6 +194,7 @@ def export_collection(
             connections=connections,
             source=source,
             on_progress=tell,
+            timeout=client.timeout,
             ssl_context=client.ssl_context,
         )
 

@@ -9,7 +9,9 @@ import orjson
 
 from fieldpack.errors import ApiError
 
-__all__ = ["make_api_error"]
+__all__ = ["PASSING", "make_api_error"]
+
+PASSING = frozenset({429, 502, 503, 504})  # asking again may help
 
 _LONGEST = 1000
 _REASONS = {

@@ -12,13 +12,12 @@ import orjson
 import fieldpack
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
-from fieldpack.client.problems import make_api_error
+from fieldpack.client.problems import PASSING, make_api_error
 from fieldpack.errors import TransportError
 
 __all__ = ["Transport", "user_agent"]
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_PASSING = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is told to the person instead
 
 
@@ -37,6 +36,7 @@ class Transport:
     def __init__(self, connection: Connection, *, timeout: float, retries: int) -> None:
         self.connection = connection
         self.ssl_context = make_ssl_context(connection.ca_file)
+        self.timeout = timeout
         self._retries = retries
         self._http = httpx.Client(
             base_url=connection.url + "/api/v1",
@@ -90,7 +90,7 @@ class Transport:
                     follow_redirects=method in ("GET", "HEAD"),
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                delay = None if _is_tls_refusal(error) else backoff.next_delay()
+                delay = None if _is_final(error) else backoff.next_delay()
                 if delay is None:
                     raise TransportError(self._unreachable(error)) from error
             except httpx.TransportError as error:
@@ -100,7 +100,7 @@ class Transport:
             except httpx.HTTPError as error:  # too many redirects and the like
                 raise TransportError(f"{self.connection.url} cannot be talked to: {error}.") from error
             else:
-                if response.status_code not in _PASSING or not (repeatable or response.status_code == 429):
+                if response.status_code not in PASSING or not (repeatable or response.status_code == 429):
                     return self._read(response)
                 wanted = parse_retry_after(response.headers.get("Retry-After"))
                 delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
@@ -129,6 +129,8 @@ class Transport:
 
     def _unreachable(self, error: Exception) -> str:
         url = self.connection.url
+        if _is_no_tls(error):
+            return f"{url} does not speak TLS: if it is meant to be plain, write http:// in PROLIFIC_URL."
         if _is_tls_refusal(error):
             return (
                 f"{url} shows a certificate that is not trusted ({error}): "
@@ -144,6 +146,15 @@ class Transport:
             "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"broke off ({error})"
         )
         return f"The connection to {self.connection.url} {what}: try again."
+
+
+def _is_final(error: Exception) -> bool:
+    return _is_tls_refusal(error) or _is_no_tls(error)
+
+
+def _is_no_tls(error: Exception) -> bool:
+    """Whether what answered speaks something else; OpenSSL has had two names for that."""
+    return "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error)
 
 
 def _is_tls_refusal(error: Exception) -> bool:
