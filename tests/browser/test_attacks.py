@@ -362,10 +362,10 @@ def test_a_plain_upload_is_held_to_the_rules(api: httpx.Client, begin: Begin) ->
     item = study.collection["collection_items"][1]["page_items"][1]
     name = f"f.{item['id']}"
     rounds = [
-        ([("photo.png", b"<!doctype html><script>struck()</script>")], "is a web page"),
-        ([("photo.exe", b"MZ")], "Files of type .exe are not accepted"),
-        ([("big.png", EXTRA + b"\0" * (26 << 20))], "is too large"),
-        ([(f"{number}.png", EXTRA) for number in range(4)], "At most 3"),
+        ([("photo.png", b"<!doctype html><script>struck()</script>")], "its content is of no type"),
+        ([("photo.exe", b"MZ")], "files of type .exe are not accepted"),
+        ([("big.png", EXTRA + b"\0" * (26 << 20))], "at most 25 MB are allowed"),
+        ([(f"{number}.png", EXTRA) for number in range(4)], "at most 3 are possible"),
     ]
     for files, said in rounds:
         response = http.post(f"{path}/2", files=[(name, file) for file in files], headers=same)

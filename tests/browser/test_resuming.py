@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
     RECORD_PATCHES,
+    add,
     archive,
     fill_first_page,
     go_on,
@@ -27,6 +29,7 @@ from tests.browser.visitor import (
     responses,
     start,
     submit,
+    violations,
 )
 from tests.installation import Installation, installed
 from tests.scenario import Scenario, collection_body
@@ -275,6 +278,69 @@ def test_two_tabs_do_not_overwrite_each_other_unseen(film_study: Scenario, visit
     two.reload()
     ready(two)
     expect(note_two).to_have_value("no, mine")
+
+
+def test_an_undecided_answer_is_not_submitted(film_study: Scenario, visitors: Contexts) -> None:
+    context = visitors()
+    one, two = context.new_page(), context.new_page()
+    start(one, link(film_study, "gus"))
+    two.goto(link(film_study, "gus"))
+    ready(two)
+    question(one, "A note").get_by_role("textbox").fill("from the first tab")
+    is_saved(one)
+    question(two, "A note").get_by_role("textbox").fill("from the second tab")
+    question(two, "A note").locator(".conflict").wait_for()
+    assert violations(two) == []
+    go_on(two)
+    two.get_by_role("button", name="Go on, and come back").click()
+    two.get_by_role("button", name="Submit").click()
+    expect(two.locator("#errors")).to_contain_text("A note")
+    two.locator("#errors").get_by_role("link", name="A note").click()
+    question(two, "A note").get_by_role("button", name="Keep mine").click()
+    expect(question(two, "A note").locator(".error")).to_be_hidden()
+    is_saved(two)
+    assert list(film_study.start("gus").state["answers"].values()) == [{"value": "from the second tab"}]
+
+
+def test_what_is_given_before_the_scripts_come_is_saved(film_study: Scenario, visitors: Contexts) -> None:
+    context = visitors()
+    late: list[Route] = []
+    context.route(re.compile("/static/.*/form.js"), lambda route: late.append(route))
+    page = context.new_page()
+    page.goto(link(film_study, "hea"))
+    page.get_by_role("button", name="Start").click(no_wait_after=True)
+    question(page, "A note").get_by_role("textbox").fill("quicker than the scripts")
+    add(page, "Your film", ("film.mp4", "video/mp4", MP4))
+    for script in late:
+        script.continue_()
+    ready(page)
+    here(page).locator(".file.done").wait_for()
+    is_saved(page)
+    state = film_study.start("hea").state
+    assert list(state["answers"].values()) == [{"value": "quicker than the scripts"}]
+
+
+def test_the_server_has_the_last_word(api: Any, visitors: Contexts) -> None:
+    study = publish(api, collection_body("", {**NOTE, "required": True}))
+    page = visitors().new_page()
+    start(page, link(study, "hop"))
+    question(page, "A note").get_by_role("textbox").fill("taken away on another device")
+    is_saved(page)
+    go_on(page)
+    other = study.start("hop")
+    assert other.answer(other.item(0), None).status_code == 200
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#errors li")).to_have_text("A note")
+    ready(page)
+    page.get_by_role("link", name="Change: A note").click()
+    question(page, "A note").get_by_role("textbox").fill("given again")
+    is_saved(page)
+    go_on(page)
+    assert other.http.post(f"{other.path}/return", headers=other.headers).status_code == 200
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator(".submitting")).to_contain_text("submitted or returned, perhaps in another tab")
+    page.get_by_role("link", name="Leave the study").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You have left this study")
 
 
 def test_a_page_without_scripts_does_not_overwrite_either(film_study: Scenario, visitors: Contexts) -> None:

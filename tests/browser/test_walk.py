@@ -54,6 +54,7 @@ def test_looking_takes_no_place(example: Scenario, visitors: Contexts) -> None:
     page = visitors().new_page()
     page.goto(link(example, "scanner"))
     page.reload()
+    assert page.request.head(link(example, "scanner")).status == 200
     study = example.api.get(f"/studies/{example.study['id']}").json()
     assert study["places_taken"] == 0
 
@@ -71,7 +72,7 @@ def test_without_a_script_in_the_browser(example: Scenario, visitors: Contexts) 
     expect(page.get_by_role("heading", level=1)).to_have_text("Page 2 of 2")
     add(page, "photo of the receipt", ("notes.txt", "text/plain", b"not a picture"))
     page.get_by_role("button", name="Upload now").first.click()
-    expect(question(page, "photo of the receipt")).to_contain_text("Files of type .txt are not accepted")
+    expect(question(page, "photo of the receipt")).to_contain_text("files of type .txt are not accepted")
     fill_second_page(page)
     go_on(page)
     expect(here(page)).to_contain_text("Recycled: Glass, at the corner")
@@ -95,7 +96,7 @@ def fill_second_page_again(page: Page) -> None:
 def test_the_completion_url_is_where_it_ends(server: Any, api: Any, visitors: Contexts) -> None:
     url = f"{server.url}/health/live?finished=1"
     for scripts in (True, False):
-        example = publish_example(api, completion_url=url)
+        example = publish_example(api, completion_url=f"{url}&fertig=für-alle")
         page = visitors(java_script_enabled=scripts).new_page()
         page.goto(link(example, "cy"))
         page.get_by_role("button", name="Start").click()
@@ -106,10 +107,13 @@ def test_the_completion_url_is_where_it_ends(server: Any, api: Any, visitors: Co
         fill_second_page(page)
         go_on(page)
         page.get_by_role("button", name="Submit").click()
-        page.wait_for_url(url)
+        page.wait_for_url(f"{url}&fertig=f%C3%BCr-alle")
         page.goto(link(example, "cy"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Already submitted")
-        assert page.get_by_role("link", name="Finish at the service").get_attribute("href") == url
+        assert (
+            page.get_by_role("link", name="Finish at the service").get_attribute("href")
+            == f"{url}&fertig=für-alle"
+        )
 
 
 def test_what_is_missing_is_said_and_can_be_left_for_later(example: Scenario, visitors: Contexts) -> None:
@@ -161,6 +165,7 @@ def test_choices_are_held_while_choosing(api: Any, visitors: Contexts) -> None:
             "answer_limit": 2,
         },
         {"type": "multiple_choice", "description": "Laid out", "options": many, "disable_dropdown": True},
+        {"type": "multiple_choice", "description": "Need not be", "options": options, "required": False},
     )
     scenario = publish(api, body)
     page = visitors().new_page()
@@ -192,6 +197,12 @@ def test_choices_are_held_while_choosing(api: Any, visitors: Contexts) -> None:
     several.get_by_label("How 5?").fill("so")
     expect(several.locator("summary")).to_have_text("Choice 0, Choice 5")
     question(page, "Laid out").get_by_label("Choice 2").check()
+    optional = question(page, "Need not be")
+    back = optional.get_by_role("button", name="Take the choice back")
+    expect(back).to_be_hidden()
+    optional.get_by_label("Option 1").check()
+    back.click()
+    expect(optional.get_by_label("Option 1")).not_to_be_checked()
     go_on(page)
     assert submit(page)
     with archive(scenario) as exported:
@@ -204,3 +215,4 @@ def test_choices_are_held_while_choosing(api: Any, visitors: Contexts) -> None:
         {"value": 5, "explanation": "so"},
     ]
     assert given["Laid out"]["value"] == [2]
+    assert "Need not be" not in given

@@ -15,12 +15,13 @@ from starlette.datastructures import FormData, UploadFile
 
 from ..collections.queries import get_version
 from ..context import Context
-from ..problems import INVALID, MALFORMED, TOO_LARGE, Problem
+from ..problems import CONFLICT, INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 from ..submissions import queries
-from ..submissions.answers import is_empty, normalise
+from ..submissions.answers import MAX_TEXT, is_empty, normalise
 from ..submissions.participate import require_open
 from ..uploads import service as uploads
 from ..uploads.receiving import receive
+from ..uploads.signatures import extension_of
 from .catalogue import Catalogue
 from .rendering import size_text
 from .views import summarise
@@ -94,16 +95,14 @@ def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
     return {"value": value}
 
 
-def _message(item: dict[str, Any], given: dict[str, Any], problem: Problem, catalogue: Catalogue) -> str:
+def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) -> str:
     if item["type"] == "free_text_with_unit" and given.get("unit") is None:
         return catalogue.text("problem.unit")
     if isinstance(given.get("value"), list):
         return catalogue.text("problem.choices")
-    detail = problem.detail
-    sentences = (
-        [text for texts in detail.values() for text in texts] if isinstance(detail, dict) else [detail]
-    )
-    return catalogue.text("problem.invalid", detail=" ".join(map(str, sentences)))
+    if len(given.get("value", "")) > MAX_TEXT:
+        return catalogue.text("problem.too_long", bound=MAX_TEXT)
+    return catalogue.text("problem.invalid")
 
 
 async def save_page(
@@ -155,8 +154,8 @@ def _keep_changes(
         if item["type"] == "free_text_with_unit" and is_empty(given) and not given["unit"] and current:
             given["unit"] = current["value"]["unit"]
         answer = normalise(item, given)
-    except Problem as problem:
-        outcome.errors[item["id"]] = [_message(item, given, problem, catalogue)]
+    except Problem:
+        outcome.errors[item["id"]] = [_message(item, given, catalogue)]
         if given:
             outcome.unsaved[item["id"]] = given
         return None
@@ -196,12 +195,32 @@ async def _save_files(
                 await uploads.remove_upload(context, submission, upload_id)
                 raise
         except Problem as problem:
-            text = catalogue.text(
-                "files.too_large", name=given.filename, size=size_text(item["max_file_size_mb"] * 2**20)
-            )
-            if problem.type is not TOO_LARGE:
-                text = f"{given.filename}: {problem.detail}"
+            text = _file_message(item, given.filename or "", size_bytes, problem, catalogue)
             outcome.errors.setdefault(item["id"], []).append(text)
+
+
+def _file_message(
+    item: dict[str, Any], name: str, size_bytes: int, problem: Problem, catalogue: Catalogue
+) -> str:
+    """Why a file was refused, in the words that scripts would have said before it was sent."""
+    limit_bytes = item["max_file_size_mb"] * 2**20
+    types = item["accepted_file_types"]
+    if problem.type is TOO_LARGE:
+        key = "too_large" if size_bytes > limit_bytes else "no_room"
+    elif problem.type is UNSUPPORTED_TYPE:
+        misnamed = extension_of(name) and not name.lower().endswith(tuple(types))
+        key = "wrong_type" if misnamed else "wrong_kind" if size_bytes else "empty"
+    else:
+        key = "too_many" if problem.type is CONFLICT else "not_taken"
+    return catalogue.text(
+        f"js.files.{key}",
+        name=name,
+        size=size_text(size_bytes),
+        max=size_text(limit_bytes),
+        type=extension_of(name),
+        types=" ".join(types),
+        count=item["max_file_count"],
+    )
 
 
 class _FileBody:

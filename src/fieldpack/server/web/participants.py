@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse
 
 from ..collections.queries import find_collection, get_version
 from ..context import Context, CurrentContext
-from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, conflict, not_found
+from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
 from ..routing import parse_id
 from ..studies.service import completion_of
 from ..submissions import lifecycle
@@ -32,6 +33,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_ID = 200
 REVIEW = "review"
+URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 
 Text = Annotated[str, Query()]
 
@@ -121,7 +123,7 @@ async def _show_study(
         status=400 if error else 200,
         task=collection["body"]["task_details"],
         minutes=study["fields"].get("estimated_completion_time"),
-        limit=study["fields"].get("maximum_allowed_time"),
+        limit=study["maximum_allowed_time"],
         study_id=study_id,
         participant_id=participant_id,
         session_id=session_id,
@@ -228,6 +230,8 @@ async def show_done(
 async def ask_to_return(request: Request, context: CurrentContext, submission_id: str) -> Response:
     """Ask before leaving."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
+    if _is_over(submission) and (submission["status"] == "RETURNED" or not submission["return_requested"]):
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
     return render(
         request,
         "return.html",
@@ -249,10 +253,15 @@ async def return_submission(request: Request, context: CurrentContext, submissio
 async def show_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
     """One page of questions, or the review. Scripts find the other pages in it too."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
-    if submission["response"] == "active" or submission["status"] == "RETURNED":
+    if _is_over(submission):
         return _see_other(f"/participate/submissions/{submission['id']}?again=1")
     loaded = await _load(context, submission)
     return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
+
+
+def _is_over(submission: dict[str, Any]) -> bool:
+    """Whether it was submitted or returned, perhaps in another tab."""
+    return bool(submission["response"] == "active" or submission["status"] == "RETURNED")
 
 
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
@@ -296,6 +305,7 @@ def _show_form(
         error_rows=error_rows(loaded["body"], outcome.errors, base, step),
         submission_id=submission["id"],
         deadline=deadline,
+        seconds_left=(deadline - datetime.now(UTC)).total_seconds() if deadline else None,
         late=late,
         preview="",
         state={
@@ -304,8 +314,7 @@ def _show_form(
             "base": base,
             "step": step,
             "files": loaded["files"],
-            "deadline": deadline,
-            "late": late,
+            "unsaved": list(outcome.unsaved),
             "preview": False,
             "texts": catalogue.for_browser(),
             "language": catalogue.language,
@@ -331,6 +340,8 @@ async def post_step(request: Request, context: CurrentContext, submission_id: st
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
     form = await read_form(request, context)
+    if _is_over(submission):
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
     loaded = await _load(context, submission)
     at = _parse_step(step, loaded["body"])
     catalogue = catalogue_of(request)
@@ -341,8 +352,6 @@ async def post_step(request: Request, context: CurrentContext, submission_id: st
             return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
         return await _submit(request, context, submission, loaded, catalogue)
     assert isinstance(at, int)
-    if submission["response"] == "active":
-        raise conflict("This submission was submitted; its answers and files can't change any more.")
     questions = [item for item in questions_of(loaded["body"]) if page_of(loaded["body"], item["id"]) == at]
     remove = text_of(form, "remove")
     if remove:
@@ -400,7 +409,8 @@ async def _submit(
             return_requested=fresh["return_requested"],
             preview="",
         )
-        response.headers["Refresh"] = f"0; url={answer['completion_url']}"
+        # a header has no letters beyond ASCII
+        response.headers["Refresh"] = f"0; url={quote(answer['completion_url'], safe=URL_CHARACTERS)}"
     return response
 
 

@@ -151,6 +151,11 @@ class PageRoute(APIRoute):
     What writes must come from a page of ours, which no other site can make a browser say.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.methods == {"GET"}:
+            self.methods = {"GET", "HEAD"}  # link scanners look before they open
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 

@@ -43,6 +43,15 @@ export function read(question) {
   return question.type === "free_text" ? { value } : { value, unit: unitOf(question).value || null };
 }
 
+/** Whether the controls say something else than when the page came: someone was quicker than the scripts. */
+export function isTouched(question) {
+  return [...question.element.querySelectorAll("input:not([type=hidden]), textarea, option")].some((control) => {
+    if (control.matches("option")) return control.selected !== control.defaultSelected && (control.value !== "" || control.defaultSelected);
+    if (control.matches("[type=radio], [type=checkbox]")) return control.checked !== control.defaultChecked;
+    return control.value !== control.defaultValue;
+  });
+}
+
 /** Put an answer into the controls. */
 export function write(question, answer) {
   if (isChoice(question)) {

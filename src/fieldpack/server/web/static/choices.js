@@ -16,10 +16,27 @@ function livenChoice(question) {
   const controls = optionsOf(question);
   const note = element.querySelector(".limit");
   const summary = element.querySelector("summary .chosen");
+  const clear = !question.required && controls[0].type === "radio" ? makeClear() : null;
+
+  /** Radio buttons can't be unchosen; who need not answer may want to. */
+  function makeClear() {
+    const button = make("button", {
+      type: "button", class: "link", "aria-label": t("clear_of", { question: question.text }),
+      onclick: () => {
+        const chosen = controls.find((control) => control.checked);
+        chosen.checked = false;
+        chosen.focus();
+        chosen.dispatchEvent(new Event("input", { bubbles: true }));
+      },
+    }, t("clear"));
+    element.append(button);
+    return button;
+  }
 
   function refresh() {
     const chosen = controls.filter((control) => (control.matches("option") ? control.selected : control.checked));
     const full = question.limit !== 1 && question.limit !== -1 && chosen.length >= question.limit;
+    if (clear) clear.hidden = chosen.length === 0;
     if (question.limit !== 1) {
       const alone = chosen.some((control) => "exclusive" in control.dataset);
       for (const control of controls) {

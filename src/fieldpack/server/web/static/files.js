@@ -115,11 +115,13 @@ class FileList {
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter") { event.preventDefault(); input.click(); }
       });
-      input.addEventListener("change", () => {
+      const take = () => {
         const files = [...input.files];
         input.value = "";
         this.add(files);
-      });
+      };
+      input.addEventListener("change", take);
+      if (input.files.length) take();   // chosen before the scripts came
     }
     const zone = this.element.querySelector(".upload");
     let depth = 0;
@@ -150,8 +152,8 @@ class FileList {
     const { types, max_bytes: most, max_files: count } = this.question;
     const names = types.join(" ");
     const extension = extensionOf(file.name);
-    const named = types.some((type) => file.name.toLowerCase().endsWith(type.toLowerCase()));
-    if (extension && !named && !/^\.\d+$/.test(extension)) {
+    const fits = types.some((type) => file.name.toLowerCase().endsWith(type));   // a type may have two dots: .nii.gz
+    if (extension && !fits && !/^\.\d+$/.test(extension)) {
       return this.tell(t("files.wrong_type", { name: file.name, type: extension, types: names }));
     }
     if (file.size === 0) return this.tell(t("files.empty", { name: file.name }));
@@ -179,6 +181,7 @@ class FileList {
     transfer.preview = detect(head)?.[2] ?? null;
     this.transfers.push(transfer);
     this.draw(transfer);
+    say(this.rows.get(transfer).spoken, t("files.announce_added", { name: file.name }));
     this.touched();
     return undefined;
   }

@@ -5,7 +5,7 @@ import { liven } from "./choices.js";
 import { make, say, untilOnline } from "./dom.js";
 import { busyCount, fileNames, filesSettled, problemsOfFiles, startFiles } from "./files.js";
 import { forgetAll } from "./keeping.js";
-import { detailOf, forget, problemsOf, saveAll, startSaving, unsavedIds } from "./saving.js";
+import { forget, problemsOf, saveAll, startSaving, unsavedIds } from "./saving.js";
 import * as steps from "./steps.js";
 import { durationText, form, state, t } from "./texts.js";
 
@@ -166,20 +166,17 @@ async function handIn(status) {
       location.assign(body.completion_url || `${state.base}done`);
       return;
     }
-    if (response.status === 400 && typeof body.error.detail === "object") {
-      status.hidden = true;
-      const wrong = new Map();
-      for (const [id, messages] of Object.entries(body.error.detail)) {
-        if (questions.has(id)) { wrong.set(questions.get(id), messages); steps.mark(questions.get(id), messages); }
-      }
-      steps.showErrors(wrong);
+    if (response.status === 400) {
+      // the server has something else than this page, from another tab or device: let it show what, and what is wrong
+      form.action = `${state.base}review`;
+      form.submit();
       return;
     }
     if (response.status >= 500 || response.status === 429) {
       await untilOnline(Math.min(1000 * 2 ** failures, 10_000));
       continue;
     }
-    say(status, t("submit_failed", { detail: detailOf(body) }));
+    say(status, t(response.status === 409 ? "closed" : "session"));
     return;
   }
 }
@@ -187,7 +184,8 @@ async function handIn(status) {
 function watchDeadline() {
   const line = document.getElementById("deadline");
   if (!line) return;
-  const at = new Date(line.dataset.at);
+  // from what the server says is left: this device's clock may be wrong
+  const at = new Date(Date.now() + Number(line.dataset.left) * 1000);
   const sameDay = at.toDateString() === new Date().toDateString();
   const time = new Intl.DateTimeFormat(state.language, sameDay
     ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }).format(at);

@@ -1,7 +1,7 @@
 // Answers are saved as they are given: at once on this device, soon after on the server, and again until it
 // worked. Every save names the revision it builds on, so that two tabs don't overwrite each other unseen.
 
-import { check, isSame, isSavable, read, summarise, write } from "./answers.js";
+import { check, isSame, isSavable, isTouched, read, summarise, write } from "./answers.js";
 import { make, say, sleep, untilOnline } from "./dom.js";
 import { state, t } from "./texts.js";
 
@@ -13,25 +13,28 @@ const KEY = `fieldpack.answers.${state.submission}`;
 const line = document.getElementById("saving");
 
 const unsaved = new Map();   // question id -> {answer, revision, due}
-const stuck = new Set();     // question ids that wait for a person: a conflict, or a refusal
+const stuck = new Map();     // question ids that wait for a person -> why: a conflict, or a refusal
 let questions;
 let onWritten;
 let running = null;
 let ended = false;
 let savedOnce = false;
 
-/** Start: take up what an earlier visit could not save, and listen. */
+/** Start: take up what an earlier visit could not save, or was given before the scripts came, and listen. */
 export function startSaving(allQuestions, refresh) {
   questions = allQuestions;
   onWritten = refresh;
   if (state.preview) return;
+  const touched = [...questions.values()].filter((question) => (
+    question.type !== "file_upload" && (isTouched(question) || state.unsaved.includes(question.id))));
   for (const [id, { answer, revision }] of Object.entries(readKept())) {
     const question = questions.get(id);
-    if (!question || isSame(read(question), answer)) continue;
+    if (!question || touched.includes(question) || isSame(read(question), answer)) continue;
     write(question, answer);
     onWritten(question);
     unsaved.set(id, { answer, revision, due: 0 });
   }
+  for (const question of touched) unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
   keep();
   savedOnce = [...questions.values()].some((question) => question.revision > 0);
   for (const question of questions.values()) {
@@ -157,8 +160,8 @@ async function send(id) {
     case 401: case 403: case 404: return end("session");
     case 409: return end("closed");
     case 400: case 413:
-      stuck.add(id);
-      show("refused", "trouble", { detail: detailOf(body) });
+      stuck.set(id, "refused");
+      show("refused", "trouble");
       return "done";
     default: return "again";
   }
@@ -167,7 +170,8 @@ async function send(id) {
 /** Saved: nothing is left of this answer, unless it changed meanwhile. */
 function settle(id, entry) {
   savedOnce = true;
-  const latest = unsaved.get(id);
+  const latest = unsaved.get(id);   // gone when the same answer went out twice, as the page was put aside
+  if (!latest) return;
   if (latest === entry || isSame(latest.answer, entry.answer)) unsaved.delete(id);
   else latest.revision = questions.get(id).revision;
   keep();
@@ -177,13 +181,6 @@ function end(key) {
   ended = true;
   show(key, "trouble");
   return "done";
-}
-
-/** The words of a refusal. */
-export function detailOf(body) {
-  const detail = body?.error?.detail ?? "";
-  if (typeof detail === "string") return detail;
-  return Object.values(detail).flat().join(" ");
 }
 
 async function resolveConflict(question, entry) {
@@ -205,7 +202,7 @@ async function resolveConflict(question, entry) {
 /** Two versions of one answer: the participant decides. */
 function ask(question, other) {
   question.conflict?.remove();
-  stuck.add(question.id);
+  stuck.set(question.id, "undecided");
   const lines = summarise(question, other);
   const decide = (answer) => {
     question.conflict.remove();
@@ -214,6 +211,8 @@ function ask(question, other) {
     if (answer !== undefined) { write(question, answer); onWritten(question); }
     unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
     keep();
+    // whoever marked the question as undecided looks again
+    question.element.dispatchEvent(new Event("change", { bubbles: true }));
     question.element.querySelector("input:not([type=hidden]), textarea, select, summary")?.focus();
     wake();
   };
@@ -240,4 +239,8 @@ function sendLast() {
   }
 }
 
-export const problemsOf = (question) => check(question, read(question));
+/** What keeps an answer from being submitted: a rule it breaks, or that the server doesn't have it as it stands here. */
+export function problemsOf(question) {
+  const found = check(question, read(question));
+  return found.length || !stuck.has(question.id) ? found : [t(stuck.get(question.id))];
+}

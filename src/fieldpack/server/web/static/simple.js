@@ -1,4 +1,14 @@
-// Copy buttons.
+// Copy buttons, and forms that are sent once however often their button is pressed.
+
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  // whoever comes back to the page may press again
+  addEventListener("pageshow", (event) => { if (event.persisted) sent = false; });
+}
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {

@@ -2,8 +2,7 @@
 
 import { sleep, untilOnline } from "./dom.js";
 import { forgetUpload, keepUpload } from "./keeping.js";
-import { detailOf } from "./saving.js";
-import { state } from "./texts.js";
+import { state, t } from "./texts.js";
 
 const TUS = { "Tus-Resumable": "1.0.0" };
 const FIRST_CHUNK = 1 << 20;
@@ -28,9 +27,11 @@ export async function fingerprintOf(file) {
   return `${facts}|${hex(await crypto.subtle.digest("SHA-256", await edges.arrayBuffer()))}`;
 }
 
-/** An answer that ends the transfer; `words` is what the server said. */
+/** An answer that ends the transfer, by its status. */
 class Refusal extends Error {
-  constructor(words) { super(words); this.words = words; }
+  constructor(status = 0) { super(`refused: ${status}`); this.status = status; }
+
+  get words() { return t([409, 410, 413, 415].includes(this.status) ? `files.refused.${this.status}` : "files.refused.other"); }
 }
 class Unreadable extends Error {}
 class Interrupted extends Error {}
@@ -124,9 +125,7 @@ export class Transfer {
       const after = Number(response.headers.get("Retry-After")) * 1000;
       return { again: true, after: after || undefined };
     }
-    let body = null;
-    try { body = await response.json(); } catch { /* HEAD has none */ }
-    throw Object.assign(new Refusal(detailOf(body)), { status: response.status });
+    throw new Refusal(response.status);
   }
 
   async create() {
@@ -147,7 +146,7 @@ export class Transfer {
     try {
       const response = await this.insist(async () => Transfer.judge(await fetch(this.url, { cache: "no-store" })));
       const found = await response.json();
-      if (found.status === "failed") throw new Refusal(found.failure_reason);
+      if (found.status === "failed") throw new Refusal(415);
       this.offset = found.offset;
       this.sent = found.offset;
       if (found.status === "complete") {
@@ -178,7 +177,7 @@ export class Transfer {
       const outcome = await this.insist(() => this.patch());
       if (outcome === "look") {
         mismatches += 1;
-        if (mismatches > 8) throw new Refusal("");
+        if (mismatches > 8) throw new Refusal();
         await this.look();
       } else {
         mismatches = 0;
@@ -203,7 +202,7 @@ export class Transfer {
     this.heed();
     this.change("sending");
     const began = performance.now();
-    const { status, offset, body, after } = await this.exchange(headers, bytes, from);
+    const { status, offset, after } = await this.exchange(headers, bytes, from);
     if (status !== 204) this.heed();
     if (status === 204) {
       const took = performance.now() - began;
@@ -224,7 +223,7 @@ export class Transfer {
     }
     if ([404, 409, 410, 460].includes(status)) return "look";
     if (status === 429 || status >= 500) return { again: true, after };
-    throw new Refusal(detailOf(body));
+    throw new Refusal(status);
   }
 
   exchange(headers, bytes, from) {
@@ -253,11 +252,9 @@ export class Transfer {
         clearTimeout(stalled);
         removeEventListener("offline", offline);
         this.xhr = null;
-        let body = null;
-        try { body = JSON.parse(xhr.responseText); } catch { /* none */ }
         const now = Number(xhr.getResponseHeader("Upload-Offset"));
         const after = Number(xhr.getResponseHeader("Retry-After")) * 1000 || undefined;
-        resolve({ status: xhr.status, offset: now, body, after });
+        resolve({ status: xhr.status, offset: now, after });
       };
       const offline = () => xhr.abort();
       addEventListener("offline", offline);
