@@ -283,6 +283,16 @@ def test_it_never_overwrites_unasked_and_asks_nothing_first(server: HostileServe
     assert bring(server, target, force=True).read_bytes() == ARCHIVE
 
 
+def test_only_files_are_replaced(server: HostileServer, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DownloadError, match="not a file that can be replaced"):
+        bring(server, tmp_path / "pipe", force=True)
+    (tmp_path / "a.zip").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DownloadError, match="exists already"):
+        bring(server, tmp_path / "a.zip")
+    assert server.requests == []
+
+
 def test_two_downloads_to_one_place_do_not_mix(server: HostileServer, tmp_path: Path) -> None:
     with PartFile(tmp_path / "a.zip"), pytest.raises(DownloadError, match="Another process"):
         bring(server, tmp_path / "a.zip")

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import fieldpack
+from fieldpack.client.progress import Progress
 from fieldpack.client.sync import sync_collection
 from tests.installation import Installation
 from tests.scenario import PNG, Scenario
@@ -104,6 +105,68 @@ def test_another_collection_is_refused(
     other = Scenario.create(api)
     with pytest.raises(fieldpack.UsageError, match="choose another folder"):
         sync(server, other, tmp_path)
+
+
+def test_files_of_ones_own_are_not_replaced(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(fieldpack.UsageError, match=r"README\.md that is not this collection's"):
+        sync(server, scenario, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_an_extracted_archive_is_brought_up_to_date(
+    server: Installation, scenario: Scenario, tmp_path: Path
+) -> None:
+    with fieldpack.Client(server.token, server.url) as client:
+        archive = client.export_collection(scenario.collection["id"], tmp_path / "a.zip")
+    with fieldpack.open_export(archive) as export:
+        export.extract(tmp_path / "data")
+    scenario.take_part("later")
+    done = sync(server, scenario, tmp_path / "data")
+    assert (done["fetched"], done["unchanged"]) == (3, 6)
+    assert len(submissions(tmp_path / "data")) == 7
+
+
+def test_two_runs_at_once_do_not_mix(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+    def start_another(progress: Progress) -> None:
+        with pytest.raises(fieldpack.DownloadError, match="Another process"):
+            sync(server, scenario, tmp_path)
+        seen.append(progress.stage)
+
+    seen: list[str] = []
+    with fieldpack.Client(server.token, server.url) as client:
+        sync_collection(client, scenario.collection["id"], tmp_path, on_progress=start_another)
+    assert "downloading" in seen
+    assert sync(server, scenario, tmp_path)["unchanged"] == 9
+
+
+def test_no_proxy_is_asked_for_this_machine(
+    server: Installation, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert sync(server, scenario, tmp_path)["fetched"] == 9
+    with fieldpack.Client(server.token, server.url) as client:
+        link = client.request_export(scenario.collection["id"]).url
+    assert link is not None
+    with fieldpack.open_export(link) as export:
+        assert len(list(export)) == 6
+
+
+def test_nothing_is_left_of_a_run_that_came_to_nothing(server: Installation, tmp_path: Path) -> None:
+    with (
+        fieldpack.Client(server.token, server.url) as client,
+        pytest.raises(fieldpack.ApiError, match="does not exist"),
+    ):
+        sync_collection(client, "nowhere", tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with (
+        fieldpack.Client(server.token, server.url) as client,
+        pytest.raises(fieldpack.UsageError, match="is a file"),
+    ):
+        sync_collection(client, "nowhere", tmp_path / "file")
 
 
 def test_links_in_the_folder_lead_nowhere_else(

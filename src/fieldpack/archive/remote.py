@@ -28,7 +28,9 @@ _TRIES = 5
 def make_http(verify: ssl.SSLContext | bool = True) -> httpx.Client:
     """A client to read links with, which reaches this very machine without a proxy."""
     direct = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
-    return httpx.Client(verify=verify, timeout=30.0, follow_redirects=True, mounts=direct)
+    return httpx.Client(
+        verify=verify, timeout=httpx.Timeout(30.0, pool=60.0), follow_redirects=True, mounts=direct
+    )
 
 
 class RangeFile(io.RawIOBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import threading
 import time
@@ -44,7 +45,10 @@ def check_target(target: Path, *, force: bool) -> None:
         raise DownloadError(f"{target} is a folder: give a file name.")
     if not target.parent.is_dir():
         raise DownloadError(f"The folder {target.parent} does not exist: create it or choose another.")
-    if target.exists() and not force:
+    if target.exists() and not target.is_file():
+        # a device, a pipe: replacing it, as --force would, takes it away from everyone
+        raise DownloadError(f"{target} is not a file that can be replaced: give another name.")
+    if os.path.lexists(target) and not force:
         raise DownloadError(f"{target} exists already: give --force to overwrite it, or another name.")
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from fieldpack.errors import DownloadError
 
-__all__ = ["PartFile", "PartInfo", "Segment", "find_part"]
+__all__ = ["PartFile", "PartInfo", "Segment", "find_part", "lock"]
 
 _SUFFIX = ".part"
 _INFO_SUFFIX = ".part.json"
@@ -214,7 +214,7 @@ class PartFile:
                 fd = os.open(
                     self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | _NOFOLLOW, 0o666
                 )
-                if not _lock(fd):
+                if not lock(fd):
                     os.close(fd)
                     raise DownloadError(
                         f"Another process is downloading to {self.path}: wait for it.", part=self.path
@@ -264,7 +264,8 @@ def _rename_new(source: Path, target: Path) -> None:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(fd: int) -> bool:
+    def lock(fd: int) -> bool:
+        """Lock a file for this process alone; False when another holds it."""
         os.lseek(fd, _LOCK_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
@@ -286,7 +287,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(fd: int) -> bool:
+    def lock(fd: int) -> bool:
+        """Lock a file or folder for this process alone; False when another holds it."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

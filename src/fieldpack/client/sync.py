@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ import orjson
 from fieldpack.archive.remote import RangeFile
 from fieldpack.archive.source import Limits, Member, explain_unsafe_name
 from fieldpack.archive.zipsource import ZipSource
+from fieldpack.client.connection import is_loopback
 from fieldpack.client.export import Export, wait_export
+from fieldpack.client.part import lock
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.errors import ApiError, ArchiveError, DownloadError, UsageError
 
@@ -73,23 +76,57 @@ def sync_collection(
     alone.
 
     Raises:
-        UsageError: the folder holds another collection.
-        DownloadError: the archive kept changing while it was read, or the folder can't be written.
+        UsageError: the folder holds another collection, or files of its own under an archive's names.
+        DownloadError: the archive kept changing while it was read, the folder can't be written, or another
+            process is at it.
         ExportFailed, ApiError, TransportError: the server could not give the archive.
     """
     tell = on_progress or (lambda progress: None)
-    state = _State.read(folder, collection_id)
-    for _ in range(TRIES):
-        export = client._post_export(collection_id, {}, wait=3)
-        export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
-        if state.is_equal_to(export):
-            return Synced(0, 0, len(state.members), 0, export.export_id)
-        try:
-            return _bring(client, collection_id, export, state, tell)
-        except (ArchiveError, ApiError) as error:
-            if not _may_be_stale(error):
-                raise
+    with _claimed(folder):
+        state = _State.read(folder, collection_id)
+        for _ in range(TRIES):
+            export = client._post_export(collection_id, {}, wait=3)
+            export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
+            if state.is_equal_to(export):
+                return Synced(0, 0, len(state.members), 0, export.export_id)
+            try:
+                return _bring(client, collection_id, export, state, tell)
+            except (ArchiveError, ApiError) as error:
+                if not _may_be_stale(error):
+                    raise
     raise DownloadError("The collection's archive changed every time it was read. Run it again in a moment.")
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """The folder for this run alone, made if missing: two at once would write into each other's draft."""
+    is_new = not folder.exists()
+    if not is_new and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder.")
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    fd = -1
+    try:
+        if sys.platform != "win32":  # no folder can be locked there
+            with _disk_errors(folder):
+                fd = os.open(folder, os.O_RDONLY)
+            if not lock(fd):
+                raise DownloadError(f"Another process is keeping {folder} equal already: wait for it.")
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
+        if is_new:
+            with contextlib.suppress(OSError):  # something was brought
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(f"{folder} can't be written: {error.strerror or error}.") from error
 
 
 def _may_be_stale(error: ArchiveError | ApiError) -> bool:
@@ -113,6 +150,7 @@ class _State:
         try:
             body: Any = orjson.loads((folder / STATE).read_bytes())
         except FileNotFoundError:
+            _refuse_foreign(folder, collection_id)
             return cls(folder, collection_id, None, {})
         except (OSError, orjson.JSONDecodeError):
             body = {}  # a damaged note only costs time: what is there is checked byte by byte
@@ -152,6 +190,26 @@ class _State:
         return entry[:2] == [size_bytes, crc32]
 
 
+def _refuse_foreign(folder: Path, collection_id: str) -> None:
+    """Keep a README.md that is no archive's from being replaced by one that is.
+
+    Raises:
+        UsageError: the folder has files under an archive's names, and is not this collection's, extracted.
+    """
+    taken = [name for name in HEAD if os.path.lexists(folder / name)]
+    if not taken:
+        return
+    try:
+        found = orjson.loads((folder / "collection.json").read_bytes())["id"]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        found = None
+    if found != collection_id:
+        raise UsageError(
+            f"{folder} holds a {taken[0]} that is not this collection's and would be replaced: "
+            "give a new or an empty folder."
+        )
+
+
 def _crc32_of(path: Path) -> int:
     crc32 = 0
     with path.open("rb") as file:
@@ -172,7 +230,12 @@ def _bring(client: Client, collection_id: str, export: Export, state: _State, te
             raise ArchiveError("The archive changed while it was being read: it was withdrawn.")
         return fresh
 
-    http = httpx.Client(verify=client.ssl_context, timeout=60.0, follow_redirects=True)
+    http = httpx.Client(
+        verify=client.ssl_context,
+        timeout=client.timeout,
+        follow_redirects=True,
+        trust_env=not is_loopback(export.url or ""),
+    )
     file = _RunFile(get_link, client=http, owns_client=True)
     source = ZipSource(file, file.label, Limits())  # type: ignore[arg-type]
     try:
@@ -180,7 +243,7 @@ def _bring(client: Client, collection_id: str, export: Export, state: _State, te
         for member in members.values():
             if member.problem or explain_unsafe_name(member.name):
                 raise ArchiveError(f"{file.label}: {member.name!r} is not read: {member.problem}.")
-        state.folder.mkdir(parents=True, exist_ok=True)
+        state.write(state.export_id)  # from now on the folder is ours, whatever ends this run
         wanted = [
             member
             for member in members.values()
@@ -205,7 +268,7 @@ def _bring(client: Client, collection_id: str, export: Export, state: _State, te
     except OSError as error:
         raise DownloadError(f"{state.folder} can't be written: {error.strerror or error}.") from error
     finally:
-        if state.folder.is_dir() and state.members:
+        if state.members:
             with contextlib.suppress(OSError):
                 state.write(state.export_id)
         source.close()
