@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 from ..archive.naming import safe_name
 from .context import Context
 from .ranges import select_range
-from .storage import Buffer, blob_key
+from .storage import Buffer, FileRange, blob_key
+from .zerocopy import EXTENSION
 
 __all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob"]
 
@@ -45,7 +46,7 @@ class ByteStream(Response):
 
     def __init__(
         self,
-        chunks: Callable[[], AsyncGenerator[Buffer]],
+        chunks: Callable[[], AsyncGenerator[Buffer | FileRange]],
         *,
         status: int,
         headers: dict[str, str],
@@ -73,7 +74,18 @@ class ByteStream(Response):
         try:
             unsent = 0
             async for chunk in source:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if isinstance(chunk, FileRange):
+                    await send(
+                        {
+                            "type": EXTENSION,
+                            "file": chunk.descriptor,
+                            "offset": chunk.offset,
+                            "count": chunk.length,
+                            "more_body": True,
+                        }
+                    )
+                else:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 if left.is_set():
                     return
                 unsent += len(chunk)

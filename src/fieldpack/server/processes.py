@@ -203,9 +203,10 @@ def _run_web(settings: Settings, url: str, listener: socket.socket, tls: TlsPath
     import uvicorn
 
     from .app import create_app
+    from .zerocopy import ZeroCopy
 
     config = uvicorn.Config(
-        create_app(settings, url),
+        ZeroCopy(create_app(settings, url)),
         http="httptools",
         ws="none",
         proxy_headers=True,

@@ -23,7 +23,8 @@ from ..metrics import BYTES_SERVED, DOWNLOADS, LINK_ERRORS
 from ..problems import GONE, LINK_EXPIRED, Problem
 from ..ranges import Selected, select_range
 from ..routing import parse_id
-from ..storage import BlobMissing, Buffer
+from ..storage import BlobMissing, Buffer, FileRange
+from ..zerocopy import EXTENSION
 from . import queries
 from .keys import archive_name
 from .links import ARCHIVE_PATH, read_link
@@ -61,7 +62,7 @@ class _Currency:
 _currencies: WeakValueDictionary[UUID, _Currency] = WeakValueDictionary()
 
 
-async def _watched(archive: Archive, selected: Selected) -> AsyncGenerator[Buffer]:
+async def _watched(archive: Archive, selected: Selected) -> AsyncGenerator[Buffer | FileRange]:
     """The bytes, as long as the export may exist: an erasure or deletion ends the download."""
     export = archive.export
     currency = _currencies.setdefault(export["build"], _Currency())
@@ -126,6 +127,7 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
         log.error("download.refused", error=str(error))
         await _withdraw_if_damaged(context, export, error)
         raise _gone() from None
+    archive.by_kernel = EXTENSION in request.scope.get("extensions", {})
     headers = selected.headers(export["etag"]) | {
         "Content-Type": "application/zip",
         "Content-Disposition": content_disposition(

@@ -21,7 +21,7 @@ import psycopg
 import structlog
 
 from ..context import Context
-from ..storage import BlobDamaged, BlobMissing, Buffer, Multipart, StorageError, UploadGone
+from ..storage import BlobDamaged, BlobMissing, Buffer, FileRange, Multipart, StorageError, UploadGone
 from . import job_queries
 from . import part_queries as queries
 from .build import Interrupted, Superseded
@@ -167,6 +167,7 @@ async def _watched(
         async for chunk in chunks:
             if stop.is_set():
                 raise Interrupted
+            assert not isinstance(chunk, FileRange)  # those are for sockets
             yield chunk
             sent += len(chunk)
             if time.monotonic() - reported_at >= BEAT_SECONDS:

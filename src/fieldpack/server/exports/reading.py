@@ -7,6 +7,7 @@ is read ahead of whoever takes the bytes.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
@@ -17,13 +18,14 @@ from isal import isal_zlib
 
 from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange
 from ..context import Context
-from ..storage import BlobDamaged, Buffer
+from ..storage import BlobDamaged, Buffer, FileRange
 from ..storage.buffers import Buffers
 from .keys import HEAD_MEMBERS, INDEX, read_head_crc32, stored_key
 
 __all__ = ["Archive", "Piece", "open_archive"]
 
 CHUNK_BYTES = 512 * 1024
+KERNEL_BYTES = 1024 * 1024
 SMALL_BYTES = 128 * 1024
 GATHERED = 256
 SLOW_SECONDS = 0.5
@@ -50,6 +52,7 @@ class Archive:
 
     Attributes:
         pieces: set to a list, it is told of every member that is read in part and so can't be checked alone.
+        by_kernel: set to true, large members may come as ranges of files, to be sent by the kernel.
     """
 
     def __init__(self, context: Context, export: dict[str, Any], index: Index) -> None:
@@ -57,6 +60,7 @@ class Archive:
         self.export = export
         self.index = index
         self.pieces: list[Piece] | None = None
+        self.by_kernel = False
 
     def key_of(self, segment: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
@@ -74,7 +78,7 @@ class Archive:
             stored_key(self.export["id"], self.export["build"], INDEX), offset, length
         )
 
-    async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer]:
+    async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer | FileRange]:
         """The bytes, in chunks of about half a megabyte; what is sent whole is checked against its CRC-32.
 
         Small blobs are read together: many of them make one chunk. The index is read page by page.
@@ -162,12 +166,44 @@ class Archive:
             self._note(segment, isal_zlib.crc32(data))
         return data
 
-    async def _iter_large(self, segment: BlobRange) -> AsyncGenerator[Buffer]:
+    async def _iter_large(self, segment: BlobRange) -> AsyncGenerator[Buffer | FileRange]:
+        """A large member: by the kernel if its file was found right a moment ago, else read and checked."""
+        key = self.key_of(segment)
+        proofs = self.context.storage.proofs if self.by_kernel else None
+        descriptor = proofs.open(key) if proofs is not None else None
+        if proofs is not None and descriptor is not None:
+            try:
+                at, stop = segment.offset, segment.offset + segment.length
+                while at < stop:
+                    length = min(KERNEL_BYTES, stop - at)
+                    if not proofs.is_cached(descriptor, at + length - 1):
+                        break
+                    yield FileRange(descriptor, at, length)
+                    at += length
+                holds = proofs.holds(key, descriptor)
+            finally:
+                os.close(descriptor)
+            if not holds:  # touched while it was sent: was it more than touched?
+                whole = segment._replace(offset=0, length=segment.size_bytes)
+                async with contextlib.aclosing(self._iter_read(whole)) as chunks:
+                    async for _ in chunks:
+                        pass
+            if at == stop:
+                return
+            segment = segment._replace(offset=at, length=stop - at)
+        async with contextlib.aclosing(self._iter_read(segment)) as chunks:
+            async for data in chunks:
+                yield data
+
+    async def _iter_read(self, segment: BlobRange) -> AsyncGenerator[Buffer]:
+        key = self.key_of(segment)
         whole = segment.length == segment.size_bytes
         checked = whole or self.pieces is not None
         crc32 = 0
+        proofs = self.context.storage.proofs
+        state = proofs.look(key) if proofs is not None and whole else None
         source = self.context.storage.iter_range(
-            self.key_of(segment), segment.offset, segment.length, size_bytes=segment.size_bytes
+            key, segment.offset, segment.length, size_bytes=segment.size_bytes
         )
         async with contextlib.aclosing(source) as chunks:
             async for data in chunks:
@@ -178,6 +214,8 @@ class Archive:
             self._note(segment, crc32)
         elif checked and crc32 != self.crc32_of(segment):
             raise self._damaged(segment)
+        elif proofs is not None:
+            proofs.note(key, state)
 
     def _note(self, segment: BlobRange, crc32: int) -> None:
         assert self.pieces is not None

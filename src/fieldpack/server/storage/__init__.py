@@ -23,12 +23,14 @@ from .base import (
 )
 from .local import LocalStorage
 from .multipart import Multipart, UploadGone
+from .proofs import FileRange
 from .remote import RemoteStorage
 
 __all__ = [
     "BlobDamaged",
     "BlobMissing",
     "Buffer",
+    "FileRange",
     "LocalStorage",
     "Multipart",
     "RemoteStorage",

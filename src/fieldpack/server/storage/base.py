@@ -18,6 +18,7 @@ from fieldpack.errors import FieldpackError
 
 if TYPE_CHECKING:
     from .multipart import Multipart
+    from .proofs import Proofs
 
 __all__ = [
     "BlobDamaged",
@@ -103,6 +104,8 @@ class Storage(ABC):
 
     is_local: bool
     can_sign: bool
+    proofs: Proofs | None = None
+    """What the kernel may send by itself; None where objects are no files."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
