@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.installation import Installation
+from tests.installation import Installation, installed
 from tests.integration.rows import connected, turn_back_deadline
 from tests.refusals import refused
 from tests.scenario import FREE_TEXT, PNG, Scenario, expect
@@ -349,3 +349,15 @@ def test_requests_per_submission_are_limited(scenario: Scenario) -> None:
     for _ in range(100):
         statuses.add(scenario.api.get(participant.path, headers=participant.headers).status_code)
     assert statuses == {200}
+
+
+def test_a_low_limit_holds_and_strangers_do_not_use_it_up() -> None:
+    with installed(FIELDPACK_RATE_PER_SUBMISSION="1") as strict, strict.client() as api:
+        participant = Scenario.create(api).start("p")
+        for _ in range(10):
+            refused(api.get(participant.path, headers={"Authorization": "Bearer stranger"}), 401)
+        answers = [api.get(participant.path, headers=participant.headers) for _ in range(20)]
+        assert answers[0].status_code == 200
+        late = next(answer for answer in answers if answer.status_code != 200)
+        refused(late, 429)
+        assert int(late.headers["Retry-After"]) >= 1

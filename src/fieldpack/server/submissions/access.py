@@ -104,13 +104,6 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
             " as starting the submission answered it.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    wait = _limits(request).wait_seconds(submission_id.hex)
-    if wait:
-        raise Problem(
-            TOO_MANY_REQUESTS,
-            "Too many requests for this submission: wait a second and send this again.",
-            headers={"Retry-After": "1"},
-        )
     async with request.app.state.context.database.transaction() as connection:
         held = await queries.find_by_token(connection, lifecycle.hash_token(token))
         row = await queries.find_submission(connection, submission_id)
@@ -122,6 +115,13 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
         )
     if row is None or held != submission_id:
         raise not_found("Submission", submission_id)
+    # asked last, so that nobody can use up the requests of a submission that isn't theirs
+    if _limits(request).wait_seconds(submission_id.hex):
+        raise Problem(
+            TOO_MANY_REQUESTS,
+            "Too many requests for this submission: wait a second and send this again.",
+            headers={"Retry-After": "1"},
+        )
     return row
 
 
