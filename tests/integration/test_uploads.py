@@ -390,6 +390,10 @@ def test_content_is_judged_before_it_is_whole(tus: Tus) -> None:
     assert tus.patch(url, 0, page[:100]).status_code == 204, "too few to tell"
     assert tus.patch(url, 100, page[100:5000]).status_code == 415
     assert tus.get(url)["status"] == "failed"
+    url = tus.create(5 * MIB, "b.png")
+    assert tus.patch(url, 0, b"GIF89a" + bytes(20)).status_code == 415, (
+        "a signature at the very beginning tells"
+    )
 
 
 def test_names_of_types_not_accepted(tus: Tus) -> None:

@@ -81,7 +81,7 @@ __all__ = [
 HEAD_BYTES = 4096
 """With this much of a file, or all of it, `judge` always decides."""
 ENOUGH_BYTES = 512
-"""With less of a longer file, `judge` never decides."""
+"""With less of a longer file, `judge` decides only by a signature that stands at its very beginning."""
 CONFIDENT = 0.6
 OCTETS = "application/octet-stream"
 
@@ -99,6 +99,7 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"ID3", TAGGED),
     (b"#!AMR", AMR),
     (b"{\\rtf1", RTF),
+    (b"%PDF-", PDF),
     (b"\x1f\x8b\x08", GZIP),
     (b"\xfd7zXZ\0", XZ),
     (b"7z\xbc\xaf\x27\x1c", SEVEN_ZIP),
@@ -111,6 +112,7 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"\xce\xfa\xed\xfe", PROGRAM),
     (b"\xcf\xfa\xed\xfe", PROGRAM),
 )
+_SIGNATURES = tuple(prefix for prefix, _ in _PREFIXES)
 _RIFF = {b"WEBP": WEBP, b"WAVE": WAV, b"AVI ": AVI}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF_BRANDS = {b"mif1", b"mif2", b"msf1", b"miaf"}
@@ -295,7 +297,7 @@ def judge(head: bytes, file_name: str, accepted: Collection[str], *, whole: bool
         accepted: extensions with their dots, in small letters.
         whole: `head` is all there is.
     """
-    if not whole and len(head) < ENOUGH_BYTES:
+    if not whole and len(head) < ENOUGH_BYTES and not head.startswith(_SIGNATURES):
         return None
     kind = detect(head)
     if not whole and len(head) < HEAD_BYTES and kind in (None, TEXT, XML, ZIP):
