@@ -215,6 +215,26 @@ def test_an_empty_collection_exports(api: httpx.Client) -> None:
     assert archive.read("responses.jsonl") == b""
 
 
+def test_instructions_are_numbered_as_the_api_numbers_them(api: httpx.Client) -> None:
+    scenario = Scenario.create(api)
+    path = f"/data-collection/collections/{scenario.collection['id']}"
+    collection = expect(api.get(path), 200)
+    page = collection["collection_items"][0]
+    first, second = page["page_items"]
+    page["order"], first["order"], second["order"] = 1, 2, 1
+    another = {"order": 2, "page_items": [{"type": "free_text", "description": "New", "order": 1}]}
+    collection["collection_items"].append(another)
+    collection = expect(api.put(path, json=collection), 200)
+    archive = zipfile.ZipFile(io.BytesIO(scenario.download()))
+    described = json.loads(archive.read("collection.json"))["instructions"]
+    assert [(row["id"], row["page"], row["order"]) for row in described] == [
+        (item["id"], page["order"], item["order"])
+        for page in collection["collection_items"]
+        for item in page["page_items"]
+    ]
+    assert [(row["page"], row["order"]) for row in described] == [(1, 1), (1, 2), (2, 1)]
+
+
 @pytest.fixture
 def filtered(scenario: Scenario) -> Scenario:
     """Two more submissions, the last to another study of the same collection."""

@@ -278,8 +278,13 @@ def _describe(
     submissions: int,
     files: int,
 ) -> dict[str, Any]:
-    """collection.json: metadata, and every instruction there ever was."""
+    """collection.json: metadata, and every instruction there ever was, numbered as the API numbers it."""
     instructions = []
+    pages = {
+        item["id"]: page["order"]
+        for page in snapshot["body"]["collection_items"]
+        for item in page["page_items"]
+    }
     for row in queries.list_instructions(reader, export["collection_id"]):
         body = row["body"]
         instructions.append(
@@ -287,8 +292,8 @@ def _describe(
                 "id": str(row["id"]),
                 "type": row["type"],
                 "description": body["description"],
-                "page": row["page_order"],
-                "order": row["item_order"],
+                "page": pages.get(str(row["id"]), row["page_order"]),
+                "order": body["order"],
                 "retired": row["retired"],
                 **{
                     name: value
