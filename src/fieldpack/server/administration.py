@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg.rows import dict_row
 
-from ..errors import UsageError
+from ..errors import FieldpackError, UsageError
 from .accounts import queries, service
 from .config import Settings
 from .db.pool import Connection
@@ -136,7 +136,7 @@ async def create_workspace(connection: Connection, title: str) -> dict[str, Any]
 async def switch_collections(connection: Connection, workspace_id: UUID, enabled: bool) -> None:
     """Switch Collections on or off in a workspace."""
     if not await queries.set_collections_enabled(connection, workspace_id, enabled):
-        raise UsageError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+        raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
 
 
 async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
@@ -158,4 +158,4 @@ async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
 async def revoke_token(connection: Connection, token_id: str) -> None:
     """End a token at once."""
     if not is_uuid(token_id) or not await queries.revoke_token(connection, UUID(token_id)):
-        raise UsageError(f"There is no token {token_id}; `fieldpack token list` shows them.")
+        raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from ...errors import UsageError
+from ...errors import FieldpackError, UsageError
 from ..db.pool import Connection
 from ..problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, UNAUTHENTICATED, Problem, not_found
 from . import queries
@@ -132,7 +132,8 @@ async def create_token(
     """A token for a researcher, who is made, and made a member, when needed.
 
     Raises:
-        UsageError: no such workspace, or an address that is none.
+        UsageError: an empty name, or an address that is none.
+        FieldpackError: no such workspace.
     """
     if not name.strip():
         raise UsageError("A token needs a name, to know it by when revoking.")
@@ -140,7 +141,7 @@ async def create_token(
         raise UsageError(f"{email!r} is not an e-mail address.")
     await queries.lock_accounts(connection)
     if workspace_id is not None and await queries.find_workspace(connection, workspace_id) is None:
-        raise UsageError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+        raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
     if email is not None:
         researcher_id = await queries.find_researcher_by_email(connection, email)
     else:
