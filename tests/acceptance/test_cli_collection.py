@@ -156,6 +156,8 @@ def test_an_export_that_fails_ends_with_its_reason(peer: HostileServer, tmp_path
         (["collection", "get"], "COLLECTION_ID"),
         (["collection", "export", "x", "--wrong"], "--wrong"),
         (["collection", "publish", "x", "-p", "0"], "-p"),
+        (["collection", "publish", "x"], "-p N"),
+        (["collection", "export", "x", "-o", "-"], "give -o a file"),
         (["collection", "create", "-t", "none.yaml"], "none.yaml cannot be read"),
     ],
 )
@@ -193,7 +195,7 @@ def test_the_server_extra_is_asked_for_by_name(tmp_path: Path) -> None:
         )
         assert done.returncode == 1
         assert done.stderr == (
-            f"fieldpack: fieldpack {command[0]} needs the server: pip install 'fieldpack[server]'\n"
+            f"fieldpack: fieldpack {command[0]} needs the server extra: pip install 'fieldpack[server]'\n"
         )
 
 
@@ -301,7 +303,7 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
     assert [option["value"] for option in options] == ["yes", "no"]
 
     assert [item["id"] for item in call(home, "list")] == [made["id"]]
-    listed = run("collection", "list", "-w", made["workspace_id"], "--csv", cwd=home, env=make_env()).stdout
+    listed = run("collection", "list", "-w", made["workspace_id"], "-c", cwd=home, env=make_env()).stdout
     assert listed.splitlines()[0] == "id,name,item_count,created_at,last_modified_at"
     assert f"{made['id']},Receipts,1," in listed
     table = run("collection", "list", cwd=home, env=make_env()).stdout
@@ -321,6 +323,7 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
     assert "- Yes [yes]" in shown
     seen = run("collection", "preview", made["id"], "--no-open", cwd=home, env=make_env()).stdout
     assert seen.endswith(f"/data-collection-tool/collections/{made['id']}?preview=true\n")
+    assert call(home, "preview", made["id"], "--no-open")["url"] == seen.strip()
 
     (home / "u.json").write_text(json.dumps({**made, "name": "=Receipts"}))
     assert call(home, "update", made["id"], "-t", "u.json")["name"] == "=Receipts"
@@ -330,6 +333,10 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
     assert (draft["status"], draft["name"], draft["reward"]) == ("UNPUBLISHED", "Draft", 150)
     study = call(home, "publish", made["id"], "-p", "3")
     assert (study["status"], study["total_available_places"]) == ("ACTIVE", 3)
+
+    (home / "s.yaml").write_text("total_available_places: 4\nname: From a file\n")
+    study_of_file = call(home, "publish", made["id"], "-t", "s.yaml", "--draft")
+    assert (study_of_file["total_available_places"], study_of_file["name"]) == (4, "From a file")
 
     take_part(home, study["id"], made)
     brought = call(home, "export", made["id"])

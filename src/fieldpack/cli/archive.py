@@ -26,6 +26,19 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there alre
 
 Report = Callable[[int, int], None]
 
+_EXTRACT_EXAMPLES = """\b
+Examples:
+  fieldpack extract ARCHIVE.zip -o data/                          as it is
+  fieldpack extract ARCHIVE.zip -o photos/ --by instruction       a folder for each question
+  fieldpack extract ARCHIVE.zip -o photos/ --type 'image/*'       pictures only
+"""
+_CONVERT_EXAMPLES = """\b
+Examples:
+  fieldpack convert ARCHIVE.zip --to csv -o answers.csv
+  fieldpack convert ARCHIVE.zip --to sav -o answers.sav --codebook codebook.html
+  fieldpack convert ARCHIVE.zip --to media -o dataset/
+"""
+
 
 class _By(StrEnum):
     submission = "submission"
@@ -52,8 +65,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to a Typer app."""
     app.command("inspect")(inspect)
     app.command("verify")(verify)
-    app.command("extract")(extract)
-    app.command("convert")(convert)
+    app.command("extract", epilog=_EXTRACT_EXAMPLES)(extract)
+    app.command("convert", epilog=_CONVERT_EXAMPLES)(convert)
 
 
 def inspect(

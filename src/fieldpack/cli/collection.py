@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
-from fieldpack.errors import ConfigError
+from fieldpack.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from fieldpack.client import Client
@@ -104,9 +104,9 @@ def list_(
     workspace: Annotated[
         str | None, typer.Option("-w", "--workspace", help="Workspace id; your first one without it.")
     ] = None,
-    json: AsJson = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    table: Annotated[bool, typer.Option("--table", help="Print a table (the default).")] = False,
+    json: Annotated[bool, typer.Option("-j", "--json", help="Print JSON.")] = False,
+    csv: Annotated[bool, typer.Option("-c", "--csv", help="Print CSV.")] = False,
+    table: Annotated[bool, typer.Option("-t", "--table", help="Print a table (the default).")] = False,
 ) -> None:
     """List the collections of a workspace."""
     from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
@@ -155,18 +155,22 @@ def get(collection_id: CollectionId, json: AsJson = False) -> None:
 def preview(
     collection_id: CollectionId,
     is_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    json: AsJson = False,
 ) -> None:
     """See a collection as participants will, in the browser."""
     from urllib.parse import quote
 
-    from fieldpack.cli.output import print_text
+    from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
 
     with Client() as client:
         found = client.get_collection(collection_id)
         name = quote(str(found["id"]), safe="")
         url = f"{client.base_url}/data-collection-tool/collections/{name}?preview=true"
-    print_text(url)
+    if json:
+        print_json({"url": url})
+    else:
+        print_text(url)
     if is_opened:
         import webbrowser
 
@@ -176,7 +180,10 @@ def preview(
 @app.command()
 def publish(
     collection_id: CollectionId,
-    participants: Annotated[int, typer.Option("-p", "--participants", min=1, help="How many may take part.")],
+    participants: Annotated[
+        int | None,
+        typer.Option("-p", "--participants", min=1, help="How many may take part; needed unless -t says it."),
+    ] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Make the study, but do not publish it.")] = False,
     name: Annotated[str | None, typer.Option("-n", "--name", help="Name of it.")] = None,
     internal_name: Annotated[str | None, typer.Option(help="A name only you see.")] = None,
@@ -191,7 +198,7 @@ def publish(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Open a collection to participants: make a study on it and publish it.
+    """Make a study on a collection and publish it.
 
     Prints the link to give to participants.
     """
@@ -209,13 +216,17 @@ def publish(
     }
     fields: dict[str, Any] = read_template(template) if template else {}
     fields |= {key: value for key, value in given.items() if value is not None}
+    places = participants or fields.get("total_available_places")
+    if places is None:
+        raise UsageError("Say how many may take part: -p N, or total_available_places in the -t file.")
+    fields.pop("total_available_places", None)
     with Client() as client:
-        study = client.publish_collection(collection_id, participants, draft=draft, **fields)
+        study = client.publish_collection(collection_id, places, draft=draft, **fields)
         link = study.get("external_study_url") or f"{client.base_url}/participate/{study['id']}"
     if json:
         print_json(study)
         return
-    print_text(f"Study {study['id']}: {study.get('status', 'UNPUBLISHED')}, {_count(participants, 'place')}.")
+    print_text(f"Study {study['id']}: {study.get('status', 'UNPUBLISHED')}, {_count(places, 'place')}.")
     print_text(f"{'Participants will go' if draft else 'Participants go'} to {link}")
     if "{{%" in str(link):
         print_text("In it, put each participant's own id in place of {{%PROLIFIC_PID%}}, and so on.")

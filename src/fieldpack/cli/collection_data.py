@@ -64,6 +64,8 @@ def export(
     from fieldpack.client.export import collect_filter, export_collection
     from fieldpack.client.progress import format_bytes
 
+    if output == "-":
+        raise UsageError("An archive is checked on disk before it gets its name: give -o a file, not -.")
     exports: list[Export] = []
     targets: list[Path] = []
     with Client() as client:

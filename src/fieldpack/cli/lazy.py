@@ -104,4 +104,4 @@ def _load(name: str, entry: LazyCommand) -> Any:
 def _explain_missing(error: ModuleNotFoundError, command: str, entry: LazyCommand) -> Exception:
     if entry.extra is None or (error.name or "").split(".")[0] == "fieldpack":
         return error
-    return ConfigError(f"{command} needs the {entry.extra}: pip install 'fieldpack[{entry.extra}]'")
+    return ConfigError(f"{command} needs the {entry.extra} extra: pip install 'fieldpack[{entry.extra}]'")

@@ -17,13 +17,34 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-token_app = make_app(help="Create, list and revoke API tokens.")
-workspace_app = make_app(help="Create and list workspaces, switch their features.")
+_SERVE_EXAMPLES = """\b
+Examples:
+  fieldpack serve                         everything, for this machine
+  fieldpack serve --host 0.0.0.0 --tls    for other machines too, over HTTPS
+  fieldpack serve --public-url https://data.example.org
+                                          behind a proxy that is reached there
+"""
+_TOKEN_EXAMPLES = """\b
+Examples:
+  fieldpack token create --name laptop
+  fieldpack token create --name ada --researcher ada@example.org --workspace WORKSPACE_ID
+  export PROLIFIC_TOKEN=$(fieldpack token create --name script)
+"""
+_WORKSPACE_EXAMPLES = """\b
+Examples:
+  fieldpack workspace create --title "Field team"
+  fieldpack workspace features WORKSPACE_ID --collections off
+"""
+
+token_app = make_app(help="Create, list and revoke API tokens.", epilog=_TOKEN_EXAMPLES)
+workspace_app = make_app(
+    help="Create and list workspaces, switch their features.", epilog=_WORKSPACE_EXAMPLES
+)
 
 
 def register(root: typer.Typer) -> None:
     """Add the commands that need the server extra."""
-    root.command()(serve)
+    root.command(epilog=_SERVE_EXAMPLES)(serve)
     root.command()(worker)
     root.command()(demo)
     root.add_typer(token_app, name="token")
@@ -154,7 +175,10 @@ def create_token(
 
 @token_app.command("list")
 def list_tokens(data_dir: DataDir = None, json: AsJson = False) -> None:
-    """List tokens: whose they are, when they were last used, whether they were revoked."""
+    """List all tokens.
+
+    Whose they are, when each was last used, and whether it was revoked.
+    """
     from fieldpack.cli.output import print_json, print_table
     from fieldpack.server import administration
 

@@ -77,7 +77,10 @@ def find_connection(
     if stored is not None and is_stored:
         return Connection(url, stored.token, ca_file)
     if wanted:
-        raise ConfigError(f"There is no token for {url}: set PROLIFIC_TOKEN to an API token of that server.")
+        kept = f" The one kept in {data_dir} is for {stored.url} alone." if stored else ""
+        raise ConfigError(
+            f"There is no token for {url}: set PROLIFIC_TOKEN to an API token of that server.{kept}"
+        )
     raise ConfigError(
         f"There is no token, and no local server has kept one in {data_dir}: start a server here with "
         "`fieldpack serve`, name its data folder in FIELDPACK_DATA_DIR, or set PROLIFIC_TOKEN "
