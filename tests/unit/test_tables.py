@@ -278,6 +278,31 @@ def test_shapes_of_other_services(
     assert submission.extra == {"duration": 12, "source": "elsewhere"}
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", ["a", "b"]], [["a"], ["a", "b"]]),
+        (["files/a", [{"path": "files/b"}]], [["files/a"], ["files/b"]]),
+        ([["a"], [{"value": "b", "explanation": "e"}]], [["a"], ["b"]]),
+        ([{"value": "5", "unit": "kg"}, "6"], ["5", "6"]),
+        ([["b"], ["a"]], [["b"], ["a"]]),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_questions_of_a_kind_that_is_not_known_keep_all_answers(
+    values: list[Any], expected: list[Any], listed: bool
+) -> None:
+    """Whatever the first answer looks like."""
+    lines = [{"submission_id": f"s{n}", "responses": {"q": value}} for n, value in enumerate(values)]
+    members = {"responses.jsonl": b"".join(orjson.dumps(line) + b"\n" for line in lines)}
+    if listed:
+        instruction = {"id": "q", "type": "ranking", "description": "Rank"}
+        members["collection.json"] = orjson.dumps({"id": "c", "instructions": [instruction]})
+    export = open_members(members)
+    assert export.to_arrow(numbers="text")["Rank" if listed else "q"].to_pylist() == expected
+    assert len(export.answers()) == sum(len(item) if isinstance(item, list) else 1 for item in expected)
+
+
 def test_blocks_that_do_not_fit_are_read_by_line_and_the_others_in_bulk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,9 +10,9 @@ go through
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -33,6 +33,10 @@ _RESPONSES = "responses.jsonl"
 _SNIFFED_LINES = 200
 _BLOCK_BYTES = 8 << 20
 _WORKERS = 2
+# What is read as one of these can also be read as any that comes after it.
+_WIDENING = (
+    "free_text", "free_text_with_unit", "multiple_choice", "multiple_choice_with_free_text", "file_upload",
+)  # fmt: skip
 
 
 @dataclass
@@ -67,6 +71,15 @@ def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
         ArchiveError: a line can't be read; `line` says which.
     """
     instructions = {instruction.id: instruction for instruction in export.instructions}
+    if any(instruction.type not in KNOWN_TYPES for instruction in instructions.values()):
+        instructions |= _survey(export, instructions)
+    try:
+        return _read_all(export, instructions, bulk)
+    except _Mixed:
+        return _read_all(export, instructions | _survey(export, instructions), bulk)
+
+
+def _read_all(export: Export, instructions: dict[str, Instruction], bulk: bool) -> RawTable:
     reader = _Reader(instructions)
     blocks = export.iter_response_blocks(_BLOCK_BYTES)
     batches = list(reader.read(blocks) if bulk else (reader.read_lines(*block) for block in blocks))
@@ -74,6 +87,26 @@ def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
         batches = [reader.build([])]
     table = pa.concat_tables(batches, promote_options="default")
     return RawTable(table, reader.instructions, reader.codes)
+
+
+class _Mixed(ArchiveError):
+    """A line can't be read, perhaps as the first answer to a question that nothing lists misled."""
+
+
+def _survey(export: Export, listed: Mapping[str, Instruction]) -> dict[str, Instruction]:
+    """The answered questions that collection.json doesn't list, or gives a type that isn't known here, each
+    with the widest type that any of its answers has."""
+    widest: dict[str, int] = {}
+    for submission in export.iter_submissions():
+        for key, answer in submission.answers.items():
+            if (key not in listed or listed[key].type not in KNOWN_TYPES) and answer.type in _WIDENING:
+                widest[key] = max(widest.get(key, 0), _WIDENING.index(answer.type))
+    unlisted = Instruction("", "", "")
+    return {
+        # Nothing says how many may be chosen, so lists keep all of them.
+        key: replace(listed.get(key, unlisted), id=key, type=_WIDENING[at], answer_limit=-1)
+        for key, at in widest.items()
+    }
 
 
 class _Reader:
@@ -165,7 +198,8 @@ class _Reader:
             try:
                 submissions.append(read_submission(data, self.instructions))
             except ValueError as error:
-                raise ArchiveError(
+                unlisted = self.instructions.keys() - self._known
+                raise (_Mixed if unlisted else ArchiveError)(
                     f"{_RESPONSES} line {number} can't be read: {error}.", member=_RESPONSES, line=number
                 ) from error
         return self.build(submissions)

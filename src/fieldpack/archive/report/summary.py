@@ -333,10 +333,10 @@ class _Tally:
     def finish(self, submissions: int, members: Any) -> Question:
         question = Question(self.instruction, self.answered, submissions - self.answered)
         kind = self.instruction.type
-        if kind in CHOICE_TYPES:
+        if kind in CHOICE_TYPES or self._chosen:
             labels = self._codes.get_labels()
             question.bars = [Bar(label, self._chosen[code]) for code, label in enumerate(labels)]
-        elif kind == "file_upload":
+        elif kind == "file_upload" or self._uploads:
             question.files = _sort_kinds(self._kinds)
             question.samples = self._uploads
         elif self._lengths:
