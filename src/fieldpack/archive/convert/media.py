@@ -16,6 +16,7 @@ import orjson
 from fieldpack.archive.convert import Converted
 from fieldpack.archive.extract import extract_export
 from fieldpack.archive.model import UploadedFile
+from fieldpack.archive.records import format_time
 from fieldpack.archive.tables import Columns, TableOptions, build_table
 from fieldpack.errors import FieldpackError, UsageError
 
@@ -111,6 +112,6 @@ def _describe(
 def _iter_rows(table: Any) -> Any:
     for row in table.to_pylist():
         yield {
-            key: value.isoformat().replace("+00:00", "Z") if isinstance(value, dt.datetime) else value
+            key: format_time(value) if isinstance(value, dt.datetime) else value
             for key, value in row.items()
         }
