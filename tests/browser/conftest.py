@@ -20,6 +20,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # a name that is not this machine's own, for what browsers hold back without a secure connection
+    "--host-resolver-rules=MAP study.example 127.0.0.1",
 ]
 
 

@@ -251,7 +251,7 @@ ENGLISH: dict[str, str] = {
     "js.unit": "Choose a unit.",
     "js.few_files": "Add at least {bound}; there are {count} so far.",
     "js.many_files": "Keep at most {bound}; there are {count}.",
-    "js.unfinished": "A file is not completely uploaded. Resume it, choose it again, or remove it.",
+    "js.unfinished": "A file is not completely uploaded, or was not accepted. Resume it, choose it again, or remove it.",
     "js.submitting": "Submitting…",
     "js.waiting.one": "Waiting for {count} upload to finish, then submitting by itself…",
     "js.waiting.other": "Waiting for {count} uploads to finish, then submitting by itself…",

@@ -63,12 +63,13 @@ export async function filesSettled(onWait) {
 
 const listOf = (question) => lists.find((list) => list.question === question);
 
-export const fileNames = (question) => listOf(question).transfers.map((each) => each.name);
+export const fileNames = (question) => listOf(question).counted.map((each) => each.name);
 
 export function problemsOfFiles(question) {
   const list = listOf(question);
   const count = list.counted.length;
-  if (list.counted.some((each) => !each.busy && each.state !== "done" && each.state !== "shown")) return [t("unfinished")];
+  // one that was not accepted as well: whoever submits should know that it isn't there
+  if (list.transfers.some((each) => !each.busy && each.state !== "done" && each.state !== "shown")) return [t("unfinished")];
   if (!count && !question.required) return [];
   if (!count) return [t("missing")];
   if (count < question.min_files) return [t("few_files", { bound: question.min_files, count })];
@@ -206,6 +207,9 @@ class FileList {
     if (transfer.state === "done" && row.shown !== "done") {
       say(row.spoken, t("files.announce_done", { name: transfer.name }));
       this.touched();
+    }
+    if (["failed", "unreadable"].includes(transfer.state) && row.shown !== transfer.state) {
+      say(row.spoken, `${transfer.name}: ${describe(transfer)}`);
     }
     row.at = now;
     this.fill(transfer, row);
