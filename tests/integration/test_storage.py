@@ -123,7 +123,14 @@ def test_missing_and_damaged_are_told_apart(storage: Storage) -> None:
         with pytest.raises(BlobDamaged):
             await storage.read_range(key, 3, 5)
         with pytest.raises(BlobDamaged):
+            await storage.read_range(key, 8, 5)
+        with pytest.raises(BlobDamaged):
+            await read(storage, key, 8, 5, 20)
+        with pytest.raises(BlobDamaged):
             storage.read_range_blocking(key, 3, 5)
+        await storage.put(key, b"")
+        with pytest.raises(BlobDamaged):
+            await read(storage, key, 0, 6, 6)
 
     run(work())
 

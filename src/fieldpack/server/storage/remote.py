@@ -134,17 +134,14 @@ class RemoteStorage(Storage):
         self, key: str, offset: int, length: int, *, size_bytes: int
     ) -> AsyncGenerator[Buffer]:
         end = offset + length
-        if length == size_bytes:
-            found = await self.size(key)
-            if found != size_bytes:
-                raise BlobDamaged(f"{key} has {found} bytes instead of the {size_bytes} on record.")
-        ahead: deque[asyncio.Task[Any]] = deque()
+        expected = size_bytes if length == size_bytes else None
+        ahead: deque[asyncio.Task[Buffer]] = deque()
         step = FIRST_RANGE_BYTES
         try:
             while offset < end or ahead:
                 while offset < end and len(ahead) < READ_AHEAD:
                     wanted = min(step, end - offset)
-                    ahead.append(asyncio.create_task(self._get(key, offset, wanted)))
+                    ahead.append(asyncio.create_task(self._get(key, offset, wanted, expected)))
                     offset += wanted
                     step = RANGE_BYTES
                 view = memoryview(await ahead.popleft())
@@ -155,9 +152,22 @@ class RemoteStorage(Storage):
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def _get(self, key: str, offset: int, length: int) -> Any:
-        with _translated(key):
-            data = await obstore.get_range_async(self._store, key, start=offset, length=length)
+    async def _get(self, key: str, offset: int, length: int, size_bytes: int | None = None) -> Buffer:
+        """These bytes of an object, which has to be of `size_bytes` if that is given."""
+        data: Buffer
+        try:
+            with _translated(key):
+                found = await obstore.get_async(
+                    self._store, key, options={"range": (offset, offset + length)}
+                )
+                size, data = found.meta["size"], memoryview(await found.bytes_async())
+        except StorageUnavailable:
+            size = await self.size(key)
+            if size > offset:
+                raise
+            data = b""  # the bucket refuses a range beyond the end
+        if size_bytes is not None and size != size_bytes:
+            raise BlobDamaged(f"{key} has {size} bytes instead of the {size_bytes} on record.")
         if len(data) != length:
             raise BlobDamaged(f"{key} ends at byte {offset + len(data)}, before {offset + length}.")
         return data
