@@ -358,14 +358,20 @@ def test_datasets_reads_the_media_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets", reason="needs the package datasets")
-    open_case(SURVEY, MEDIA).convert("media", tmp_path / "out")
+    names = ["train.png", "test_1.png", "my val.png", "testimony.png"]
+    uploads = [{"photo": [(name, "image/png", make_image("red"))]} for name in names]
+    more = [
+        {"answers": {"t": {"value": name}}, "uploads": one} for name, one in zip(names, uploads, strict=True)
+    ]
+    open_case(SURVEY, [*MEDIA, *more]).convert("media", tmp_path / "out")
     datasets.disable_progress_bars()
     cache = str(tmp_path / "cache")
     images = datasets.load_dataset(
         "imagefolder", data_dir=str(tmp_path / "out/image"), cache_dir=cache, split="train"
     )
-    assert images["sum_a1"][:] == ["first", "second"]
-    assert [image.getpixel((0, 0)) for image in images["image"]] == [(255, 0, 0), (0, 0, 255)]
+    assert images["sum_a1"][:] == ["first", "second", *names]
+    assert images["original_name"][2:] == names  # names that would pass for splits of their own
+    assert [image.getpixel((0, 0)) for image in images["image"]][:2] == [(255, 0, 0), (0, 0, 255)]
 
 
 def test_datasets_reads_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,7 @@ def extract_export(
     by: By | None = None,
     selection: Selection | None = None,
     files: Iterable[UploadedFile] | None = None,
+    rename: Callable[[str], str] | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Extracted:
@@ -95,6 +96,7 @@ def extract_export(
             folder per submission, `instruction` one per question, `flat` none.
         selection: which files.
         files: exactly these files instead, in this order.
+        rename: with `files`, makes another of each safe name; `by` is not None then.
         force: replace files that are there already.
         progress: called with bytes done and bytes in all.
 
@@ -114,7 +116,7 @@ def extract_export(
     if files is None:
         tasks = list(_plan(export, target, by, selection or Selection(), missing))
     else:
-        tasks = list(_place(export, target, by, files, missing))
+        tasks = list(_place(export, target, by, files, missing, rename))
     total = sum(task.size_bytes for task in tasks)
     limit = export.limits.extract_bytes
     if limit is not None and total > limit:
@@ -170,10 +172,15 @@ def _select(export: Export, selection: Selection) -> Iterator[UploadedFile]:
 
 
 def _place(
-    export: Export, folder: Path, by: By | None, files: Iterable[UploadedFile], missing: list[str]
+    export: Export,
+    folder: Path,
+    by: By | None,
+    files: Iterable[UploadedFile],
+    missing: list[str],
+    rename: Callable[[str], str] | None = None,
 ) -> Iterator[_Task]:
     members = export.members
-    places = _Places({instruction.id: instruction for instruction in export.instructions})
+    places = _Places({instruction.id: instruction for instruction in export.instructions}, rename)
     for file in files:
         if file.path not in members:
             missing.append(file.path)
@@ -190,13 +197,16 @@ def _place(
 class _Places:
     """Where each file goes. Every part is made safe here, whatever the archive calls it."""
 
-    def __init__(self, instructions: dict[str, Instruction]) -> None:
+    def __init__(
+        self, instructions: dict[str, Instruction], rename: Callable[[str], str] | None = None
+    ) -> None:
         self._instructions = instructions
+        self._rename = rename or (lambda name: name)
         self._folders: dict[str, str] = {}
         self._taken: set[str] = set()
 
     def place(self, file: UploadedFile, by: By | None) -> tuple[str, ...]:
-        base = safe_name(file.path)
+        base = self._rename(safe_name(file.path))
         if by is None:
             parts: tuple[str, ...] = tuple(file.path.split("/"))
         elif by == "submission":

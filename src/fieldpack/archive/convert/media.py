@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import mimetypes
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["write_media"]
 
 _KINDS = ("image", "audio", "video")
+# The loaders take a file called `test.png` for all of a split named test, and then find no metadata for it
+# ("Structure your repository", File names). An x before the word keeps it from being one.
+_SPLIT = re.compile(
+    r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?=[-._ 0-9])"
+)
 _OWN = ("file_name", "original_name", "instruction_id", "question", "content_type", "size_bytes", "sha256")
 
 
@@ -82,8 +88,14 @@ def _extract(
     export: Export, files: list[UploadedFile], target: Path, progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
     """Write the files flat; give each one's name there by its path in the archive."""
-    done = extract_export(export, target, by="flat", files=files, force=True, progress=progress)
+    done = extract_export(
+        export, target, by="flat", files=files, rename=_hide_splits, force=True, progress=progress
+    )
     return dict(zip([file.path for file in files], [path.name for path in done.paths], strict=True))
+
+
+def _hide_splits(name: str) -> str:
+    return _SPLIT.sub(r"\1x\2", name)
 
 
 def _find_kind(file: UploadedFile) -> str | None:
@@ -112,6 +124,5 @@ def _describe(
 def _iter_rows(table: Any) -> Any:
     for row in table.to_pylist():
         yield {
-            key: format_time(value) if isinstance(value, dt.datetime) else value
-            for key, value in row.items()
+            key: format_time(value) if isinstance(value, dt.datetime) else value for key, value in row.items()
         }
