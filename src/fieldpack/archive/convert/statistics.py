@@ -27,7 +27,7 @@ _RESERVED = frozenset(
         *("_all", "_b", "_coef", "_cons", "_n", "_pi", "_pred", "_rc", "_skip"),
     )
 )
-_NAME_LENGTH = 31  # Stata takes 32, but ReadStat names the value labels after them, with one more
+_NAME_LENGTH = 27  # Stata takes 32, but pyreadstat names value labels so too, each with its number behind
 _PART_LENGTH = 14
 _LABEL_BYTES = {"sav": 255, "dta": 80 * 4}
 _LABEL_CHARACTERS = {"sav": 255, "dta": 80}
@@ -83,7 +83,7 @@ def write_statistics(
 
 
 class _Names:
-    """Variable names both programs take: a letter first, then letters, digits and `_`, at most 31, unique."""
+    """Variable names both programs take: a letter first, then letters, digits and `_`, at most 27, unique."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
