@@ -26,7 +26,6 @@ from ...archive.readme import render_readme
 from ...archive.records import format_time
 from ..collections.service import SCHEMA_VERSION
 from ..context import Context
-from ..storage import StorageError
 from . import job_queries as queries
 from .keys import INDEX, head_id, stored_key
 
@@ -129,10 +128,13 @@ def _build(
     _clear_earlier(folder)
     try:
         done = _build_once(context, connection, export, folder, stop)
+    except Interrupted:
+        raise
     except Superseded:
         done = False
-    except (OSError, StorageError):
-        # whoever took over cleared our folder away; what else fails while we are current is real
+    except Exception:
+        # whoever took over cleared our folder away, and is not to be failed for whatever befell us; what
+        # happens while we are current is real
         if queries.is_to_start_over(connection, export):
             raise
         done = False
