@@ -22,6 +22,7 @@ from .zerocopy import EXTENSION
 __all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob"]
 
 TOGETHER_BYTES = 64 * 1024
+KERNEL_BYTES = 4 * 1024 * 1024  # waits by itself until the socket has taken it
 
 log = structlog.get_logger()
 
@@ -72,9 +73,10 @@ class ByteStream(Response):
         watcher = asyncio.create_task(_watch(receive, left))
         source = self.chunks()
         try:
-            unsent = 0
+            unsent, enough = 0, TOGETHER_BYTES
             async for chunk in source:
                 if isinstance(chunk, FileRange):
+                    enough = KERNEL_BYTES
                     await send(
                         {
                             "type": EXTENSION,
@@ -89,11 +91,11 @@ class ByteStream(Response):
                 if left.is_set():
                     return
                 unsent += len(chunk)
-                if unsent < TOGETHER_BYTES:  # a header goes out with what follows it, in one write
+                if unsent < enough:  # a header goes out with what follows it, in one write
                     continue
                 if self.on_sent is not None:
                     self.on_sent(unsent)
-                unsent = 0
+                unsent, enough = 0, TOGETHER_BYTES
                 # no reading ahead of a slow client: this waits until it has taken nearly all of the last
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
                 # many small writes fit the socket's buffer, and then nothing would ever let others run

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 __all__ = ["EXTENSION", "ZeroCopy"]
 
 EXTENSION = "http.response.zerocopysend"
+_MORE: int = getattr(socket, "MSG_MORE", 0)
 
 
 class ZeroCopy:
@@ -33,72 +37,109 @@ class ZeroCopy:
         ):
             await self.app(scope, receive, send)
             return
-        copying = _Copying(cycle)
+        outlet = _Outlet(cycle)
 
         async def send_or_copy(message: Message) -> None:
-            if message["type"] != EXTENSION:
+            if message["type"] == EXTENSION:
+                await outlet.send_file(message["file"], message["offset"], message["count"])
+            elif outlet.is_open and message.get("body"):
+                await outlet.send(message["body"])
+            else:
                 await send(message)
                 return
-            await copying.copy(message["file"], message["offset"], message["count"])
             if not message.get("more_body", False):
                 await send({"type": "http.response.body", "body": b""})
 
         try:
             await self.app({**scope, "extensions": {EXTENSION: {}}}, receive, send_or_copy)
         finally:
-            copying.close()
+            outlet.close()
 
 
-class _Copying:
-    """From files into one connection's socket, around the transport that owns it."""
+class _Outlet:
+    """A way into one connection's socket past the transport that owns it, from the first file on.
+
+    The transport is drained first, and given nothing but the end of the answer afterwards.
+    """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self._transport: Any = cycle.transport
-        self._socket: int | None = None
+        self._socket: socket.socket | None = None
 
-    async def copy(self, file: int, offset: int, count: int) -> None:
-        """Send exactly `count` bytes, after all that was sent before; returns early if the client left.
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    async def send_file(self, file: int, offset: int, count: int) -> None:
+        """Send exactly `count` bytes of an open file; less only when the client has left.
 
         Raises:
             EOFError: the file ends before.
             OSError: it can't be read.
         """
-        cycle = self._cycle
-        if count > cycle.expected_content_length:
-            raise RuntimeError("Response content longer than Content-Length")
-        if self._socket is None:
-            # of our own: the transport's may be closed, and its number another connection's, at any await
-            self._socket = os.dup(self._transport.get_extra_info("socket").fileno())
-            self._transport.set_write_buffer_limits(high=0)  # writing is paused until all has left
-        while self._transport.get_write_buffer_size() and not cycle.disconnected:
-            await cycle.flow.drain()
-            await asyncio.sleep(0)
-        while count and not cycle.disconnected:
-            try:
-                sent = os.sendfile(self._socket, file, offset, count)
-            except BlockingIOError:
-                await self._until_writable(self._socket)
-                continue
-            except (BrokenPipeError, ConnectionResetError):
-                self._transport.abort()
-                return
+        out = self._socket or await self._open()
+        descriptor = out.fileno()
+        stop = offset + count
+
+        def some() -> int:
+            sent = os.sendfile(descriptor, file, offset, stop - offset)
             if not sent:
                 raise EOFError("The file is shorter than it was.")
-            offset += sent
-            count -= sent
-            cycle.expected_content_length -= sent
+            return sent
 
-    async def _until_writable(self, descriptor: int) -> None:
+        while offset < stop and not self._cycle.disconnected:
+            offset += await self._send_some(some)
+
+    async def send(self, data: bytes | memoryview) -> None:
+        """Send bytes, which a file's are to follow."""
+        out = self._socket or await self._open()
+        view = memoryview(data)
+        while view and not self._cycle.disconnected:
+            view = view[await self._send_some(partial(out.send, view, _MORE)) :]
+
+    async def _send_some(self, some: Callable[[], int]) -> int:
+        """What one call sends, once the socket takes any."""
+        while not self._cycle.disconnected:
+            try:
+                sent = some()
+            except BlockingIOError:
+                await self._until_writable()
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                self._cycle.transport.abort()
+                self._cycle.disconnected = True
+                break
+            self._cycle.expected_content_length -= sent
+            return sent
+        return 0
+
+    async def _open(self) -> socket.socket:
+        transport: Any = self._cycle.transport
+        # of our own: the transport's may be closed, and its number be another connection's, at any await
+        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._socket.setblocking(False)
+        transport.set_write_buffer_limits(high=0)  # writing is paused until all has left
+        while transport.get_write_buffer_size() and not self._cycle.disconnected:
+            await self._cycle.flow.drain()
+            await asyncio.sleep(0)
+        return self._socket
+
+    async def _until_writable(self) -> None:
         """Wait for room in the socket, or for the connection to be lost, which makes it writable too."""
+        assert self._socket is not None
         loop = asyncio.get_running_loop()
-        writable = asyncio.Event()
-        loop.add_writer(descriptor, writable.set)
+        writable = loop.create_future()
+        loop.add_writer(self._socket, _set, writable)
         try:
-            await writable.wait()
+            await writable
         finally:
-            loop.remove_writer(descriptor)
+            loop.remove_writer(self._socket)
 
     def close(self) -> None:
         if self._socket is not None:
-            os.close(self._socket)
+            self._socket.close()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
