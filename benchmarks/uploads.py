@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ daemon off; pid {folder}/pid; worker_processes 2; error_log {folder}/error.log; 
 events {{}}
 http {{
   access_log off; client_max_body_size 0; client_body_temp_path {folder}/bodies;
-  client_body_in_file_only clean; client_body_buffer_size 1m; proxy_temp_path {folder}/proxy;
+  client_body_in_file_only on; client_body_buffer_size 1m; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{port};
     location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_pass_request_body off;
@@ -78,6 +79,19 @@ def send(method: str, url: str, headers: dict[str, str], size_bytes: int) -> flo
         seconds = time.perf_counter() - started
     if not answer.startswith(b"HTTP/1.1 204"):
         raise RuntimeError(f"{url}: {answer[:300]!r}")
+    return seconds
+
+
+def send_to_nginx(url: str, bodies: Path, size_bytes: int, *, durable: bool) -> float:
+    """`send`; with `durable`, until the file it made is on the disk, which nginx does not wait for."""
+    seconds = send("PUT", url, {}, size_bytes)
+    started = time.perf_counter()
+    for path in [path for path in bodies.rglob("*") if path.is_file()]:
+        if durable:
+            with path.open("rb") as file:
+                os.fsync(file)
+            seconds += time.perf_counter() - started
+        path.unlink()
     return seconds
 
 
@@ -179,7 +193,10 @@ def run_rounds(installation: Installation, size_bytes: int, rounds: int, folder:
         if nginx_url is None:
             print("  nginx: skipped, the program is not installed")
         else:
-            contenders["nginx, client_body to a file"] = lambda: send("PUT", nginx_url, {}, size_bytes)
+            for name, durable in (("client_body to a file", False), ("and then on the disk", True)):
+                contenders[f"nginx, {name}"] = partial(
+                    send_to_nginx, nginx_url, folder / "bodies", size_bytes, durable=durable
+                )
         measure_whole(participant, 64 * MIB)
         taken: dict[str, list[float]] = {name: [] for name in contenders}
         growth: dict[str, float] = {}

@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -241,20 +242,32 @@ def _watched(
 
 
 def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
-    """Deflate `pieces` into a file (raw deflate, as a ZIP member holds it)."""
+    """Deflate `pieces` into a file (raw deflate, as a ZIP member holds it), a thread beside their making."""
     path = folder / name
     compressor = isal_zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     size = crc32 = compressed = stored_crc32 = 0
-    with path.open("wb") as out:  # buffered: a raw file may take less than it is given
-        for batch in _batches(pieces):
-            size += len(batch)
-            crc32 = isal_zlib.crc32(batch, crc32)
-            data = compressor.compress(batch)
-            stored_crc32 = isal_zlib.crc32(data, stored_crc32)
-            compressed += out.write(data)
-        data = compressor.flush()
+
+    def take(batch: bytes) -> None:
+        nonlocal size, crc32
+        size += len(batch)
+        crc32 = isal_zlib.crc32(batch, crc32)
+        write(compressor.compress(batch))
+
+    def write(data: bytes) -> None:
+        nonlocal compressed, stored_crc32
         stored_crc32 = isal_zlib.crc32(data, stored_crc32)
         compressed += out.write(data)
+
+    # the file is buffered: a raw one may take less than it is given
+    with path.open("wb") as out, ThreadPoolExecutor(1, thread_name_prefix="deflate") as thread:
+        taking: Future[None] | None = None
+        for batch in _batches(pieces):
+            if taking is not None:
+                taking.result()  # one at work and one that waits: memory stays the same
+            taking = thread.submit(take, batch)
+        if taking is not None:
+            taking.result()
+        write(compressor.flush())
     return Deflated(name, path, size, compressed, crc32, stored_crc32)
 
 

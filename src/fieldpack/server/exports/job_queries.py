@@ -23,7 +23,8 @@ SELECTED = """
     AND (%(from)s::timestamptz IS NULL OR s.completed_at >= %(from)s)
     AND (%(to)s::timestamptz IS NULL OR s.completed_at < %(to)s)
 """
-TIME = """'"' || to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"'"""
+# in a session whose time zone is UTC: to look that up for every value takes as long as all the rest of a line
+TIME = """'"' || to_char({column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"'"""
 
 
 def _one(connection: Blocking, query: str, values: Any) -> Row | None:
@@ -143,6 +144,7 @@ def iter_lines(connection: Blocking, selection: Row) -> Generator[bytes, None, N
             FROM submissions s WHERE {SELECTED} ORDER BY s.completed_at, s.id
         ) TO STDOUT (FORMAT BINARY)
     """
+    connection.execute("SET TIME ZONE 'UTC'")
     return _iter_single_column(connection, query, selection)
 
 
