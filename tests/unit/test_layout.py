@@ -183,7 +183,12 @@ def test_members_can_be_listed_by_page() -> None:
     listed = []
     for page in range(index.page_count):
         _, offset, length = index.page_range(page)
-        listed += list(index.members(page, file.getvalue()[offset : offset + length]))
+        found = list(index.members(page, file.getvalue()[offset : offset + length]))
+        assert index.page_span(page) == (
+            found[0].offset,
+            found[-1].content_offset + found[-1].compressed_bytes,
+        )
+        listed += found
     assert [(m.name, m.blob, m.size_bytes) for m in listed] == [
         (m.name, m.blob, m.size_bytes) for m in content.members
     ]

@@ -189,6 +189,11 @@ class Index:
         offset = self._page_offset(page)
         return PageRange(page, offset, self._page_offset(page + 1) - offset)
 
+    def page_span(self, page: int) -> tuple[int, int]:
+        """The bytes of the archive that page number `page` describes: its first, and the one after its last."""
+        last = page + 1 == self.page_count
+        return self._archive_offset(page), self.directory_offset if last else self._archive_offset(page + 1)
+
     def plan(self, start: int = 0, stop: int | None = None) -> Iterator[Part]:
         """What makes up bytes `start` … `stop` (exclusive) of the archive, in order, cut to fit.
 

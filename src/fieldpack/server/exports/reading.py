@@ -10,13 +10,13 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from isal import isal_zlib
 
-from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange
+from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Segment
 from ..context import Context
 from ..storage import BlobDamaged, Buffer, FileRange
 from ..storage.buffers import Buffers
@@ -30,6 +30,7 @@ SMALL_BYTES = 128 * 1024
 GATHERED = 256
 SLOW_SECONDS = 0.5
 CACHED_INDEXES = 64
+CACHED_PAGES = 48  # of about 300 KB each
 TAIL_BYTES = 64 * 1024
 
 
@@ -92,8 +93,7 @@ class Archive:
         quickly = 0
         for part in self.index.plan(start, stop):
             if isinstance(part, PageRange):
-                data = await self.read_index(part.offset, part.length)
-                segments = self.index.segments(part.page, data, start, stop)
+                segments = iter(await self._read_page(part, start, stop))
             elif isinstance(part, IndexRange):
                 segments = iter((await self.read_index(part.offset, part.length),))
             else:
@@ -127,6 +127,23 @@ class Archive:
                     gathered, size = [], 0
         if gathered:
             yield await self._read_gathered(gathered, size)
+
+    async def _read_page(self, part: PageRange, start: int, stop: int) -> Iterable[Segment]:
+        """What a page of members is made of; kept for who reads the same after this, as many at once do."""
+        key = (self.export["build"], part.page)
+        first, end = self.index.page_span(part.page)
+        whole = start <= first and end <= stop
+        if whole and key in _pages:
+            _pages.move_to_end(key)
+            return _pages[key]
+        data = await self.read_index(part.offset, part.length)
+        segments = self.index.segments(part.page, data, start, stop)
+        if not whole:
+            return segments
+        _pages[key] = kept = list(segments)
+        if len(_pages) > CACHED_PAGES:
+            _pages.popitem(last=False)
+        return kept
 
     async def _read_gathered(self, segments: list[bytes | BlobRange], size: int) -> Buffer:
         """Headers and small blobs, joined; `size` is the sum of their lengths."""
@@ -227,6 +244,7 @@ class Archive:
 
 
 _indexes: OrderedDict[UUID, Index] = OrderedDict()
+_pages: OrderedDict[tuple[UUID, int], list[Segment]] = OrderedDict()
 
 
 async def open_archive(context: Context, export: dict[str, Any]) -> Archive:
