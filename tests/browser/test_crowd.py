@@ -21,8 +21,7 @@ from tests.scenario import UPLOAD, Scenario, collection_body
 PEOPLE = 100
 Result = TypeVar("Result")
 PLAIN = ssl.create_default_context()  # made once: it reads every certificate of the system
-# the whole form of the test runs for a minute: CROWD_SECONDS=60
-SECONDS = float(os.environ.get("CROWD_SECONDS", "5"))
+SECONDS = float(os.environ.get("CROWD_SECONDS", "60"))
 TEXTS = [{"type": "free_text", "description": f"Question {number}"} for number in range(5)]
 
 
@@ -121,9 +120,7 @@ def test_100_answer_and_upload_at_once(api: httpx.Client, record_property: Any) 
     in_own_loop(run)
     p95 = statistics.quantiles(took, n=20)[-1]
     record_property("p95_of_saving_ms", round(p95 * 1000))
-    print(
-        f"{len(took)} answers saved, p95 {p95 * 1000:.0f} ms, median {statistics.median(took) * 1000:.0f} ms"
-    )
+    record_property("answers_saved", len(took))
     with archive(study) as exported:
         records = responses(exported)
         assert len(records) == PEOPLE
