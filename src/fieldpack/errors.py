@@ -4,7 +4,7 @@
 
     FieldpackError                 everything below; `str(error)` is one sentence that says what to do
     ├── UsageError                 the request itself is wrong (a bad argument, a bad file): exit code 2
-    ├── ConfigError                a setting is missing, unknown or contradicts another
+    ├── ConfigError                a setting or an extra is missing, unknown or contradicts another
     ├── ApiError                   the server answered with an error body (`status`, `error_code`, `detail`)
     ├── TransportError             the server could not be reached, or the connection broke for good
     ├── ExportFailed               the server says the export failed (`reason`)
@@ -38,7 +38,7 @@ class UsageError(FieldpackError):
 
 
 class ConfigError(FieldpackError):
-    """A setting is missing, unknown, or contradicts another."""
+    """A setting is missing, unknown, or contradicts another; or an extra is not installed."""
 
 
 class ApiError(FieldpackError):

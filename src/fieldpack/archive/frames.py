@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from fieldpack.errors import UsageError
+from fieldpack.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +31,7 @@ def arrow_to_pandas(table: pyarrow.Table) -> pandas.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise UsageError("This needs pandas: pip install 'fieldpack[pandas]'.") from error
+        raise ConfigError("This needs pandas: pip install 'fieldpack[pandas]'.") from error
     import pyarrow as pa
 
     nullable = {pa.bool_(): pd.BooleanDtype(), pa.int64(): pd.Int64Dtype()}
@@ -73,7 +73,7 @@ def arrow_to_polars(table: pyarrow.Table) -> polars.DataFrame:
     try:
         import polars as pl
     except ImportError as error:
-        raise UsageError("This needs Polars: pip install 'fieldpack[polars]'.") from error
+        raise ConfigError("This needs Polars: pip install 'fieldpack[polars]'.") from error
     # Column by column: given a table whose columns are cut differently, from_arrow copies all of it several
     # times.
     return pl.DataFrame(

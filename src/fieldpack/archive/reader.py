@@ -345,7 +345,7 @@ class Export:
 
         Raises:
             ArchiveError: the archive is damaged; `member` and `line` say where.
-            UsageError: pyarrow is not installed.
+            ConfigError: pyarrow is not installed.
         """
         from fieldpack.archive import tables
 

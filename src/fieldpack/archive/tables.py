@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.columns import Columns, Names
 from fieldpack.archive.model import CHOICE_TYPES, CONTENT_TYPES, Instruction
-from fieldpack.errors import UsageError
+from fieldpack.errors import ConfigError, UsageError
 
 try:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 except ImportError as error:
-    raise UsageError(
+    raise ConfigError(
         "Tables need pyarrow: pip install 'fieldpack[pandas]', 'fieldpack[polars]' or 'fieldpack[convert]'."
     ) from error
 

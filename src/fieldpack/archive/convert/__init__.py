@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.errors import ConfigError, FieldpackError, UsageError
 
 if TYPE_CHECKING:
     from fieldpack.archive.columns import Columns
@@ -126,4 +126,4 @@ def require(module: str, extra: str = "convert") -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         name = module.split(".")[0]
-        raise UsageError(f"This needs {name}: pip install 'fieldpack[{extra}]'.") from error
+        raise ConfigError(f"This needs {name}: pip install 'fieldpack[{extra}]'.") from error
