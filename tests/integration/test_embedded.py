@@ -131,6 +131,7 @@ def test_fresh_start_settings_and_end(data_dir: Path) -> None:
         "listen_addresses": "",
         "max_connections": "200",
         "data_checksums": "on",
+        "wal_recycle": "off",
     }
     with open_embedded(data_dir / "new" / "folder") as handle, psycopg.connect(handle.url) as connection:
         settings: dict[str, str] = dict(

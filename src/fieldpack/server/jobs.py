@@ -6,12 +6,14 @@ This module holds the queue and imports no resource. A resource registers its jo
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from procrastinate import App, Blueprint, PsycopgConnector
+from psycopg.errors import UniqueViolation as AlreadyQueued
 
 from .context import Context
 from .db.pool import Connection
@@ -56,11 +58,14 @@ async def defer(
     priority: int = 0,
     lock: str | None = None,
     queueing_lock: str | None = None,
+    delay_seconds: float | None = None,
     **arguments: Any,
 ) -> None:
     """Enqueue `task` in the caller's transaction: it exists if and only if that commits.
 
-    A second job under the same `queueing_lock` is not enqueued while the first still waits.
+    A second job under the same `queueing_lock` is not enqueued while the first still waits, not even by another
+    transaction at the same moment. Jobs under the same `lock` run one at a time. A delayed job starts when a worker
+    looks for one next, so up to 2 s later.
     """
     if queueing_lock is not None:
         cursor = await connection.execute(
@@ -68,10 +73,14 @@ async def defer(
         )
         if await cursor.fetchone() is not None:
             return
-    await connection.execute(
-        """
-        SELECT procrastinate_defer_jobs_v1(ARRAY[
-            ROW(%s, %s, %s, %s, %s, %s::jsonb, NULL)::procrastinate_job_to_defer_v1])
-        """,
-        [queue, f"fieldpack:{task}", priority, lock, queueing_lock, orjson.dumps(arguments).decode()],
-    )
+    values = [queue, f"fieldpack:{task}", priority, lock, queueing_lock, orjson.dumps(arguments).decode()]
+    with contextlib.suppress(AlreadyQueued):
+        async with connection.transaction():
+            await connection.execute(
+                """
+                SELECT procrastinate_defer_jobs_v1(ARRAY[
+                    ROW(%s, %s, %s, %s, %s, %s::jsonb, now() + make_interval(secs => %s))
+                    ::procrastinate_job_to_defer_v1])
+                """,
+                [*values, delay_seconds],
+            )

@@ -36,6 +36,12 @@ _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
+    # Old log goes: kept for reuse, it would hold erased answers until it is written over.
+    "wal_recycle": "off",
+    "wal_keep_size": "0",
+    # Nobody follows it: so tables can be written anew without being written to it as well.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
     "timezone": "UTC",
     "jit": "off",
     # Not /dev/shm: it has 64 MB in containers, and systemd empties it when the user who started the server

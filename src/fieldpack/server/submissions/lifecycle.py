@@ -18,6 +18,7 @@ from ..collections import queries as collection_queries
 from ..collections.service import iter_items
 from ..db.pool import Connection, Database
 from ..exports import erasure
+from ..jobs import MAINTENANCE_QUEUE, defer
 from ..problems import (
     ALREADY_TAKEN_PART,
     ANSWERS_INCOMPLETE,
@@ -38,6 +39,8 @@ from .answers import find_problems, is_empty
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
 
 TOKEN_BYTES = 32
+SCRUB_SECONDS = 1.0  # so that an erasure of many submissions is not one run for each
+SCRUB_PRIORITY = 1  # before exports that wait
 SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
 
 Started = tuple[UUID, str, bool]
@@ -286,4 +289,19 @@ async def erase(connection: Connection, caller: Caller, submission_id: UUID) -> 
     await queries.set_erased(connection, submission_id, counter)
     if row["holds_place"] and row["response"] == "in_progress":
         await study_queries.free_places(connection, row["study_id"], 1)
-    return await erasure.reach_exports(connection, row)
+    touched = await erasure.reach_exports(connection, row)
+    await defer_scrub(connection)  # last: its job sees what was erased by whoever came this far
+    return touched
+
+
+async def defer_scrub(connection: Connection, delay_seconds: float = SCRUB_SECONDS) -> None:
+    """Have what PostgreSQL keeps of erased rows removed, once for many erasures."""
+    await defer(
+        connection,
+        "scrub",
+        queue=MAINTENANCE_QUEUE,
+        priority=SCRUB_PRIORITY,
+        lock="scrub",
+        queueing_lock="scrub",
+        delay_seconds=delay_seconds,
+    )

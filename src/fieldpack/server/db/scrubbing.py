@@ -1,0 +1,105 @@
+"""What PostgreSQL keeps on disk of rows that are gone, removed: for the embedded database, after an erasure.
+
+A deleted row stays in its table's file, and in the write-ahead log, until something happens to write over it.
+So the tables that hold what participants gave are written anew, statistics drawn from them too, and the log so far
+is cut off. The order matters: rows that a snapshot can still see would be copied, so these are waited for.
+
+It locks a table for as long as writing it takes, and gives up rather than hold up others: do it again later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+
+__all__ = ["Postponed", "scrub"]
+
+TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens")
+STATISTICS = (
+    "pg_catalog.pg_statistic"  # common values and histograms of columns, names of participants included
+)
+LARGEST_BYTES = 256 << 20
+PATIENCE_SECONDS = 20.0
+PAUSE_SECONDS = 0.1
+LOCK_PAUSE_SECONDS = 1.0
+
+Blocking = psycopg.Connection[Any]
+
+
+class Postponed(Exception):
+    """It can't be done now, for a reason that passes."""
+
+
+def scrub(connection: Blocking, stop: threading.Event, *, largest_bytes: int = LARGEST_BYTES) -> list[str]:
+    """Remove from disk what was deleted before this call; the tables too large for that.
+
+    Args:
+        connection: in autocommit, of a superuser, used for nothing else afterwards.
+        stop: set when the process is to end.
+        largest_bytes: a table that is larger, indexes included, is not locked for as long as writing it takes: its
+            space is made free for reuse, and keeps the bytes until then.
+
+    Raises:
+        Postponed: others read or hold a table for too long, or `stop` was set. Doing it again does no harm.
+        psycopg.Error: the database does not answer, or its disk is full.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    # Whoever comes after a waiting lock waits too: not for long. Autovacuum makes way after deadlock_timeout.
+    connection.execute("SET lock_timeout = '500ms'")
+    connection.execute("SET deadlock_timeout = '100ms'")
+    _await_snapshots(connection, stop, deadline)
+    for table in TABLES:
+        _run(connection, f"ANALYZE {table}", stop, deadline)
+    _await_snapshots(connection, stop, deadline)
+    large = []
+    for table in (*TABLES, STATISTICS):
+        if _size_of(connection, table) > largest_bytes:
+            large.append(table)
+            _run(connection, f"VACUUM {table}", stop, deadline)
+        else:
+            _run(connection, f"VACUUM (FULL) {table}", stop, deadline)
+    # A checkpoint deletes the old tables' files, and the log up to the segment that it begins in.
+    connection.execute("SELECT pg_switch_wal()")
+    connection.execute("CHECKPOINT")
+    return large
+
+
+def _await_snapshots(connection: Blocking, stop: threading.Event, deadline: float) -> None:
+    """Wait until no transaction sees, or may yet commit, what is older than now."""
+    row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert row is not None
+    while connection.execute(
+        """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+          AND greatest(age(backend_xid), age(backend_xmin)) > age(%s::xid8::xid) LIMIT 1
+        """,
+        row,
+    ).fetchone():
+        _pause(stop, deadline, PAUSE_SECONDS, "a transaction that began earlier still runs")
+
+
+def _size_of(connection: Blocking, table: str) -> int:
+    row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [table]).fetchone()
+    return row[0] if row else 0
+
+
+def _run(connection: Blocking, statement: str, stop: threading.Event, deadline: float) -> None:
+    while True:
+        if stop.is_set():
+            raise Postponed("this process ends")
+        try:
+            connection.execute(statement)
+            return
+        except psycopg.errors.LockNotAvailable:
+            _pause(stop, deadline, LOCK_PAUSE_SECONDS, f"{statement}: the table is in use")
+
+
+def _pause(stop: threading.Event, deadline: float, seconds: float, reason: str) -> None:
+    if time.monotonic() > deadline:
+        raise Postponed(reason)
+    if stop.wait(seconds):
+        raise Postponed("this process ends")

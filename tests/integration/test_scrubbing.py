@@ -1,0 +1,157 @@
+"""Nothing of an erased person is left in any file of the data folder: PostgreSQL's own files and log included."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from fieldpack.server.db.scrubbing import TABLES, Postponed, scrub
+from tests.installation import Installation, installed
+from tests.integration.rows import connected, insert_submissions
+from tests.scenario import PNG, Scenario, expect
+
+GONE_SECONDS = 60.0  # 10 on a machine with nothing else to do
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Installation]:
+    """One of its own: every file of it is looked into."""
+    with installed() as installation:
+        yield installation
+
+
+def find_on_disk(server: Installation, markers: dict[str, bytes]) -> dict[str, list[str]]:
+    """Files anywhere in the data folder that hold these bytes, by marker."""
+    found: dict[str, list[str]] = {}
+    for path in server.data_dir.rglob("*"):
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except FileNotFoundError:
+            continue
+        for name, marker in markers.items():
+            if marker in data:
+                found.setdefault(name, []).append(str(path.relative_to(server.data_dir)))
+    return found
+
+
+def wait_until_gone(server: Installation, markers: dict[str, bytes]) -> float:
+    began = time.monotonic()
+    while found := find_on_disk(server, markers):
+        assert time.monotonic() - began < GONE_SECONDS, (found, server.log[-3000:])
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def leave_traces(scenario: Scenario) -> tuple[str, dict[str, bytes]]:
+    """A whole submission, exported and reviewed, and the bytes that can only be of it."""
+    person, session, secret, name, message, content = (secrets.token_hex(16) for _ in range(6))
+    long = secrets.token_urlsafe(15_000)  # does not compress: it lies in the TOAST table as it is
+    participant = scenario.start(person, session)
+    expect(participant.answer(participant.item(0), {"value": secret}), 200)
+    expect(participant.answer(participant.item(0), {"value": f"{secret} changed"}), 200)
+    expect(participant.answer(participant.item(2), {"value": long}), 200)
+    participant.upload(participant.item(1), f"{name}.png", PNG + content.encode())
+    participant.submit()
+    scenario.export()
+    decision = {"action": "REJECT", "message": message, "rejection_category": "OTHER"}
+    expect(scenario.api.post(f"/submissions/{participant.submission_id}/transition", json=decision), 200)
+    texts = {f"long {at}": long[at : at + 64] for at in range(0, len(long) - 64, 1500)}
+    texts |= {"person": person, "session": session, "secret": secret, "name": name}
+    texts |= {"message": message, "content": content}
+    return participant.submission_id, {key: text.encode() for key, text in texts.items()}
+
+
+def create(api: httpx.Client) -> Scenario:
+    questions: list[dict[str, Any]] = [
+        {"type": "free_text", "description": "How was it?"},
+        {"type": "file_upload", "description": "A photo.", "required": False},
+        {"type": "free_text", "description": "In full", "required": False},
+    ]
+    return Scenario.create(api, *questions)
+
+
+def people_in(scenario: Scenario) -> set[str]:
+    archive = zipfile.ZipFile(io.BytesIO(scenario.download()))
+    assert archive.testzip() is None
+    return {json.loads(line)["participant_id"] for line in archive.read("responses.jsonl").splitlines()}
+
+
+def test_no_file_holds_anything_of_the_erased(api: httpx.Client, server: Installation) -> None:
+    scenario = create(api)
+    scenario.take_part("stays", "Stays", [("stays.png", PNG)])
+    erased, markers = leave_traces(scenario)
+    with connected(server) as database:  # names are in its statistics, as they are some time later by itself
+        database.execute("ANALYZE; CHECKPOINT")
+    held = find_on_disk(server, markers)
+    assert set(held) >= {"person", "session", "secret", "name", "message", "content"}, held
+    assert len(held) > 10, held  # pieces of the long answer
+    expect(api.delete(f"/submissions/{erased}"), 204)
+    wait_until_gone(server, markers)
+    assert people_in(scenario) == {"stays"}
+    assert find_on_disk(server, markers) == {}
+
+
+def test_while_exports_are_made_and_people_take_part(api: httpx.Client, server: Installation) -> None:
+    scenario, other = create(api), create(api)
+    scenario.take_part("stays", "Stays")
+    insert_submissions(server, other.study["id"], 20_000)
+    ended = threading.Event()
+    failures: list[BaseException] = []
+
+    def go_on() -> None:
+        number = 0
+        try:
+            with server.client() as client:
+                busy = Scenario(client, other.collection, other.study)
+                while not ended.is_set():
+                    busy.take_part(f"{uuid4()}", f"number {number}", [("busy.png", PNG)])
+                    assert busy.export()["submission_count"] > 20_000
+                    number += 1
+            assert number
+        except BaseException as error:
+            failures.append(error)
+
+    busy = threading.Thread(target=go_on)
+    busy.start()
+    try:
+        erased = [leave_traces(scenario) for _ in range(3)]
+        for submission_id, _ in erased:
+            expect(api.delete(f"/submissions/{submission_id}"), 204)
+        for _, markers in erased:
+            wait_until_gone(server, markers)
+    finally:
+        ended.set()
+        busy.join()
+    assert failures == []
+    assert people_in(scenario) == {"stays"}
+
+
+def test_it_never_waits_in_front_of_others_for_long(server: Installation) -> None:
+    with connected(server) as database, connected(server) as reader, reader.transaction():
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM submissions")
+        stop = threading.Event()
+        ending = threading.Timer(1.0, stop.set)
+        ending.start()
+        with pytest.raises(Postponed):  # the reader began before; and then the process ends
+            scrub(database, stop)
+        ending.join()
+        database.execute("SET lock_timeout = '500ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            database.execute("VACUUM (FULL) submissions")
+
+
+def test_a_table_too_large_to_lock_is_named(server: Installation) -> None:
+    with connected(server) as database:
+        assert set(scrub(database, threading.Event(), largest_bytes=0)) >= set(TABLES)
