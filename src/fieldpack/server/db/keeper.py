@@ -117,7 +117,9 @@ def main(base: Path, keeper_fd: int) -> None:
     holders_fd = os.open(base / "holders.lock", os.O_RDWR | os.O_CLOEXEC)
     server_fd = os.open(base / "server.lock", os.O_RDWR | os.O_CLOEXEC)
     # The starter waits for this on our output; what may follow belongs in the log, which is the error output.
-    os.write(1, b"+")
+    # If it was killed meanwhile, others who hold the server saw our lock taken, and count on the watch.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, b"+")
     os.dup2(2, 1)
     fcntl.flock(holders_fd, fcntl.LOCK_EX)
     os.close(keeper_fd)
