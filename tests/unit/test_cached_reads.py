@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -34,19 +35,25 @@ def test_a_buffer_that_nobody_holds_is_used_again_and_keeps_its_size() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="reads that do not wait need Linux")
-def test_only_whole_objects_of_the_right_length_are_filled(tmp_path: Path) -> None:
+def test_only_whole_objects_that_are_right_are_filled(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage", tmp_path / "tmp")
-    contents = {"blobs/aa/right": b"r" * 1000, "blobs/aa/short": b"s" * 999, "blobs/aa/long": b"l" * 1001}
+    contents = {
+        "blobs/aa/right": b"r" * 1000,
+        "blobs/aa/short": b"s" * 999,
+        "blobs/aa/long": b"l" * 1001,
+        "blobs/aa/other": b"o" * 1000,
+    }
     for key, data in contents.items():
         storage.put_blocking(key, data)
         assert storage.read_range_blocking(key, 0, len(data)) == data  # in the page cache now
-    buffer = memoryview(bytearray(4000))
+    buffer = memoryview(bytearray(5000))
+    crc32 = zlib.crc32(contents["blobs/aa/right"])
     wanted = [
-        (key, buffer[number * 1000 : number * 1000 + 1000])
-        for number, key in enumerate(["blobs/aa/short", "blobs/aa/right", "blobs/aa/gone", "blobs/aa/long"])
+        (f"blobs/aa/{name}", buffer[number * 1000 : number * 1000 + 1000], crc32)
+        for number, name in enumerate(["short", "right", "gone", "long", "other"])
     ]
     try:
-        assert storage.fill_cached(wanted) == [0, 2, 3]
+        assert storage.fill_cached(wanted) == [0, 2, 3, 4]
         assert bytes(wanted[1][1]) == contents["blobs/aa/right"]
     finally:
         storage.close()
@@ -57,6 +64,6 @@ def test_a_slow_disk_sends_files_to_threads_for_a_while(tmp_path: Path) -> None:
     storage.put_blocking("blobs/aa/x", b"x")
     storage._in_threads_until = float("inf")
     try:
-        assert storage.fill_cached([("blobs/aa/x", memoryview(bytearray(1)))]) == [0]
+        assert storage.fill_cached([("blobs/aa/x", memoryview(bytearray(1)), zlib.crc32(b"x"))]) == [0]
     finally:
         storage.close()

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -30,7 +30,7 @@ SMALL_BYTES = 128 * 1024
 GATHERED = 256
 SLOW_SECONDS = 0.5
 CACHED_INDEXES = 64
-CACHED_PAGES = 48  # of about 300 KB each
+CACHED_PAGES = 48  # of about 400 KB each
 TAIL_BYTES = 64 * 1024
 
 
@@ -46,6 +46,19 @@ class Piece(NamedTuple):
     length: int
     crc32: int
     whole_crc32: int
+
+
+class Whole(NamedTuple):
+    """A small member to be read whole, and the header before it; `length` is that of both."""
+
+    length: int
+    header: bytes
+    key: str
+    crc32: int
+    segment: BlobRange
+
+
+Part = bytes | BlobRange | Whole
 
 
 class Archive:
@@ -87,34 +100,37 @@ class Archive:
         Raises:
             BlobDamaged, BlobMissing: a blob is not what was recorded when it was uploaded.
         """
-        gathered: list[bytes | BlobRange] = []
+        gathered: list[Part] = []
         size = 0
         enough = SMALL_BYTES
         quickly = 0
-        for part in self.index.plan(start, stop):
-            if isinstance(part, PageRange):
-                segments = iter(await self._read_page(part, start, stop))
-            elif isinstance(part, IndexRange):
-                segments = iter((await self.read_index(part.offset, part.length),))
+        for planned in self.index.plan(start, stop):
+            parts: Iterable[Part]
+            if isinstance(planned, PageRange):
+                parts = await self._read_page(planned, start, stop)
+            elif isinstance(planned, IndexRange):
+                parts = (await self.read_index(planned.offset, planned.length),)
             else:
-                segments = iter((part,))
-            for segment in segments:
-                if isinstance(segment, bytes):
-                    length = len(segment)
+                parts = (planned,)
+            for part in parts:
+                if isinstance(part, Whole):
+                    length = part.length
+                elif isinstance(part, bytes):
+                    length = len(part)
                 else:
-                    length = segment.length
+                    length = part.length
                     if length > SMALL_BYTES:
                         if gathered:
                             yield await self._read_gathered(gathered, size)
                             gathered, size = [], 0
-                        async with contextlib.aclosing(self._iter_large(segment)) as chunks:
+                        async with contextlib.aclosing(self._iter_large(part)) as chunks:
                             async for chunk in chunks:
                                 yield chunk
                         continue
                 if gathered and size + length > CHUNK_BYTES + SMALL_BYTES:
                     yield await self._read_gathered(gathered, size)
                     gathered, size = [], 0
-                gathered.append(segment)
+                gathered.append(part)
                 size += length
                 if size >= enough or len(gathered) >= GATHERED:
                     chunk = await self._read_gathered(gathered, size)
@@ -128,53 +144,72 @@ class Archive:
         if gathered:
             yield await self._read_gathered(gathered, size)
 
-    async def _read_page(self, part: PageRange, start: int, stop: int) -> Iterable[Segment]:
+    async def _read_page(self, page: PageRange, start: int, stop: int) -> Iterable[Part]:
         """What a page of members is made of; kept for who reads the same after this, as many at once do."""
-        key = (self.export["build"], part.page)
-        first, end = self.index.page_span(part.page)
+        key = (self.export["build"], page.page)
+        first, end = self.index.page_span(page.page)
         whole = start <= first and end <= stop
         if whole and key in _pages:
             _pages.move_to_end(key)
             return _pages[key]
-        data = await self.read_index(part.offset, part.length)
-        segments = self.index.segments(part.page, data, start, stop)
+        data = await self.read_index(page.offset, page.length)
+        parts = self._iter_parts(self.index.segments(page.page, data, start, stop))
         if not whole:
-            return segments
-        _pages[key] = kept = list(segments)
+            return parts
+        _pages[key] = kept = list(parts)
         if len(_pages) > CACHED_PAGES:
             _pages.popitem(last=False)
         return kept
 
-    async def _read_gathered(self, segments: list[bytes | BlobRange], size: int) -> Buffer:
-        """Headers and small blobs, joined; `size` is the sum of their lengths."""
-        if len(segments) == 1 and isinstance(segments[0], bytes):
-            return segments[0]
-        view = _buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
-        whole: list[BlobRange] = []
-        wanted: list[tuple[str, memoryview]] = []
-        at = 0
+    def _iter_parts(self, segments: Iterable[Segment]) -> Iterator[Part]:
+        """The segments of a page, small members that are wanted whole put together with their headers."""
+        header = b""
         for segment in segments:
             if isinstance(segment, bytes):
-                end = at + len(segment)
-                view[at:end] = segment
+                header = segment
+                continue
+            length = segment.length
+            if length <= SMALL_BYTES and length == segment.size_bytes:
+                crc32 = self.crc32_of(segment)
+                yield Whole(len(header) + length, header, self.key_of(segment), crc32, segment)
             else:
-                end = at + segment.length
-                if segment.length == segment.size_bytes:
-                    whole.append(segment)
-                    wanted.append((self.key_of(segment), view[at:end]))
-                else:
-                    view[at:end] = await self._read_piece(segment)
-            at = end
-        storage = self.context.storage
-        missed = storage.fill_cached(wanted)
+                if header:
+                    yield header
+                yield segment
+            header = b""
+        if header:
+            yield header
+
+    async def _read_gathered(self, parts: list[Part], size: int) -> Buffer:
+        """Headers and small blobs, joined; `size` is the sum of their lengths."""
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return parts[0]
+        view = _buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
+        whole: list[BlobRange] = []
+        wanted: list[tuple[str, memoryview, int]] = []
+        at = 0
+        for part in parts:
+            if isinstance(part, Whole):
+                length, header, key, crc32, segment = part
+                content_at = at + len(header)
+                view[at:content_at] = header
+                at += length
+                whole.append(segment)
+                wanted.append((key, view[content_at:at], crc32))
+            elif isinstance(part, bytes):
+                view[at : at + len(part)] = part
+                at += len(part)
+            else:
+                view[at : at + part.length] = await self._read_piece(part)
+                at += part.length
+        missed = self.context.storage.fill_cached(wanted)
         if missed:
             objects = [(wanted[number][0], len(wanted[number][1])) for number in missed]
-            for number, data in zip(missed, await storage.read_many(objects), strict=True):
+            found = await self.context.storage.read_many(objects)
+            for number, data in zip(missed, found, strict=True):
+                if isal_zlib.crc32(data) != wanted[number][2]:
+                    raise self._damaged(whole[number])
                 wanted[number][1][:] = data
-        crc32 = isal_zlib.crc32
-        for segment, (_, content) in zip(whole, wanted, strict=True):
-            if crc32(content) != self.crc32_of(segment):
-                raise self._damaged(segment)
         return view
 
     async def _read_piece(self, segment: BlobRange) -> bytes:
@@ -244,7 +279,7 @@ class Archive:
 
 
 _indexes: OrderedDict[UUID, Index] = OrderedDict()
-_pages: OrderedDict[tuple[UUID, int], list[Segment]] = OrderedDict()
+_pages: OrderedDict[tuple[UUID, int], list[Part]] = OrderedDict()
 
 
 async def open_archive(context: Context, export: dict[str, Any]) -> Archive:

@@ -149,11 +149,11 @@ class Storage(ABC):
             BlobDamaged: the size of one is another.
         """
 
-    def fill_cached(self, objects: Sequence[tuple[str, memoryview]]) -> list[int]:
+    def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         """Fill each view with the whole object of that key, if it can be had without waiting for anything.
 
         Meant for the event loop: never blocks for longer than a few ms. Nothing is raised: what is missing,
-        of another length or not at hand is left to `read_many`, which tells.
+        of another length or CRC-32 than given or not at hand is left to `read_many`, which tells.
 
         Returns:
             The positions of those that were not filled.
