@@ -13,8 +13,9 @@ import time
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
@@ -27,6 +28,7 @@ from ...archive.readme import render_readme
 from ...archive.records import format_time
 from ..collections.service import SCHEMA_VERSION
 from ..context import Context
+from ..storage import Buffer
 from . import job_queries as queries
 from .keys import INDEX, head_id, stored_key
 
@@ -39,6 +41,7 @@ DEFLATE_LEVEL = 2
 INTERNAL_FIELDS = {"id", "type", "order", "created_at", "created_by", "parent_id", "parent_type"}
 
 log = structlog.get_logger()
+Batch = TypeVar("Batch")
 
 
 class Superseded(Exception):
@@ -212,7 +215,10 @@ def _write(
                 blob=head_id(export["build"], member.name, member.stored_crc32),
             )
         rows = _watched(queries.iter_files(reader, selection), files, submissions + files, submissions, pulse)
-        writer.add_all((path, STORED, size, size, crc32, at, blob) for path, size, crc32, at, blob in rows)
+        writer.add_all(
+            (path, STORED, size, size, crc32, at, blob)
+            for path, size, crc32, at, blob in chain.from_iterable(rows)
+        )
         summary = writer.finish()
     facts = {
         "snapshot_at": snapshot["snapshot_at"],
@@ -227,27 +233,26 @@ def _write(
 
 
 def _watched(
-    rows: Generator[Any, None, None], expected: int, total: int, before: int, pulse: Pulse
-) -> Iterator[Any]:
-    """`rows`, with the pulse kept, and an error unless there are as many as expected."""
+    batches: Generator[tuple[int, Batch], None, None], expected: int, total: int, before: int, pulse: Pulse
+) -> Iterator[Batch]:
+    """What is in `batches`, with the pulse kept, and an error unless there are as many rows as expected."""
     number = 0
-    with contextlib.closing(rows):  # which ends the COPY here and now, in this thread
-        for number, row in enumerate(rows, 1):
-            if not number & 0xFFF:
-                pulse.beat(0.98 * (before + number) / max(total, 1))
-            yield row
-    pulse.beat(0.98 * (before + number) / max(total, 1))
+    with contextlib.closing(batches):  # which ends the COPY here and now, in this thread
+        for count, batch in batches:
+            number += count
+            pulse.beat(0.98 * (before + number) / max(total, 1))
+            yield batch
     if number != expected:
         raise Incomplete(f"{expected} rows were counted, but {number} found.")
 
 
-def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
-    """Deflate `pieces` into a file (raw deflate, as a ZIP member holds it), a thread beside their making."""
+def _deflate(folder: Path, name: str, batches: Iterable[Buffer]) -> Deflated:
+    """Deflate `batches` into a file (raw deflate, as a ZIP member holds it), a thread beside their making."""
     path = folder / name
     compressor = isal_zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     size = crc32 = compressed = stored_crc32 = 0
 
-    def take(batch: bytes) -> None:
+    def take(batch: Buffer) -> None:
         nonlocal size, crc32
         size += len(batch)
         crc32 = isal_zlib.crc32(batch, crc32)
@@ -261,7 +266,7 @@ def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
     # the file is buffered: a raw one may take less than it is given
     with path.open("wb") as out, ThreadPoolExecutor(1, thread_name_prefix="deflate") as thread:
         taking: Future[None] | None = None
-        for batch in _batches(pieces):
+        for batch in batches:
             if taking is not None:
                 taking.result()  # one at work and one that waits: memory stays the same
             taking = thread.submit(take, batch)
@@ -269,21 +274,6 @@ def _deflate(folder: Path, name: str, pieces: Iterable[bytes]) -> Deflated:
             taking.result()
         write(compressor.flush())
     return Deflated(name, path, size, compressed, crc32, stored_crc32)
-
-
-def _batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """`pieces` joined into batches of about a megabyte."""
-    batch: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= BATCH_BYTES:
-            yield b"".join(batch)
-            batch.clear()
-            size = 0
-    if batch:
-        yield b"".join(batch)
 
 
 def _describe(

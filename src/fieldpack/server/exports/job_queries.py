@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,9 @@ SELECTED = """
     AND (%(to)s::timestamptz IS NULL OR s.completed_at < %(to)s)
 """
 # in a session whose time zone is UTC: to look that up for every value takes as long as all the rest of a line
-TIME = """'"' || to_char({column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"'"""
+TIME = """to_char({column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+BATCH_BYTES = 1 << 20
+BATCH_ROWS = 4096
 
 
 def _one(connection: Blocking, query: str, values: Any) -> Row | None:
@@ -132,15 +135,16 @@ def count_selected(connection: Blocking, selection: Row) -> tuple[int, int]:
     return row["submissions"], row["files"]
 
 
-def iter_lines(connection: Blocking, selection: Row) -> Generator[bytes, None, None]:
-    """The lines of responses.jsonl, each with its newline, put together by PostgreSQL itself."""
+def iter_lines(connection: Blocking, selection: Row) -> Generator[tuple[int, bytearray], None, None]:
+    """The lines of responses.jsonl, put together by PostgreSQL itself: about a megabyte at a time, and how
+    many lines that is."""
     query = f"""
         COPY (
-            SELECT '{{"submission_id":"' || s.id || '","participant_id":' || to_json(s.participant_id)
-                || ',"study_id":"' || s.study_id || '","status":"' || s.status
-                || '","started_at":' || {TIME.format(column="s.started_at")}
-                || ',"completed_at":' || {TIME.format(column="s.completed_at")}
-                || ',"responses":' || s.responses || E'}}\\n'
+            SELECT concat('{{"submission_id":"', s.id, '","participant_id":', to_json(s.participant_id),
+                ',"study_id":"', s.study_id, '","status":"', s.status,
+                '","started_at":"', {TIME.format(column="s.started_at")},
+                '","completed_at":"', {TIME.format(column="s.completed_at")},
+                '","responses":', s.responses, E'}}\\n')
             FROM submissions s WHERE {SELECTED} ORDER BY s.completed_at, s.id
         ) TO STDOUT (FORMAT BINARY)
     """
@@ -148,19 +152,29 @@ def iter_lines(connection: Blocking, selection: Row) -> Generator[bytes, None, N
     return _iter_single_column(connection, query, selection)
 
 
-def _iter_single_column(connection: Blocking, query: str, values: Row) -> Generator[bytes, None, None]:
+def _iter_single_column(
+    connection: Blocking, query: str, values: Row
+) -> Generator[tuple[int, bytearray], None, None]:
     """The one column of each row of a binary COPY: after a 19-byte head, 2 + 4 bytes before each value."""
     with connection.cursor() as cursor, cursor.copy(query, values) as copy:
-        first = True
+        batch, count, start = bytearray(), 0, 25
         for data in copy:
-            start = 25 if first else 6
-            first = False
-            if len(data) >= start:
-                yield bytes(data[start:])
+            if len(data) >= start:  # the end of all is shorter, and no row
+                batch += data[start:]
+                count += 1
+                if len(batch) >= BATCH_BYTES:
+                    yield count, batch
+                    batch, count = bytearray(), 0
+            start = 6
+        if count:
+            yield count, batch
 
 
-def iter_files(connection: Blocking, selection: Row) -> Generator[tuple[Any, ...], None, None]:
-    """Path, size, CRC-32, upload time in Unix seconds and blob id of every file, in the archive's order."""
+def iter_files(
+    connection: Blocking, selection: Row
+) -> Generator[tuple[int, list[tuple[Any, ...]]], None, None]:
+    """Path, size, CRC-32, upload time in Unix seconds and blob id of every file, in the archive's order; some
+    thousand at a time, and how many that is."""
     query = f"""
         COPY (
             SELECT u.path, b.size_bytes, b.crc32, floor(extract(epoch FROM u.completed_at))::bigint,
@@ -173,7 +187,9 @@ def iter_files(connection: Blocking, selection: Row) -> Generator[tuple[Any, ...
     """
     with connection.cursor() as cursor, cursor.copy(query, selection) as copy:
         copy.set_types(["text", "int8", "int8", "int8", "bytea"])
-        yield from copy.rows()
+        rows = copy.rows()
+        while batch := list(islice(rows, BATCH_ROWS)):
+            yield len(batch), batch
 
 
 def complete_export(connection: Blocking, export: Row, facts: Row, kept: int) -> bool:
