@@ -312,7 +312,7 @@ def test_filters_are_normalised_and_listed(filtered: Scenario) -> None:
         ("to=1", "to"),
         ("study_id=", "study_id"),
         ("study_id=x", "study_id"),
-        (f"study_id={uuid4()}", "study_id"),
+        ("study_id=3f0c9a52-5f1e-4a0e-9f5b-1d6f0d6a7e11", "study_id"),
         ("since=2026-01-01T00:00:00Z", "since"),
         ("From=2026-01-01T00:00:00Z", "From"),
         ("limit=5", "limit"),
