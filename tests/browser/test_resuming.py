@@ -196,7 +196,7 @@ def fragile() -> Iterator[Installation]:
 
 
 def test_the_server_restarts(fragile: Installation, visitors: Contexts, tmp_path: Path) -> None:
-    size = 80 * MIB
+    size = 200 * MIB
     sha256 = make_film(tmp_path / "film.mp4", size)
     with fragile.client() as api:
         study = publish(api, collection_body("", NOTE, FILM))
