@@ -153,6 +153,8 @@ class Archive:
             _pages.move_to_end(key)
             return _pages[key]
         data = await self.read_index(page.offset, page.length)
+        if whole and key in _pages:  # of hundreds that begin at once, one makes it for all
+            return _pages[key]
         parts = self._iter_parts(self.index.segments(page.page, data, start, stop))
         if not whole:
             return parts
@@ -202,7 +204,7 @@ class Archive:
             else:
                 view[at : at + part.length] = await self._read_piece(part)
                 at += part.length
-        missed = self.context.storage.fill_cached(wanted)
+        missed = await self.context.storage.fill_cached(wanted)
         if missed:
             objects = [(wanted[number][0], len(wanted[number][1])) for number in missed]
             found = await self.context.storage.read_many(objects)

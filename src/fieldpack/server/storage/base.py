@@ -149,7 +149,7 @@ class Storage(ABC):
             BlobDamaged: the size of one is another.
         """
 
-    def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
+    async def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         """Fill each view with the whole object of that key, if it can be had without waiting for anything.
 
         Meant for the event loop: never blocks for longer than a few ms. Nothing is raised: what is missing,

@@ -6,6 +6,7 @@ thread when it doesn't: a disk that has to seek never holds up anyone else's req
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -69,11 +70,11 @@ def _translated(key: str) -> Iterator[None]:
         raise StorageUnavailable(f"Storage failed: {reason}.") from error
 
 
-def _waits() -> int:
-    """How often this thread has waited for something so far, where the system tells it of threads."""
+def _disk_reads() -> int:
+    """How much this thread has had read from disks so far, where the system tells it of threads."""
     if sys.platform != "linux":
         return int(time.monotonic() * 1000)
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
 
 
 def _sync_folder(folder: Path) -> None:
@@ -162,6 +163,7 @@ class LocalStorage(Storage):
         self.root = root
         self.proofs = Proofs(root) if _NOWAIT and hasattr(os, "sendfile") else None
         self._in_threads_until = 0.0
+        self._turn = asyncio.Lock()
         self._root_descriptor: int | None = None
         self._buffers = Buffers(CHUNK_BYTES)
         with _translated(str(root)):
@@ -247,13 +249,13 @@ class LocalStorage(Storage):
         """Look whether the disk keeps the event loop waiting; if it does, threads open files for a while.
 
         A name that the kernel knows is opened in microseconds, and a thread for it would cost ten times that;
-        nothing tells beforehand which it will be. A thread that waited has given up its processor of its own
-        accord; one that was merely kept from it by others has not.
+        nothing tells beforehand which it will be. Slow without a read from the disk is a busy machine, or others
+        at the interpreter: threads would only make that worse.
         """
-        waits, started = _waits(), time.monotonic()
+        reads, started = _disk_reads(), time.monotonic()
         yield
         now = time.monotonic()
-        if now - started > SLOW_SECONDS and _waits() > waits:
+        if now - started > SLOW_SECONDS and _disk_reads() > reads:
             self._in_threads_until = now + THREADS_SECONDS
 
     def _open_root(self) -> int:
@@ -263,9 +265,15 @@ class LocalStorage(Storage):
                 self._root_descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         return self._root_descriptor
 
-    def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
+    async def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         if not _NOWAIT or time.monotonic() < self._in_threads_until:
             return list(range(len(objects)))
+        async with self._turn:
+            missed = self._fill_cached(objects)
+            await asyncio.sleep(0)  # hundreds that are due at once let other requests in between
+        return missed
+
+    def _fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         missed: list[int] = []
         beyond = bytearray(1)  # a byte that no right object fills
         with self._timed():
