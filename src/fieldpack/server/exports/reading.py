@@ -168,7 +168,7 @@ class Archive:
         header = b""
         for segment in segments:
             if isinstance(segment, bytes):
-                header = segment
+                header += segment
                 continue
             length = segment.length
             if length <= SMALL_BYTES and length == segment.size_bytes:

@@ -250,7 +250,8 @@ class LocalStorage(Storage):
 
         A name that the kernel knows is opened in microseconds, and a thread for it would cost ten times that;
         nothing tells beforehand which it will be. Slow without a read from the disk is a busy machine, or others
-        at the interpreter: threads would only make that worse.
+        at the interpreter: threads would only make that worse. What a network file system fetches counts as no read:
+        for such a place there are buckets.
         """
         reads, started = _disk_reads(), time.monotonic()
         yield
