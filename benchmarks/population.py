@@ -22,6 +22,7 @@ from tests.scenario import FREE_TEXT, UPLOAD, Scenario
 
 from fieldpack.server.db.embedded import open_embedded
 from fieldpack.server.storage import blob_key
+from fieldpack.server.submissions.queries import write_line_end
 
 __all__ = ["Blob", "Population", "connected", "make_blobs", "make_sparse_blobs", "populate", "touch"]
 
@@ -116,22 +117,25 @@ SEED = """
            timestamptz '2026-01-01 00:00:00Z' + n * interval '1 second' AS completed_at
     FROM generate_series(1, %s) AS n;
 """
-SUBMISSIONS = """
+RESPONSES = """
+    '{"' || %(text)s || '":{"type":"free_text","value":"Answer number ' || s.n
+        || ': it went well, the street was quiet and the photo shows the north side of it."}'
+        || coalesce(',"' || %(upload)s || '":{"type":"file_upload","value":[' || f.listed || ']}', '')
+        || '}'
+"""
+SUBMISSIONS = f"""
     INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
-        ordinal, status, response, holds_place, started_at, completed_at, responses, file_count, answer_count,
+        ordinal, status, response, holds_place, started_at, completed_at, line_end, file_count, answer_count,
         activated_counter)
     SELECT s.submission_id, %(study)s, %(collection)s, 1, md5('p' || s.n), 'session', 1,
         'AWAITING REVIEW', 'active', false, s.completed_at - interval '7 minutes', s.completed_at,
-        '{"' || %(text)s || '":{"type":"free_text","value":"Answer number ' || s.n
-            || ': it went well, the street was quiet and the photo shows the north side of it."}'
-            || coalesce(',"' || %(upload)s || '":{"type":"file_upload","value":[' || f.listed || ']}', '')
-            || '}',
+        {write_line_end("(s.completed_at - interval '7 minutes')", "s.completed_at", RESPONSES)},
         %(each)s, 1 + %(each)s, s.n
     FROM seed s LEFT JOIN LATERAL (
-        SELECT string_agg('{"path":"files/' || s.submission_id || '_photo-' || k
+        SELECT string_agg('{{"path":"files/' || s.submission_id || '_photo-' || k
             || '.jpg","file_name":"photo-'
             || k || '.jpg","content_type":"image/jpeg","size_bytes":' || b.size_bytes || ',"sha256":"'
-            || encode(b.sha256, 'hex') || '"}', ',' ORDER BY k) AS listed
+            || encode(b.sha256, 'hex') || '"}}', ',' ORDER BY k) AS listed
         FROM generate_series(1, %(each)s) AS k
         JOIN seed_blobs b ON b.number = ((s.n - 1) * %(each)s + k - 1) %% %(blobs)s
     ) f ON true

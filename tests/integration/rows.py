@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.submissions.queries import write_line_end
 from tests.installation import Installation
 
 
@@ -19,21 +20,23 @@ def connected(server: Installation) -> psycopg.Connection[Any]:
 def insert_submissions(server: Installation, study_id: str, count: int) -> None:
     """So many active responses of some text, as if participants had submitted them now."""
     with connected(server) as database, database.transaction():
+        responses = """
+            json_build_object(gen_random_uuid(), json_build_object(
+                'type', 'free_text', 'value', repeat(md5(n::text), 8)))
+        """
         database.execute(
-            """
+            f"""
             WITH counted AS (
                 UPDATE collection_changes SET counter = counter + 1
                 WHERE collection_id = (SELECT collection_id FROM studies WHERE id = %(study)s)
                 RETURNING collection_id, counter
             )
             INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal,
-                                     status, response, completed_at, responses, answer_count,
+                                     status, response, completed_at, line_end, answer_count,
                                      activated_counter)
             SELECT gen_random_uuid(), %(study)s, counted.collection_id, 1, 'row-' || n, 1, 'AWAITING REVIEW',
                    'active', now(),
-                   json_build_object(gen_random_uuid(), json_build_object(
-                       'type', 'free_text', 'value', repeat(md5(n::text), 8)))::text,
-                   1, counted.counter
+                   {write_line_end("now()", "now()", responses)}, 1, counted.counter
             FROM counted, generate_series(1, %(count)s) n
             """,
             {"study": study_id, "count": count},

@@ -20,6 +20,7 @@ from fieldpack.errors import ConfigError, FieldpackError
 from fieldpack.server.db import migrate as runner
 from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
+from fieldpack.server.submissions.queries import write_line_end
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
 
@@ -120,6 +121,37 @@ def test_the_schema_of_this_code(url: str) -> None:
         tables = {row[0] for row in connection.execute("SELECT tablename FROM pg_tables").fetchall()}
     assert {"collections", "exports", "procrastinate_jobs"} <= tables
     migrate(url)
+
+
+def test_lines_of_an_older_database_end_as_those_written_now(url: str, scripts: Path) -> None:
+    for script in (scripts / "versions").glob("*.py"):
+        script.unlink()
+    shutil.copy(MIGRATIONS / "versions" / "0001_initial.py", scripts / "versions")
+    migrate(url, migrations=scripts)
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")  # no study, no collection: only this row
+        connection.execute(
+            """
+            INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal,
+                response, started_at, completed_at, responses, activated_counter)
+            SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'p', n, response,
+                '2026-03-29 01:30:00+01', '2026-03-29 03:30:00.12+02', '{"a":"\\n"}', 1
+            FROM unnest(ARRAY['active', 'no_submission']) WITH ORDINALITY AS s (response, n)
+            """
+        )
+        connection.execute("UPDATE submissions SET responses = NULL WHERE response <> 'active'")
+    migrate(url)
+    expected = (
+        '"started_at":"2026-03-29T00:30:00.000000Z","completed_at":"2026-03-29T01:30:00.120000Z",'
+        '"responses":{"a":"\\n"}}\n'
+    )
+    written = write_line_end("started_at", "completed_at", "%s::text")
+    with psycopg.connect(url) as connection:
+        connection.execute("SET TIME ZONE 'Asia/Kolkata'")
+        rows = connection.execute(
+            f"SELECT line_end, {written} FROM submissions ORDER BY ordinal", ['{"a":"\\n"}']
+        )
+        assert rows.fetchall() == [(expected, expected), (None, expected)]
 
 
 def test_six_processes_at_once(url: str, scripts: Path) -> None:

@@ -1,7 +1,7 @@
 """The export job: one snapshot of the rows becomes three deflated members and an index; files stay untouched.
 
 Everything streams: lines as PostgreSQL makes them, deflated as they come, the index page by page. Memory does
-not grow with the collection. The job runs in a thread; deflate and COPY leave the interpreter to others.
+not grow with the collection. The job runs in a thread; deflating and waiting for rows leave the interpreter to others.
 """
 
 from __future__ import annotations
@@ -169,7 +169,6 @@ def _build_once(
 
     stored = export["delivery"] == "store"
     pulse = Pulse(connection, export, stop, INDEX_SHARE if stored else 1.0)
-    # closed, never rolled back: that would wait for a COPY under way, which nobody reads any more
     with contextlib.closing(context.database.connect()) as reader:
         queries.begin_snapshot(reader)
         facts, members = _write(reader, export, folder, pulse)
@@ -237,7 +236,7 @@ def _watched(
 ) -> Iterator[Batch]:
     """What is in `batches`, with the pulse kept, and an error unless there are as many rows as expected."""
     number = 0
-    with contextlib.closing(batches):  # which ends the COPY here and now, in this thread
+    with contextlib.closing(batches):  # which ends the query here and now, in this thread
         for count, batch in batches:
             number += count
             pulse.beat(0.98 * (before + number) / max(total, 1))

@@ -19,6 +19,16 @@ FIND = """
 """
 
 
+def write_line_end(started_at: str, completed_at: str, responses: str) -> str:
+    """SQL that makes the end of a submission's line in responses.jsonl, out of SQL of what is in it.
+
+    What comes before may still change, or has to be found to be erased; this is written once.
+    """
+    time = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    return f"""concat('"started_at":"', {time.format(started_at)}, '","completed_at":"',
+        {time.format(completed_at)}, '","responses":', {responses}, E'}}\\n')"""
+
+
 async def insert_submission(connection: Connection, columns: Row) -> None:
     await connection.execute(
         """
@@ -142,10 +152,11 @@ async def request_return(connection: Connection, submission_id: UUID, reasons: l
 
 
 async def set_submitted(connection: Connection, submission_id: UUID, columns: Row) -> None:
+    line_end = write_line_end("started_at", "now()", "%(responses)s::text")
     await connection.execute(
-        """
+        f"""
         UPDATE submissions SET status = %(status)s, response = 'active', completed_at = now(),
-               responses = %(responses)s, file_count = %(file_count)s, answer_count = %(answer_count)s,
+               line_end = {line_end}, file_count = %(file_count)s, answer_count = %(answer_count)s,
                activated_counter = %(counter)s, entered_code = coalesce(entered_code, %(entered_code)s)
         WHERE id = %(id)s
         """,
@@ -214,7 +225,7 @@ async def set_erased(connection: Connection, submission_id: UUID, counter: int) 
         """
         UPDATE submissions SET response = 'deleted', erased_at = now(), erased_counter = %s,
                holds_place = false,
-               participant_id = NULL, session_id = NULL, responses = NULL, return_reasons = NULL,
+               participant_id = NULL, session_id = NULL, line_end = NULL, return_reasons = NULL,
                review = NULL, entered_code = NULL, file_count = 0, answer_count = 0, upload_bytes = 0
         WHERE id = %s
         """,
