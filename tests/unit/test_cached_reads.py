@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import mmap
 import os
 import sys
 import time
@@ -35,6 +37,15 @@ def test_a_buffer_that_nobody_holds_is_used_again_and_keeps_its_size() -> None:
         places.add(id(view.obj))
         del view
     assert len(places) <= 4
+
+
+@pytest.mark.parametrize("size_bytes", [1, 4096, 600_000])
+def test_a_buffer_begins_where_a_page_of_memory_does(size_bytes: int) -> None:
+    buffers = Buffers(size_bytes)
+    for _ in range(5):
+        view = buffers.lend()
+        assert ctypes.addressof(ctypes.c_char.from_buffer(view)) % mmap.PAGESIZE == 0
+        assert len(view) == size_bytes
 
 
 @pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="reads that do not wait need Linux")

@@ -1,7 +1,14 @@
-"""Buffers used again and again: making half a megabyte anew for every read costs as much as the reading."""
+"""Buffers used again and again: making half a megabyte anew for every read costs as much as the reading.
+
+They begin where a page of memory does. A large bytearray of itself begins 16 bytes into one, and there some
+processors copy what the page cache holds at a seventh of their speed (`rep movsb` to 1 to 31 bytes past the
+source, modulo the page, on AMD's Zen 3 and later).
+"""
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from collections import deque
 
 __all__ = ["Buffers"]
@@ -36,8 +43,12 @@ class Buffers:
             except BufferError:
                 continue
             buffer.pop()
-            return memoryview(buffer)
-        buffer = bytearray(self.size_bytes)
+            return self._view(buffer)
+        buffer = bytearray(self.size_bytes + mmap.PAGESIZE)
         if len(buffers) < self._kept:
             buffers.append(buffer)
-        return memoryview(buffer)
+        return self._view(buffer)
+
+    def _view(self, buffer: bytearray) -> memoryview:
+        start = -ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE
+        return memoryview(buffer)[start : start + self.size_bytes]
