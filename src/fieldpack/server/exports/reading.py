@@ -6,13 +6,15 @@ is read ahead of whoever takes the bytes.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from isal import isal_zlib
 
@@ -29,6 +31,7 @@ KERNEL_BYTES = 1024 * 1024
 SMALL_BYTES = 128 * 1024
 GATHERED = 256
 SLOW_SECONDS = 0.5
+SHARED_CHUNKS = 8
 CACHED_INDEXES = 64
 CACHED_PAGES = 48  # of about 400 KB each
 TAIL_BYTES = 64 * 1024
@@ -61,6 +64,13 @@ class Whole(NamedTuple):
 Part = bytes | BlobRange | Whole
 
 
+class Portion(NamedTuple):
+    """Small parts that are read and sent together, and the sum of their lengths."""
+
+    size: int
+    parts: list[Part]
+
+
 class Archive:
     """One build of one export, ready to be read.
 
@@ -75,6 +85,8 @@ class Archive:
         self.index = index
         self.pieces: list[Piece] | None = None
         self.by_kernel = False
+        self._enough = SMALL_BYTES
+        self._shared = _shared.setdefault(export["build"], _Shared())
 
     def key_of(self, segment: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
@@ -100,49 +112,55 @@ class Archive:
         Raises:
             BlobDamaged, BlobMissing: a blob is not what was recorded when it was uploaded.
         """
-        gathered: list[Part] = []
-        size = 0
-        enough = SMALL_BYTES
+        at = start
         quickly = 0
-        for planned in self.index.plan(start, stop):
-            parts: Iterable[Part]
-            if isinstance(planned, PageRange):
-                parts = await self._read_page(planned, start, stop)
-            elif isinstance(planned, IndexRange):
-                parts = (await self.read_index(planned.offset, planned.length),)
-            else:
-                parts = (planned,)
-            for part in parts:
-                if isinstance(part, Whole):
-                    length = part.length
-                elif isinstance(part, bytes):
-                    length = len(part)
+        with self._shared.taken():
+            for planned in self.index.plan(start, stop):
+                parts: Iterable[Part]
+                if isinstance(planned, PageRange):
+                    parts = await self._read_page(planned, start, stop)
+                elif isinstance(planned, IndexRange):
+                    parts = (await self.read_index(planned.offset, planned.length),)
                 else:
-                    length = part.length
-                    if length > SMALL_BYTES:
-                        if gathered:
-                            yield await self._read_gathered(gathered, size)
-                            gathered, size = [], 0
-                        async with contextlib.aclosing(self._iter_large(part)) as chunks:
+                    parts = (planned,)
+                for portion in self._iter_portions(parts):
+                    if isinstance(portion, BlobRange):
+                        async with contextlib.aclosing(self._iter_large(portion)) as chunks:
                             async for chunk in chunks:
                                 yield chunk
+                        at += portion.length
                         continue
-                if gathered and size + length > CHUNK_BYTES + SMALL_BYTES:
-                    yield await self._read_gathered(gathered, size)
-                    gathered, size = [], 0
-                gathered.append(part)
-                size += length
-                if size >= enough or len(gathered) >= GATHERED:
-                    chunk = await self._read_gathered(gathered, size)
+                    chunk = await self._gather(at, portion)
+                    size = len(chunk)
                     given_at = time.monotonic()
                     yield chunk
                     del chunk
                     # what a client has not taken stays in memory: it gets more at a time as it proves quick
                     quickly = quickly + size if time.monotonic() - given_at < SLOW_SECONDS else 0
-                    enough = min(max(quickly >> 4, SMALL_BYTES), CHUNK_BYTES)
-                    gathered, size = [], 0
+                    self._enough = min(max(quickly >> 4, SMALL_BYTES), CHUNK_BYTES)
+                    at += size
+
+    def _iter_portions(self, parts: Iterable[Part]) -> Iterator[Portion | BlobRange]:
+        """Small parts by as many as are enough, large ones alone. With every page a new portion begins, where
+        downloads of the same speed find each other."""
+        gathered: list[Part] = []
+        size = 0
+        for part in parts:
+            length = len(part) if isinstance(part, bytes) else part.length
+            large = part if length > SMALL_BYTES and isinstance(part, BlobRange) else None
+            if gathered and (large is not None or size + length > CHUNK_BYTES + SMALL_BYTES):
+                yield Portion(size, gathered)
+                gathered, size = [], 0
+            if large is not None:
+                yield large
+                continue
+            gathered.append(part)
+            size += length
+            if size >= self._enough or len(gathered) >= GATHERED:
+                yield Portion(size, gathered)
+                gathered, size = [], 0
         if gathered:
-            yield await self._read_gathered(gathered, size)
+            yield Portion(size, gathered)
 
     async def _read_page(self, page: PageRange, start: int, stop: int) -> Iterable[Part]:
         """What a page of members is made of; kept for who reads the same after this, as many at once do."""
@@ -182,8 +200,15 @@ class Archive:
         if header:
             yield header
 
-    async def _read_gathered(self, parts: list[Part], size: int) -> Buffer:
-        """Headers and small blobs, joined; `size` is the sum of their lengths."""
+    async def _gather(self, at: int, portion: Portion) -> Buffer:
+        """A portion's bytes, from `at` of the archive; read once for downloads in step."""
+        if self.pieces is not None or self._shared.downloads < 2:
+            return await self._read_gathered(portion)
+        return await self._shared.get((at, portion.size), lambda: self._read_gathered(portion))
+
+    async def _read_gathered(self, portion: Portion) -> Buffer:
+        """Headers and small blobs, joined."""
+        size, parts = portion
         if len(parts) == 1 and isinstance(parts[0], bytes):
             return parts[0]
         view = _buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
@@ -280,6 +305,37 @@ class Archive:
         return BlobDamaged(f"The stored bytes of {segment.name} are not those on record.")
 
 
+class _Shared:
+    """What downloads of one build that run at the same time have in common; it goes with the last of them."""
+
+    def __init__(self) -> None:
+        self.downloads = 0
+        self._chunks: OrderedDict[tuple[int, int], asyncio.Task[Buffer]] = OrderedDict()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Count a download."""
+        self.downloads += 1
+        try:
+            yield
+        finally:
+            self.downloads -= 1
+
+    async def get(self, key: tuple[int, int], read: Callable[[], Coroutine[Any, Any, Buffer]]) -> Buffer:
+        """A chunk that another download has or reads just now, or what `read` gives."""
+        task = self._chunks.get(key)
+        if task is None:
+            task = self._chunks[key] = asyncio.create_task(read())
+            if len(self._chunks) > SHARED_CHUNKS:
+                self._chunks.popitem(last=False)
+        try:
+            return await asyncio.shield(task)  # who leaves takes nothing from those who stay
+        except Exception:
+            self._chunks.pop(key, None)
+            raise
+
+
+_shared: WeakValueDictionary[UUID, _Shared] = WeakValueDictionary()
 _indexes: OrderedDict[UUID, Index] = OrderedDict()
 _pages: OrderedDict[tuple[UUID, int], list[Part]] = OrderedDict()
 
