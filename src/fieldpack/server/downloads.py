@@ -91,6 +91,7 @@ class ByteStream(Response):
                 if left.is_set():
                     return
                 unsent += len(chunk)
+                del chunk  # its buffer is wanted for the next one
                 if unsent < enough:  # a header goes out with what follows it, in one write
                     continue
                 if self.on_sent is not None:

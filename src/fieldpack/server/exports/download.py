@@ -79,6 +79,7 @@ async def _watched(archive: Archive, selected: Selected) -> AsyncGenerator[Buffe
                         LINK_ERRORS.labels("withdrawn").inc()
                         raise DownloadAborted("The export was withdrawn while it was being downloaded.")
                 yield chunk
+                del chunk  # its buffer is wanted for the next one
 
 
 def _gone() -> Problem:
