@@ -23,6 +23,7 @@ __all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob"]
 
 TOGETHER_BYTES = 64 * 1024
 KERNEL_BYTES = 4 * 1024 * 1024  # waits by itself until the socket has taken it
+COUNTED_BYTES = 4 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class ByteStream(Response):
         *,
         status: int,
         headers: dict[str, str],
-        on_sent: Callable[[int], None] | None = None,
+        on_sent: Callable[[int], Any] = lambda size_bytes: None,
         on_abort: Callable[[BaseException], Any] | None = None,
     ) -> None:
         super().__init__(status_code=status, headers=headers)
@@ -72,8 +73,8 @@ class ByteStream(Response):
         left = asyncio.Event()
         watcher = asyncio.create_task(_watch(receive, left))
         source = self.chunks()
+        unsent, enough, uncounted = 0, TOGETHER_BYTES, 0
         try:
-            unsent, enough = 0, TOGETHER_BYTES
             async for chunk in source:
                 if isinstance(chunk, FileRange):
                     enough = KERNEL_BYTES
@@ -91,24 +92,25 @@ class ByteStream(Response):
                 if left.is_set():
                     return
                 unsent += len(chunk)
+                uncounted += len(chunk)
                 del chunk  # its buffer is wanted for the next one
+                if uncounted >= COUNTED_BYTES:
+                    self.on_sent(uncounted)
+                    uncounted = 0
                 if unsent < enough:  # a header goes out with what follows it, in one write
                     continue
-                if self.on_sent is not None:
-                    self.on_sent(unsent)
                 unsent, enough = 0, TOGETHER_BYTES
                 # no reading ahead of a slow client: this waits until it has taken nearly all of the last
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
                 # many small writes fit the socket's buffer, and then nothing would ever let others run
                 await asyncio.sleep(0)
-            if self.on_sent is not None:
-                self.on_sent(unsent)
             await send({"type": "http.response.body", "body": b""})
         except Exception as error:
             if self.on_abort is not None:
                 await self.on_abort(error)
             raise
         finally:
+            self.on_sent(uncounted)
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
