@@ -320,6 +320,8 @@ class _Shared:
             yield
         finally:
             self.downloads -= 1
+            if self.downloads < 2:
+                self._chunks.clear()
 
     async def get(self, key: tuple[int, int], read: Callable[[], Coroutine[Any, Any, Buffer]]) -> Buffer:
         """A chunk that another download has or reads just now, or what `read` gives."""
