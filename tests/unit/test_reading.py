@@ -17,7 +17,7 @@ from isal import isal_zlib
 from fieldpack.archive.index import FOOTER_BYTES, Index
 from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
 from fieldpack.server.context import Context
-from fieldpack.server.exports import reading
+from fieldpack.server.exports import sharing
 from fieldpack.server.exports.keys import HEAD_MEMBERS, INDEX, head_id, stored_key
 from fieldpack.server.exports.reading import Archive
 from fieldpack.server.storage import BlobDamaged, FileRange, blob_key
@@ -143,11 +143,11 @@ def test_nothing_is_kept_when_the_last_has_ended(stored: Stored) -> None:
     async def two() -> None:
         archives = [stored.archive(), stored.archive()]
         await asyncio.gather(*map(stored.take, archives))
-        assert stored.export["build"] in reading._shared
+        assert stored.export["build"] in sharing._shared
 
     asyncio.run(two())
     gc.collect()
-    assert stored.export["build"] not in reading._shared
+    assert stored.export["build"] not in sharing._shared
 
 
 def test_parts_of_a_stored_archive_share_nothing(stored: Stored) -> None:

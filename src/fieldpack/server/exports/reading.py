@@ -6,15 +6,13 @@ is read ahead of whoever takes the bytes.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from isal import isal_zlib
 
@@ -23,6 +21,7 @@ from ..context import Context
 from ..storage import BlobDamaged, Buffer, FileRange
 from ..storage.buffers import Buffers
 from .keys import HEAD_MEMBERS, INDEX, read_head_crc32, stored_key
+from .sharing import shared_by
 
 __all__ = ["Archive", "Piece", "open_archive"]
 
@@ -31,7 +30,6 @@ KERNEL_BYTES = 1024 * 1024
 SMALL_BYTES = 128 * 1024
 GATHERED = 256
 SLOW_SECONDS = 0.5
-SHARED_CHUNKS = 8
 CACHED_INDEXES = 64
 CACHED_PAGES = 48  # of about 400 KB each
 TAIL_BYTES = 64 * 1024
@@ -86,7 +84,7 @@ class Archive:
         self.pieces: list[Piece] | None = None
         self.by_kernel = False
         self._enough = SMALL_BYTES
-        self._shared = _shared.setdefault(export["build"], _Shared())
+        self._shared = shared_by(export["build"])
 
     def key_of(self, segment: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
@@ -305,39 +303,6 @@ class Archive:
         return BlobDamaged(f"The stored bytes of {segment.name} are not those on record.")
 
 
-class _Shared:
-    """What downloads of one build that run at the same time have in common; it goes with the last of them."""
-
-    def __init__(self) -> None:
-        self.downloads = 0
-        self._chunks: OrderedDict[tuple[int, int], asyncio.Task[Buffer]] = OrderedDict()
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Count a download."""
-        self.downloads += 1
-        try:
-            yield
-        finally:
-            self.downloads -= 1
-            if self.downloads < 2:
-                self._chunks.clear()
-
-    async def get(self, key: tuple[int, int], read: Callable[[], Coroutine[Any, Any, Buffer]]) -> Buffer:
-        """A chunk that another download has or reads just now, or what `read` gives."""
-        task = self._chunks.get(key)
-        if task is None:
-            task = self._chunks[key] = asyncio.create_task(read())
-            if len(self._chunks) > SHARED_CHUNKS:
-                self._chunks.popitem(last=False)
-        try:
-            return await asyncio.shield(task)  # who leaves takes nothing from those who stay
-        except Exception:
-            self._chunks.pop(key, None)
-            raise
-
-
-_shared: WeakValueDictionary[UUID, _Shared] = WeakValueDictionary()
 _indexes: OrderedDict[UUID, Index] = OrderedDict()
 _pages: OrderedDict[tuple[UUID, int], list[Part]] = OrderedDict()
 
