@@ -21,7 +21,7 @@ from tests.installation import FIELDPACK, Installation, environment, installed
 from tests.integration.rows import activity, connected, insert_submissions
 from tests.scenario import PNG, Scenario, expect
 
-MANY = 120_000  # so that a job takes seconds
+MANY = 240_000  # so that a job takes seconds
 CLIENTS: list[httpx.Client] = []
 
 
