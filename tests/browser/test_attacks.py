@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
 import time
 import zipfile
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from fieldpack.server.urls import is_plain_url, is_web_url
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
     EXTRA,
@@ -33,6 +35,7 @@ from tests.browser.visitor import (
 )
 from tests.installation import Installation
 from tests.scenario import Scenario
+from tests.unit.test_urls import OBSCURE, PLAIN
 
 # each of these calls `struck` if any part of it ever runs
 SCRIPTS = (
@@ -150,6 +153,34 @@ def test_stored_scripts_are_inert(
         assert response.headers["content-disposition"].startswith("attachment")
         assert response.headers["x-content-type-options"] == "nosniff"
         assert "sandbox" in response.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("base", ["https://study.example/a/b", "http://study.example/a/b"])
+def test_the_browser_reads_urls_as_the_sanitiser_does(visitors: Contexts, base: str) -> None:
+    """What is kept leads by one of four schemes, or stays here: so says the browser itself."""
+    page = visitors().new_page()
+    some = random.Random(5)
+    parts = ["http:", "https:", "javascript:", "mailto:", "//", "/", "\\", "\t", "\n", " ", "\x01", "\u200b"]
+    parts += ["evil.example", "a@", ":", "#", "?", ".", "%2f", "\u00a0", "ä", "java", "script"]
+    urls = [*PLAIN, *OBSCURE, *("".join(some.choices(parts, k=some.randint(1, 6))) for _ in range(20_000))]
+    kept = [url for url in urls if is_plain_url(url)]
+    assert len(kept) > 500
+    read = page.evaluate(
+        """([urls, base]) => urls.map((url) => {
+          let there = null;
+          try { there = new URL(url, base); } catch { return [url, null, null]; }
+          return [url, there.protocol, there.origin];
+        })""",
+        [kept, base],
+    )
+    for url, protocol, there in read:
+        if protocol is None:
+            continue
+        assert protocol in ("http:", "https:", "mailto:", "tel:"), url
+        absolute = re.match(r"(https?://|mailto:|tel:)", url, re.IGNORECASE)
+        assert absolute or there == base.rpartition("/a/")[0], url
+        if absolute and is_web_url(url):
+            assert there.lower().startswith(absolute[0].lower()), url
 
 
 def test_every_page_forbids_inline_scripts_and_frames(

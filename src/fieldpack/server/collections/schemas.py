@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
@@ -25,6 +24,7 @@ from pydantic import (
 
 from ..html import sanitise
 from ..json_types import Boolean, Integer, Number, Scalar
+from ..urls import is_web_url
 
 __all__ = ["CollectionInput", "CollectionReplacement", "Item", "PageInput", "TaskDetails"]
 
@@ -256,12 +256,8 @@ class Image(ItemBase):
     @field_validator("url")
     @classmethod
     def _https(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-        except ValueError:
-            raise ValueError("Is not a URL.") from None
-        if parts.scheme != "https" or not parts.hostname or any(c.isspace() for c in value):
-            raise ValueError("Must be an https URL.")
+        if not is_web_url(value, schemes=("https",)) or " " in value:
+            raise ValueError("Must be an https URL such as https://example.org/picture.png.")
         return value
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from ..json_types import Integer, Number
+from ..urls import is_web_url
 
 MAX_PLACES = 10_000_000
 MAX_MINUTES = 60 * 24 * 365
@@ -23,6 +24,12 @@ def drop_empty(value: Any) -> Any:
 def _is_empty(value: Any) -> bool:
     is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
     return is_zero or value is None or value in ("", {})
+
+
+def _web_url(value: str) -> str:
+    if not is_web_url(value) or " " in value:
+        raise ValueError("Must be an http or https URL such as https://example.org/done.")
+    return value
 
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
@@ -64,7 +71,7 @@ class StudyFields(Sparse):
     maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     completion_codes: list[CompletionCode] | None = None
     completion_code: Annotated[str, StringConstraints(max_length=200)] | None = None
-    completion_url: Annotated[str, StringConstraints(max_length=4_000, pattern=r"^https?://\S+$")] | None = (
+    completion_url: Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_web_url)] | None = (
         None
     )
     device_compatibility: list[str] | None = None

@@ -19,6 +19,7 @@ from ..origin import origin_of
 from ..problems import not_found
 from ..routing import parse_id
 from ..studies.service import participant_url
+from ..urls import is_own_path
 from . import queries
 from .forms import read_form, text_of
 from .participants import error_rows
@@ -46,8 +47,7 @@ def _to_sign_in(request: Request) -> RedirectResponse:
 
 def _local(path: str) -> str:
     """A path of this server; anything that a browser could take for another site leads home."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if plain and "\\" not in path else HOME
+    return path if is_own_path(path) else HOME
 
 
 @router.get("/")

@@ -1,0 +1,65 @@
+"""Which URLs that people write may stand on a page: those that say plainly where they lead.
+
+Browsers read URLs by the WHATWG standard (https://url.spec.whatwg.org/#concept-basic-url-parser), which takes a
+backslash for a slash, drops tabs and line ends wherever they are, cuts off control characters and spaces at both ends
+and skips any number of slashes after `https:`. What needs any of that to be understood is refused here, rather than
+understood as one browser would.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["is_own_path", "is_plain_url", "is_web_url"]
+
+# a name or an IPv4 address, or an IPv6 address in brackets; no user, whom readers take for the host
+_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)")
+_TO_PEOPLE = ("mailto", "tel")
+
+
+def _is_obscure(text: str) -> bool:
+    """Whether anything in `text` is invisible, is taken for something else, or may be dropped on reading.
+
+    A space between other characters stays what it is in every browser: it becomes %20.
+    """
+    return (
+        "\\" in text
+        or text != text.strip()
+        or any(
+            unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+            or (character.isspace() and character != " ")
+            for character in text
+        )
+    )
+
+
+def is_web_url(text: str, *, schemes: tuple[str, ...] = ("http", "https")) -> bool:
+    """Whether `text` is an absolute URL with a host and one of `schemes`, which every browser reads alike."""
+    scheme, mark, rest = text.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    found = _HOST.fullmatch(host)
+    return (
+        bool(mark)
+        and scheme.lower() in schemes
+        and not _is_obscure(text)
+        and found is not None
+        and int(found[1] or 0) < 65536
+    )
+
+
+def is_own_path(text: str) -> bool:
+    """Whether `text` is an absolute path that stays on the server of the page it stands on."""
+    return text.startswith("/") and not text.startswith("//") and not _is_obscure(text)
+
+
+def is_plain_url(text: str) -> bool:
+    """Whether `text` may be the target of a link or a picture: http, https, mailto, tel, or a relative path."""
+    if _is_obscure(text) or text.startswith("//"):
+        return False
+    scheme = _SCHEME.fullmatch(text)
+    if scheme is not None:
+        return is_web_url(text) or (scheme[1].lower() in _TO_PEOPLE and bool(scheme[2]))
+    # a colon before the first slash makes a scheme of what stands before it, however odd
+    return bool(text) and ":" not in re.split(r"[/?#]", text, maxsplit=1)[0]
