@@ -51,7 +51,7 @@ def test_four_fields_are_enough(api: httpx.Client, minimal: dict[str, Any]) -> N
     for name in ("device_compatibility", "peripheral_requirements", "eligibility_requirements", "filters"):
         assert study[name] == []
     [code] = study["completion_codes"]
-    assert set(code) == {"code", "code_type", "actions"}
+    assert set(code) == {"code", "code_type", "actor", "actions"}
     assert code["code"]
     me = expect(api.get("/users/me"), 200)
     assert study["researcher"] == {"id": me["id"], "name": me["name"], "email": me["email"]}
@@ -116,8 +116,13 @@ def test_what_is_given_is_kept(api: httpx.Client, minimal: dict[str, Any]) -> No
         "eligibility_requirements": [{"_cls": "x", "attributes": [{"name": "y", "value": True}]}],
         "filters": [{"filter_id": "age", "selected_range": {"lower": 18, "upper": 30}}],
         "completion_codes": [
-            {"code": "ABC123", "code_type": "COMPLETED", "actions": [{"action": "MANUALLY_REVIEW"}]},
-            {"code": "NOPE", "code_type": "FAILED_ATTENTION_CHECK", "actions": []},
+            {
+                "code": "ABC123",
+                "code_type": "COMPLETED",
+                "actor": "participant",
+                "actions": [{"action": "MANUALLY_REVIEW"}],
+            },
+            {"code": "NOPE", "code_type": "FAILED_ATTENTION_CHECK", "actor": "researcher", "actions": []},
         ],
         "completion_url": "https://example.org/done?cc=ABC123",
         "submissions_config": {"max_submissions_per_participant": 3, "max_concurrent_submissions": 2},
@@ -135,7 +140,7 @@ def test_a_completion_code_is_enough(api: httpx.Client, minimal: dict[str, Any])
     codes = [{"code": "ABC123"}, {"code": "NO", "code_type": "", "actions": None, "actor": "researcher"}]
     study = create(api, {**minimal, "completion_codes": codes})
     assert study["completion_codes"] == [
-        {"code": "ABC123", "code_type": "COMPLETED", "actions": []},
+        {"code": "ABC123", "code_type": "COMPLETED", "actor": "participant", "actions": []},
         {"code": "NO", "code_type": "COMPLETED", "actions": [], "actor": "researcher"},
     ]
     expect(step(api, study, "PUBLISH"), 200)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.installation import Installation
-from tests.integration.rows import turn_back_deadline
+from tests.integration.rows import connected, turn_back_deadline
 from tests.refusals import refused
 from tests.scenario import Participant, Scenario, expect
 
@@ -32,6 +32,9 @@ def scenario(api: httpx.Client) -> Scenario:
 
 def decide(scenario: Scenario, submission_id: str, action: str, **more: Any) -> httpx.Response:
     return scenario.api.post(f"/submissions/{submission_id}/transition", json={"action": action, **more})
+
+
+REASON = {"message": "Why", "rejection_category": "OTHER"}
 
 
 def counts(scenario: Scenario) -> dict[str, int]:
@@ -103,8 +106,7 @@ def test_decisions(scenario: Scenario) -> None:
     )
     assert approved["status"] == "APPROVED"
     assert expect(decide(scenario, submission, "APPROVE"), 200)["status"] == "APPROVED"
-    refused(decide(scenario, submission, "REJECT"), 409)
-    refused(decide(scenario, submission, "COMPLETE"), 409)
+    refused(decide(scenario, submission, "REJECT", **REASON), 409)
     second = scenario.take_part("b")
     assert expect(decide(scenario, second, "REJECT", message="Why", rejection_category="OTHER"), 200)[
         "status"
@@ -118,14 +120,56 @@ def test_decisions(scenario: Scenario) -> None:
 def test_decisions_on_what_is_not_handed_in(scenario: Scenario) -> None:
     running = scenario.start("a")
     refused(decide(scenario, running.submission_id, "APPROVE"), 409)
-    refused(decide(scenario, running.submission_id, "REJECT"), 409)
-    complete = expect(decide(scenario, running.submission_id, "COMPLETE", completion_code="XYZ"), 200)
-    assert (complete["status"], complete["entered_code"]) == ("AWAITING REVIEW", "XYZ")
-    assert complete["completed_at"] is not None
+    refused(decide(scenario, running.submission_id, "REJECT", **REASON), 409)
     returned = scenario.start("b")
     expect(give_back(returned), 200)
-    for action in ("APPROVE", "REJECT", "COMPLETE"):
-        refused(decide(scenario, returned.submission_id, action), 409)
+    for action in ("APPROVE", "REJECT"):
+        refused(decide(scenario, returned.submission_id, action, **REASON), 409)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"message": None}, "message"),
+        ({"message": ""}, "message"),
+        ({"message": " \t\n"}, "message"),
+        ({"message": 5}, "message"),
+        ({"message": "x" * 20_001}, "message"),
+        ({"rejection_category": None}, "rejection_category"),
+        ({"rejection_category": ""}, "rejection_category"),
+        ({"rejection_category": "other"}, "rejection_category"),
+        ({"rejection_category": "BORING"}, "rejection_category"),
+        ({"rejection_category": ["OTHER"]}, "rejection_category"),
+    ],
+)
+def test_a_rejection_says_why(scenario: Scenario, changed: dict[str, Any], field: str) -> None:
+    submission = scenario.take_part("a")
+    refused(decide(scenario, submission, "REJECT", **{**REASON, **changed}), 400, field)
+    assert counts(scenario) == {"AWAITING REVIEW": 1, "TOTAL": 1}
+
+
+def test_a_rejection_without_anything_names_both(scenario: Scenario) -> None:
+    refused(decide(scenario, scenario.take_part("a"), "REJECT"), 400, "message", "rejection_category")
+
+
+def test_rejecting_again_changes_nothing(scenario: Scenario, server: Installation) -> None:
+    submission = scenario.take_part("a")
+    first = expect(decide(scenario, submission, "REJECT", **REASON), 200)
+    other = {"message": "Another", "rejection_category": "NO_DATA"}
+    assert expect(decide(scenario, submission, "REJECT", **other), 200) == first
+    with connected(server) as database:
+        [[kept]] = database.execute("SELECT review FROM submissions WHERE id = %s", [submission]).fetchall()
+    assert kept == REASON
+
+
+@pytest.mark.parametrize(
+    "category",
+    ["TOO_QUICKLY", "TOO_SLOWLY", "FAILED_INSTRUCTIONS", "INCOMP_LONGITUDINAL", "FAILED_CHECK", "LOW_EFFORT",
+     "MALINGERING", "NO_CODE", "BAD_CODE", "NO_DATA", "UNSUPP_DEVICE", "OTHER"],
+)  # fmt: skip
+def test_rejection_categories(scenario: Scenario, category: str) -> None:
+    answer = decide(scenario, scenario.take_part("a"), "REJECT", message="Why", rejection_category=category)
+    assert expect(answer, 200)["status"] == "REJECTED"
 
 
 def bulk(scenario: Scenario, **body: Any) -> httpx.Response:
@@ -153,11 +197,17 @@ def test_bulk_approve_is_all_or_nothing(scenario: Scenario) -> None:
     done, running = scenario.take_part("a"), scenario.start("b").submission_id
     other = Scenario.create(scenario.api).take_part("elsewhere")
     before = counts(scenario)
-    refused(bulk(scenario, submission_ids=[done, running]), 409)
+    [message] = refused(bulk(scenario, submission_ids=[done, running]), 400, "submission_ids")[
+        "submission_ids"
+    ]
+    assert running in message
+    assert done not in message
     refused(bulk(scenario, submission_ids=[done, str(uuid4())]), 400, "submission_ids")
     refused(bulk(scenario, submission_ids=[done, "x"]), 400, "submission_ids")
     refused(bulk(scenario, submission_ids=[done, "\u0000"]), 400)
-    refused(bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "b"]), 409)
+    by_participants = bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "b"])
+    [message] = refused(by_participants, 400, "participant_ids")["participant_ids"]
+    assert "b" in message
     refused(
         bulk(scenario, study_id=scenario.study["id"], participant_ids=["a", "nobody"]), 400, "participant_ids"
     )
@@ -168,6 +218,69 @@ def test_bulk_approve_is_all_or_nothing(scenario: Scenario) -> None:
     refused(bulk(scenario, submission_ids=[done], study_id=scenario.study["id"], participant_ids=["a"]), 400)
     assert counts(scenario) == before
     assert bulk(scenario, submission_ids=[done, other]).status_code == 200  # of several studies at once
+
+
+def test_bulk_approval_of_what_can_not_be_approved_names_it(scenario: Scenario, server: Installation) -> None:
+    done, approved, rejected = (scenario.take_part(name) for name in ("done", "approved", "rejected"))
+    expect(decide(scenario, approved, "APPROVE"), 200)
+    expect(decide(scenario, rejected, "REJECT", **REASON), 200)
+    returned, late, submitted_late = (scenario.start(name) for name in ("returned", "late", "submitted_late"))
+    expect(give_back(returned), 200)
+    for participant in (late, submitted_late):
+        turn_back_deadline(server, participant.submission_id)
+    expect(submitted_late.answer(submitted_late.item(0), {"value": "x"}), 200)
+    submitted_late.submit()
+    bad = [rejected, returned.submission_id, late.submission_id]
+    before = counts(scenario)
+    for some in (bad, bad[:1], bad[1:2], bad[2:]):
+        answer = bulk(scenario, submission_ids=[done, approved, *some])
+        messages = refused(answer, 400, "submission_ids")["submission_ids"]
+        assert [any(each in message for message in messages) for each in [done, approved, *some]] == [
+            False, False, *[True] * len(some)
+        ]  # fmt: skip
+        assert counts(scenario) == before
+    good = [done, approved, submitted_late.submission_id]
+    answer = expect(bulk(scenario, submission_ids=good), 200)
+    assert set(answer["submission_ids"]) == set(good)
+    for submission in good:
+        assert expect(scenario.api.get(f"/submissions/{submission}"), 200)["status"] == "APPROVED"
+
+
+def test_bulk_approval_by_participants_means_those_that_wait(api: httpx.Client, server: Installation) -> None:
+    several = {"max_submissions_per_participant": 5}
+    scenario = Scenario.create(api, submissions_config=several)
+
+    def once(name: str, session: str) -> Participant:
+        participant = scenario.start(name, session)
+        expect(participant.answer(participant.item(0), {"value": "x"}), 200)
+        return participant
+
+    mixed = {
+        session: once("mixed", session) for session in ("wait", "rejected", "returned", "late", "running")
+    }
+    turn_back_deadline(server, mixed["late"].submission_id)
+    for session in ("wait", "rejected", "late"):
+        mixed[session].submit()
+    expect(decide(scenario, mixed["rejected"].submission_id, "REJECT", **REASON), 200)
+    expect(give_back(mixed["returned"]), 200)
+    approved, rejected = once("approved", "1"), once("rejected", "1")
+    for participant, action in ((approved, "APPROVE"), (rejected, "REJECT")):
+        participant.submit()
+        expect(decide(scenario, participant.submission_id, action, **REASON), 200)
+    once("running", "1")
+    study = scenario.study["id"]
+    before = counts(scenario)
+    for name in ("rejected", "running", "nobody"):
+        answer = bulk(scenario, study_id=study, participant_ids=["mixed", name])
+        [message] = refused(answer, 400, "participant_ids")["participant_ids"]
+        assert name in message
+        assert counts(scenario) == before
+    answer = expect(bulk(scenario, study_id=study, participant_ids=["mixed", "approved"]), 200)
+    assert set(answer["submission_ids"]) == {
+        mixed["wait"].submission_id, mixed["late"].submission_id, approved.submission_id
+    }  # fmt: skip
+    assert counts(scenario) == {"APPROVED": 3, "REJECTED": 2, "RETURNED": 1, "ACTIVE": 2, "TOTAL": 8}
+    expect(bulk(scenario, study_id=study, participant_ids=["mixed", "approved"]), 200)
 
 
 def test_asking_back(scenario: Scenario) -> None:

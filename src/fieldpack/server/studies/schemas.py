@@ -43,15 +43,39 @@ class Sparse(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, value: Any) -> Any:
+        return cls.drop(value)
+
+    @classmethod
+    def drop(cls, value: Any) -> Any:
+        """What is left of what was sent."""
         return drop_empty(value)
 
 
 class CompletionCode(Sparse):
-    """A code that a participant is given, and what happens then."""
+    """A code that a participant is given, or a researcher hands in, and what happens then."""
 
-    code: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    code: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None
     code_type: Annotated[str, StringConstraints(max_length=200)] = "COMPLETED"
+    actor: Literal["participant", "researcher"] = "participant"
     actions: list[dict[str, Any]] = []
+
+    @classmethod
+    def drop(cls, value: Any) -> Any:
+        """`code: null` says that there is none, which is something else than not saying it."""
+        if isinstance(value, dict) and "code" in value and value["code"] is None:
+            return {**drop_empty(value), "code": None}
+        return drop_empty(value)
+
+
+def _check_codes(codes: list[CompletionCode] | None) -> list[CompletionCode] | None:
+    """Only a participants' code that is alone and does nothing can be without a text."""
+    participants = [code for code in codes or [] if code.actor == "participant"]
+    for code in codes or []:
+        if code.code is None and (code.actor != "participant" or code.actions or len(participants) > 1):
+            raise ValueError(
+                "code may only be null where it is the participants' only one and has no actions."
+            )
+    return codes
 
 
 class SubmissionsConfig(Sparse):
@@ -69,7 +93,7 @@ class StudyFields(Sparse):
     reward: Annotated[Number, Field(ge=0, le=1e12)] | None = None
     estimated_completion_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
-    completion_codes: list[CompletionCode] | None = None
+    completion_codes: Annotated[list[CompletionCode] | None, AfterValidator(_check_codes)] = None
     completion_code: Annotated[str, StringConstraints(max_length=200)] | None = None
     completion_url: Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_web_url)] | None = (
         None

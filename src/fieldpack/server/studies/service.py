@@ -12,9 +12,10 @@ from ..db.pool import Connection
 from ..problems import conflict, invalid, not_found
 from ..routing import is_uuid
 from . import queries
+from .completion_codes import PARTICIPANT
 from .schemas import StudyFields, StudyInput, StudyPatch
 
-__all__ = ["completion_of", "create_study", "describe_study", "get_study", "patch_study", "transition_study"]
+__all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
 
 METHOD = "AI_TASK_BUILDER_COLLECTION"
 CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -88,7 +89,9 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
         actions = [{"action": "MANUALLY_REVIEW"}]
         fields = {
             **fields,
-            "completion_codes": [{"code": code, "code_type": "COMPLETED", "actions": actions}],
+            "completion_codes": [
+                {"code": code, "code_type": "COMPLETED", "actor": PARTICIPANT, "actions": actions}
+            ],
         }
     return fields
 
@@ -149,14 +152,6 @@ async def transition_study(
     return await get_study(connection, caller, study_id)
 
 
-def completion_of(row: dict[str, Any]) -> tuple[str, str, bool]:
-    """The code and URL a participant is given at submit, and whether that approves the submission."""
-    codes = row["fields"]["completion_codes"]
-    chosen = next((code for code in codes if code["code_type"] == "COMPLETED"), codes[0])
-    automatic = any(action.get("action") == "AUTOMATICALLY_APPROVE" for action in chosen.get("actions", []))
-    return chosen["code"], row["fields"].get("completion_url", ""), automatic
-
-
 def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
     """A study as the API answers it: what was given, and over it what only we know."""
     fields = row["fields"]
@@ -179,7 +174,7 @@ def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
         "peripheral_requirements": fields.get("peripheral_requirements", []),
         "eligibility_requirements": fields.get("eligibility_requirements", []),
         "filters": fields.get("filters", []),
-        "completion_codes": fields["completion_codes"],
+        "completion_codes": [{"actor": PARTICIPANT, **code} for code in fields["completion_codes"]],
         "completion_url": fields.get("completion_url", ""),
         "external_study_url": participant_url(origin, row["id"]),
         "researcher": {

@@ -31,7 +31,7 @@ from ..problems import (
     not_found,
 )
 from ..studies import queries as study_queries
-from ..studies.service import completion_of
+from ..studies.completion_codes import code_given, find_participant_code, handle
 from ..uploads import service as uploads
 from . import queries
 from .answers import find_problems, is_empty
@@ -91,6 +91,7 @@ async def start(
     submission_id = uuid4()
     collection = await collection_queries.find_collection(connection, study["collection_id"])
     assert collection is not None
+    code = find_participant_code(study["fields"]["completion_codes"])
     await queries.insert_submission(
         connection,
         {
@@ -102,7 +103,7 @@ async def start(
             "session_id": session_id,
             "ordinal": max((row["ordinal"] for row in earlier), default=0) + 1,
             "minutes": study["maximum_allowed_time"],
-            "study_code": completion_of(study)[0],
+            "study_code": code["code"] if code else None,
         },
     )
     return submission_id, await new_token(connection, submission_id), True
@@ -185,8 +186,8 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
     """
     row, _ = await _lock(connection, submission_id)
-    code, url, automatic = completion_of({"fields": row["study_fields"]})
-    code = row["study_code"] or code  # the one of when they started, whatever the study says now
+    fields = row["study_fields"]
+    code, handled_by = code_given(fields["completion_codes"], row["study_code"])
     if row["response"] != "active":
         if row["status"] == "RETURNED":
             raise conflict("This submission was returned; it can't be submitted any more.")
@@ -204,9 +205,8 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
             connection, submission_id, [UUID(key) for key, answer in answers.items() if is_empty(answer)]
         )
         record = _record(submission_id, items, answers, files)
-        status = (
-            ("APPROVED" if automatic else "AWAITING REVIEW") if row["status"] == "ACTIVE" else row["status"]
-        )
+        handling = handle(handled_by) if row["status"] == "ACTIVE" else None
+        status = handling.status if handling else row["status"]
         await queries.set_file_places(connection, record["places"])
         counter = await collection_queries.raise_counter(connection, row["collection_id"])
         await queries.set_submitted(
@@ -221,8 +221,14 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
                 "entered_code": code,
             },
         )
+        if handling and handling.return_reasons is not None:
+            await queries.request_return(connection, submission_id, list(handling.return_reasons))
         row = {**row, "status": status}
-    return {"status": row["status"], "completion_code": code, "completion_url": url}
+    return {
+        "status": row["status"],
+        "completion_code": code,
+        "completion_url": fields.get("completion_url", ""),
+    }
 
 
 def _record(

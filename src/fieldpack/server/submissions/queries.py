@@ -127,21 +127,20 @@ async def find_many(
 
 
 async def set_reviewed(
-    connection: Connection,
-    submission_ids: list[UUID],
-    status: str,
-    review: Row | None,
-    entered_code: str | None,
+    connection: Connection, submission_ids: list[UUID], status: str, review: Row | None
 ) -> None:
     await connection.execute(
         """
         UPDATE submissions SET status = %s, review = coalesce(%s, review),
-               entered_code = coalesce(%s, entered_code),
                completed_at = coalesce(completed_at, now())
         WHERE id = ANY(%s)
         """,
-        [status, Json(review) if review else None, entered_code, submission_ids],
+        [status, Json(review) if review else None, submission_ids],
     )
+
+
+async def set_entered_code(connection: Connection, submission_id: UUID, code: str | None) -> None:
+    await connection.execute("UPDATE submissions SET entered_code = %s WHERE id = %s", [code, submission_id])
 
 
 async def request_return(connection: Connection, submission_id: UUID, reasons: list[str]) -> None:

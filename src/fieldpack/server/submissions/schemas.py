@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 MANY = 10_000
 
@@ -31,13 +38,44 @@ class StartInput(BaseModel):
         return value or None
 
 
+RejectionCategory = Literal[
+    "TOO_QUICKLY",
+    "TOO_SLOWLY",
+    "FAILED_INSTRUCTIONS",
+    "INCOMP_LONGITUDINAL",
+    "FAILED_CHECK",
+    "LOW_EFFORT",
+    "MALINGERING",
+    "NO_CODE",
+    "BAD_CODE",
+    "NO_DATA",
+    "UNSUPP_DEVICE",
+    "OTHER",
+]
+
+
 class SubmissionTransition(BaseModel):
     """A researcher's decision."""
 
     action: Literal["APPROVE", "REJECT", "COMPLETE"]
-    message: Annotated[str, StringConstraints(max_length=20_000)] | None = None
-    rejection_category: Code | None = None
+    message: Annotated[str | None, Field(max_length=20_000, validate_default=True)] = None
+    rejection_category: Annotated[RejectionCategory | None, Field(validate_default=True)] = None
     completion_code: Code | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        """Clients send every field they know; an empty one was not given."""
+        if isinstance(value, dict):
+            return {name: inner for name, inner in value.items() if inner not in (None, "")}
+        return value
+
+    @field_validator("message", "rejection_category")
+    @classmethod
+    def _reason(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("action") == "REJECT" and not (value or "").strip():
+            raise ValueError("A rejection needs this: the participant is told why.")
+        return value
 
 
 class BulkApproval(BaseModel):

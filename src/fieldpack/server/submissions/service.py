@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,8 +9,9 @@ from uuid import UUID
 from ..accounts.service import Caller
 from ..collections.queries import lock_counter, raise_counter
 from ..db.pool import Connection
-from ..problems import conflict, invalid, not_found
+from ..problems import INVALID, Problem, conflict, invalid, not_found
 from ..routing import is_uuid
+from ..studies.completion_codes import code_given, find_researcher_code, handle
 from . import queries
 from .lifecycle import state_of
 from .schemas import BulkApproval, SubmissionTransition
@@ -33,9 +33,11 @@ STATUSES = (
 ORIGINS = {
     "APPROVE": ("AWAITING REVIEW", "REJECTED", "PARTIALLY APPROVED", "TIMED-OUT"),
     "REJECT": ("AWAITING REVIEW", "PARTIALLY APPROVED", "TIMED-OUT"),
-    "COMPLETE": ("ACTIVE",),
 }
-TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED", "COMPLETE": "AWAITING REVIEW"}
+TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
+COMPLETABLE = ("ACTIVE", "AWAITING REVIEW")
+COMPLETED = ("AWAITING REVIEW", "APPROVED")  # where a researcher's code can have led
+NEVER_IN_BULK = ("REJECTED", "RETURNED")
 
 
 def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
         "time_taken": int((completed - row["started_at"]).total_seconds()) if completed else 0,
         "reward": round(row["study_fields"].get("reward", 0)),
         "status": status,
-        "study_code": row["study_code"],
+        "study_code": code_given(row["study_fields"]["completion_codes"], row["study_code"])[0],
         "entered_code": row["entered_code"],
         "return_requested": row["return_requested"],
         "response": response,
@@ -76,7 +78,7 @@ async def count_submissions(connection: Connection, study_id: UUID) -> dict[str,
     return {**{status: counts.get(status, 0) for status in STATUSES}, "TOTAL": sum(counts.values())}
 
 
-def _require_origin(row: dict[str, Any], action: str) -> bool:
+def _is_pending(row: dict[str, Any], action: str) -> bool:
     """Whether there is something to do; 409 when the submission's state has no such step."""
     if row["status"] == TARGETS[action]:
         return False
@@ -86,31 +88,22 @@ def _require_origin(row: dict[str, Any], action: str) -> bool:
     return True
 
 
-async def _count_changes(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
-    """Tell exports that a status they show has changed."""
-    for collection_id in sorted({row["collection_id"] for row in rows if row["response"] == "active"}):
-        await raise_counter(connection, collection_id)
-
-
 async def transition(
     connection: Connection, caller: Caller, submission_id: UUID, given: SubmissionTransition
 ) -> dict[str, Any]:
-    """Approve, reject or complete one submission."""
+    """Approve, reject or complete one submission.
+
+    Raises:
+        Problem: 400 for a completion code that is no researcher's; 409 when its state has no such step.
+    """
     seen = await get_submission(connection, caller, submission_id)
     await lock_counter(connection, seen["collection_id"])
     row = await get_submission(connection, caller, submission_id, lock=True)
-    pending = _require_origin(row, given.action)
-    if pending:
-        await _count_changes(connection, [row])
-    if pending or given.completion_code:
+    if given.action == "COMPLETE":
+        await _complete(connection, row, given.completion_code)
+    elif _is_pending(row, given.action):
         review = {"message": given.message, "rejection_category": given.rejection_category}
-        await queries.set_reviewed(
-            connection,
-            [submission_id],
-            TARGETS[given.action],
-            review if any(review.values()) else None,
-            given.completion_code,
-        )
+        await _review(connection, [row], TARGETS[given.action], review if any(review.values()) else None)
     row = await get_submission(connection, caller, submission_id)
     return {
         "id": row["id"],
@@ -123,8 +116,43 @@ async def transition(
     }
 
 
+async def _review(
+    connection: Connection, rows: list[dict[str, Any]], status: str, review: dict[str, Any] | None
+) -> None:
+    """Write a decision on submissions that are locked, and tell exports that a status they show has changed."""
+    for collection_id in sorted({row["collection_id"] for row in rows if row["response"] == "active"}):
+        await raise_counter(connection, collection_id)
+    await queries.set_reviewed(connection, [row["id"] for row in rows], status, review)
+
+
+async def _complete(connection: Connection, row: dict[str, Any], text: str | None) -> None:
+    """Hand in a researcher's code: its actions are carried out, once."""
+    code = find_researcher_code(row["study_fields"]["completion_codes"], text)
+    if code is None:
+        raise invalid(
+            "completion_code", "Must be one of the study's completion codes whose actor is researcher."
+        )
+    status, _ = state_of(row)
+    if row["entered_code"] == text and status in COMPLETED:
+        return
+    if status not in COMPLETABLE:
+        raise conflict(f"A submission that is {status} can't COMPLETE: submission {row['id']}.")
+    handling = handle(code)
+    if handling.status != status:
+        await _review(connection, [row], handling.status, None)
+    await queries.set_entered_code(connection, row["id"], text)
+    if handling.return_reasons is not None and row["return_requested"] is None:
+        await queries.request_return(connection, row["id"], list(handling.return_reasons))
+
+
 async def approve_many(connection: Connection, caller: Caller, given: BulkApproval) -> dict[str, Any]:
-    """Approve all of them, or none when one is unknown or in another state."""
+    """Approve all that are meant, or none.
+
+    By ids every one is meant; by participants, those of theirs that wait for a review.
+
+    Raises:
+        Problem: 400 naming what is unknown, or was rejected, returned or has no response; 409 for another state.
+    """
     ids = given.submission_ids or []
     malformed = [text for text in ids if not is_uuid(text)]
     if malformed:
@@ -136,14 +164,50 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     participants = given.participant_ids or []
     seen = await queries.find_many(connection, wanted, study_id, participants, caller.id)
     _require_found(set(wanted) - {row["id"] for row in seen}, "submission_ids", "submission")
-    _require_found(
-        set(participants) - {row["participant_id"] for row in seen}, "participant_ids", "participant"
-    )
-    await _count_changes(connection, [row for row in seen if _require_origin(row, "APPROVE")])
-    seen = await queries.find_many(connection, wanted, study_id, participants, caller.id, lock=True)
-    pending = [row for row in seen if _require_origin(row, "APPROVE")]
-    await queries.set_reviewed(connection, [row["id"] for row in pending], "APPROVED", None, None)
-    return {"message": f"{len(pending)} submissions approved.", "submission_ids": [row["id"] for row in seen]}
+    for collection_id in sorted({row["collection_id"] for row in seen}):
+        await lock_counter(connection, collection_id)
+    rows = await queries.find_many(connection, wanted, study_id, participants, caller.id, lock=True)
+    meant = _meant_by_id(rows) if ids else _meant_by_participant(rows, participants)
+    pending = [row for row in meant if row["status"] != "APPROVED"]
+    await _review(connection, pending, "APPROVED", None)
+    return {
+        "message": f"{len(pending)} submissions approved.",
+        "submission_ids": [row["id"] for row in meant],
+    }
+
+
+def _meant_by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All of them; 400 naming those that can't be approved in bulk."""
+    refused = [
+        f"Submission {row['id']} "
+        + (f"is {row['status']}." if row["status"] in NEVER_IN_BULK else "has no response.")
+        for row in rows
+        if row["status"] != "APPROVED" and (row["status"] in NEVER_IN_BULK or row["response"] != "active")
+    ]
+    if refused:
+        raise Problem(INVALID, {"submission_ids": refused})
+    for row in rows:
+        _is_pending(row, "APPROVE")
+    return rows
+
+
+def _meant_by_participant(rows: list[dict[str, Any]], participants: list[str]) -> list[dict[str, Any]]:
+    """Those that wait for a review, and those that are approved; 400 naming who has neither."""
+    meant = [
+        row
+        for row in rows
+        if row["status"] in ("APPROVED", "AWAITING REVIEW")
+        or (row["status"] == "TIMED-OUT" and row["response"] == "active")
+    ]
+    having = {row["participant_id"] for row in meant}
+    missing = [
+        f"Participant {participant} has no submission to this study that awaits review."
+        for participant in dict.fromkeys(participants)
+        if participant not in having
+    ]
+    if missing:
+        raise Problem(INVALID, {"participant_ids": missing})
+    return meant
 
 
 def _require_found(missing: set[Any], field: str, kind: str) -> None:

@@ -14,7 +14,7 @@ from ..collections.queries import find_collection, get_version
 from ..context import Context, CurrentContext
 from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
 from ..routing import parse_id
-from ..studies.service import completion_of
+from ..studies.completion_codes import code_given
 from ..submissions import lifecycle
 from ..submissions import queries as submission_queries
 from ..submissions.access import find_participant
@@ -212,13 +212,14 @@ async def show_done(
     submission = await find_participant(request, parse_id("Submission", submission_id))
     if submission["response"] != "active":
         return _see_other(f"/participate/submissions/{submission['id']}")
-    code, url, _ = completion_of({"fields": submission["study_fields"]})
+    fields = submission["study_fields"]
+    code, _ = code_given(fields["completion_codes"], submission["study_code"])
     return render(
         request,
         "done.html",
         submission_id=submission["id"],
-        code=submission["study_code"] or code,
-        url=url,
+        code=code,
+        url=fields.get("completion_url", ""),
         already=bool(already),
         late=submission["status"] == "TIMED-OUT",
         return_requested=submission["return_requested"],

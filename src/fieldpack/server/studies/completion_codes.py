@@ -1,0 +1,89 @@
+"""Which completion code a submission is handled by, and what its actions do.
+
+A code belongs to an actor: participants are given those of actor `participant` and never see the others, which
+researchers hand in by a `COMPLETE` transition. The fields are those of the hosted service's studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "ENFORCED_ACTIONS",
+    "PARTICIPANT",
+    "RESEARCHER",
+    "Handling",
+    "code_given",
+    "find_participant_code",
+    "find_researcher_code",
+    "handle",
+]
+
+PARTICIPANT = "participant"
+RESEARCHER = "researcher"
+COMPLETED = "COMPLETED"
+ENFORCED_ACTIONS = ("AUTOMATICALLY_APPROVE", "MANUALLY_REVIEW", "REQUEST_RETURN")
+
+Code = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What a code does to a submission that it completes.
+
+    Attributes:
+        status: `APPROVED` or `AWAITING REVIEW`.
+        return_reasons: why the participant is asked to return it; None when they are not asked.
+    """
+
+    status: str = "AWAITING REVIEW"
+    return_reasons: tuple[str, ...] | None = None
+
+
+def _of_actor(codes: Sequence[Code], actor: str) -> list[Code]:
+    """Codes stored before there were actors are the participants'."""
+    return [code for code in codes if code.get("actor", PARTICIPANT) == actor]
+
+
+def find_participant_code(codes: Sequence[Code]) -> Code | None:
+    """The code that participants are given: the one of type COMPLETED, else the first of theirs."""
+    own = _of_actor(codes, PARTICIPANT)
+    return next((code for code in own if code.get("code_type") == COMPLETED), own[0] if own else None)
+
+
+def find_researcher_code(codes: Sequence[Code], text: str | None) -> Code | None:
+    """The researchers' code of this text."""
+    return next((code for code in _of_actor(codes, RESEARCHER) if text and code["code"] == text), None)
+
+
+def code_given(codes: Sequence[Code], started_with: str | None) -> tuple[str | None, Code | None]:
+    """What a participant hands in, and the code that handles it.
+
+    The text is the one of when they started, whatever the study says now, unless it is a researcher's: a study
+    under way may hold submissions that were started with one.
+    """
+    own = _of_actor(codes, PARTICIPANT)
+    kept = next((code for code in own if started_with and code["code"] == started_with), None)
+    if kept is not None:
+        return started_with, kept
+    now = find_participant_code(codes)
+    if started_with and find_researcher_code(codes, started_with) is None:
+        return started_with, now
+    return (now["code"] if now else None), now
+
+
+def handle(code: Code | None) -> Handling:
+    """Carry out the actions of a code; those not known here change nothing."""
+    actions = code.get("actions", []) if code else []
+    names = [action.get("action") for action in actions]
+    reasons = [
+        str(action["return_reason"])
+        for action in actions
+        if action.get("action") == "REQUEST_RETURN" and action.get("return_reason")
+    ]
+    return Handling(
+        "APPROVED" if "AUTOMATICALLY_APPROVE" in names else "AWAITING REVIEW",
+        tuple(reasons) if "REQUEST_RETURN" in names else None,
+    )
