@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
+import signal
 import threading
 import time
 import zipfile
@@ -13,9 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
+from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import TABLES, Postponed, scrub
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, insert_submissions
@@ -137,6 +141,34 @@ def test_while_exports_are_made_and_people_take_part(api: httpx.Client, server: 
     assert people_in(scenario) == {"stays"}
 
 
+@pytest.mark.parametrize("victim", ["postmaster", "worker"])
+def test_who_dies_meanwhile_is_no_excuse(api: httpx.Client, server: Installation, victim: str) -> None:
+    """Killed while it writes a table anew: the job is taken up again, and what the crash left is removed."""
+    scenario = create(api)
+    scenario.take_part("stays", "Stays")
+    insert_submissions(server, scenario.study["id"], 20_000)
+    erased, markers = leave_traces(scenario)
+    later, more = leave_traces(scenario)
+    with connected(server) as watching:
+        expect(api.delete(f"/submissions/{erased}"), 204)
+        deadline = time.monotonic() + GONE_SECONDS
+        at_work = "SELECT pid FROM pg_stat_progress_cluster WHERE relid = 'submissions'::regclass"
+        while (row := watching.execute(at_work).fetchone()) is None:
+            assert time.monotonic() < deadline, server.log[-3000:]
+        if victim == "worker":
+            os.kill(server.children("worker")[0], signal.SIGKILL)
+        else:
+            parent = psutil.Process(row[0]).parent()
+            assert parent is not None
+            parent.kill()
+    wait_until_gone(server, markers)
+    deadline = time.monotonic() + GONE_SECONDS
+    while api.delete(f"/submissions/{later}").status_code != 204:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    wait_until_gone(server, more)
+
+
 def test_it_never_waits_in_front_of_others_for_long(server: Installation) -> None:
     with connected(server) as database, connected(server) as reader, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -145,7 +177,7 @@ def test_it_never_waits_in_front_of_others_for_long(server: Installation) -> Non
         ending = threading.Timer(1.0, stop.set)
         ending.start()
         with pytest.raises(Postponed):  # the reader began before; and then the process ends
-            scrub(database, stop)
+            scrub(database, cluster_folder(server.data_dir), stop)
         ending.join()
         database.execute("SET lock_timeout = '500ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -154,4 +186,5 @@ def test_it_never_waits_in_front_of_others_for_long(server: Installation) -> Non
 
 def test_a_table_too_large_to_lock_is_named(server: Installation) -> None:
     with connected(server) as database:
-        assert set(scrub(database, threading.Event(), largest_bytes=0)) >= set(TABLES)
+        scrubbed = scrub(database, cluster_folder(server.data_dir), threading.Event(), largest_bytes=0)
+        assert set(scrubbed.too_large) >= set(TABLES)

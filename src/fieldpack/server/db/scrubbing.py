@@ -1,8 +1,9 @@
 """What PostgreSQL keeps on disk of rows that are gone, removed: for the embedded database, after an erasure.
 
 A deleted row stays in its table's file, and in the write-ahead log, until something happens to write over it.
-So the tables that hold what participants gave are written anew, statistics drawn from them too, and the log so far
-is cut off. The order matters: rows that a snapshot can still see would be copied, so these are waited for.
+So the tables that hold what participants gave are written anew, statistics drawn from them too, the log so far is cut
+off, and files that PostgreSQL forgot in a crash are removed (`leftovers.py`). The order matters: rows that a snapshot
+can still see would be copied, so these are waited for.
 
 It locks a table for as long as writing it takes, and gives up rather than hold up others: do it again later.
 """
@@ -11,11 +12,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-__all__ = ["Postponed", "scrub"]
+from .leftovers import Removed, remove_leftovers
+
+__all__ = ["Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 
 TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens")
 STATISTICS = (
@@ -33,11 +39,27 @@ class Postponed(Exception):
     """It can't be done now, for a reason that passes."""
 
 
-def scrub(connection: Blocking, stop: threading.Event, *, largest_bytes: int = LARGEST_BYTES) -> list[str]:
-    """Remove from disk what was deleted before this call; the tables too large for that.
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What a scrub did.
+
+    Attributes:
+        too_large: tables that were not written anew.
+        leftovers: files that a crash had left.
+    """
+
+    too_large: list[str]
+    leftovers: Removed
+
+
+def scrub(
+    connection: Blocking, data: Path, stop: threading.Event, *, largest_bytes: int = LARGEST_BYTES
+) -> Scrubbed:
+    """Remove from disk what was deleted before this call.
 
     Args:
         connection: in autocommit, of a superuser, used for nothing else afterwards.
+        data: the cluster's folder, which we may write to.
         stop: set when the process is to end.
         largest_bytes: a table that is larger, indexes included, is not locked for as long as writing it takes: its
             space is made free for reuse, and keeps the bytes until then.
@@ -45,6 +67,7 @@ def scrub(connection: Blocking, stop: threading.Event, *, largest_bytes: int = L
     Raises:
         Postponed: others read or hold a table for too long, or `stop` was set. Doing it again does no harm.
         psycopg.Error: the database does not answer, or its disk is full.
+        OSError: a file can't be removed.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     # Whoever comes after a waiting lock waits too: not for long. Autovacuum makes way after deadlock_timeout.
@@ -61,10 +84,16 @@ def scrub(connection: Blocking, stop: threading.Event, *, largest_bytes: int = L
             _run(connection, f"VACUUM {table}", stop, deadline)
         else:
             _run(connection, f"VACUUM (FULL) {table}", stop, deadline)
-    # A checkpoint deletes the old tables' files, and the log up to the segment that it begins in.
+    # The checkpoint that comes next deletes the old tables' files, and the log up to the segment that it begins in.
     connection.execute("SELECT pg_switch_wal()")
-    connection.execute("CHECKPOINT")
-    return large
+    pause = partial(_pause, stop, deadline, PAUSE_SECONDS)
+    return Scrubbed(large, remove_leftovers(connection, data, pause))
+
+
+def clear_leftovers(connection: Blocking, data: Path, stop: threading.Event) -> Removed:
+    """The last step of `scrub` alone, with the same arguments and errors."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    return remove_leftovers(connection, data, partial(_pause, stop, deadline, PAUSE_SECONDS))
 
 
 def _await_snapshots(connection: Blocking, stop: threading.Event, deadline: float) -> None:

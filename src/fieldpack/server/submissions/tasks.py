@@ -8,8 +8,11 @@ import time
 import psycopg
 import structlog
 from procrastinate import JobContext
+from psycopg_pool import PoolTimeout
 
-from ..db.scrubbing import Postponed, scrub
+from ..db.leftovers import Removed
+from ..db.parameters import cluster_folder
+from ..db.scrubbing import Postponed, clear_leftovers, scrub
 from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
 from .lifecycle import defer_scrub, time_out_overdue
 
@@ -41,16 +44,58 @@ async def scrub_database(job: JobContext) -> None:
         return
     try:
         await asyncio.to_thread(_scrub, worker)
-    except (Postponed, psycopg.Error) as error:
+    except (Postponed, psycopg.Error, OSError) as error:
         log.warning("database.scrub_postponed", reason=str(error).strip())
-        async with worker.context.database.transaction() as connection:
-            await defer_scrub(connection, POSTPONED_SECONDS)
+        await _scrub_again(worker)
+
+
+async def _scrub_again(worker: WorkerContext) -> None:
+    """Enqueue another scrub, however long the database is away; a worker that ends first leaves its job to another."""
+    while True:
+        try:
+            async with worker.context.database.transaction() as connection:
+                await defer_scrub(connection, POSTPONED_SECONDS)
+            return
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("database.scrub_waits", reason=str(error).strip())
+            await asyncio.sleep(POSTPONED_SECONDS)
 
 
 def _scrub(worker: WorkerContext) -> None:
     began = time.monotonic()
     with worker.context.database.connect() as connection:
-        large = scrub(connection, worker.stopping)
+        scrubbed = scrub(connection, cluster_folder(worker.context.settings.data_dir), worker.stopping)
     log.info("database.scrubbed", seconds=round(time.monotonic() - began, 3))
-    if large:
-        log.warning("database.too_large_to_scrub", tables=large)
+    _report(scrubbed.leftovers)
+    if scrubbed.too_large:
+        log.warning("database.too_large_to_scrub", tables=scrubbed.too_large)
+
+
+@blueprint.periodic(cron="23 * * * *")
+@blueprint.task(
+    name="clear_leftovers",
+    queue=MAINTENANCE_QUEUE,
+    queueing_lock="clear_leftovers",
+    lock="scrub",
+    pass_context=True,
+)
+async def clear_forgotten_files(job: JobContext, timestamp: int) -> None:
+    """Remove files that the embedded database forgot in a crash, whether or not anything is erased."""
+    worker: WorkerContext = job.additional_context["worker"]
+    if worker.context.settings.database_url is None:
+        try:
+            await asyncio.to_thread(_clear_leftovers, worker)
+        except (Postponed, psycopg.Error, OSError) as error:
+            log.warning("database.leftovers_kept", reason=str(error).strip())
+
+
+def _clear_leftovers(worker: WorkerContext) -> None:
+    with worker.context.database.connect() as connection:
+        _report(
+            clear_leftovers(connection, cluster_folder(worker.context.settings.data_dir), worker.stopping)
+        )
+
+
+def _report(removed: Removed) -> None:
+    if removed.paths:
+        log.warning("database.leftovers_removed", files=removed.paths, size_bytes=removed.size_bytes)
