@@ -8,10 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.visitor import DESKTOP, Faults, open_context
+from tests.proxy import Proxy
 from tests.scenario import Scenario
+
+expect.set_options(timeout=60_000)  # of a busy machine; what is right waits for no end
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -59,6 +62,15 @@ def visitors(chromium: Browser) -> Iterator[Contexts]:
     for context in contexts.open:
         context.close()
     assert contexts.faults.messages == []
+
+
+@pytest.fixture
+def network(api: httpx.Client) -> Iterator[Proxy]:
+    """Between a browser and the server, for `link(…, network)`: what holds an upload where a test wants it."""
+    port = api.base_url.port
+    assert port is not None
+    with Proxy(port) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.scenario import UPLOAD, Scenario, collection_body
 PEOPLE = 100
 Result = TypeVar("Result")
 PLAIN = ssl.create_default_context()  # made once: it reads every certificate of the system
-SECONDS = float(os.environ.get("CROWD_SECONDS", "60"))
+SECONDS = float(os.environ.get("CROWD_SECONDS", "15"))
 TEXTS = [{"type": "free_text", "description": f"Question {number}"} for number in range(5)]
 
 
@@ -31,7 +31,7 @@ def browserless(study: Scenario) -> httpx.AsyncClient:
         base_url=origin(study),
         headers={"Origin": origin(study), "Accept": "text/html"},
         trust_env=False,
-        timeout=60,
+        timeout=120,
         verify=PLAIN,
     )
 

@@ -27,15 +27,18 @@ from tests.browser.visitor import (
     question,
     ready,
     responses,
+    saved,
     start,
     submit,
     violations,
 )
 from tests.installation import Installation, installed
+from tests.proxy import Proxy
 from tests.scenario import Scenario, collection_body
 
 MIB = 1 << 20
 MOST_CHUNK = 8 * MIB
+SENT = 9 * MIB  # of a film, before the gate: three chunks and a part of the fourth
 FILM = {
     "type": "file_upload",
     "description": "Your film",
@@ -83,13 +86,26 @@ class Traffic:
         assert sent <= size_bytes + MOST_CHUNK
 
 
-def wait_until_sent(page: Page, share: float, size_bytes: int) -> None:
-    """Wait until this share of the film is on the server."""
-    progress = page.locator(".file progress").first
-    deadline = time.monotonic() + 60
-    while progress.evaluate("bar => bar.value") < share * size_bytes:
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(20)
+def choose_and_hold(page: Page, network: Proxy, path: Path) -> None:
+    """Choose the film, and wait until `SENT` of it has passed and the rest waits at the gate."""
+    network.hold(SENT, answers=False)
+    question(page, "Your film").locator(".files-input").set_input_files(path)
+    while not network.held.is_set():
+        page.wait_for_timeout(20)  # which lets the page's own requests be answered
+
+
+def wait_until_kept(page: Page) -> None:
+    """Wait until the browser has put the film into its own store."""
+    page.wait_for_function(
+        """() => new Promise((resolve) => {
+          indexedDB.open("fieldpack").onsuccess = ({ target: { result: database } }) => {
+            database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => {
+              database.close();
+              resolve(target.result.some((record) => record.file));
+            };
+          };
+        })"""
+    )
 
 
 def in_archive(scenario: Scenario) -> tuple[str, str, str | None]:
@@ -106,46 +122,52 @@ def film_study(api: Any) -> Scenario:
     return publish(api, collection_body("", NOTE, FILM))
 
 
-def test_the_network_is_away_for_20_seconds(film_study: Scenario, visitors: Contexts, tmp_path: Path) -> None:
-    size = 200 * MIB
+def test_the_network_is_away_for_a_while(
+    film_study: Scenario, visitors: Contexts, network: Proxy, tmp_path: Path
+) -> None:
+    size = 40 * MIB
     sha256 = make_film(tmp_path / "film.mp4", size)
     context = visitors(pictures=False)
     traffic = Traffic(context)
     page = context.new_page()
-    start(page, link(film_study, "ann"))
-    question(page, "Your film").locator(".files-input").set_input_files(tmp_path / "film.mp4")
-    wait_until_sent(page, 0.3, size)
+    start(page, link(film_study, "ann", network=network))
+    choose_and_hold(page, network, tmp_path / "film.mp4")
     context.set_offline(True)
+    network.refuse()
     question(page, "A note").get_by_role("textbox").fill("written in a tunnel")
     expect(here(page).locator(".file-state")).to_contain_text("No connection")
     expect(page.locator("#saving")).to_contain_text("No connection")
     go_on(page)
     page.get_by_role("button", name="Submit").click()
     expect(page.locator(".submitting")).to_contain_text("Waiting for 1 upload")
-    time.sleep(18)
+    time.sleep(5)  # long enough that what is tried again is tried again
+    network.heal()
     context.set_offline(False)
-    page.wait_for_url("**/done", timeout=90_000)
+    page.wait_for_url("**/done", timeout=120_000)
     traffic.check(size)
     assert in_archive(film_study) == (sha256, sha256, "written in a tunnel")
 
 
-def test_the_tab_is_killed_and_opened_again(film_study: Scenario, visitors: Contexts, tmp_path: Path) -> None:
+def test_the_tab_is_killed_and_opened_again(
+    film_study: Scenario, visitors: Contexts, network: Proxy, tmp_path: Path
+) -> None:
     size = 40 * MIB
     sha256 = make_film(tmp_path / "film.mp4", size)
     context = visitors()
     traffic = Traffic(context)
     page = context.new_page()
-    start(page, link(film_study, "bo"))
+    start(page, link(film_study, "bo", network=network))
     question(page, "A note").get_by_role("textbox").fill("before the tab went")
     is_saved(page)
-    question(page, "Your film").locator(".files-input").set_input_files(tmp_path / "film.mp4")
-    wait_until_sent(page, 0.4, size)
+    choose_and_hold(page, network, tmp_path / "film.mp4")
+    wait_until_kept(page)
     page.close()
+    network.cut()
     page = context.new_page()
-    page.goto(link(film_study, "bo"))
+    page.goto(link(film_study, "bo", network=network))
     ready(page)
     # it goes on by itself: the browser kept the file
-    here(page).locator(".file.done").wait_for(timeout=60_000)
+    here(page).locator(".file.done").wait_for(timeout=120_000)
     expect(question(page, "A note").get_by_role("textbox")).to_have_value("before the tab went")
     traffic.check(size)
     go_on(page)
@@ -154,7 +176,7 @@ def test_the_tab_is_killed_and_opened_again(film_study: Scenario, visitors: Cont
 
 
 def test_a_file_that_the_browser_did_not_keep_is_chosen_again(
-    film_study: Scenario, visitors: Contexts, tmp_path: Path
+    film_study: Scenario, visitors: Contexts, network: Proxy, tmp_path: Path
 ) -> None:
     size = 24 * MIB
     sha256 = make_film(tmp_path / "film.mp4", size)
@@ -168,19 +190,18 @@ def test_a_file_that_the_browser_did_not_keep_is_chosen_again(
         }"""
     )
     page = context.new_page()
-    start(page, link(film_study, "cy"))
-    choose = question(page, "Your film").locator(".files-input")
-    choose.set_input_files(tmp_path / "film.mp4")
-    wait_until_sent(page, 0.4, size)
+    start(page, link(film_study, "cy", network=network))
+    choose_and_hold(page, network, tmp_path / "film.mp4")
     page.close()
+    network.cut()
     page = context.new_page()
-    page.goto(link(film_study, "cy"))
+    page.goto(link(film_study, "cy", network=network))
     ready(page)
     expect(here(page).locator(".file-state")).to_contain_text("Choose the same file again")
     go_on(page)
     expect(page.locator("#errors")).to_contain_text("Your film")
     question(page, "Your film").locator(".files-input").set_input_files(tmp_path / "film.mp4")
-    here(page).locator(".file.done").wait_for(timeout=60_000)
+    here(page).locator(".file.done").wait_for(timeout=120_000)
     expect(here(page).locator(".file")).to_have_count(1)
     traffic.check(size)
     go_on(page)
@@ -196,21 +217,21 @@ def fragile() -> Iterator[Installation]:
 
 
 def test_the_server_restarts(fragile: Installation, visitors: Contexts, tmp_path: Path) -> None:
-    size = 200 * MIB
+    size = 40 * MIB
     sha256 = make_film(tmp_path / "film.mp4", size)
-    with fragile.client() as api:
+    with fragile.client() as api, Proxy(fragile.port) as network:
         study = publish(api, collection_body("", NOTE, FILM))
         context = visitors(pictures=False)
         traffic = Traffic(context)
         page = context.new_page()
-        start(page, link(study, "di"))
-        question(page, "Your film").locator(".files-input").set_input_files(tmp_path / "film.mp4")
-        wait_until_sent(page, 0.3, size)
+        start(page, link(study, "di", network=network))
+        choose_and_hold(page, network, tmp_path / "film.mp4")
         fragile.kill()
+        network.cut()
         question(page, "A note").get_by_role("textbox").fill("while it was down")
         expect(here(page).locator(".file-state")).to_contain_text("No connection")
         fragile.start()
-        here(page).locator(".file.done").wait_for(timeout=90_000)
+        here(page).locator(".file.done").wait_for(timeout=120_000)
         is_saved(page)
         traffic.check(size)
         go_on(page)
@@ -267,14 +288,12 @@ def test_two_tabs_do_not_overwrite_each_other_unseen(film_study: Scenario, visit
     conflict.get_by_role("button", name="Use the other").click()
     is_saved(two)
     expect(note_two).to_have_value("from the first tab")
-    note_two.fill("agreed")
-    is_saved(two)
-    two.wait_for_timeout(800)
+    with saved(two):
+        note_two.fill("agreed")
     note_one.fill("no, mine")
-    question(one, "A note").get_by_role("button", name="Keep mine").click()
+    with saved(one):
+        question(one, "A note").get_by_role("button", name="Keep mine").click()
     expect(conflict).to_have_count(0)
-    one.wait_for_timeout(800)
-    is_saved(one)
     two.reload()
     ready(two)
     expect(note_two).to_have_value("no, mine")
@@ -376,7 +395,9 @@ def test_answers_typed_just_before_the_tab_closes_are_kept(film_study: Scenario,
     assert list(state["answers"].values()) == [{"value": "typed without a network"}]
 
 
-def test_pause_resume_remove_and_refusals(api: Any, visitors: Contexts, tmp_path: Path) -> None:
+def test_pause_resume_remove_and_refusals(
+    api: Any, visitors: Contexts, network: Proxy, tmp_path: Path
+) -> None:
     study = publish(api, collection_body("", NOTE, {**FILM, "max_file_size_mb": 50}))
     size = 16 * MIB
     make_film(tmp_path / "film.mp4", size)
@@ -389,7 +410,7 @@ def test_pause_resume_remove_and_refusals(api: Any, visitors: Contexts, tmp_path
     context = visitors()
     traffic = Traffic(context)
     page = context.new_page()
-    start(page, link(study, "jo"))
+    start(page, link(study, "jo", network=network))
     asked = question(page, "Your film")
     choose = asked.locator(".files-input")
     choose.set_input_files([tmp_path / name for name in ("large.mp4", "page.mp4", "notes.txt", "empty.mp4")])
@@ -400,15 +421,15 @@ def test_pause_resume_remove_and_refusals(api: Any, visitors: Contexts, tmp_path
     expect(messages.nth(2)).to_contain_text("files of type .txt are not accepted")
     expect(messages.nth(3)).to_contain_text("it is empty")
     assert traffic.patches == []
-    choose.set_input_files(tmp_path / "film.mp4")
-    wait_until_sent(page, 0.1, size)
+    choose_and_hold(page, network, tmp_path / "film.mp4")
     asked.get_by_role("button", name="Pause: film.mp4").click()
     expect(asked.locator(".file-state")).to_contain_text("Paused")
+    network.cut()
     paused_at = len(traffic.patches)
     page.wait_for_timeout(1200)
     assert len(traffic.patches) == paused_at
     asked.get_by_role("button", name="Resume: film.mp4").click()
-    asked.locator(".file.done").wait_for(timeout=60_000)
+    asked.locator(".file.done").wait_for(timeout=120_000)
     traffic.check(size)
     choose.set_input_files([tmp_path / "b.mp4", tmp_path / "c.mp4"])
     expect(asked.locator(".messages")).to_contain_text("c.mp4 was not added: at most 2")

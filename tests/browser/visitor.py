@@ -6,6 +6,8 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import yaml
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, Route
 
+from tests.proxy import Proxy
 from tests.scenario import Scenario, expect
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +67,7 @@ def open_context(
     Without `pictures` nothing stands between it and the server: what does takes a copy of every byte sent.
     """
     context = browser.new_context(**options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     if pictures:
         context.route(re.compile("^https://"), _serve_photo)
     context.on("page", faults.watch)
@@ -120,9 +123,15 @@ def origin(scenario: Scenario) -> str:
     return str(scenario.api.base_url).partition("/api/")[0]
 
 
-def link(scenario: Scenario, participant: str | None, session: str | None = "session") -> str:
-    """The participant's link, as the recruiting service fills it in."""
-    url = f"{origin(scenario)}/participate/{scenario.study['id']}"
+def link(
+    scenario: Scenario,
+    participant: str | None,
+    session: str | None = "session",
+    *,
+    network: Proxy | None = None,
+) -> str:
+    """The participant's link, as the recruiting service fills it in; the way there may lead through `network`."""
+    url = f"{network.endpoint if network else origin(scenario)}/participate/{scenario.study['id']}"
     if participant is None:
         return url
     return f"{url}?PROLIFIC_PID={participant}&STUDY_ID=s" + (f"&SESSION_ID={session}" if session else "")
@@ -151,8 +160,18 @@ def question(page: Page, text: str) -> Locator:
 
 
 def is_saved(page: Page) -> None:
-    """Wait until the page says that everything is saved."""
+    """Wait until the page says that everything is saved; it may be of earlier answers that it says so."""
     page.locator("#saving.done").wait_for()
+
+
+@contextmanager
+def saved(page: Page) -> Iterator[None]:
+    """What is answered within is on the server afterwards."""
+    with page.expect_response(
+        lambda response: response.request.method == "PUT" and "/answers/" in response.url and response.ok
+    ):
+        yield
+    is_saved(page)
 
 
 def picture(colour: tuple[int, int, int], format: str) -> bytes:
