@@ -1,7 +1,8 @@
 """All fixed text of the pages, by language and key. A new language is one more entry of `CATALOGUES`.
 
-A text may have `{places}`. A key with the endings `.one` and `.other` is chosen by its `{count}`. Keys that
-begin with `js.` go to the browser; everything else is used in templates and routes.
+A text may have `{places}`. A key with the endings `.zero`, `.one`, `.two`, `.few`, `.many` and `.other`, as many of
+them as the language has, is chosen by its `{count}`: the categories are those of CLDR, which the browser goes by
+as well. Keys that begin with `js.` go to the browser; everything else is used in templates and routes.
 """
 # A text is one line, whatever its length, so that translators see it whole.
 # ruff: noqa: E501
@@ -11,6 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+
+from babel import Locale
+from babel.plural import PluralRule
 
 __all__ = ["CATALOGUES", "Catalogue", "choose_language"]
 
@@ -333,15 +338,34 @@ class Catalogue:
     texts: Mapping[str, str]
 
     def text(self, key: str, **values: object) -> str:
-        """The text of `key`, with its places filled; raises KeyError for a key that isn't there."""
+        """The text of `key`, with its places filled; raises KeyError for a key that isn't there.
+
+        Of several forms it is that of `count` in this language, and `.other` where there is none or no count.
+        """
         found = self.texts.get(key)
         if found is None:
-            found = self.texts[f"{key}.{'one' if values.get('count') == 1 else 'other'}"]
+            found = self.texts.get(f"{key}.{self.plural_form(values.get('count'))}")
+        if found is None:
+            found = self.texts[f"{key}.other"]
         return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), found)
+
+    def plural_form(self, count: object) -> str:
+        """The CLDR category of a number in this language: `zero`, `one`, `two`, `few`, `many` or `other`.
+
+        Followed: Unicode TR 35 part 3, Language Plural Rules, as `Intl.PluralRules` does in the browser.
+        """
+        if not isinstance(count, int | float):
+            return "other"
+        return _plural_rule(self.language)(abs(count))
 
     def for_browser(self) -> dict[str, str]:
         """The texts that scripts use, without the `js.`."""
         return {key[3:]: text for key, text in self.texts.items() if key.startswith("js.")}
+
+
+@cache
+def _plural_rule(language: str) -> PluralRule:
+    return Locale.parse(language, sep="-").plural_form
 
 
 def choose_language(accept_language: str) -> Catalogue:

@@ -1,0 +1,104 @@
+"""The browser and the server choose the same form of a text for the same number, in every CLDR category."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route
+
+import fieldpack.server.web as web
+from fieldpack.server.web.catalogue import CATALOGUES, Catalogue
+from tests.browser.conftest import Contexts
+
+TEXTS_JS = Path(web.__file__).parent / "static" / "texts.js"
+CATEGORIES = ["zero", "one", "two", "few", "many", "other"]
+# between them they use every category, and the rules that differ: of zero, of decimals, of millions
+LANGUAGES = [
+    "ar",
+    "cs",
+    "cy",
+    "de",
+    "en",
+    "es",
+    "fr",
+    "ga",
+    "he",
+    "ja",
+    "lt",
+    "lv",
+    "mt",
+    "pl",
+    "pt",
+    "ru",
+    "sl",
+]
+NUMBERS: list[int | float] = [
+    *range(1001),
+    10_000,
+    1_000_000,
+    1_000_001,
+    3_000_000,
+    0.1,
+    0.5,
+    1.5,
+    2.25,
+    10.5,
+]
+FORMS = {f"js.files.{category}": f"{category}: {{count}}" for category in CATEGORIES}
+PAGE = "https://pages.test/"
+CHOOSE = """async (numbers) => {
+  const { t } = await import("/texts.js");
+  const all = (key) => numbers.map((count) => t(key, { count }));
+  return { all: all("files"), some: all("few"), none: t("files") };
+}"""
+
+
+def open_page(page: Page, catalogue: Catalogue) -> None:
+    """A page with the state of this catalogue, and the module of every page that has it."""
+    state = json.dumps({"language": catalogue.language, "texts": catalogue.for_browser()})
+
+    def serve(route: Route) -> None:
+        if route.request.url == PAGE:
+            route.fulfill(
+                content_type="text/html", body=f"<form id='form' data-state='{escape(state)}'></form>"
+            )
+        else:
+            route.fulfill(content_type="text/javascript", path=str(TEXTS_JS))
+
+    page.route("https://pages.test/**", serve)
+    page.goto(PAGE)
+
+
+@pytest.mark.parametrize("language", sorted({*LANGUAGES, *CATALOGUES}))
+def test_they_choose_the_same_form(visitors: Contexts, language: str) -> None:
+    catalogue = Catalogue(language, "ltr", {**FORMS, "js.few.one": "one", "js.few.other": "other"})
+    page = visitors().new_page()
+    open_page(page, catalogue)
+    chosen = page.evaluate(CHOOSE, NUMBERS)
+    assert chosen["all"] == [catalogue.text("js.files", count=number) for number in NUMBERS]
+    assert chosen["none"] == catalogue.text("js.files") == "other: {count}"
+    # a form that a text lacks is made up for by `.other`
+    assert chosen["some"] == [catalogue.text("js.few", count=number) for number in NUMBERS]
+
+
+def test_every_category_is_among_them() -> None:
+    found = {
+        Catalogue(language, "ltr", {}).plural_form(number) for language in LANGUAGES for number in NUMBERS
+    }
+    assert found == set(CATEGORIES)
+
+
+@pytest.mark.parametrize("language", sorted(CATALOGUES))
+def test_each_catalogue_has_the_forms_that_its_language_needs(language: str) -> None:
+    """Those of whole numbers; what has one form of a text has all of them."""
+    catalogue = Catalogue(language, *CATALOGUES[language])
+    needed = {catalogue.plural_form(number) for number in range(201)}
+    counted = [key.removesuffix(".one") for key in catalogue.texts if key.endswith(".one")]
+    assert counted
+    lacking = [
+        f"{key}.{form}" for key in counted for form in needed if f"{key}.{form}" not in catalogue.texts
+    ]
+    assert lacking == []
