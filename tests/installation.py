@@ -96,18 +96,19 @@ class Installation:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_SECONDS
-        while True:
+        while not self.is_ready():
             assert self.process.poll() is None, f"serve ended: {self.log}"
-            try:
-                if (
-                    httpx.get(f"{self.url}/health/ready", verify=self.verify, trust_env=False).status_code
-                    == 200
-                ):
-                    return self
-            except (httpx.HTTPError, FileNotFoundError):
-                pass
             assert time.monotonic() < deadline, f"not ready: {self.log}"
             time.sleep(0.1)
+        return self
+
+    def is_ready(self) -> bool:
+        """Whether it says that it serves."""
+        try:
+            answer = httpx.get(f"{self.url}/health/ready", verify=self.verify, trust_env=False, timeout=20)
+        except (httpx.HTTPError, FileNotFoundError):
+            return False
+        return answer.status_code == 200
 
     @property
     def verify(self) -> Any:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, turn_back_deadline
+from tests.integration.waiting import wait_for
 from tests.refusals import refused
 from tests.scenario import FREE_TEXT, PNG, Scenario, expect
 
@@ -296,14 +297,9 @@ def test_the_worker_frees_places_by_itself(scenario: Scenario, server: Installat
     participant = scenario.start("p")
     turn_back_deadline(server, participant.submission_id)
     server.run("--version")  # takes no part in it
-    from time import monotonic, sleep
-
-    deadline = monotonic() + 40
     with connected(server) as database:
         query = "SELECT status FROM submissions WHERE id = %s"
-        while database.execute(query, [participant.submission_id]).fetchone() != ("TIMED-OUT",):
-            assert monotonic() < deadline
-            sleep(0.5)
+        wait_for(lambda: database.execute(query, [participant.submission_id]).fetchone() == ("TIMED-OUT",))
 
 
 def test_the_maximum_time_is_in_minutes(api: httpx.Client) -> None:

@@ -27,7 +27,7 @@ from fieldpack.server.storage import blob_key
 from tests.bucket import Bucket
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, insert_submissions
-from tests.integration.waiting import PHOTO, TEXT, check, photos, wait_until_ended
+from tests.integration.waiting import PHOTO, TEXT, check, photos, wait_for, wait_until_ended
 from tests.proxy import Proxy
 from tests.scenario import PNG, Scenario, expect
 
@@ -185,7 +185,7 @@ def test_storage_that_refuses_is_waited_for(remote: tuple[Scenario, Installation
     scenario, server, proxy = remote
     proxy.refuse()
     answer = expect(scenario.api.post(scenario.export_path), 202)
-    ready = httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=20)
+    ready = httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=60)
     assert ready.status_code == 503
     assert "The storage does not answer" in ready.json()["error"]["detail"]
     assert httpx.get(f"{server.url}/health/live", trust_env=False).status_code == 200
@@ -240,7 +240,7 @@ def test_a_bucket_that_refuses_a_wrong_clock_is_a_clear_failure(bucket: Bucket) 
             scenario = Scenario.create(api, TEXT, PHOTO)
             participant = scenario.start("one")
             proxy.reply_with(SKEWED)
-            ready = httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=20)
+            ready = httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=60)
             assert ready.status_code == 503
             assert "clock is wrong" in ready.json()["error"]["detail"]
             with pytest.raises(AssertionError, match="150300"):
@@ -255,16 +255,17 @@ def test_a_bucket_that_refuses_a_wrong_clock_is_a_clear_failure(bucket: Bucket) 
 def test_slow_storage_is_slow_only(remote: tuple[Scenario, Installation, Proxy]) -> None:
     scenario, server, proxy = remote
     export = scenario.export()
-    proxy.bytes_per_second = 3e6
     proxy.delay_seconds = 0.02
+    proxy.hold(1_000_000, answers=True)
     seen = []
     thread = threading.Thread(target=lambda: seen.append(scenario.download(export)))
     thread.start()
-    while thread.is_alive():
-        started = time.monotonic()
-        assert httpx.get(f"{server.url}/health/live", trust_env=False, timeout=5).status_code == 200
-        assert time.monotonic() - started < 5
-        time.sleep(0.2)
+    proxy.wait_until_held()
+    for _ in range(20):  # while it gives nothing at all
+        assert httpx.get(f"{server.url}/health/live", trust_env=False, timeout=60).status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/users/me", headers=scenario.api.headers).status_code == 200
+    assert thread.is_alive()
+    proxy.release()
     thread.join()
     check(seen[0], export)
 
@@ -292,10 +293,11 @@ def test_short_reads_are_made_up_for_or_break_off(
             failure.append(error)
 
     thread = threading.Thread(target=download)
+    before = proxy.connections
     thread.start()
-    time.sleep(2)
+    wait_for(lambda: proxy.connections > before + 3)
     proxy.heal()
-    thread.join(60)
+    thread.join(120)
     assert not failure
     check(target.read_bytes(), export)
     assert wait_until_ended(scenario, export["export_id"])["status"] == "complete"

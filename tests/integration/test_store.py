@@ -24,6 +24,7 @@ import pytest
 from fieldpack.server.db.embedded import open_embedded
 from tests.bucket import Bucket
 from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.integration.waiting import wait_for
 from tests.proxy import Proxy
 from tests.scenario import PNG, UPLOAD, Scenario, expect
 
@@ -31,6 +32,9 @@ PREFIX = "store"
 PHOTO = {**UPLOAD, "max_file_size_mb": 20}
 TEXT = {"type": "free_text", "description": "How was it?"}
 PART_MB = 5
+MOST_SENT = (
+    30_000_000  # of 36 MB: more than what is on its way at once, so that some parts are there, and not all
+)
 
 
 def photo(name: str, size_bytes: int) -> bytes:
@@ -96,13 +100,6 @@ def count(store: Installation, query: str, *values: Any) -> int:
         return found
 
 
-def wait_for(seconds: float, condition: Any) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def s3(bucket: Bucket) -> Any:
     from botocore.session import Session
 
@@ -132,7 +129,7 @@ def start_export(scenario: Scenario) -> str:
     return export_id
 
 
-def wait_until_ended(scenario: Scenario, export_id: str, seconds: float = 60) -> dict[str, Any]:
+def wait_until_ended(scenario: Scenario, export_id: str, seconds: float = 120) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while True:
         answer: dict[str, Any] = scenario.api.get(
@@ -146,7 +143,7 @@ def wait_until_ended(scenario: Scenario, export_id: str, seconds: float = 60) ->
 def wait_for_parts(store: Installation, export_id: str, at_least: int = 1) -> None:
     """Until parts are noted and some are there."""
     query = "SELECT count(*) FROM export_parts WHERE export_id = %s AND etag IS NOT NULL"
-    wait_for(30, lambda: count(store, query, export_id) >= at_least)
+    wait_for(lambda: count(store, query, export_id) >= at_least)
 
 
 def test_the_object_is_byte_for_byte_the_stream(stored: Scenario, store: Installation) -> None:
@@ -198,8 +195,9 @@ def test_deleting_and_erasing_remove_the_object_first(stored: Scenario, bucket: 
 def test_an_erasure_undoes_parts_under_way(
     stored: Scenario, store: Installation, bucket: Bucket, proxy: Proxy
 ) -> None:
-    proxy.bytes_per_second = 6e6
+    proxy.hold(MOST_SENT, answers=False)
     export_id = start_export(stored)
+    proxy.wait_until_held()
     wait_for_parts(store, export_id)
     with database(store) as connection:
         row = connection.execute("SELECT build FROM exports WHERE id = %s", [export_id]).fetchone()
@@ -210,7 +208,7 @@ def test_an_erasure_undoes_parts_under_way(
     proxy.heal()
     export = wait_until_ended(stored, export_id)
     assert (export["status"], export["submission_count"]) == ("complete", 2)
-    wait_for(15, lambda: keys(bucket, f"exports/{export_id}/{row[0]}/") == [])
+    wait_for(lambda: keys(bucket, f"exports/{export_id}/{row[0]}/") == [])
     assert zipfile.ZipFile(io.BytesIO(fetch(export["url"]).content)).testzip() is None
 
 
@@ -218,8 +216,9 @@ def test_a_worker_that_dies_costs_its_parts_only(
     stored: Scenario, store: Installation, proxy: Proxy, bucket: Bucket
 ) -> None:
     """Two workers; one is killed in the middle of a part. What was there stays, another makes the rest."""
-    proxy.bytes_per_second = 4e6
+    proxy.hold(MOST_SENT, answers=False)
     export_id = start_export(stored)
+    proxy.wait_until_held()
     wait_for_parts(store, export_id)
     query = "SELECT number, etag FROM export_parts WHERE export_id = %s AND etag IS NOT NULL"
     with database(store) as connection:
@@ -233,7 +232,8 @@ def test_a_worker_that_dies_costs_its_parts_only(
         start_new_session=True,
     )
     try:
-        time.sleep(1)
+        workers = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
+        wait_for(lambda: count(store, workers, 0x666C706B) == 2)
         os.kill(store.children("worker")[0], signal.SIGKILL)
         proxy.heal()
         export = wait_until_ended(stored, export_id)
@@ -289,7 +289,7 @@ def test_a_damaged_file_fails_the_export(
     export = wait_until_ended(stored, start_export(stored))
     assert export["status"] == "failed"
     assert f"_{file_name} are not those on record" in export["failure_reason"]
-    wait_for(15, lambda: keys(bucket, f"exports/{export['export_id']}/") == [])
+    wait_for(lambda: keys(bucket, f"exports/{export['export_id']}/") == [])
 
 
 def test_a_sweep_aborts_what_nobody_will_finish(

@@ -16,6 +16,7 @@ import pytest
 
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
+from tests.integration.waiting import wait_for
 from tests.scenario import PNG, Scenario, expect
 
 OLD = time.time() - 3 * 86400
@@ -126,9 +127,12 @@ def test_figures_are_those_of_all_processes(scenario: Scenario, swept: Installat
         scenario.download(export)
     refused = httpx.get(export["url"][:-1] + "x", trust_env=False)
     assert refused.status_code == 403
+    served = "fieldpack_archive_bytes_served_total"
+    # counted when the last byte has gone, which is after it has come
+    wait_for(lambda: figures(swept)[served] - before[served] >= 4 * export["size_bytes"])
+    wait_for(lambda: figures(swept)["fieldpack_downloads_in_flight"] == 0)
     for _ in range(6):  # whichever process answers
         after = figures(swept)
-        served = "fieldpack_archive_bytes_served_total"
         assert after[served] - before[served] == 4 * export["size_bytes"]
         altered = 'fieldpack_link_errors_total{reason="altered"}'
         assert after[altered] - before.get(altered, 0) == 1
@@ -148,13 +152,13 @@ def test_log_lines_carry_the_ids(scenario: Scenario, swept: Installation) -> Non
     response = scenario.api.post(scenario.export_path)
     export_id = expect(response, 202)["export_id"]
     scenario.export()
-    found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + 10
-    while len(found) < 2:
-        assert time.monotonic() < deadline
+
+    def find_entries() -> list[dict[str, Any]]:
         entries = [json.loads(line) for line in swept.log.splitlines() if line.startswith("{")]
-        found = [entry for entry in entries if entry.get("export_id") == export_id]
-    requested, built = found[:2]
+        return [entry for entry in entries if entry.get("export_id") == export_id]
+
+    wait_for(lambda: len(find_entries()) >= 2)
+    requested, built = find_entries()[:2]
     assert requested["event"] == "export.requested"
     assert requested["request_id"] == response.headers["x-request-id"]
     assert requested["process"] == "web"

@@ -11,7 +11,6 @@ import io
 import os
 import signal
 import socket
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from tests.bucket import Bucket
 from tests.installation import Installation
+from tests.integration.waiting import wait_for, wait_until_read
 from tests.scenario import FREE_TEXT, PNG, Participant, Scenario, expect
 
 MIB = 1 << 20
@@ -133,10 +133,7 @@ def open_request(url: str, headers: dict[str, str], length: int) -> socket.socke
 
 
 def wait_for_offset(tus: Tus, url: str, offset: int) -> None:
-    deadline = time.monotonic() + 20
-    while tus.offset(url) != offset:
-        assert time.monotonic() < deadline, tus.offset(url)
-        time.sleep(0.05)
+    wait_for(lambda: tus.offset(url) == offset)
 
 
 @pytest.fixture(scope="session")
@@ -322,7 +319,7 @@ def test_a_broken_connection_with_a_checksum_counts_nothing(tus: Tus) -> None:
     headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0", "Upload-Checksum": checksum}
     with open_request(url, headers, len(data)) as connection:
         connection.sendall(data[:MIB])
-    time.sleep(0.5)
+        wait_until_read(connection)
     assert tus.offset(url) == 0
     assert tus.patch(url, 0, data, **{"Upload-Checksum": checksum}).status_code == 204
     tus.require_complete(url, data)
@@ -334,11 +331,9 @@ def test_a_newer_request_shuts_a_hanging_one_out(tus: Tus) -> None:
     headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
     with open_request(url, headers, len(data)) as hanging:
         hanging.sendall(data[: 2 * MIB])
-        time.sleep(0.5)
-        begun = time.monotonic()
+        wait_until_read(hanging)
         at = tus.offset(url)
         assert tus.patch(url, at, data[at : 4 * MIB]).status_code == 204
-        assert time.monotonic() - begun < 10
         with contextlib.suppress(OSError):  # what the old request still sends must never land
             hanging.sendall(lies[: 3 * MIB])
         assert tus.offset(url) == 4 * MIB
@@ -595,11 +590,11 @@ def test_an_erasure_ends_uploads(scenario: Scenario, tus: Tus) -> None:
     headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
     with open_request(url, headers, len(data)) as connection:
         connection.sendall(data[: 2 * MIB])
-        time.sleep(0.3)
+        wait_until_read(connection)
         erased = scenario.api.delete(f"/submissions/{tus.participant.submission_id}")
         assert erased.status_code == 204
         assert tus.head(url).status_code in (401, 404)
-        connection.settimeout(20)
+        connection.settimeout(60)
         assert connection.recv(12) == b"HTTP/1.1 404"
 
 
@@ -725,20 +720,11 @@ def test_kill_9_in_the_middle_and_on_with_another_process(fragile: Installation)
         sent = 33 * MIB
         with open_request(url, headers, len(data)) as connection:
             connection.sendall(data[:sent])
-            deadline = time.monotonic() + 20
-            while tus.offset(url) < 16 * MIB:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_for(lambda: tus.offset(url) >= 16 * MIB)
             for pid in fragile.children("web"):
                 os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                offset = tus.offset(url)
-                break
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        wait_for(fragile.is_ready)
+        offset = tus.offset(url)
         assert 16 * MIB <= offset <= sent
         path = next(
             path for path in (fragile.data_dir / "storage").rglob("*") if path.name == url.rpartition("/")[2]
@@ -768,7 +754,7 @@ def test_a_server_that_stops_keeps_what_arrived(fragile: Installation) -> None:
         headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
         with open_request(url, headers, len(data)) as connection:
             connection.sendall(data[: 5 * MIB])
-            time.sleep(0.3)
+            wait_until_read(connection)
             fragile.stop()
     fragile.start()
     with fragile.client() as client:

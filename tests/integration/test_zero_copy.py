@@ -19,7 +19,7 @@ import pytest
 from fieldpack.server.storage.proofs import SETTLED_SECONDS, FileRange, Proofs
 from tests.installation import Installation, installed
 from tests.integration.test_storage_faults import assert_cut_off, key_of_file
-from tests.integration.waiting import PHOTO, TEXT, check
+from tests.integration.waiting import PHOTO, TEXT, check, wait_for
 from tests.scenario import PNG, Scenario
 
 MIB = 1 << 20
@@ -77,10 +77,8 @@ def test_slow_clients_get_them_too_and_those_who_leave_leave_nothing(
             got += chunk
             time.sleep(0.005)
     assert got == whole
-    deadline = time.monotonic() + 10
-    while open_files() > before + 2:  # a connection of the pool's, or one that is kept alive
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # a connection of the pool's, or one that is kept alive
+    wait_for(lambda: open_files() <= before + 2)
 
 
 def test_a_file_that_rots_is_noticed(proven: tuple[Scenario, dict[str, Any], bytes, Path]) -> None:
