@@ -14,7 +14,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.gates import wait_until_read
 
 TOKEN = "secret-token"
 COLLECTION = "0f7d1c3a-5a53-4d42-9d5f-0a2b4cdd1e11"
@@ -89,6 +90,7 @@ class HostileServer:
         api_busy: (status, headers) answered to the next API requests.
         fails_with: reason with which the export ends as failed.
         redirects_to: origin to which links are redirected.
+        held: set once `hold` has stopped an archive.
     """
 
     archive: bytes
@@ -112,7 +114,9 @@ class HostileServer:
     url: str = ""
     requests: list[Asked] = field(default_factory=list)
     sent_bytes: int = 0
+    held: threading.Event = field(default_factory=threading.Event)
     _links: dict[str, int] = field(default_factory=dict)
+    _released: threading.Event = field(default_factory=threading.Event)
 
     @property
     def etag(self) -> str:
@@ -123,6 +127,24 @@ class HostileServer:
         name = f"/download/{len(self._links)}"
         self._links[name] = 0
         return self.url + name
+
+    def hold(self, after_bytes: int) -> None:
+        """Send so many bytes of archives, then nothing until `release`."""
+
+        def wait(sent: int) -> None:
+            if sent >= after_bytes:
+                self.held.set()
+                self._released.wait()
+
+        self.held.clear()
+        self._released.clear()
+        self.on_bytes = wait
+
+    def release(self) -> None:
+        """Send the rest, and count anew."""
+        self.on_bytes = lambda sent: None
+        self.sent_bytes = 0
+        self._released.set()
 
     def asked(self, prefix: str, method: str | None = None) -> list[Asked]:
         """The requests for paths that begin with `prefix`."""
@@ -313,7 +335,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _break(self) -> None:
         self.wfile.flush()
         if self.server_state.is_reset:
-            time.sleep(0.005)  # let what was sent arrive; a reset throws away what has not
+            wait_until_read(self.connection)  # a reset throws away what was not
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         else:
             self.connection.shutdown(socket.SHUT_RDWR)

@@ -149,7 +149,7 @@ class Scenario:
     def export(self, **filter: str) -> dict[str, Any]:
         """A complete export."""
         answer = self.api.post(self.export_path, params=filter).json()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while answer["status"] == "generating":
             assert time.monotonic() < deadline, answer
             headers = {"Prefer": "wait=10"}

@@ -111,7 +111,7 @@ def test_export_passes_filters_on(peer: HostileServer, tmp_path: Path) -> None:
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(tmp_path: Path) -> None:
     large = make_archive(members=20, member_bytes=1_000_000)
     with serve_hostile(large) as peer:
-        peer.on_bytes = lambda sent: time.sleep(0.003)
+        peer.hold(len(large) // 2)
         process = subprocess.Popen(
             [*COMMAND, "collection", "export", COLLECTION],
             cwd=tmp_path,
@@ -120,9 +120,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + 180
-        while peer.sent_bytes < len(large) // 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert peer.held.wait(180)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=120)
         assert process.returncode == 130, said
@@ -131,7 +129,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(tmp_path: Path) -> None:
             f"fieldpack: Stopped: what has come is kept in {name}.part; run the same command again to go on."
         )
         assert not (tmp_path / name).exists()
-        peer.on_bytes, peer.sent_bytes = (lambda sent: None), 0
+        peer.release()
         run("collection", "export", COLLECTION, cwd=tmp_path, env=make_env(peer))
         assert (tmp_path / name).read_bytes() == large
         assert peer.sent_bytes < len(large)

@@ -132,7 +132,7 @@ def test_from_a_question_to_a_zip(server: Installation, tmp_path: Path) -> None:
     export = f"/data-collection/collections/{collection['id']}/export"
     status, requested = curl.json("POST", export)
     assert (status, requested["status"]) == (202, "generating")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         status, state = curl.json("GET", f"{export}/{requested['export_id']}")
         assert status == 200

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -327,19 +326,17 @@ def _bring_in_a_process(url: str, target: Path) -> None:
 
 def test_a_killed_download_is_resumed(tmp_path: Path) -> None:
     with serve_hostile(LARGE) as server:
-        server.on_bytes = lambda sent: time.sleep(0.002)
+        server.hold(len(LARGE) // 2)
         process = multiprocessing.get_context("spawn").Process(
             target=_bring_in_a_process, args=(server.mint(), tmp_path / "a.zip")
         )
         process.start()
-        deadline = time.monotonic() + 60
-        while server.sent_bytes < len(LARGE) // 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert server.held.wait(120)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert_only(tmp_path, "a.zip.part", "a.zip.part.json")
-        server.on_bytes, server.sent_bytes = (lambda sent: None), 0
+        server.release()
         assert bring(server, tmp_path / "a.zip").read_bytes() == LARGE
         assert server.sent_bytes < len(LARGE)
     assert_only(tmp_path, "a.zip")

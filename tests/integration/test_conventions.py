@@ -228,7 +228,7 @@ def test_bodies_over_the_limit_are_413(scenario: Scenario) -> None:
 
 
 def test_a_declared_length_over_the_limit_is_refused_before_a_byte_arrives(server: Installation) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(
             b"POST /api/v1/workspaces HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n"
             + f"Authorization: Token {server.token}\r\n\r\n".encode()

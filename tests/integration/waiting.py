@@ -5,22 +5,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import socket
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 
+from tests.gates import PATIENCE_SECONDS, wait_for, wait_until_read
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.scenario import PNG, UPLOAD, Scenario
 
-PATIENCE_SECONDS = 120.0
+__all__ = [
+    "PATIENCE_SECONDS",
+    "PHOTO",
+    "TEXT",
+    "HeldJobs",
+    "check",
+    "held_jobs",
+    "photos",
+    "wait_for",
+    "wait_until_ended",
+    "wait_until_read",
+]
 
 PHOTO = {**UPLOAD, "max_file_size_mb": 20}
 TEXT = {"type": "free_text", "description": "How was it?"}
@@ -30,33 +40,6 @@ def photos(scenario: Scenario, count: int, size_bytes: int) -> None:
     for number in range(count):
         content = PNG + hashlib.shake_128(str(number).encode()).digest(size_bytes - len(PNG))
         scenario.take_part(f"with-{number}", "Fine", [(f"{number}.png", content)])
-
-
-def wait_for(condition: Any, seconds: float = PATIENCE_SECONDS) -> None:
-    """Until it holds. The time is only for what never comes: no promise is measured by it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def wait_until_read(connection: socket.socket) -> None:
-    """Until the program at the other end, on this machine, has taken everything that was sent from the kernel."""
-    wait_for(lambda: _count_unread(connection) == 0)
-
-
-def _count_unread(connection: socket.socket) -> int:
-    """Bytes on their way to the other end, and those that wait there, by Linux's own table (proc_net_tcp)."""
-    here, there = (f":{end[1]:04X}" for end in (connection.getsockname(), connection.getpeername()))
-    unread = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, _, queues = line.split()[:5]
-        sending, receiving = (int(queue, 16) for queue in queues.split(":"))
-        if local.endswith(here) and remote.endswith(there):
-            unread += sending
-        if local.endswith(there) and remote.endswith(here):
-            unread += receiving
-    return unread
 
 
 @contextmanager
