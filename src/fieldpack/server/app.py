@@ -36,6 +36,7 @@ from .problems import (
     MALFORMED,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    RETRY_SECONDS,
     STORAGE_FULL,
     UNAVAILABLE,
     Detail,
@@ -58,16 +59,21 @@ API = "/api/v1"
 ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-RETRY_SECONDS = 2
 
 log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def open_context(settings: Settings, database_url: str) -> AsyncIterator[Context]:
-    """The parts of a process, opened and closed together; the schema must be there."""
-    database = Database(database_url)
-    notices = Notices(database_url)
+async def open_context(
+    settings: Settings, database_url: str, *, patient: bool = False
+) -> AsyncIterator[Context]:
+    """The parts of a process, opened and closed together; the schema must be there.
+
+    Args:
+        patient: for requests, which fail rather than wait long for a database that does not answer.
+    """
+    database = Database(database_url, patient=patient)
+    notices = Notices(database.url)
     await database.open()
     try:
         async with database.transaction() as connection:
@@ -88,7 +94,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_context(settings, database_url) as context:
+        async with open_context(settings, database_url, patient=True) as context:
             app.state.context = context
             yield
 

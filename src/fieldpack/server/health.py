@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -15,10 +16,15 @@ from . import health_queries
 from .config import QUEUE_NAMES
 from .context import CurrentContext
 from .metrics import collect_processes
-from .problems import UNAVAILABLE, Problem
+from .problems import RETRY_SECONDS, UNAVAILABLE, Problem
 from .storage import StorageError
 
+READY_SECONDS = 1.5
 ANSWER_SECONDS = 3.0
+NO_ANSWER = (psycopg.Error, PoolTimeout, StorageError, TimeoutError)
+UNFINISHED: set[asyncio.Task[Any]] = set()
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["operations"])
 
@@ -33,24 +39,48 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(context: CurrentContext) -> dict[str, str]:
-    """The process can serve: the database answers, and so does the storage, both within seconds."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS), context.database.transaction() as connection:
-            await health_queries.ping(connection)
-    except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-        raise _unready("database", error) from error
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await context.storage.probe()
-    except (StorageError, TimeoutError) as error:
-        raise _unready("storage", error) from error
+    """The process can serve: the database answers, and so does the storage, both at once."""
+    database, storage = await asyncio.gather(
+        _within(READY_SECONDS, _ping(context)),
+        _within(READY_SECONDS, context.storage.probe()),
+        return_exceptions=True,
+    )
+    for part, result in (("database", database), ("storage", storage)):
+        if isinstance(result, NO_ANSWER):
+            raise _unready(part, result) from result
+        if isinstance(result, BaseException):
+            raise result
     return {"status": "ready"}
 
 
+async def _ping(context: CurrentContext) -> None:
+    async with context.database.transaction() as connection:
+        await health_queries.ping(connection)
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, or TimeoutError at the time. It is not cancelled then: that would wait for the database."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        UNFINISHED.add(task)
+        task.add_done_callback(_forget)
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return task.result()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    UNFINISHED.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
 def _unready(part: str, error: Exception) -> Problem:
-    reason = " ".join(str(error).split()).rstrip(".") or f"no answer within {ANSWER_SECONDS:.0f} s"
+    reason = " ".join(str(error).split()).rstrip(".")
     log.warning("unready", part=part, error=reason)
-    return Problem(UNAVAILABLE, f"The {part} does not answer: {reason}.", headers={"Retry-After": "2"})
+    return Problem(
+        UNAVAILABLE, f"The {part} does not answer: {reason}.", headers={"Retry-After": str(RETRY_SECONDS)}
+    )
 
 
 @router.get("/metrics", response_class=Response)
@@ -61,8 +91,7 @@ async def metrics(context: CurrentContext) -> Response:
     """
     queue: list[dict[str, Any]] = []
     try:  # while the database is down, the rest is wanted all the more
-        async with asyncio.timeout(ANSWER_SECONDS), context.database.transaction() as connection:
-            queue = await health_queries.count_jobs(connection, QUEUE_NAMES)
+        queue = await _within(ANSWER_SECONDS, _count_jobs(context))
     except (psycopg.Error, PoolTimeout, TimeoutError) as error:
         log.warning("metrics.incomplete", error=str(error))
     lines = [generate_latest(collect_processes()).decode()]
@@ -72,6 +101,11 @@ async def metrics(context: CurrentContext) -> Response:
     waiting = [(f'queue="{row["queue"]}"', row["age"]) for row in queue if row["status"] == "todo"]
     lines.append(_gauge("fieldpack_oldest_job_seconds", "Age of the oldest job waiting.", waiting))
     return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _count_jobs(context: CurrentContext) -> list[dict[str, Any]]:
+    async with context.database.transaction() as connection:
+        return await health_queries.count_jobs(connection, QUEUE_NAMES)
 
 
 def _labels(row: dict[str, Any]) -> str:

@@ -59,6 +59,8 @@ REGISTRY: tuple[ProblemType, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, ProblemType)
 )
 
+RETRY_SECONDS = 2  # what a 503 says in Retry-After
+
 FEATURE_OFF_DETAIL = "You do not currently have permission to access to this feature."
 
 

@@ -167,7 +167,7 @@ class Supervisor:
             if self.embedded is not None and time.monotonic() - checked_at > DATABASE_CHECK_SECONDS:
                 checked_at = time.monotonic()
                 try:
-                    self.embedded.ensure_running()
+                    self.embedded.ensure_running(DATABASE_CHECK_SECONDS)
                 except Exception as error:
                     log.error("database.down", error=str(error))
 

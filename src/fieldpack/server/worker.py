@@ -55,7 +55,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
     """Work until SIGTERM or SIGINT; a job under way is given up cleanly, for another worker to take."""
     async with open_context(settings, database_url) as context:
         worker_context = WorkerContext(context)
-        app = queue_app(database_url)
+        app = queue_app(context.database.url)
         async with app.open_async():
             worker = Worker(
                 app=app,

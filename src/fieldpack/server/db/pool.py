@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,16 +11,17 @@ import orjson
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from .patience import LOOK_SECONDS, PatientConnection, Pulse, keep_alive
 
 __all__ = ["Connection", "Database"]
 
 Connection = psycopg.AsyncConnection[DictRow]
 
-
-async def _configure(connection: Connection) -> None:
-    """JSON is read by orjson, to which a number is at most a double: what it reads it can write again."""
-    set_json_loads(orjson.loads, connection)
+QUEUE_SECONDS = 20.0
+CONNECT_SECONDS = 5
+RECONNECT_SECONDS = 5.0  # after it the next who wants a connection tries, rather than a back-off of minutes
 
 
 class Database:
@@ -28,20 +30,34 @@ class Database:
     Args:
         url: libpq URL or conninfo.
         max_size: most connections this process opens.
+        patient: for requests: what takes too long fails (`patience.py`). Jobs wait as long as it takes.
     """
 
-    def __init__(self, url: str, *, max_size: int = 16) -> None:
-        self.url = url
-        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+    def __init__(self, url: str, *, max_size: int = 16, patient: bool = False) -> None:
+        self.url = keep_alive(url)
+        self._pulse = Pulse(self.url) if patient else None
+        self._returning: asyncio.Task[None] | None = None
+        self.pool: AsyncConnectionPool[PatientConnection] = AsyncConnectionPool(
+            self.url,
+            connection_class=PatientConnection,
             min_size=1,
             max_size=max_size,
             open=False,
-            timeout=20,
-            check=AsyncConnectionPool.check_connection,
-            configure=_configure,
-            kwargs={"row_factory": dict_row, "options": "-c timezone=UTC"},
+            timeout=QUEUE_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=PatientConnection.check,
+            configure=self._configure,
+            kwargs={
+                "row_factory": dict_row,
+                "options": "-c timezone=UTC",
+                "connect_timeout": CONNECT_SECONDS,
+            },
         )
+
+    async def _configure(self, connection: PatientConnection) -> None:
+        """JSON is read by orjson, to which a number is at most a double: what it reads it can write again."""
+        set_json_loads(orjson.loads, connection)
+        connection.pulse = self._pulse
 
     async def open(self) -> None:
         await self.pool.open(wait=True)
@@ -51,9 +67,37 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self.pool.connection() as connection:
-            yield connection
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            PoolTimeout, psycopg.OperationalError: PostgreSQL does not answer, or all connections are in use for long.
+        """
+        connection = await self._take()
+        try:
+            async with connection:
+                yield connection
+        finally:
+            await self.pool.putconn(connection)
+
+    async def _take(self) -> PatientConnection:
+        if self._pulse is None:
+            return await self.pool.getconn()
+        taking = asyncio.create_task(self.pool.getconn())
+        try:
+            while not taking.done():
+                await asyncio.wait({taking}, timeout=LOOK_SECONDS)
+                if not taking.done() and await self._pulse.ask() is None and not taking.done():
+                    raise PoolTimeout("the database does not answer")
+        except BaseException:
+            taking.add_done_callback(self._give_back)
+            taking.cancel()
+            raise
+        return taking.result()
+
+    def _give_back(self, taken: asyncio.Task[PatientConnection]) -> None:
+        """Of a connection that nobody waits for any more."""
+        if not taken.cancelled() and taken.exception() is None:
+            self._returning = asyncio.create_task(self.pool.putconn(taken.result()))
 
     def connect(self) -> psycopg.Connection[Any]:
         """A blocking connection of its own, in autocommit, for a job thread; close it after use."""

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from ..origin import is_same_origin
-from ..problems import FORBIDDEN, Problem
+from ..problems import FORBIDDEN, RETRY_SECONDS, Problem
 from ..storage import StorageFull, StorageUnavailable
 from .assets import asset_url
 from .catalogue import Catalogue, choose_language
@@ -189,7 +189,9 @@ class PageRoute(APIRoute):
                 return state_page(request, "storage_full", status=507, retry=_retry(request))
             except (psycopg.OperationalError, PoolTimeout, StorageUnavailable) as error:
                 log.error("unavailable", path=request.url.path, error=str(error))
-                return state_page(request, "broken", status=503, retry=_retry(request))
+                response = state_page(request, "broken", status=503, retry=_retry(request))
+                response.headers["Retry-After"] = str(RETRY_SECONDS)
+                return response
 
         return handle_and_explain
 
