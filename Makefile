@@ -39,7 +39,7 @@ check: $(VENV)/.dev  ## Format, lint, types
 bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-soak: $(VENV)/.dev  ## Twenty minutes of mixed load with restarts (MINUTES=20)
+soak: $(VENV)/.dev  ## Mixed load while everything is restarted, then while it is killed: MINUTES=20 of each
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20)
 
 lock: $(VENV)/.dev  ## Compile the locked requirements anew

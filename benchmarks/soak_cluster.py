@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psycopg
 from tests.bucket import Bucket
 from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment
 
 from fieldpack.server.db.embedded import open_embedded
 
-__all__ = ["Cluster", "Refused", "Unreachable"]
+from .outside import Outside
 
-PATIENCE_SECONDS = 90.0
-PAUSE_SECONDS = 0.2
-PASSING = (429, 502, 503, 504)
+__all__ = ["Cluster"]
+
 PREFIX = "soak"
-
-
-class Unreachable(Exception):
-    """No API process gave an answer for a long time."""
-
-
-class Refused(Exception):
-    """An answer that nothing in the soak should meet, such as a 500."""
 
 
 @dataclass
@@ -68,15 +55,12 @@ class WorkerNode:
 
 @dataclass
 class Cluster:
-    """Everything that runs, and the way to it from outside: any API process that answers."""
+    """Everything that runs, and the way to it from outside."""
 
     folder: Path
     nodes: int = 3
     apis: list[Installation] = field(default_factory=list)
     workers: list[WorkerNode] = field(default_factory=list)
-    passing_faults: dict[str, int] = field(default_factory=dict)
-    _turn: Iterator[int] = field(default_factory=itertools.count)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> Cluster:
         self.bucket = Bucket(self.folder / "bucket").start()
@@ -84,7 +68,7 @@ class Cluster:
         for number in range(self.nodes):
             api = Installation(self.folder / f"api-{number + 1}", ["--no-worker"], self.settings)
             self.apis.append(api.start())
-        self.token = self.apis[0].token
+        self.outside = Outside([api.url for api in self.apis], self.apis[0].token)
         for number in range(self.nodes):
             worker = WorkerNode(self.folder / f"worker-{number + 1}", self.settings)
             worker.start()
@@ -101,7 +85,8 @@ class Cluster:
         }
 
     def stop(self) -> None:
-        self.close_client()
+        if hasattr(self, "outside"):
+            self.outside.close()
         for worker in self.workers:
             worker.stop()
         for api in self.apis:
@@ -111,60 +96,6 @@ class Cluster:
             self.database.wait_stopped()
         if hasattr(self, "bucket"):
             self.bucket.stop()
-
-    # from outside
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        expected: tuple[int, ...],
-        headers: dict[str, str] | None = None,
-        **more: Any,
-    ) -> httpx.Response:
-        """An answer with one of the expected statuses, from whichever API process gives one.
-
-        Raises:
-            Refused: an answer that is neither expected nor passing.
-            Unreachable: none for a long time.
-        """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        headers = {"Authorization": f"Token {self.token}", **(headers or {})}
-        while True:
-            url = f"{self.origin()}/api/v1{path}"
-            try:
-                answer = self.client().request(method, url, headers=headers, **more)
-                if answer.status_code in expected:
-                    return answer
-                if answer.status_code not in PASSING:
-                    raise Refused(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-                fault = f"status {answer.status_code}"
-            except httpx.TransportError as error:
-                fault = type(error).__name__
-            with self._lock:
-                self.passing_faults[fault] = self.passing_faults.get(fault, 0) + 1
-            if time.monotonic() > deadline:
-                raise Unreachable(f"{method} {path}: {fault} for {PATIENCE_SECONDS:.0f} s.")
-            time.sleep(PAUSE_SECONDS)
-
-    def origin(self) -> str:
-        """The next API process in turn."""
-        with self._lock:
-            return self.apis[next(self._turn) % len(self.apis)].url
-
-    _clients = threading.local()
-
-    def client(self) -> httpx.Client:
-        """This thread's own."""
-        found: httpx.Client | None = getattr(self._clients, "client", None)
-        if found is None or found.is_closed:
-            found = self._clients.client = httpx.Client(timeout=30, trust_env=False)
-        return found
-
-    def close_client(self) -> None:
-        """Close this thread's client; another is made when it asks again."""
-        self.client().close()
 
     def count_objects(self, prefix: str) -> int:
         """How many objects the bucket itself lists below a prefix."""
