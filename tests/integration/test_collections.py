@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+import fieldpack
 from tests.installation import Installation
 from tests.refusals import refused
 from tests.scenario import PNG, TASK, Scenario, collection_body, expect
@@ -410,6 +411,39 @@ def test_replacement_keeps_makes_and_retires(api: httpx.Client) -> None:
     described = {row["id"]: row for row in json.loads(archive.read("collection.json"))["instructions"]}
     assert described[choice["id"]]["retired"] is False
     assert described[text["id"]]["retired"] is True
+
+
+def test_options_that_are_gone_are_described_as_participants_saw_them(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, MINIMAL["multiple_choice"], MINIMAL["free_text_with_unit"])
+    path = f"{COLLECTIONS}/{scenario.collection['id']}"
+    participant = scenario.start("p")
+    expect(participant.answer(participant.item(0), {"value": ["c"]}), 200)
+    expect(participant.answer(participant.item(1), {"value": "9", "unit": "lb"}), 200)
+
+    def edit(*options: tuple[str, str]) -> None:
+        body = expect(api.get(path), 200)
+        choice, unit = body["collection_items"][0]["page_items"]
+        choice["options"] = [{"value": value, "label": label} for value, label in options]
+        unit["unit_options"] = UNITS[:1]
+        expect(api.put(path, json=body), 200)
+
+    edit(("a", "A, reworded"), ("b", "B"), ("c", "C"))
+    edit(("a", "A, reworded"), ("b", "B"))
+    edit(("a", "A, reworded"), ("b", "Bee"))
+    edit(("a", "A, reworded"), ("b", "B"))  # what came back is not gone
+    participant.submit()  # in the version it was started with
+
+    with fieldpack.open_export(io.BytesIO(scenario.download())) as export:
+        choice, unit = export.instructions
+        gone = [(option.value, option.label) for option in choice.retired_options]
+        assert gone == [("a", "A"), ("c", "C"), ("b", "Bee")]
+        until = [option.extra["until"] for option in choice.retired_options]
+        assert until == sorted(until)
+        assert all(text.endswith("Z") for text in until)
+        assert [(option.value, option.label) for option in unit.retired_options] == [("lb", "Pounds")]
+        table = export.to_arrow(columns="id").to_pylist()[0]
+        assert table[choice.id] == "C"
+        assert table[f"{unit.id}.unit"] == "Pounds"
 
 
 def test_an_item_may_move_to_another_page(api: httpx.Client, workspace: str) -> None:

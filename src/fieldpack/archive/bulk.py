@@ -116,6 +116,7 @@ class Plan:
         if self._schema is None:
             raise Unfit
         _require_utf8(block)
+        _require_objects(block)
         parsed = pj.read_json(
             pa.BufferReader(block),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -174,6 +175,16 @@ def _require_utf8(block: bytes) -> None:
     """Raise `pa.ArrowInvalid` unless the block is UTF-8, which Arrow's JSON reader takes for granted."""
     ends = pa.py_buffer(struct.pack("=2i", 0, len(block)))
     pa.Array.from_buffers(STRING, 1, [None, ends, pa.py_buffer(block)]).validate(full=True)
+
+
+def _require_objects(block: bytes) -> None:
+    """Raise `Unfit` unless every line begins and ends like an object.
+
+    Arrow's JSON reader ends the process on a line that is `null`, and reads some other values as nothing.
+    """
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    _require(block.startswith(b"{") and block.count(b"\n{") == lines - 1)
+    _require(block.count(b"}\n") + block.endswith(b"}") == lines)
 
 
 def _require(fits: bool) -> None:

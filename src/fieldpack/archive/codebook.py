@@ -97,19 +97,36 @@ def render_markdown(collection: Collection) -> str:
             f"- column by slug: `{slug}`",
         ]
         parts.append("\n".join(facts))
-        for heading, options in (("option", item.options), ("unit", item.unit_options)):
-            if options:
-                parts.append(_render_options(heading, options))
+        for heading, options in _list_options(item):
+            parts.append(_render_options(heading.lower(), options))
     fields = "\n".join(f"- `{name}`: {text}" for name, text in _BASE.items())
     parts.append(f"## Every submission has\n\n{fields}")
     return "\n\n".join(parts) + "\n"
+
+
+def _list_options(item: Instruction) -> Iterator[tuple[str, tuple[Option, ...]]]:
+    """The tables of a question's options, each with the heading of its labels."""
+    for heading, options in (
+        ("Option", item.options),
+        ("Unit", item.unit_options),
+        ("No longer offered, or not in these words", item.retired_options),
+    ):
+        if options:
+            yield heading, options
+
+
+def _tell_end(option: Option) -> str:
+    until = option.extra.get("until")
+    return f" (until {until})" if isinstance(until, str) else ""
 
 
 def _render_options(heading: str, options: tuple[Option, ...]) -> str:
     rows = [f"| value | {heading} |", "|---|---|"]
     for option in options:
         note = " *(stands alone)*" if option.exclusive else ""
-        rows.append(f"| {_escape(scalar_text(option.value))} | {_escape(option.label)}{note} |")
+        rows.append(
+            f"| {_escape(scalar_text(option.value))} | {_escape(option.label + _tell_end(option))}{note} |"
+        )
     return "\n".join(rows)
 
 
@@ -133,13 +150,14 @@ def render_html(collection: Collection) -> str:
         ):
             parts.append(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>")
         parts.append("</dl>")
-        for heading, options in (("Option", item.options), ("Unit", item.unit_options)):
-            if options:
-                parts.append(f"<table><thead><tr><th>Value</th><th>{heading}</th></tr></thead><tbody>")
-                for option in options:
-                    value, label = html.escape(scalar_text(option.value)), html.escape(option.label)
-                    parts.append(f"<tr><td><code>{value}</code></td><td>{label}</td></tr>")
-                parts.append("</tbody></table>")
+        for heading, options in _list_options(item):
+            parts.append(f"<table><thead><tr><th>Value</th><th>{heading}</th></tr></thead><tbody>")
+            for option in options:
+                value, label = html.escape(scalar_text(option.value)), html.escape(option.label)
+                parts.append(
+                    f"<tr><td><code>{value}</code></td><td>{label}{html.escape(_tell_end(option))}</td></tr>"
+                )
+            parts.append("</tbody></table>")
         parts.append("</section>")
     return _PAGE.format(title=title, body="\n".join(parts))
 

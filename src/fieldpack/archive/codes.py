@@ -19,7 +19,7 @@ Domain = Literal["text", "number", "bool", "mixed"]
 class OptionCodes:
     """The codes of one question: its options in their order, then every other value met, in the order met.
 
-    Other values occur: an option may have been removed after it was chosen.
+    Other values occur: an option may have been removed after it was chosen. It has the label that it had last.
 
     Attributes:
         values: the recorded value of each code.
@@ -31,8 +31,11 @@ class OptionCodes:
         self._labels: list[str] = []
         self._exact: dict[tuple[str, Scalar], int] = {}
         self._by_text: dict[str, int] = {}
+        self._texts: list[str] | None = None
+        self._unique_labels: list[str] | None = None
         for option in instruction.options:
             self._add(option.value, option.label)
+        self._retired = {_key(_narrow(option.value)): option for option in instruction.retired_options}
         domains = {_get_domain(value) for value in self.values}
         self.domain: Domain = domains.pop() if len(domains) == 1 else "mixed" if domains else "text"
 
@@ -43,9 +46,11 @@ class OptionCodes:
             return self._exact[key]
         code = len(self.values)
         self.values.append(value)
-        self._labels.append(label)
+        # a blank label would look like a missing answer
+        self._labels.append(label if label.strip() else scalar_text(value).strip() or "(blank)")
         self._exact[key] = code
         self._by_text.setdefault(scalar_text(value), code)
+        self._texts = self._unique_labels = None
         return code
 
     def encode(self, value: Scalar) -> int:
@@ -54,7 +59,10 @@ class OptionCodes:
         code = self._exact.get(_key(value))
         if code is None:
             code = self._by_text.get(scalar_text(value))
-        return self._add(value, scalar_text(value)) if code is None else code
+        if code is None:
+            retired = self._retired.get(_key(value))
+            code = self._add(value, retired.label if retired else scalar_text(value))
+        return code
 
     def encode_array(self, values: pa.Array) -> pa.Array:
         """The codes (int32) of an array without nulls, of strings, doubles or booleans as `domain` says."""
@@ -78,15 +86,22 @@ class OptionCodes:
 
     def get_texts(self) -> list[str]:
         """The values as unique texts."""
-        texts = [scalar_text(value) for value in self.values]
-        if len(set(texts)) < len(texts):  # both 1 and "1": write them as JSON does
-            import orjson
+        if self._texts is None:
+            texts = [scalar_text(value) for value in self.values]
+            if len(set(texts)) < len(texts):  # both 1 and "1": write them as JSON does
+                import orjson
 
-            texts = [orjson.dumps(value).decode() for value in self.values]
-        return texts
+                texts = [orjson.dumps(value).decode() for value in self.values]
+            self._texts = texts
+        return self._texts
 
     def get_labels(self) -> list[str]:
         """The labels, made unique by adding the value in brackets where two options share one."""
+        if self._unique_labels is None:
+            self._unique_labels = self._make_labels_unique()
+        return self._unique_labels
+
+    def _make_labels_unique(self) -> list[str]:
         counts: dict[str, int] = {}
         for label in self._labels:
             counts[label] = counts.get(label, 0) + 1

@@ -179,19 +179,18 @@ def _place(
     missing: list[str],
     rename: Callable[[str], str] | None = None,
 ) -> Iterator[_Task]:
-    members = export.members
     places = _Places({instruction.id: instruction for instruction in export.instructions}, rename)
     for file in files:
-        if file.path not in members:
+        member = export.find_member(file.path)
+        if member is None:
             missing.append(file.path)
             continue
-        member = members[file.path]
         if problem := member.problem or explain_unsafe_name(file.path):
             raise ArchiveError(
                 f"{export.label}: {file.path!r} is not extracted: {problem}. Nothing was written.",
                 member=file.path,
             )
-        yield _Task(file.path, folder.joinpath(*places.place(file, by)), member.size_bytes)
+        yield _Task(member.name, folder.joinpath(*places.place(file, by)), member.size_bytes)
 
 
 class _Places:
@@ -203,6 +202,7 @@ class _Places:
         self._instructions = instructions
         self._rename = rename or (lambda name: name)
         self._folders: dict[str, str] = {}
+        self._folder_keys: set[str] = set()
         self._taken: set[str] = set()
 
     def place(self, file: UploadedFile, by: By | None) -> tuple[str, ...]:
@@ -228,10 +228,11 @@ class _Places:
     def _name_folder(self, instruction_id: str) -> str:
         if instruction_id not in self._folders:
             instruction = self._instructions.get(instruction_id)
-            name = make_slug(instruction.description) if instruction else ""
-            name = name or safe_name(instruction_id)
-            if name in self._folders.values():
-                name = f"{name}_{safe_name(instruction_id)}"
+            slug = make_slug(instruction.description) if instruction else ""
+            name = safe_name(slug or instruction_id)
+            if name.casefold() in self._folder_keys:
+                name = safe_name(f"{name}_{instruction_id}")
+            self._folder_keys.add(name.casefold())
             self._folders[instruction_id] = name
         return self._folders[instruction_id]
 

@@ -102,7 +102,6 @@ def _build_long(raw: RawTable, instruction: Instruction, order: int, data: pa.Ar
 
 def build_files(export: Export, root: str | None) -> pa.Table:
     """A row per file; see `Export.files`."""
-    members = export.members
     names = (
         "submission_id", "participant_id", "completed_at", "instruction_id", "question", "path", "file_name",
         "content_type", "size_bytes", "sha256", "present",
@@ -113,7 +112,7 @@ def build_files(export: Export, root: str | None) -> pa.Table:
     titles = {instruction.id: instruction.title for instruction in export.instructions}
     for submission in export.iter_submissions():
         for file in submission.files:
-            member = members.get(file.path)
+            member = export.find_member(file.path)
             row = (
                 submission.submission_id,
                 submission.participant_id,

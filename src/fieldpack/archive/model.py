@@ -59,6 +59,9 @@ class Instruction:
     options: tuple[Option, ...] = ()
     answer_limit: int = 1
     unit_options: tuple[Option, ...] = ()
+    retired_options: tuple[Option, ...] = ()
+    """Options (or units) that were offered before and are no more, and earlier labels of those that are; in the order
+    they went, each with `until` in its `extra`."""
     validation: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 

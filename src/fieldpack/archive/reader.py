@@ -7,6 +7,7 @@ loaded by the methods that return their tables.
 from __future__ import annotations
 
 import os
+import unicodedata
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Collection as Collection_
@@ -207,6 +208,25 @@ class Export:
         """Every member by name, as the directory lists them."""
         return self._source.members()
 
+    def find_member(self, path: str) -> Member | None:
+        """The member of this name; else the only one whose name is canonically equivalent.
+
+        Systems that store names decomposed (é as e and an accent) give them back so, in folders and in ZIPs.
+        """
+        found = self.members.get(path)
+        if found is None and not path.isascii():
+            found = self._by_canonical_name.get(unicodedata.normalize("NFC", path))
+        return found
+
+    @cached_property
+    def _by_canonical_name(self) -> dict[str, Member | None]:
+        """Members by their names in NFC; None where several share one."""
+        by_name: dict[str, Member | None] = {}
+        for name, member in self.members.items():
+            key = unicodedata.normalize("NFC", name)
+            by_name[key] = None if key in by_name else member
+        return by_name
+
     @cached_property
     def collection(self) -> Collection:
         """`collection.json`.
@@ -291,7 +311,9 @@ class Export:
             ArchiveError: there is no such member, or it must not be read (encrypted, a link, a bomb). A CRC
                 that doesn't match is raised when the end is read.
         """
-        return self._source.open(file if isinstance(file, str) else file.path)
+        path = file if isinstance(file, str) else file.path
+        member = self.find_member(path)
+        return self._source.open(path if member is None else member.name)
 
     def extract(
         self,
@@ -337,7 +359,7 @@ class Export:
             columns: name the columns by the question's text, its `id`, or a `slug`; unique in every case.
             labels: options by their labels, or (False) by their values.
             several: questions with several choices as one column of lists, as `onehot` columns, or `joined`
-                by "; ".
+                by "; ", with `;` and `\\` in an option escaped by a backslash.
             numbers: `safe` turns a question that asks for a number into a number column when every answer is
                 a plain number, and leaves it as text otherwise, so nothing typed is lost; `coerce` makes what
                 is no number missing; `text` never converts.
@@ -416,12 +438,20 @@ class Export:
         columns: Columns = "question",
         labels: bool = True,
         several: Literal["onehot", "joined"] = "onehot",
+        numbers: Numbers = "safe",
         bom: bool = False,
         force: bool = False,
     ) -> Converted:
         """Write the wide table as CSV that is safe to open in a spreadsheet; see `convert.csv.write_csv`."""
         return self.convert(
-            "csv", path, columns=columns, labels=labels, several=several, bom=bom, force=force
+            "csv",
+            path,
+            columns=columns,
+            labels=labels,
+            several=several,
+            numbers=numbers,
+            bom=bom,
+            force=force,
         )
 
     def convert(self, to: Format, path: str | os.PathLike[str], **options: Any) -> Converted:

@@ -100,7 +100,7 @@ def _read_instruction(item: Any) -> Instruction:
         raise ValueError("it is not an object with an id")
     known = {
         "id", "type", "description", "page", "order", "retired", "required", "options", "answer_limit",
-        "unit_options", "validation",
+        "unit_options", "retired_options", "validation",
     }  # fmt: skip
     limit = item.get("answer_limit")
     validation = item.get("validation")
@@ -115,6 +115,7 @@ def _read_instruction(item: Any) -> Instruction:
         options=_read_options(item.get("options"), "options"),
         answer_limit=limit if isinstance(limit, int) else 1,
         unit_options=_read_options(item.get("unit_options"), "unit_options"),
+        retired_options=_read_options(item.get("retired_options"), "retired_options"),
         validation=validation if isinstance(validation, dict) else None,
         extra={key: value for key, value in item.items() if key not in known},
     )

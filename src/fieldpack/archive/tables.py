@@ -6,7 +6,7 @@ Needs pyarrow, so `reader` imports this module only when a table is asked for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fieldpack.archive.codes import OptionCodes
@@ -83,6 +83,8 @@ class Column:
         instruction: the question it belongs to, if any.
         code: for an `indicator` or one-hot `explanation`, the option's code.
         codes: the question's option codes, for the roles about choices.
+        not_numeric: of a question that asks for a number, how many answers are no plain number: they keep the
+            column text, or are missing where numbers are coerced.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Column:
     instruction: Instruction | None = None
     code: int | None = None
     codes: OptionCodes | None = None
+    not_numeric: int = 0
 
 
 def build_table(export: Export, options: TableOptions) -> pa.Table:
@@ -152,11 +155,11 @@ class _Question:
         if self._instruction.type == "file_upload":
             return [self._build_files()]
         text = self._find("t", STRING)
-        data, role = text, "text"
+        data, left = text, 0
         if self._instruction.asks_for_number and self._options.numbers != "text":
-            data = parse_numbers(text, coerce=self._options.numbers == "coerce")
-            role = "number" if pa.types.is_floating(data.type) else "text"
-        columns = [Column(self._name, data, role, self._instruction)]  # type: ignore[arg-type]
+            data, left = parse_numbers(text, coerce=self._options.numbers == "coerce")
+        role: Role = "number" if pa.types.is_floating(data.type) else "text"
+        columns = [Column(self._name, data, role, self._instruction, not_numeric=left)]
         if self._instruction.type == "free_text_with_unit":
             columns.append(Column(self._part("unit"), self._build_unit(), "unit", self._instruction))
         return columns
@@ -172,9 +175,8 @@ class _Question:
 
     def _build_unit(self) -> pa.Array:
         """The unit as a category: the offered units in their order, then any other that was met."""
-        codes = OptionCodes(
-            Instruction(self._instruction.id, "multiple_choice", "", options=self._instruction.unit_options)
-        )
+        item = self._instruction
+        codes = OptionCodes(replace(item, options=item.unit_options))
         units = combine(self._find("u", STRING))
         found = (
             codes.encode_array(units.drop_null())
@@ -256,19 +258,23 @@ class _Question:
         return columns
 
 
-def parse_numbers(text: pa.ChunkedArray, *, coerce: bool) -> pa.ChunkedArray:
-    """Texts as doubles; given back as they are when one is no plain number, unless `coerce` makes that one
-    null."""
+def parse_numbers(text: pa.ChunkedArray, *, coerce: bool) -> tuple[pa.ChunkedArray, int]:
+    """Texts as doubles, and how many of them are no plain number.
+
+    One that is none leaves all of them as they are, unless `coerce` makes that one null.
+    """
     if coerce:
         fits = pc.match_substring_regex(text, _ANY_NUMBER)
         trimmed = pc.utf8_ltrim(pc.utf8_trim_whitespace(text), "+")  # Arrow knows no plus sign
         numbers = pc.if_else(fits, trimmed, pa.scalar(None, STRING)).cast(pa.float64())
-        return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+        return numbers, numbers.null_count - text.null_count
     plain = pc.and_(
         pc.match_substring_regex(text, _PLAIN_PATTERN),
         pc.invert(pc.match_substring_regex(text, _MANY_DIGITS)),
     )
-    return text.cast(pa.float64()) if pc.all(plain, min_count=0).as_py() else text
+    left = pc.sum(pc.invert(plain)).as_py() or 0
+    return (text if left else text.cast(pa.float64())), left
 
 
 def combine(data: pa.ChunkedArray) -> pa.Array:
@@ -302,8 +308,11 @@ def _scatter(values: pa.Array, where: pa.Array) -> pa.Array:
 
 
 def _join(lists: pa.ListArray, separator: str) -> pa.Array:
-    filled = rebuild_list(lists, pc.fill_null(lists.flatten(), ""))
-    return pc.binary_join(filled, separator)
+    """Each list as one text. Within an item the separator's first character and the backslash are escaped by a
+    backslash, so that items can be told apart whatever they hold."""
+    items = pc.replace_substring(pc.fill_null(lists.flatten(), ""), "\\", "\\\\")
+    items = pc.replace_substring(items, separator[0], f"\\{separator[0]}")
+    return pc.binary_join(rebuild_list(lists, items), separator)
 
 
 def _make_values(codes: OptionCodes) -> pa.Array:

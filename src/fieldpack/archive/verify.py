@@ -178,7 +178,8 @@ class _Check:
                     message = f"{name} line {line} answers {key}, which collection.json doesn't list."
                     self._report.add("error", message, name, line)
             elif instruction.type in CHOICE_TYPES and not instruction.retired:
-                offered = {scalar_text(option.value) for option in instruction.options}
+                options = (*instruction.options, *instruction.retired_options)
+                offered = {scalar_text(option.value) for option in options}
                 for choice in answer.choices:
                     if offered and scalar_text(choice.value) not in offered:
                         what = f"{choice.value!r} is no option of {instruction.title!r} (any more)."
@@ -189,7 +190,12 @@ class _Check:
 
     def _note_file(self, file: UploadedFile, line: int) -> None:
         name = "responses.jsonl"
-        if (other := self._files.get(file.path)) is not None:
+        member = self._export.find_member(file.path)
+        path = file.path if member is None else member.name
+        if path != file.path:
+            message = f"{file.path!r} is stored in another Unicode form of its name."
+            self._report.add("warning", message, file.path, line)
+        if (other := self._files.get(path)) is not None:
             message = f"{name} line {line} names {file.path!r}, as line {other.line} does."
             self._report.add("error", message, name, line)
         if not file.path.rsplit("/", 1)[-1].startswith(file.submission_id):
@@ -201,7 +207,7 @@ class _Check:
             except ValueError:
                 message = f"{name} line {line}: the SHA-256 of {file.path!r} is not one."
                 self._report.add("error", message, name, line)
-        self._files[file.path] = _Named(line, file.size_bytes, digest)
+        self._files[path] = _Named(line, file.size_bytes, digest)
 
     def check_references(self) -> None:
         members = self._export.members

@@ -55,6 +55,12 @@ class _Format(StrEnum):
     media = "media"
 
 
+class _Numbers(StrEnum):
+    safe = "safe"
+    coerce = "coerce"
+    text = "text"
+
+
 class _Columns(StrEnum):
     question = "question"
     id = "id"
@@ -198,6 +204,14 @@ def convert(
     joined: Annotated[
         bool, typer.Option("--joined", help="Several choices in one column, not one each (csv, xlsx).")
     ] = False,
+    numbers: Annotated[
+        _Numbers,
+        typer.Option(
+            "--numbers",
+            help="Questions that ask for a number: a number column if all answers are plain numbers (safe), "
+            "others made missing (coerce), or always text.",
+        ),
+    ] = _Numbers.safe,
     bom: Annotated[bool, typer.Option("--bom", help="Mark a CSV as UTF-8 for Excel.")] = False,
     force: Force = False,
     as_json: Json = False,
@@ -228,6 +242,7 @@ def convert(
                     columns=columns.value if columns else None,
                     labels=not values,
                     several="joined" if joined else "onehot",
+                    numbers=numbers.value,
                     bom=bom,
                     force=force,
                     progress=report,

@@ -17,6 +17,7 @@ from fieldpack.errors import ConfigError, FieldpackError, UsageError
 if TYPE_CHECKING:
     from fieldpack.archive.columns import Columns
     from fieldpack.archive.reader import Export
+    from fieldpack.archive.tables import Column, Numbers
 
 __all__ = ["Converted", "Format", "convert_export", "require", "write_whole"]
 
@@ -41,6 +42,7 @@ def convert_export(
     columns: Columns | None = None,
     labels: bool = True,
     several: Literal["onehot", "joined"] = "onehot",
+    numbers: Numbers = "safe",
     bom: bool = False,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -55,6 +57,8 @@ def convert_export(
             media).
         labels: options by label or by value (CSV, Parquet, XLSX; SPSS and Stata always have both).
         several: how CSV and XLSX hold questions with several choices.
+        numbers: what becomes of answers to questions that ask for a number, as in `Export.to_arrow`. A warning
+            counts those that are none.
         bom: begin a CSV with a byte order mark, by which Excel knows UTF-8.
         force: replace what is there.
         progress: called with bytes done and bytes in all (`media` only).
@@ -77,29 +81,63 @@ def convert_export(
         from fieldpack.archive.convert.media import write_media
 
         return write_media(
-            export, path, columns=columns or "slug", labels=labels, force=force, progress=progress
+            export,
+            path,
+            columns=columns or "slug",
+            labels=labels,
+            numbers=numbers,
+            force=force,
+            progress=progress,
         )
     from fieldpack.archive.tables import TableOptions, build_columns, read_raw
 
-    raw = read_raw(export)
     if to in ("sav", "dta"):
-        from fieldpack.archive.convert.statistics import write_statistics
+        options = TableOptions(columns or "slug", True, "onehot", numbers)
+    else:
+        options = TableOptions(columns or "question", labels, "list" if to == "parquet" else several, numbers)
+    table_columns = build_columns(read_raw(export), options)
+    converted = _write_table(export, table_columns, to, path, bom)
+    converted.warnings[:0] = explain_numbers(table_columns, numbers)
+    return converted
 
-        options = TableOptions(columns or "slug", True, "onehot")
-        return write_statistics(export, build_columns(raw, options), path, to)
-    options = TableOptions(columns or "question", labels, "list" if to == "parquet" else several)
-    table_columns = build_columns(raw, options)
+
+def _write_table(export: Export, columns: list[Column], to: Format, path: Path, bom: bool) -> Converted:
+    if to == "sav":
+        from fieldpack.archive.convert.spss import write_spss
+
+        return write_spss(export, columns, path)
+    if to == "dta":
+        from fieldpack.archive.convert.stata import write_stata
+
+        return write_stata(export, columns, path)
     if to == "csv":
         from fieldpack.archive.convert.csv import write_csv
 
-        return write_csv(table_columns, path, bom=bom)
+        return write_csv(columns, path, bom=bom)
     if to == "parquet":
         from fieldpack.archive.convert.parquet import write_parquet
 
-        return write_parquet(table_columns, path)
+        return write_parquet(columns, path)
     from fieldpack.archive.convert.xlsx import write_xlsx
 
-    return write_xlsx(export, table_columns, path)
+    return write_xlsx(export, columns, path)
+
+
+def explain_numbers(columns: list[Column], numbers: Numbers) -> list[str]:
+    """A sentence for each column with answers that are no plain number although one was asked for."""
+    found = []
+    for column in columns:
+        if column.not_numeric:
+            answered = len(column.data) - column.data.null_count
+            if numbers == "coerce":
+                answered += column.not_numeric
+                what = "they are missing; --numbers safe keeps them, and the column as text"
+            else:
+                what = "the column is text; --numbers coerce makes them missing"
+            found.append(
+                f"{column.name}: {column.not_numeric:,} of {answered:,} answers are no plain number, so {what}."
+            )
+    return found
 
 
 @contextmanager

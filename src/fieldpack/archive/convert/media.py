@@ -8,18 +8,23 @@ import mimetypes
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fieldpack.archive.convert import Converted
+from fieldpack.archive.convert import Converted, explain_numbers
 from fieldpack.archive.extract import extract_export
 from fieldpack.archive.model import UploadedFile
 from fieldpack.archive.records import format_time
-from fieldpack.archive.tables import Columns, TableOptions, build_table
+from fieldpack.archive.tables import Columns, Numbers, TableOptions, build_columns, read_raw
 from fieldpack.errors import FieldpackError, UsageError
+
+# isort: split
+# After `tables`, which says what to install when it is missing.
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
@@ -27,11 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["write_media"]
 
 _KINDS = ("image", "audio", "video")
+# Types that Python's own table lacks, or has only where the system's does.
+_BY_EXTENSION = {
+    **dict.fromkeys(
+        (".heic", ".heif", ".avif", ".webp", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"), "image"
+    ),
+    **dict.fromkeys((".m4a", ".opus", ".oga", ".flac", ".amr", ".aac", ".caf", ".wma"), "audio"),
+    **dict.fromkeys((".3gp", ".3g2", ".mkv", ".webm", ".m4v", ".mts", ".m2ts", ".wmv"), "video"),
+}
 # The loaders take a file called `test.png` for all of a split named test, and then find no metadata for it
 # ("Structure your repository", File names). An x before the word keeps it from being one.
 _SPLIT = re.compile(
     r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?=[-._ 0-9])"
 )
+# What the loaders give a meaning of its own: variables, the home folder, patterns, places in archives and links, and
+# what begins like a hidden file (fsspec, `expanduser`; datasets, `resolve_pattern`). Letters of every script stay.
+_SPECIAL = re.compile(r"[^\w .,()+=@-]")
+_HIDDEN = re.compile(r"^(\.|__)")
 _OWN = ("file_name", "original_name", "instruction_id", "question", "content_type", "size_bytes", "sha256")
 
 
@@ -41,6 +58,7 @@ def write_media(
     *,
     columns: Columns = "slug",
     labels: bool = True,
+    numbers: Numbers = "safe",
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Converted:
@@ -49,20 +67,21 @@ def write_media(
     A line describes one file: `file_name` (what the loaders look for), `original_name`, `instruction_id`,
     `question`, `content_type`, `size_bytes`, `sha256`, then the
     submission's own fields and its answers to the other questions. Read with
-    `datasets.load_dataset("imagefolder", data_dir="OUT/image")`, or `audiofolder`, `videofolder`.
+    `datasets.load_dataset("imagefolder", data_dir="OUT/image")`, or `audiofolder`, `videofolder`. Files that are
+    none of the three, and files that the archive lacks, are counted in a warning.
     """
     if folder.is_dir() and any(folder.iterdir()) and force:
         for kind in _KINDS:
             shutil.rmtree(folder / kind, ignore_errors=True)
-    table = build_table(export, TableOptions(columns=columns, labels=labels))
+    table_columns = build_columns(read_raw(export), TableOptions(columns, labels, numbers=numbers))
+    table = pa.table([column.data for column in table_columns], names=[c.name for c in table_columns])
     titles = {instruction.id: instruction.title for instruction in export.instructions}
-    chosen = [(file, found) for file in export.iter_files() if (found := _find_kind(file)) is not None]
-    held = [(file, kind) for file, kind in chosen if file.path in export.members]
+    held, warnings = _choose(export)
     if not held:
         raise UsageError(f"{export.label} holds no image, audio or video file.")
-    converted = Converted(folder, len(held), table.num_columns)
-    if len(held) < len(chosen):
-        converted.warnings.append(f"{len(chosen) - len(held):,} files that answers name are missing.")
+    converted = Converted(
+        folder, len(held), table.num_columns, [*warnings, *explain_numbers(table_columns, numbers)]
+    )
     rows = {row["submission_id"]: row for row in _iter_rows(table)}
     for kind in _KINDS:
         mine = [file for file, its_kind in held if its_kind == kind]
@@ -84,24 +103,61 @@ def write_media(
     return converted
 
 
+def _choose(export: Export) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
+    """The files that go into a folder, with which; and a sentence about those that go into none."""
+    held: list[tuple[UploadedFile, str]] = []
+    others: Counter[str] = Counter()
+    missing = 0
+    for file in export.iter_files():
+        kind = _find_kind(file)
+        if export.find_member(file.path) is None:
+            missing += 1
+        elif kind is None:
+            others[file.content_type or "no type"] += 1
+        else:
+            held.append((file, kind))
+    warnings = []
+    if others:
+        count = sum(others.values())
+        types = ", ".join(f"{number:,} {content_type}" for content_type, number in others.most_common(5))
+        more = ", …" if len(others) > 5 else ""
+        what = "file is" if count == 1 else "files are"
+        warnings.append(
+            f"{count:,} {what} neither image, audio nor video and left out ({types}{more}); "
+            "`fieldpack extract` writes them."
+        )
+    if missing:
+        verb = "file that an answer names is" if missing == 1 else "files that answers name are"
+        warnings.append(f"{missing:,} {verb} missing.")
+    return held, warnings
+
+
 def _extract(
     export: Export, files: list[UploadedFile], target: Path, progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
     """Write the files flat; give each one's name there by its path in the archive."""
     done = extract_export(
-        export, target, by="flat", files=files, rename=_hide_splits, force=True, progress=progress
+        export, target, by="flat", files=files, rename=_make_plain, force=True, progress=progress
     )
     return dict(zip([file.path for file in files], [path.name for path in done.paths], strict=True))
 
 
-def _hide_splits(name: str) -> str:
+def _make_plain(name: str) -> str:
+    """A name that the loaders take for nothing but a name."""
+    name = _HIDDEN.sub("_x", _SPECIAL.sub("_", name))
     return _SPLIT.sub(r"\1x\2", name)
 
 
 def _find_kind(file: UploadedFile) -> str | None:
-    content_type = file.content_type or mimetypes.guess_type(file.path)[0] or ""
-    kind = content_type.partition("/")[0]
-    return kind if kind in _KINDS else None
+    """The folder for a file: by its type on record, else by its extension."""
+    recorded = (file.content_type or "").partition("/")[0].lower()
+    if recorded in _KINDS:
+        return recorded
+    if file.content_type not in (None, "", "application/octet-stream"):
+        return None
+    extension = os.path.splitext(file.path)[1].lower()
+    guessed = _BY_EXTENSION.get(extension) or (mimetypes.guess_type(file.path)[0] or "").partition("/")[0]
+    return guessed if guessed in _KINDS else None
 
 
 def _describe(

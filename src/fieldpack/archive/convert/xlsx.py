@@ -60,8 +60,10 @@ def write_xlsx(export: Export, columns: list[Column], path: Path) -> Converted:
     with write_whole(path) as part:
         book.save(part)
     if writer.cut:
+        verb = "text is" if writer.cut == 1 else "texts are"
         converted.warnings.append(
-            f"{writer.cut:,} texts were longer than the {_LONGEST_TEXT:,} characters of a cell and are cut."
+            f"{writer.cut:,} {verb} longer than the {_LONGEST_TEXT:,} characters of a cell and cut; "
+            "csv and parquet hold them whole."
         )
     return converted
 
@@ -89,14 +91,23 @@ class _Writer:
             value = value.replace(tzinfo=None)
         if not isinstance(value, str):
             return value
-        text = _UNWRITABLE.sub(lambda match: f"_x{ord(match[0]):04X}_", value)
-        if len(text) > _LONGEST_TEXT:
-            text = text[:_LONGEST_TEXT]
-            self.cut += 1
+        text = _cut(value)
+        self.cut += text is not value
+        text = _UNWRITABLE.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
         cell = self._cell(sheet, value=None)
         cell._value = text
         cell.data_type = "s"
         return cell
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a cell holds, counted in UTF-16 units, never half of a surrogate pair."""
+    if len(text) * 2 <= _LONGEST_TEXT:  # at most two units a character
+        return text
+    raw = text.encode("utf-16-le", "surrogatepass")
+    if len(raw) <= _LONGEST_TEXT * 2:
+        return text
+    return raw[: _LONGEST_TEXT * 2].decode("utf-16-le", "ignore")
 
 
 def _iter_rows(table: pa.Table) -> Iterable[tuple[Any, ...]]:

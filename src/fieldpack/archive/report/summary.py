@@ -19,6 +19,7 @@ from fieldpack.archive.shapes import read_time
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
+    from fieldpack.archive.source import Member
 
 __all__ = ["Bar", "FileKind", "Histogram", "Question", "Summary", "make_histogram", "summarize"]
 
@@ -233,7 +234,7 @@ class _Gatherer:
         self._answers = {i.id: _Tally(i) for i in export.instructions if i.is_question}
 
     def gather(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        summary, members = self._summary, self._export.members
+        summary = self._summary
         participants: set[int] = set()
         studies: set[str] = set()
         statuses: Counter[str] = Counter()
@@ -258,8 +259,9 @@ class _Gatherer:
                     self._answers[key] = _Tally(Instruction(key, answer.type, "", answer_limit=-1))
                 self._answers[key].add(answer)
                 for file in answer.files:
-                    _count_file(kinds, file, members)
-                    summary.files_missing += file.path not in members
+                    member = self._export.find_member(file.path)
+                    _count_file(kinds, file, member)
+                    summary.files_missing += member is None
             if progress and summary.submissions % 500 == 0:
                 progress(summary.submissions, total)
         summary.participants, summary.studies = len(participants), len(studies)
@@ -269,15 +271,15 @@ class _Gatherer:
         summary.files = _sort_kinds(kinds)
         for tally in self._answers.values():
             if tally.answered or not tally.instruction.retired:
-                summary.questions.append(tally.finish(summary.submissions, members))
+                summary.questions.append(tally.finish(summary.submissions))
 
 
-def _count_file(kinds: dict[str, list[int]], file: UploadedFile, members: Any) -> None:
+def _count_file(kinds: dict[str, list[int]], file: UploadedFile, member: Member | None = None) -> None:
     counted = kinds.setdefault(file.content_type or "(unknown)", [0, 0])
     counted[0] += 1
     size = file.size_bytes
-    if size is None and file.path in members:
-        size = members[file.path].size_bytes
+    if size is None and member is not None:
+        size = member.size_bytes
     counted[1] += size or 0
 
 
@@ -311,7 +313,7 @@ class _Tally:
             self._chosen[self._codes.encode(choice.value)] += 1
         for file in answer.files:
             self._uploads.append(file) if len(self._uploads) < _MOST_SAMPLES else None
-            _count_file(self._kinds, file, {})
+            _count_file(self._kinds, file)
         if (text := answer.text) is None:
             return
         self._lengths.append(len(text))
@@ -330,7 +332,7 @@ class _Tally:
             else:
                 self._not_numbers += 1
 
-    def finish(self, submissions: int, members: Any) -> Question:
+    def finish(self, submissions: int) -> Question:
         question = Question(self.instruction, self.answered, submissions - self.answered)
         kind = self.instruction.type
         if kind in CHOICE_TYPES or self._chosen:

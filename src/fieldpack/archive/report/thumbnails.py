@@ -33,9 +33,10 @@ def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
 
     What a participant uploaded is untrusted: the image's size is checked before any of it is decoded.
     """
-    if not (file.content_type or "").startswith("image/") or file.path not in export.members:
+    if not (file.content_type or "").startswith("image/"):
         return None
-    if export.members[file.path].size_bytes > _LARGEST_FILE_BYTES:
+    member = export.find_member(file.path)
+    if member is None or member.size_bytes > _LARGEST_FILE_BYTES:
         return None
     from PIL import Image, ImageOps
 

@@ -31,6 +31,7 @@ from ..context import Context
 from ..storage import Buffer
 from . import job_queries as queries
 from .keys import INDEX, head_id, stored_key
+from .retired_options import find_retired_options
 
 __all__ = ["Incomplete", "Interrupted", "Superseded", "build_export", "work_folder"]
 
@@ -289,8 +290,14 @@ def _describe(
         for page in snapshot["body"]["collection_items"]
         for item in page["page_items"]
     }
-    for row in queries.list_instructions(reader, export["collection_id"]):
+    rows = queries.list_instructions(reader, export["collection_id"])
+    retired_options = find_retired_options(
+        queries.iter_options(reader, export["collection_id"]),
+        {str(row["id"]): row["body"].get("options") or row["body"].get("unit_options") or [] for row in rows},
+    )
+    for row in rows:
         body = row["body"]
+        gone = retired_options.get(str(row["id"]))
         instructions.append(
             {
                 "id": str(row["id"]),
@@ -304,6 +311,7 @@ def _describe(
                     for name, value in body.items()
                     if name not in INTERNAL_FIELDS | {"description"}
                 },
+                **({"retired_options": gone} if gone else {}),
             }
         )
     return {

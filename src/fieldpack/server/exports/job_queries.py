@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
@@ -119,6 +119,26 @@ def list_instructions(connection: Blocking, collection_id: UUID) -> list[Row]:
             """,
             [collection_id],
         ).fetchall()
+
+
+def iter_options(
+    connection: Blocking, collection_id: UUID
+) -> Iterator[tuple[datetime, dict[str, list[dict[str, Any]]]]]:
+    """When each version of the collection was made, and its options or units by instruction id; oldest first."""
+    with connection.cursor("options") as cursor:
+        cursor.itersize = 1
+        cursor.execute(
+            """
+            SELECT v.created_at, coalesce(
+                (SELECT json_object_agg(item->>'id', coalesce(item->'options', item->'unit_options'))
+                 FROM json_array_elements(v.body->'collection_items') page,
+                      json_array_elements(page->'page_items') item
+                 WHERE coalesce(item->'options', item->'unit_options') IS NOT NULL), '{}')
+            FROM collection_versions v WHERE v.collection_id = %s ORDER BY v.version
+            """,
+            [collection_id],
+        )
+        yield from cursor
 
 
 def count_selected(connection: Blocking, selection: Row) -> tuple[int, int]:

@@ -1,85 +1,141 @@
-"""SPSS `.sav` and Stata `.dta`, with variable labels and value labels, by pyreadstat."""
+"""What SPSS and Stata have in common: named variables with labels, numbers with value labels, texts, times."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldpack.archive.columns import make_slug
-from fieldpack.archive.convert import Converted, require, write_whole
+from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.frames import arrow_to_pandas
 from fieldpack.archive.tables import Column
 
 if TYPE_CHECKING:
+    import pandas
+
     from fieldpack.archive.reader import Export
 
-__all__ = ["write_statistics"]
+__all__ = ["DataSet", "Limits", "build_data_set", "name_data_set"]
 
-# IBM, "Variable names"; Stata, "[U] 11.3 Naming conventions". Both lists hold for both formats here.
+# IBM, "Variable names"; Stata, "[U] 11.3 Naming conventions" and "[M-2] reswords". All hold for both formats here.
 _RESERVED = frozenset(
     (
         *("all", "and", "by", "eq", "ge", "gt", "le", "lt", "ne", "not", "or", "to", "with"),
         *("byte", "double", "float", "if", "in", "int", "long", "strl", "using"),
-        *("_all", "_b", "_coef", "_cons", "_n", "_pi", "_pred", "_rc", "_skip"),
+        *("_all", "_b", "_coef", "_cons", "_n", "_pi", "_pred", "_rc", "_se", "_skip"),
+        *(
+            "aggregate",
+            "array",
+            "boolean",
+            "break",
+            "case",
+            "catch",
+            "class",
+            "colvector",
+            "complex",
+            "const",
+        ),
+        *("continue", "default", "delegate", "delete", "do", "else", "eltypedef", "end", "enum", "explicit"),
+        *("export", "external", "for", "friend", "function", "global", "goto", "inline", "local", "null"),
+        *("pragma", "protected", "quad", "rowvector", "short", "typedef", "typename", "virtual"),
     )
 )
 _NAME_LENGTH = 27  # Stata takes 32, but pyreadstat names value labels so too, each with its number behind
 _PART_LENGTH = 14
-_LABEL_BYTES = {"sav": 255, "dta": 80 * 4}
-_LABEL_CHARACTERS = {"sav": 255, "dta": 80}
-_VALUE_LABEL_BYTES = {"sav": 120, "dta": 32_000}
-_TEXT_BYTES = {"sav": 32_767, "dta": 2_045}
 
 
-def write_statistics(
-    export: Export, columns: list[Column], path: Path, kind: Literal["sav", "dta"] | str
-) -> Converted:
-    """Write one data set.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a format can hold.
+
+    Attributes:
+        variable_label: of the text that describes a variable.
+        value_label: of the text that describes a value.
+        name: how warnings call the format.
+    """
+
+    variable_label: LabelLimit
+    value_label: LabelLimit
+    name: str
+
+
+@dataclass
+class DataSet:
+    """Variables ready to be written, by name.
+
+    Attributes:
+        frame: numbers as doubles (NaN where missing), texts ("" where missing), times in UTC without a zone.
+        labels: what each variable is.
+        value_labels: of those that have any, what each number means.
+        measures: `nominal` or `scale` where it is known.
+        warnings: what the format could not hold, a sentence each.
+    """
+
+    frame: pandas.DataFrame
+    labels: dict[str, str]
+    value_labels: dict[str, dict[float, str]]
+    measures: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+
+
+def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
+    """Make variables of a table's columns.
 
     A single choice becomes a number with value labels: the option's own value where all are whole numbers,
     else 1, 2, 3 … in the options' order. Each option of a several-choice question is a 0/1 variable. Neither
-    format can tell an empty text from a missing one; both are the empty string. Times are UTC.
-
-    Texts longer than the format's limit (32,767 bytes in SPSS, 2,045 in Stata) are cut, and a warning says
-    so.
+    format can tell an empty text from a missing one; both are the empty string. Labels too long for the format
+    are cut so that they still differ.
     """
-    pyreadstat = require("pyreadstat")
-    require("pandas")
-    converted = Converted(path, len(columns[0].data), len(columns))
     names = _Names()
     data: dict[str, Any] = {}
-    labels: dict[str, str] = {}
     value_labels: dict[str, dict[float, str]] = {}
     measures: dict[str, str] = {}
+    warnings: list[str] = []
     for column in columns:
         name = names.add(column.name, _get_part(column))
-        labels[name] = _describe(column, _LABEL_BYTES[kind], _LABEL_CHARACTERS[kind])
-        data[name], options = _encode(column, kind, converted)
+        data[name], options = _encode(column)
         if options:
-            value_labels[name] = {
-                code: _cut(label, _VALUE_LABEL_BYTES[kind]) or str(code) for code, label in options.items()
-            }
+            texts, cut = shorten_labels(list(options.values()), limits.value_label)
+            value_labels[name] = dict(zip(options, texts, strict=True))
             measures[name] = "nominal"
+            if cut:
+                warnings.append(f"{column.name}: {_count_labels(cut, limits.value_label, limits.name)}.")
         elif column.role == "number":
             measures[name] = "scale"
+    parts = [_describe(column) for column in columns]
+    descriptions, cut = shorten_labels(
+        [text + ending for text, ending in parts], limits.variable_label, [ending for _, ending in parts]
+    )
+    if cut:
+        counted = _count_labels(cut, limits.variable_label, limits.name)
+        warnings.append(f"Of the variables' own labels, {counted}.")
     frame = arrow_to_pandas(pa.table(data))
     for name in frame.columns:
         if frame[name].dtype.kind not in "fM":
             frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
-    label = (
-        _cut(" ".join(export.collection.name.split()), 60, 60) if "collection.json" in export.members else ""
+    return DataSet(frame, dict(zip(data, descriptions, strict=True)), value_labels, measures, warnings)
+
+
+def name_data_set(export: Export, most_characters: int) -> str:
+    """The collection's name, for the data set's own label."""
+    if "collection.json" not in export.members:
+        return ""
+    name = " ".join(export.collection.name.replace("\x00", "").split())
+    return LabelLimit(most_characters, most_characters).cut(name)
+
+
+def _count_labels(cut: int, limit: LabelLimit, format_name: str) -> str:
+    most = (
+        f"{limit.most_bytes:,} bytes"
+        if limit.most_characters is None
+        else f"{limit.most_characters:,} characters"
     )
-    with write_whole(path) as part:
-        common = {"file_label": label, "column_labels": labels, "variable_value_labels": value_labels}
-        if kind == "sav":
-            pyreadstat.write_sav(frame, str(part), **common, variable_measure=measures)
-        else:
-            pyreadstat.write_dta(frame, str(part), **common, version=15)
-    return converted
+    verb = "label is" if cut == 1 else "labels are"
+    return f"{cut:,} {verb} longer than the {most} of {format_name} and cut"
 
 
 class _Names:
@@ -87,6 +143,7 @@ class _Names:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def add(self, wanted: str, part: str = "") -> str:
         """A name like `wanted`. A long one is cut in front of `part`, which tells columns apart."""
@@ -102,10 +159,10 @@ class _Names:
             part = re.sub(r"[^A-Za-z0-9_]+", "_", part).strip("_")[:_PART_LENGTH].strip("_")
             name = f"{name[: _NAME_LENGTH - 1 - len(part)].rstrip('_')}_{part}"
         name = unique = name[:_NAME_LENGTH].rstrip("_")
-        number = 1
+        key = name.casefold()
         while unique.casefold() in self._taken:
-            number += 1
-            suffix = f"_{number}"
+            self._numbers[key] = self._numbers.get(key, 1) + 1
+            suffix = f"_{self._numbers[key]}"
             unique = name[: _NAME_LENGTH - len(suffix)] + suffix
         self._taken.add(unique.casefold())
         return unique
@@ -119,22 +176,19 @@ def _get_part(column: Column) -> str:
     return f"{label[:9].strip('_')}_expl" if column.role == "explanation" else label
 
 
-def _describe(column: Column, most_bytes: int, most_characters: int) -> str:
-    """The variable's label. A long question is cut in front of what tells its columns apart."""
+def _describe(column: Column) -> tuple[str, str]:
+    """The variable's label, whole: the question, and what tells its columns apart."""
     if column.instruction is None:
-        return column.name
+        return column.name, ""
     ending = ""
     if column.code is not None and column.codes is not None:
         ending = f": {column.codes.get_labels()[column.code]}"
     if column.role in ("unit", "explanation"):
         ending += f" ({column.role})"
-    title = " ".join(column.instruction.title.split())
-    ending = _cut(ending, most_bytes // 2, most_characters // 2)
-    room = most_characters - len(ending)
-    return _cut(title, most_bytes - len(ending.encode()), room) + ending
+    return " ".join(column.instruction.title.replace("\x00", "").split()), ending.replace("\x00", "")
 
 
-def _encode(column: Column, kind: str, converted: Converted) -> tuple[Any, dict[float, str]]:
+def _encode(column: Column) -> tuple[Any, dict[float, str]]:
     data = column.data
     if column.role == "choice" and column.codes is not None:
         positions = data.indices if isinstance(data, pa.DictionaryArray) else data
@@ -161,22 +215,5 @@ def _encode(column: Column, kind: str, converted: Converted) -> tuple[Any, dict[
     if pa.types.is_timestamp(data.type):
         return data.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us")), {}
     if pa.types.is_string(data.type):
-        return _limit_texts(column, data, _TEXT_BYTES[kind], converted), {}
+        return pc.replace_substring(data, "\x00", ""), {}
     return data.cast(pa.float64()), {}
-
-
-def _limit_texts(column: Column, data: Any, most: int, converted: Converted) -> Any:
-    data = pc.replace_substring(data, "\x00", "")
-    longest = pc.max(pc.binary_length(data)).as_py() or 0
-    if longest <= most:
-        return data
-    cut = sum(1 for text in data.to_pylist() if text is not None and len(text.encode()) > most)
-    converted.warnings.append(f"{column.name}: {cut:,} texts are longer than {most:,} bytes and are cut.")
-    return pa.array([None if text is None else _cut(text, most) for text in data.to_pylist()], pa.string())
-
-
-def _cut(text: str, most_bytes: int, most_characters: int | None = None) -> str:
-    if most_characters is not None and len(text) > most_characters:
-        text = text[: most_characters - 1] + "…"
-    raw = text.encode()
-    return text if len(raw) <= most_bytes else raw[:most_bytes].decode(errors="ignore")
