@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test interop check bench soak lock clean
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,10 @@ demo: $(VENV)/.demo  ## The main job on real parts: server, participants, export
 
 test: $(VENV)/.dev  ## The whole suite (TESTS=path narrows it)
 	$(BIN)/python -m pytest $(TESTS)
+
+interop: $(VENV)/.dev  ## Converted files in R (haven), PSPP and LibreOffice, installed if need be
+	.ci/install r-cran-haven pspp libreoffice-calc-nogui
+	$(BIN)/python -m pytest tests/interop
 
 check: $(VENV)/.dev  ## Format, lint, types
 	$(BIN)/ruff format --check .
