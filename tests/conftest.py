@@ -7,8 +7,15 @@ from collections.abc import Generator, Iterator
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.installation import Installation, installed
+
+# how long an example takes is the machine's affair, here as in every other test
+settings.register_profile(
+    "any_speed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_speed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

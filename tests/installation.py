@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx
 
-READY_SECONDS = 120.0
-STOP_SECONDS = 40.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 120.0  # for what never ends; a server ends within 30
 FIELDPACK = [sys.executable, "-m", "fieldpack"]
 
 

@@ -122,7 +122,7 @@ class Proxy:
                 threading.Thread(target=_reply, args=(client, self.reply), daemon=True).start()
                 continue
             try:
-                server = socket.create_connection(self.target, timeout=10)
+                server = socket.create_connection(self.target, timeout=60)
                 server.settimeout(None)
             except OSError:
                 client.close()

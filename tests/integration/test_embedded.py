@@ -112,7 +112,7 @@ def is_down(folder: Path) -> bool:
         return lock.try_lock()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 45.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 from fieldpack.client.download import download_archive
-from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.rows import connected, insert_submissions
 from tests.integration.waiting import PHOTO, TEXT, check, held_jobs, photos, wait_for, wait_until_ended
 from tests.proxy import Proxy
@@ -80,7 +80,7 @@ def another_worker(server: Installation, *options: str, **settings: str) -> Iter
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(40)
+        process.wait(STOP_SECONDS)
 
 
 def count_workers(server: Installation) -> int:

@@ -23,7 +23,7 @@ import pytest
 
 from fieldpack.server.db.embedded import open_embedded
 from tests.bucket import Bucket
-from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.waiting import wait_for
 from tests.proxy import Proxy
 from tests.scenario import PNG, UPLOAD, Scenario, expect
@@ -245,7 +245,7 @@ def test_a_worker_that_dies_costs_its_parts_only(
         assert zipfile.ZipFile(io.BytesIO(fetch(export["url"]).content)).testzip() is None
     finally:
         other.send_signal(signal.SIGTERM)
-        other.wait(40)
+        other.wait(STOP_SECONDS)
 
 
 def test_a_part_given_to_two_workers_is_the_same_twice(stored: Scenario, store: Installation) -> None:

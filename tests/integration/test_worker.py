@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.rows import activity, connected, insert_submissions
 from tests.integration.waiting import HeldJobs, held_jobs, wait_for
 from tests.scenario import PNG, Scenario, expect
@@ -252,7 +252,7 @@ def test_a_worker_of_its_own(own: Installation, large: str) -> None:
         check(scenario, finish(own, scenario, path))
     finally:
         worker.terminate()
-        assert worker.wait(40) == 0, (own.data_dir.parent / "worker.log").read_text()
+        assert worker.wait(STOP_SECONDS) == 0, (own.data_dir.parent / "worker.log").read_text()
     own.stop()
     own.options.remove("--no-worker")
     own.start()
