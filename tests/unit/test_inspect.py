@@ -72,9 +72,9 @@ def test_the_summary_counts(archive: Path) -> None:
     assert text.distinct == 1
     assert [bar.count for bar in one.bars] == [6, 4]
     assert [bar.count for bar in some.bars] == [10, 5]
-    assert weight.unit == "Kilo"
-    assert weight.histogram is not None
-    assert sum(weight.histogram.counts) == 8
+    kilo, pound = weight.numbers  # never in one histogram
+    assert (kilo.unit, kilo.count, sum(kilo.histogram.counts)) == ("Kilo", 8, 8)
+    assert (pound.unit, pound.count, sum(pound.histogram.counts)) == ("Pound", 2, 2)
     assert [(bar.label, bar.count) for bar in weight.bars] == [("Kilo", 8), ("Pound", 2)]
     assert (photo.answered, photo.missing) == (3, 7)
     assert orjson.dumps(summary.as_dict())
@@ -114,13 +114,22 @@ def test_the_page_is_whole_in_itself_and_escapes(archive: Path, monkeypatch: pyt
             assert not name.startswith("on")
             if name in ("src", "href"):
                 assert (value or "").startswith(("data:image/jpeg;base64,", "#q"))
+                if (value or "").startswith("#"):
+                    assert f"id='{(value or '')[1:]}'" in page
         assert tag not in ("link", "iframe", "object", "base")
+    assert page.count("class='card'") == 1  # what is no picture has a plain card
+    for sample in (sample for question in summary.questions for sample in question.samples):
+        assert f"{sample.participant_id} · {sample.file.submission_id}" in page
+    assert re.search(r"Kilo, median [^<]*n = 8", page)
+    assert re.search(r"Pound, median [^<]*n = 2", page)
+    assert re.search(r"class=.tick.[^>]*>Kilo</text>", page)
+    assert "object-fit: contain" in page
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import|https?://", page)
     assert tags.count("svg") >= 4
     assert tags.count("body") == tags.count("header") == 1
     monkeypatch.setattr("fieldpack.archive.report.page.have_pillow", lambda: False)
-    assert "Thumbnails need Pillow" in render_page(summary, export)
+    assert "Photos need Pillow" in render_page(summary, export)
 
 
 def test_commands(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,8 +185,7 @@ def test_odd_numbers_and_a_foreign_export_record_are_shown(tmp_path: Path) -> No
     export = open_export(write_zip(tmp_path / "a.zip", members))
     summary = summarize(export)
     weight = next(question for question in summary.questions if question.instruction.id == "w")
-    assert weight.histogram is not None
-    assert (weight.histogram.maximum, weight.not_numbers) == (2, 4)
+    assert (weight.numbers[0].histogram.maximum, weight.not_numbers) == (2, 4)
     page = render_page(summary, export)
     for text in ("4 not numbers", "filter = all", "2026-04-01 08:00 UTC"):
         assert text in page

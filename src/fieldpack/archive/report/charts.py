@@ -44,9 +44,9 @@ def draw_bars(bars: list[Bar], whole: int) -> str:
     return _wrap("".join(rows), max(1, len(shown)) * _ROW, "Bar chart") + more
 
 
-def draw_histogram(histogram: Histogram) -> str:
-    """Columns over a number line."""
-    height, base = 170, 140
+def draw_histogram(histogram: Histogram, unit: str | None = None) -> str:
+    """Columns over a number line, which is labelled with the numbers' unit; heights are counts of answers."""
+    height, base = 190 if unit else 170, 140
     count = len(histogram.counts)
     most = max(histogram.counts) or 1
     step = (_WIDTH - 60) / count
@@ -68,7 +68,11 @@ def draw_histogram(histogram: Histogram) -> str:
             parts.append(f'<text class="tick" x="{x:.1f}" y="{base + 18}" text-anchor="middle">{edge}</text>')
     end = say_number(round(histogram.start + count * histogram.step, 10))
     parts.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="middle">{end}</text>')
-    return _wrap("".join(parts), height, "Histogram")
+    if unit:
+        parts.append(
+            f'<text class="tick" x="{_WIDTH / 2}" y="{base + 40}" text-anchor="middle">{_text(unit, 80)}</text>'
+        )
+    return _wrap("".join(parts), height, "Histogram, answers by " + _text(unit or "number", 80))
 
 
 def draw_days(days: list[tuple[dt.date, int]]) -> str:
@@ -93,7 +97,7 @@ def draw_days(days: list[tuple[dt.date, int]]) -> str:
             )
     parts.append(f'<text class="tick" x="30" y="{base + 18}">{first}</text>')
     parts.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="end">{last}</text>')
-    parts.append(f'<text class="tick" x="30" y="12">at most {most:,}</text>')
+    parts.append(f'<text class="tick" x="30" y="12">submissions a column, at most {most:,}</text>')
     return _wrap("".join(parts), height, "Completed submissions over time")
 
 

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING
 from fieldpack.archive.report.charts import draw_bars, draw_days, draw_histogram
 from fieldpack.archive.report.summary import Bar, Question, Summary
 from fieldpack.archive.report.thumbnails import have_pillow, make_thumbnail
-from fieldpack.archive.report.wording import clean, say_bytes, say_facts, say_percent, say_question
+from fieldpack.archive.report.wording import (
+    clean,
+    say_bytes,
+    say_count,
+    say_facts,
+    say_numbers,
+    say_percent,
+    say_question,
+)
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
 
 __all__ = ["render_page"]
 
-_MOST_THUMBNAILS = 24
+_MOST_SAMPLES = 24
 
 
 def render_page(summary: Summary, export: Export) -> str:
@@ -80,14 +88,17 @@ def _render_question(
     ]
     if question.bars:
         parts.append(draw_bars(question.bars, question.answered))
-    if question.histogram is not None and len(question.histogram.counts) > 1:
-        parts.append(draw_histogram(question.histogram))
+    for numbers in question.numbers:
+        if len(question.numbers) > 1:
+            parts.append(f"<p class='facts-line'>{html.escape(say_numbers(numbers))}</p>")
+        if len(numbers.histogram.counts) > 1:
+            parts.append(draw_histogram(numbers.histogram, numbers.unit))
     if question.files:
         kinds = [
             Bar(f"{kind.content_type}, {say_bytes(kind.size_bytes)}", kind.count) for kind in question.files
         ]
         parts.append(draw_bars(kinds, sum(kind.count for kind in kinds)))
-        parts.append(_render_thumbnails(question, export, pictures))
+        parts.append(_render_samples(number, question, export, pictures))
     if question.examples and not question.bars:
         quotes = "".join(f"<blockquote>{_text(text, 400)}</blockquote>" for text in question.examples)
         parts.append(quotes)
@@ -95,25 +106,33 @@ def _render_question(
     return "\n".join(parts)
 
 
-def _render_thumbnails(question: Question, export: Export, pictures: bool) -> str:
-    images = [file for file in question.samples if (file.content_type or "").startswith("image/")]
-    if not images:
-        return ""
-    if not pictures:
-        return "<p class='more'>Thumbnails need Pillow: pip install pillow</p>"
-    figures: list[str] = []
-    for file in images:
-        if len(figures) >= _MOST_THUMBNAILS:
-            break
-        data = make_thumbnail(export, file)
-        if data is not None:
-            name = _text(file.file_name, 60)
-            figures.append(f"<img src='{data}' alt='{name}' title='{name}' loading='lazy'>")
+def _render_samples(number: int, question: Question, export: Export, pictures: bool) -> str:
+    """Some of a question's files: photos, which open in full size without a script, and a card for all else."""
+    figures = []
+    for at, sample in enumerate(question.samples[:_MOST_SAMPLES], 1):
+        file = sample.file
+        data = make_thumbnail(export, file) if pictures else None
+        name = _text(file.file_name, 60)
+        who = _text(f"{sample.participant_id or 'unknown participant'} · {file.submission_id}", 120)
+        caption = f"<figcaption>{name}<br><small>{who}</small></figcaption>"
+        if data is None:
+            kind = _text(file.content_type or "unknown type", 60)
+            size = "" if file.size_bytes is None else f"<br>{say_bytes(file.size_bytes)}"
+            figures.append(f"<figure class='card'><div>{kind}{size}</div>{caption}</figure>")
+            continue
+        place = f"q{number}-{at}"
+        figures.append(
+            f"<figure id='{place}'><a href='#{place}'><img src='{data}' alt='{name}'></a>"
+            f"{caption}<a class='close' href='#q{number}'>Close</a></figure>"
+        )
     if not figures:
         return ""
-    total = sum(kind.count for kind in question.files if kind.content_type.startswith("image/"))
-    more = f"<p class='more'>{len(figures):,} of {total:,} images</p>" if total > len(figures) else ""
-    return f"<div class='thumbnails'>{''.join(figures)}</div>{more}"
+    total = sum(kind.count for kind in question.files)
+    more = (
+        f"<p class='more'>{len(figures):,} of {say_count(total, 'file')}</p>" if total > len(figures) else ""
+    )
+    hint = "" if pictures else "<p class='more'>Photos need Pillow to be shown: pip install pillow</p>"
+    return f"<div class='samples'>{''.join(figures)}</div>{more}{hint}"
 
 
 _PAGE = """<!doctype html>
@@ -151,9 +170,23 @@ svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-seri
 svg text { fill: var(--ink); } svg .share, svg .tick { fill: var(--soft); }
 svg .bar { fill: var(--bar); } svg .column { fill: var(--column); } svg .axis { stroke: var(--line); }
 blockquote { margin: .4rem 0; padding-left: .9rem; border-left: 3px solid var(--line); overflow-wrap:
-anywhere; } .thumbnails { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap:
-.6rem; margin-top: .9rem; } .thumbnails img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius:
-4px; background: var(--line); } </style>
+anywhere; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .9rem .75rem;
+  margin-top: .9rem; }
+figure { margin: 0; min-width: 0; }
+figure img { display: block; width: 100%; height: 10rem; object-fit: contain; background: var(--line);
+  border-radius: 4px; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+figcaption small { color: var(--soft); }
+.card div { height: 10rem; display: grid; place-content: center; text-align: center; border: 1px solid var(--line);
+  border-radius: 4px; color: var(--soft); overflow-wrap: anywhere; padding: .5rem; }
+.close { display: none; }
+figure:target { position: fixed; inset: 0; z-index: 1; background: var(--paper); padding: 1rem; display: flex;
+  flex-direction: column; align-items: center; justify-content: center; gap: .75rem; text-align: center; }
+figure:target a:first-child { display: contents; }
+figure:target img { width: auto; height: auto; max-width: 100%; max-height: 80vh; background: none; }
+figure:target .close { display: inline; }
+</style>
 </head>
 <body>
 {body}

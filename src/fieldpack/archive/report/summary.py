@@ -14,17 +14,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.archive.codes import OptionCodes
-from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile
+from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile, scalar_text
 from fieldpack.archive.shapes import read_time
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
     from fieldpack.archive.source import Member
 
-__all__ = ["Bar", "FileKind", "Histogram", "Question", "Summary", "make_histogram", "summarize"]
+__all__ = [
+    "Bar",
+    "FileKind",
+    "Histogram",
+    "NumbersOfUnit",
+    "Question",
+    "Sample",
+    "Summary",
+    "make_histogram",
+    "summarize",
+]
 
 _MOST_TEXTS = 20_000  # distinct answers told apart; beyond, new ones are only counted
 _MOST_SAMPLES = 48
+_MOST_UNITS = 8
 _SMALLEST, _LARGEST = 1e-100, 1e100  # beyond, means and bins would leave what a double holds
 _NUMBER = re.compile(r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*$")
 
@@ -52,12 +63,29 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class NumbersOfUnit:
+    """The numbers that were given in one unit; `unit` is its label, None where the question has no units."""
+
+    unit: str | None
+    count: int
+    histogram: Histogram
+
+
+@dataclass(frozen=True, slots=True)
 class FileKind:
     """Uploaded files of one content type."""
 
     content_type: str
     count: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An uploaded file and who it came from."""
+
+    file: UploadedFile
+    participant_id: str | None
 
 
 @dataclass
@@ -68,27 +96,26 @@ class Question:
         instruction: the question.
         answered, missing: submissions with and without an answer.
         bars: choices by label, or units, or the commonest texts where texts repeat.
-        histogram: of numbers, or None. With several units it covers the commonest, `unit`.
+        numbers: by unit, the commonest first; numbers of different units are never put together.
         not_numbers: answers to a question for a number that are none, and so in no histogram.
         distinct: how many different texts; None when there are more than are told apart.
         lengths: shortest, median and longest text, in characters.
         examples: a few texts.
         files: uploaded files by type.
-        samples: some of the files.
+        samples: some of the files, each with the participant it came from.
     """
 
     instruction: Instruction
     answered: int = 0
     missing: int = 0
     bars: list[Bar] = field(default_factory=list)
-    histogram: Histogram | None = None
-    unit: str | None = None
+    numbers: list[NumbersOfUnit] = field(default_factory=list)
     not_numbers: int = 0
     distinct: int | None = None
     lengths: tuple[int, float, int] | None = None
     examples: list[str] = field(default_factory=list)
     files: list[FileKind] = field(default_factory=list)
-    samples: list[UploadedFile] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
 
 @dataclass
@@ -157,12 +184,25 @@ class Summary:
         }
 
 
+def _describe_numbers(numbers: NumbersOfUnit) -> dict[str, Any]:
+    found = numbers.histogram
+    return {
+        "unit": numbers.unit,
+        "count": numbers.count,
+        "minimum": found.minimum,
+        "median": found.median,
+        "mean": found.mean,
+        "maximum": found.maximum,
+        "histogram": {"start": found.start, "step": found.step, "counts": list(found.counts)},
+    }
+
+
 def _list_kinds(kinds: list[FileKind]) -> list[dict[str, Any]]:
     return [{"content_type": k.content_type, "count": k.count, "size_bytes": k.size_bytes} for k in kinds]
 
 
 def _describe_question(question: Question) -> dict[str, Any]:
-    item, numbers = question.instruction, question.histogram
+    item = question.instruction
     found: dict[str, Any] = {
         "instruction_id": item.id,
         "question": item.title,
@@ -173,16 +213,11 @@ def _describe_question(question: Question) -> dict[str, Any]:
     }
     if question.bars:
         found["counts"] = [{"label": bar.label, "count": bar.count} for bar in question.bars]
-    if numbers is not None:
-        found["numbers"] = {
-            "unit": question.unit,
-            "not_numbers": question.not_numbers,
-            "minimum": numbers.minimum,
-            "median": numbers.median,
-            "mean": numbers.mean,
-            "maximum": numbers.maximum,
-            "histogram": {"start": numbers.start, "step": numbers.step, "counts": list(numbers.counts)},
-        }
+    if question.numbers:
+        by_unit = [_describe_numbers(numbers) for numbers in question.numbers]
+        found["numbers"] = {**by_unit[0], "not_numbers": question.not_numbers}
+        if len(by_unit) > 1:
+            found["numbers_by_unit"] = by_unit
     if question.lengths is not None:
         found["distinct"] = question.distinct
         found["lengths"] = dict(zip(("shortest", "median", "longest"), question.lengths, strict=True))
@@ -257,7 +292,7 @@ class _Gatherer:
             for key, answer in submission.answers.items():
                 if key not in self._answers:
                     self._answers[key] = _Tally(Instruction(key, answer.type, "", answer_limit=-1))
-                self._answers[key].add(answer)
+                self._answers[key].add(answer, submission.participant_id)
                 for file in answer.files:
                     member = self._export.find_member(file.path)
                     _count_file(kinds, file, member)
@@ -305,14 +340,15 @@ class _Tally:
         self._files: list[UploadedFile] = []
         self._kinds: dict[str, list[int]] = {}
         self._examples: list[str] = []
-        self._uploads: list[UploadedFile] = []
+        self._uploads: list[Sample] = []
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: Answer, participant_id: str | None) -> None:
         self.answered += 1
         for choice in answer.choices:
             self._chosen[self._codes.encode(choice.value)] += 1
         for file in answer.files:
-            self._uploads.append(file) if len(self._uploads) < _MOST_SAMPLES else None
+            if len(self._uploads) < _MOST_SAMPLES:
+                self._uploads.append(Sample(file, participant_id))
             _count_file(self._kinds, file)
         if (text := answer.text) is None:
             return
@@ -349,13 +385,18 @@ class _Tally:
         question.lengths = (min(self._lengths), statistics.median(self._lengths), max(self._lengths))
         question.distinct = None if self._more_texts else len(self._texts)
         if self._numbers:
-            unit, numbers = max(self._numbers.items(), key=lambda item: len(item[1]))
-            labels = {str(option.value): option.label for option in self.instruction.unit_options}
-            question.unit = labels.get(unit, unit) if unit is not None else None
-            question.histogram = make_histogram(numbers)
+            item = self.instruction
+            offered = (*item.retired_options, *item.unit_options)
+            labels = {scalar_text(option.value): option.label for option in offered}
+            question.numbers = [
+                NumbersOfUnit(labels.get(unit, unit) if unit else unit, len(numbers), make_histogram(numbers))
+                for unit, numbers in sorted(self._numbers.items(), key=lambda pair: -len(pair[1]))[
+                    :_MOST_UNITS
+                ]
+            ]
             question.not_numbers = self._not_numbers
             if len(self._units) > 1:
-                common = self._units.most_common(8)
+                common = self._units.most_common(_MOST_UNITS)
                 question.bars = [Bar(labels.get(name, name), count) for name, count in common]
             return
         question.examples = self._examples

@@ -16,6 +16,7 @@ from fieldpack.archive.report.wording import (
     say_bytes,
     say_facts,
     say_number,
+    say_numbers,
     say_percent,
     say_question,
 )
@@ -71,8 +72,11 @@ def _draw_question(number: int, question: Question, submissions: int) -> Rendera
     if question.bars:
         whole = question.answered
         lines.append(Padding(_draw_bars(question.bars, whole), (0, 0, 0, 3)))
-    if question.histogram is not None and len(question.histogram.counts) > 1:
-        lines.append(Padding(_draw_histogram(question.histogram), (0, 0, 0, 3)))
+    for numbers in question.numbers:
+        if len(question.numbers) > 1:
+            lines.append(Padding(Text(say_numbers(numbers)), (0, 0, 0, 3)))
+        if len(numbers.histogram.counts) > 1:
+            lines.append(Padding(_draw_histogram(numbers.histogram), (0, 0, 0, 3)))
     if question.files:
         bars = [
             Bar(f"{kind.content_type}, {say_bytes(kind.size_bytes)}", kind.count) for kind in question.files

@@ -17,7 +17,7 @@ __all__ = ["have_pillow", "make_thumbnail"]
 
 _LARGEST_FILE_BYTES = 64 << 20
 _MOST_PIXELS = 100_000_000
-_SIDE = 220
+_SIDE = 800  # enough to look at when opened, some 60 KB each
 
 
 def have_pillow() -> bool:
@@ -46,11 +46,11 @@ def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
             with Image.open(io.BytesIO(source.read())) as image:
                 if image.width * image.height > _MOST_PIXELS:
                     return None
-                image.draft("RGB", (_SIDE * 2, _SIDE * 2))
+                image.draft("RGB", (_SIDE, _SIDE))
                 small = ImageOps.exif_transpose(image) or image
                 small.thumbnail((_SIDE, _SIDE))
                 out = io.BytesIO()
-                small.convert("RGB").save(out, "JPEG", quality=80)
+                small.convert("RGB").save(out, "JPEG", quality=75)
     except (
         FieldpackError,
         OSError,

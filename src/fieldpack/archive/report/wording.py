@@ -5,9 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from fieldpack.archive.report.summary import Question, Summary
+from fieldpack.archive.report.summary import NumbersOfUnit, Question, Summary
 
-__all__ = ["clean", "say_bytes", "say_duration", "say_facts", "say_number", "say_percent", "say_question"]
+__all__ = [
+    "clean",
+    "say_bytes",
+    "say_count",
+    "say_duration",
+    "say_facts",
+    "say_number",
+    "say_numbers",
+    "say_percent",
+    "say_question",
+]
 
 # Characters that could steer a terminal or turn text around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -113,13 +123,9 @@ def say_question(question: Question, submissions: int) -> str:
     parts.append(f"{question.answered:,} answered ({say_percent(question.answered, submissions)})")
     if question.missing:
         parts.append(f"{question.missing:,} missing")
-    if question.histogram is not None:
-        numbers = question.histogram
-        unit = f" {clean(question.unit)}" if question.unit else ""
-        parts.append(
-            f"{say_number(numbers.minimum)} to {say_number(numbers.maximum)}{unit}, "
-            f"median {say_number(numbers.median)}, mean {say_number(numbers.mean)}"
-        )
+    if question.numbers:
+        if len(question.numbers) == 1:
+            parts.append(say_numbers(question.numbers[0]))
         if question.not_numbers:
             parts.append(f"{question.not_numbers:,} not numbers")
     elif question.lengths is not None:
@@ -130,5 +136,20 @@ def say_question(question: Question, submissions: int) -> str:
         )
     if question.files:
         total, size = sum(k.count for k in question.files), sum(k.size_bytes for k in question.files)
-        parts.append(f"{total:,} files, {say_bytes(size)}")
+        parts.append(f"{say_count(total, 'file')}, {say_bytes(size)}")
     return " · ".join(parts)
+
+
+def say_numbers(numbers: NumbersOfUnit) -> str:
+    """`1 to 9 Kilo, median 4, mean 4.2, n = 12`."""
+    found = numbers.histogram
+    unit = f" {clean(numbers.unit)}" if numbers.unit else ""
+    return (
+        f"{say_number(found.minimum)} to {say_number(found.maximum)}{unit}, median {say_number(found.median)}, "
+        f"mean {say_number(found.mean)}, n = {numbers.count:,}"
+    )
+
+
+def say_count(count: int, noun: str) -> str:
+    """`1 file`, `1,200 files`; for nouns whose plural is an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
