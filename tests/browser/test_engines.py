@@ -135,7 +135,11 @@ class Walk:
         wait_for(self.engine, "document.documentElement.hasAttribute('data-ready')")
 
     def is_saved(self) -> None:
-        wait_for(self.engine, "document.querySelector('#saving.done') !== null")
+        wait_for(
+            self.engine,
+            "document.querySelector('#saving.done') !== null"
+            " && !Object.keys(localStorage).some((key) => key.startsWith('fieldpack.answers.'))",
+        )
 
     def has_text(self, selector: str, text: str) -> None:
         wait_for(

@@ -160,8 +160,11 @@ def question(page: Page, text: str) -> Locator:
 
 
 def is_saved(page: Page) -> None:
-    """Wait until the page says that everything is saved; it may be of earlier answers that it says so."""
-    page.locator("#saving.done").wait_for()
+    """Wait until the page says that everything is saved (it may mean earlier answers) and keeps nothing that is not."""
+    page.wait_for_function(
+        """() => document.querySelector("#saving.done")
+          && !Object.keys(localStorage).some((key) => key.startsWith("fieldpack.answers."))"""
+    )
 
 
 @contextmanager
