@@ -24,10 +24,10 @@ from fieldpack.server.db.leftovers import Removed, list_relation_files, remove_l
 from fieldpack.server.db.locks import FileLock
 from fieldpack.server.db.migrate import migrate
 from fieldpack.server.db.parameters import cluster_folder
-from fieldpack.server.db.scrubbing import Postponed, scrub
+from fieldpack.server.db.scrubbing import Postponed, clear_leftovers, scrub
 
 # All of them in about a minute; a few by default.
-CUTS = int(os.environ.get("FIELDPACK_TEST_CUTS", "4"))
+CUTS = int(os.environ.get("SCRUB_CUTS", "4"))
 ROWS = 60_000
 LARGE_BYTES = 50 << 20
 
@@ -223,7 +223,7 @@ def test_it_gives_up_when_it_is_told_to(server: Server) -> None:
         stop = threading.Event()
         stop.set()
         with pytest.raises(Postponed):
-            scrub(connection, server.data, stop)
+            clear_leftovers(connection, server.data, stop)
 
         def give_up(reason: str) -> None:
             raise Postponed(reason)

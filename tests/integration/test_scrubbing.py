@@ -31,7 +31,7 @@ GONE_SECONDS = 120.0  # 10 on a machine with nothing else to do
 @pytest.fixture(scope="module")
 def server() -> Iterator[Installation]:
     """One of its own: every file of it is looked into."""
-    with installed() as installation:
+    with installed(FIELDPACK_RESERVE_MB="1") as installation:
         yield installation
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from .accounts.service import link_key
 from .collections.routes import router as collections
 from .collections.schemas import ITEM_TYPES
 from .config import Settings
-from .context import Context
+from .context import Context, make_room, require_room
 from .db.pool import Database
 from .exports import links
 from .exports.download import router as download
@@ -44,6 +44,7 @@ from .problems import (
     ProblemType,
     problem_body,
 )
+from .reserve import reserve_of
 from .responses import OrjsonResponse
 from .storage import StorageError, StorageFull, open_storage
 from .studies.routes import router as studies
@@ -57,6 +58,7 @@ __all__ = ["API", "create_app", "open_context"]
 
 API = "/api/v1"
 ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
+GROWING = (exports, start_router, participate, uploads)  # what these take needs room on the disk
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -78,10 +80,11 @@ async def open_context(
     try:
         async with database.transaction() as connection:
             key = await link_key(connection)
-        storage = open_storage(settings)
+        reserve = reserve_of(settings)
+        storage = open_storage(settings, spare_bytes=reserve.low_bytes)
         notices.start()
         try:
-            yield Context(settings, database, storage, notices, key)
+            yield Context(settings, database, storage, notices, key, reserve)
         finally:
             await notices.stop()
             storage.close()
@@ -104,13 +107,15 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         description="Collections of original data from participants, and their export as one archive.",
         lifespan=lifespan,
         default_response_class=OrjsonResponse,
+        dependencies=[Depends(make_room)],
         redirect_slashes=False,
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
     )
     for router in ROUTERS:
-        app.include_router(router, prefix=API)
+        growing = [Depends(require_room)] if router in GROWING else None
+        app.include_router(router, prefix=API, dependencies=growing)
     app.include_router(health)
     app.include_router(pages)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
@@ -197,6 +202,7 @@ def _handle_errors(app: FastAPI) -> None:
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
 
+    @app.exception_handler(psycopg.errors.DiskFull)
     @app.exception_handler(StorageFull)
     async def on_full(request: Request, error: Exception) -> Response:
         log.error("storage.full", path=request.url.path, error=str(error))

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     orphan_hours: float = Field(
         default=24, gt=0, description="Stored objects no row refers to are removed when older than this."
     )
+    reserve_mb: int = Field(
+        default=64,
+        ge=0,
+        description="Disk space kept in the data folder for erasures on a full disk, in MiB; 0 for none.",
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged."

@@ -10,9 +10,12 @@ from fastapi import Depends, Request
 from .config import Settings
 from .db.pool import Database
 from .notices import Notices
-from .storage import Storage
+from .reserve import Reserve
+from .storage import Storage, StorageFull
 
-__all__ = ["Context", "CurrentContext"]
+__all__ = ["Context", "CurrentContext", "make_room", "require_room"]
+
+GROWING = ("POST", "PUT", "PATCH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Context:
     storage: Storage
     notices: Notices
     link_key: bytes
+    reserve: Reserve
 
 
 def _current(request: Request) -> Context:
@@ -35,3 +39,19 @@ def _current(request: Request) -> Context:
 
 
 CurrentContext = Annotated[Context, Depends(_current)]
+
+
+def require_room(request: Request, context: CurrentContext) -> None:
+    """Refuse what would grow while the disk is nearly full. A dependency of routes.
+
+    Raises:
+        StorageFull: what is free is left to erasures and the database.
+    """
+    if request.method in GROWING and context.reserve.is_low():
+        raise StorageFull("The disk of the data folder is nearly full.")
+
+
+def make_room(request: Request, context: CurrentContext) -> None:
+    """Before anything is deleted on a full disk: the reserve is for this. A dependency of all routes."""
+    if request.method == "DELETE":
+        context.reserve.make_room()

@@ -17,7 +17,7 @@ from .config import QUEUE_NAMES
 from .context import CurrentContext
 from .metrics import collect_processes
 from .problems import RETRY_SECONDS, UNAVAILABLE, Problem
-from .storage import StorageError
+from .storage import StorageError, StorageFull
 
 READY_SECONDS = 1.5
 ANSWER_SECONDS = 3.0
@@ -38,24 +38,38 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-async def ready(context: CurrentContext) -> dict[str, str]:
-    """The process can serve: the database answers, and so does the storage, both at once."""
-    database, storage = await asyncio.gather(
-        _within(READY_SECONDS, _ping(context)),
-        _within(READY_SECONDS, context.storage.probe()),
-        return_exceptions=True,
-    )
-    for part, result in (("database", database), ("storage", storage)):
-        if isinstance(result, NO_ANSWER):
-            raise _unready(part, result) from result
-        if isinstance(result, BaseException):
-            raise result
-    return {"status": "ready"}
+async def ready(context: CurrentContext) -> dict[str, Any]:
+    """The process can serve: the database answers, and so does the storage, both at once.
+
+    `waiting` says, in words, what someone has to do something about, if there is anything.
+    """
+    looking = asyncio.create_task(_within(READY_SECONDS, _look(context)))
+    probing = asyncio.create_task(_within(READY_SECONDS, context.storage.probe()))
+    await asyncio.wait({looking, probing})
+    try:
+        reasons = looking.result()
+    except NO_ANSWER as error:
+        _forget(probing)
+        raise _unready("database", error) from error
+    full = False
+    try:
+        probing.result()
+    except StorageFull:
+        full = True
+    except NO_ANSWER as error:
+        raise _unready("storage", error) from error
+    waiting = [f"What was erased is still in the database's files: {reason}." for reason in reasons]
+    if full or context.reserve.is_low():
+        waiting.append(
+            "The disk or bucket is full, or nearly so: what needs room is refused until there is some."
+        )
+    return {"status": "ready", **({"waiting": waiting} if waiting else {})}
 
 
-async def _ping(context: CurrentContext) -> None:
+async def _look(context: CurrentContext) -> list[str]:
     async with context.database.transaction() as connection:
         await health_queries.ping(connection)
+        return await health_queries.list_waiting_scrubs(connection)
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:

@@ -27,3 +27,14 @@ async def count_jobs(connection: Connection, queues: Sequence[str]) -> list[dict
         [list(queues)],
     )
     return await cursor.fetchall()
+
+
+async def list_waiting_scrubs(connection: Connection) -> list[str]:
+    """Why scrubs of the embedded database wait, where someone has to do something about it."""
+    cursor = await connection.execute(
+        """
+        SELECT DISTINCT args->>'waiting' AS reason FROM procrastinate_jobs
+        WHERE task_name = 'fieldpack:scrub' AND status IN ('todo', 'doing') AND args->>'waiting' <> ''
+        """
+    )
+    return [row["reason"] for row in await cursor.fetchall()]

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import structlog
 
+from ..errors import ConfigError
 from .config import PREFIX, Settings, load_settings
 from .db.embedded import EmbeddedPostgres, open_embedded
 from .db.migrate import migrate, normalise_url
 from .logs import configure_logs
+from .reserve import reserve_of
 
 __all__ = ["Supervisor", "TlsPaths", "open_database"]
 
@@ -57,7 +59,13 @@ def open_database(settings: Settings) -> tuple[str, EmbeddedPostgres | None]:
         migrate(url)
         return url, None
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    embedded = open_embedded(settings.data_dir)
+    try:
+        embedded = open_embedded(settings.data_dir)
+    except ConfigError:
+        reserve = reserve_of(settings)
+        if not (reserve.is_low() and reserve.give_up()):
+            raise
+        embedded = open_embedded(settings.data_dir)
     try:
         migrate(embedded.url)
     except BaseException:
@@ -117,6 +125,7 @@ class Supervisor:
             self._run()
 
     def _run(self) -> None:
+        reserve_of(self.settings).keep()
         read_end, write_end = os.pipe()
         try:
             self._plan(read_end)
@@ -155,6 +164,7 @@ class Supervisor:
 
     def _watch(self, pipe: int) -> None:
         checked_at = time.monotonic()
+        reserve = reserve_of(self.settings)
         while not self._stopping.wait(POLL_SECONDS):
             for child in self.children:
                 assert child.process is not None
@@ -164,12 +174,16 @@ class Supervisor:
                     for left in Path(self._metrics).glob(f"gauge_live*_{child.process.pid}.db"):
                         left.unlink(missing_ok=True)  # what it had in flight is not in flight any more
                     self._start(child, pipe)
-            if self.embedded is not None and time.monotonic() - checked_at > DATABASE_CHECK_SECONDS:
-                checked_at = time.monotonic()
-                try:
+            if time.monotonic() - checked_at < DATABASE_CHECK_SECONDS:
+                continue
+            checked_at = time.monotonic()
+            reserve.keep()
+            try:
+                if self.embedded is not None:
                     self.embedded.ensure_running(DATABASE_CHECK_SECONDS)
-                except Exception as error:
-                    log.error("database.down", error=str(error))
+            except Exception as error:
+                log.error("database.down", error=str(error))
+                reserve.make_room()  # it may not start without
 
     def _end(self) -> None:
         running = [child.process for child in self.children if child.process is not None]

@@ -10,6 +10,7 @@ It locks a table for as long as writing it takes, and gives up rather than hold 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import psycopg
 
 from .leftovers import Removed, remove_leftovers
 
-__all__ = ["Postponed", "Scrubbed", "clear_leftovers", "scrub"]
+__all__ = ["NoRoom", "Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 
 TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens")
 STATISTICS = (
@@ -31,12 +32,18 @@ LARGEST_BYTES = 256 << 20
 PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.1
 LOCK_PAUSE_SECONDS = 1.0
+SMALL_BYTES = 2 << 20  # so much is written in any case
+SPARE_BYTES = 32 << 20  # log, and what others write meanwhile
 
 Blocking = psycopg.Connection[Any]
 
 
 class Postponed(Exception):
     """It can't be done now, for a reason that passes."""
+
+
+class NoRoom(Postponed):
+    """The disk has no room for a second copy of a table; what could be done without was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ def scrub(
             space is made free for reuse, and keeps the bytes until then.
 
     Raises:
+        NoRoom: a table can't be written anew.
         Postponed: others read or hold a table for too long, or `stop` was set. Doing it again does no harm.
         psycopg.Error: the database does not answer, or its disk is full.
         OSError: a file can't be removed.
@@ -74,11 +82,15 @@ def scrub(
     connection.execute("SET lock_timeout = '500ms'")
     connection.execute("SET deadlock_timeout = '100ms'")
     _await_snapshots(connection, stop, deadline)
+    left = _find_without_room(connection, data)
     for table in TABLES:
-        _run(connection, f"ANALYZE {table}", stop, deadline)
+        if table not in left:
+            _run(connection, f"ANALYZE {table}", stop, deadline)
     _await_snapshots(connection, stop, deadline)
     large = []
     for table in (*TABLES, STATISTICS):
+        if table in left:
+            continue
         if _size_of(connection, table) > largest_bytes:
             large.append(table)
             _run(connection, f"VACUUM {table}", stop, deadline)
@@ -87,7 +99,14 @@ def scrub(
     # The checkpoint that comes next deletes the old tables' files, and the log up to the segment that it begins in.
     connection.execute("SELECT pg_switch_wal()")
     pause = partial(_pause, stop, deadline, PAUSE_SECONDS)
-    return Scrubbed(large, remove_leftovers(connection, data, pause))
+    removed = remove_leftovers(connection, data, pause)
+    if left:
+        table = max(left, key=lambda name: left[name])
+        raise NoRoom(
+            f"writing the table {table} anew takes {_to_mb(left[table])} MB of disk, and "
+            f"{_to_mb(_free_bytes(data))} MB are free"
+        )
+    return Scrubbed(large, removed)
 
 
 def clear_leftovers(connection: Blocking, data: Path, stop: threading.Event) -> Removed:
@@ -109,6 +128,32 @@ def _await_snapshots(connection: Blocking, stop: threading.Event, deadline: floa
         row,
     ).fetchone():
         _pause(stop, deadline, PAUSE_SECONDS, "a transaction that began earlier still runs")
+
+
+def _find_without_room(connection: Blocking, data: Path) -> dict[str, int]:
+    """The tables that can't be written anew for want of room, and how many bytes of it each takes.
+
+    There is a second copy for a while; and the log of changes may hold every page that is only looked at, since looking
+    marks rows. A log that fills the disk would stop the server.
+    """
+    if _free_bytes(data) < SPARE_BYTES + 2 * sum(_size_of(connection, table) for table in TABLES):
+        connection.execute("CHECKPOINT")  # old log goes
+    needed = {table: SPARE_BYTES + 2 * _size_of(connection, table) for table in (*TABLES, STATISTICS)}
+    free_bytes = _free_bytes(data)
+    return {
+        table: size_bytes
+        for table, size_bytes in needed.items()
+        if size_bytes > SPARE_BYTES + SMALL_BYTES and size_bytes > free_bytes
+    }
+
+
+def _free_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _to_mb(size_bytes: int) -> int:
+    return -(-size_bytes // 10**6)
 
 
 def _size_of(connection: Blocking, table: str) -> int:

@@ -47,8 +47,11 @@ __all__ = [
 ]
 
 
-def open_storage(settings: Settings) -> Storage:
+def open_storage(settings: Settings, *, spare_bytes: int = 0) -> Storage:
     """The storage that the settings name: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`.
+
+    Args:
+        spare_bytes: what is left free on the disk of a folder.
 
     Endpoint and credentials of a bucket come from the environment, as each provider's own tools take them.
     Temporary files go below the data folder.
@@ -63,7 +66,7 @@ def open_storage(settings: Settings) -> Storage:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise ConfigError(f"storage_url: {url} is not a local folder; write file:///path/to/folder.")
-        return LocalStorage(Path(unquote(parts.path)), scratch)
+        return LocalStorage(Path(unquote(parts.path)), scratch, spare_bytes=spare_bytes)
     if parts.scheme in ("s3", "gs", "az"):
         return RemoteStorage(
             url, scratch, assembles=settings.delivery == "store", link_endpoint=settings.storage_link_endpoint

@@ -101,6 +101,14 @@ def _read_exactly(descriptor: int, offset: int, length: int, key: str) -> bytes:
     return b"".join(pieces)
 
 
+def _require_room(descriptor: int, spare_bytes: int) -> None:
+    """Raise as on a full disk when less than `spare_bytes` are free on that of an open file."""
+    if spare_bytes:
+        status = os.fstatvfs(descriptor)
+        if status.f_bavail * status.f_frsize < spare_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _write_all(descriptor: int, data: Buffer) -> None:
     view = memoryview(data)
     while view:
@@ -114,13 +122,15 @@ class PartFile:
     bytes, however late, can land in the file.
     """
 
-    def __init__(self, key: str, descriptor: int) -> None:
+    def __init__(self, key: str, descriptor: int, spare_bytes: int = 0) -> None:
         self.key = key
         self._descriptor = descriptor
+        self._spare_bytes = spare_bytes
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write `data` at `offset`; durable after `sync`."""
         with _translated(self.key):
+            _require_room(self._descriptor, self._spare_bytes)
             view = memoryview(data)
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
@@ -153,14 +163,16 @@ class LocalStorage(Storage):
     Args:
         root: folder that holds everything; made if missing.
         scratch: folder for temporary files.
+        spare_bytes: with less than this free on the disk it counts as full.
     """
 
     is_local = True
     can_sign = False
 
-    def __init__(self, root: Path, scratch: Path) -> None:
+    def __init__(self, root: Path, scratch: Path, *, spare_bytes: int = 0) -> None:
         super().__init__(scratch)
         self.root = root
+        self.spare_bytes = spare_bytes
         self.proofs = Proofs(root) if _NOWAIT and hasattr(os, "sendfile") else None
         self._in_threads_until = 0.0
         self._turn = asyncio.Lock()
@@ -361,13 +373,13 @@ class LocalStorage(Storage):
 
     def put_blocking(self, key: str, data: Buffer) -> None:
         with self._staged(key) as descriptor:
-            _write_all(descriptor, data)
+            self._write_more(descriptor, data)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
         staging, descriptor = await self.run(self._open_staging)
         try:
             async for chunk in chunks:
-                await self.run(_write_all, descriptor, chunk)
+                await self.run(self._write_more, descriptor, chunk)
             await self.run(self._publish, key, staging, descriptor)
         except OSError as error:
             with _translated(key):
@@ -375,6 +387,10 @@ class LocalStorage(Storage):
         finally:
             os.close(descriptor)
             staging.unlink(missing_ok=True)  # a rename took it away unless something failed
+
+    def _write_more(self, descriptor: int, data: Buffer) -> None:
+        _require_room(descriptor, self.spare_bytes)
+        _write_all(descriptor, data)
 
     def _open_staging(self) -> tuple[Path, int]:
         folder = self.root / STAGING
@@ -455,7 +471,7 @@ class LocalStorage(Storage):
                 if error.errno in _FLOCK_HELD:
                     return None
                 raise
-        return PartFile(key, descriptor)
+        return PartFile(key, descriptor, self.spare_bytes)
 
     async def delete(self, keys: Iterable[str]) -> None:
         await self.run(self.delete_blocking, list(keys))

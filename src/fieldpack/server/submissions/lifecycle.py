@@ -300,8 +300,14 @@ async def erase(connection: Connection, caller: Caller, submission_id: UUID) -> 
     return touched
 
 
-async def defer_scrub(connection: Connection, delay_seconds: float = SCRUB_SECONDS) -> None:
-    """Have what PostgreSQL keeps of erased rows removed, once for many erasures."""
+async def defer_scrub(
+    connection: Connection, delay_seconds: float = SCRUB_SECONDS, waiting: str = ""
+) -> None:
+    """Have what PostgreSQL keeps of erased rows removed, once for many erasures.
+
+    Args:
+        waiting: what readiness is to say of it meanwhile.
+    """
     await defer(
         connection,
         "scrub",
@@ -310,4 +316,5 @@ async def defer_scrub(connection: Connection, delay_seconds: float = SCRUB_SECON
         lock="scrub",
         queueing_lock="scrub",
         delay_seconds=delay_seconds,
+        **({"waiting": waiting} if waiting else {}),
     )

@@ -12,11 +12,12 @@ from psycopg_pool import PoolTimeout
 
 from ..db.leftovers import Removed
 from ..db.parameters import cluster_folder
-from ..db.scrubbing import Postponed, clear_leftovers, scrub
+from ..db.scrubbing import NoRoom, Postponed, clear_leftovers, scrub
 from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
 from .lifecycle import defer_scrub, time_out_overdue
 
 POSTPONED_SECONDS = 5.0
+NO_ROOM_SECONDS = 15.0
 
 log = structlog.get_logger()
 
@@ -37,24 +38,31 @@ async def time_out_submissions(job: JobContext, timestamp: int) -> None:
 
 
 @blueprint.task(name="scrub", queue=MAINTENANCE_QUEUE, pass_context=True)
-async def scrub_database(job: JobContext) -> None:
-    """Remove from the embedded database's files what was erased; one of their own is its operator's."""
+async def scrub_database(job: JobContext, waiting: str = "") -> None:
+    """Remove from the embedded database's files what was erased; one of their own is its operator's.
+
+    Args:
+        waiting: why the one before could not, where someone has to do something about it; readiness shows it.
+    """
     worker: WorkerContext = job.additional_context["worker"]
     if worker.context.settings.database_url is not None:
         return
     try:
         await asyncio.to_thread(_scrub, worker)
+    except NoRoom as error:
+        log.warning("database.scrub_waits_for_room", reason=str(error))
+        await _scrub_again(worker, NO_ROOM_SECONDS, str(error))
     except (Postponed, psycopg.Error, OSError) as error:
         log.warning("database.scrub_postponed", reason=str(error).strip())
-        await _scrub_again(worker)
+        await _scrub_again(worker, POSTPONED_SECONDS)
 
 
-async def _scrub_again(worker: WorkerContext) -> None:
+async def _scrub_again(worker: WorkerContext, delay_seconds: float, waiting: str = "") -> None:
     """Enqueue another scrub, however long the database is away; a worker that ends first leaves its job to another."""
     while True:
         try:
             async with worker.context.database.transaction() as connection:
-                await defer_scrub(connection, POSTPONED_SECONDS)
+                await defer_scrub(connection, delay_seconds, waiting)
             return
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("database.scrub_waits", reason=str(error).strip())

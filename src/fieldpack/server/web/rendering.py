@@ -184,7 +184,7 @@ class PageRoute(APIRoute):
                     raise
                 state = STATES_BY_STATUS.get(error.status_code, "invalid")
                 return state_page(request, state, status=error.status_code)
-            except StorageFull as error:
+            except (psycopg.errors.DiskFull, StorageFull) as error:
                 log.error("storage.full", path=request.url.path, error=str(error))
                 return state_page(request, "storage_full", status=507, retry=_retry(request))
             except (psycopg.OperationalError, PoolTimeout, StorageUnavailable) as error:

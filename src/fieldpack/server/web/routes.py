@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from ..context import require_room
 from .assets import router as assets
 from .participants import router as participants
 from .researchers import router as researchers
@@ -13,4 +14,4 @@ __all__ = ["router"]
 router = APIRouter()
 router.include_router(assets)
 router.include_router(researchers)
-router.include_router(participants)
+router.include_router(participants, dependencies=[Depends(require_room)])
