@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -18,6 +20,7 @@ import pytest
 from fieldpack.server.db.keeper import find_processes, make_tag
 from fieldpack.server.db.locks import FileLock
 from fieldpack.server.db.patience import keep_alive
+from fieldpack.server.db.pool import Database
 from tests.gates import wait_for
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
@@ -152,6 +155,28 @@ def test_many_who_wait_for_a_lock_are_served_in_the_end(server: Installation, sc
             time.sleep(8)
             assert not any(answer.done() for answer in waiting)
         assert {answer.result(60).status_code for answer in waiting} == {200}
+
+
+def test_a_query_that_takes_long_is_let_finish(server: Installation) -> None:
+    """A long list on a busy machine: PostgreSQL says that it is at work on it."""
+    with connected(server) as looking:
+        url = f"postgresql://fieldpack@/fieldpack?host={quote(looking.info.host, safe='')}&port={looking.info.port}"
+
+    async def ask() -> int:
+        database = Database(url, patient=True)
+        await database.open()
+        try:
+            async with database.transaction() as connection:
+                cursor = await connection.execute(
+                    "SELECT count(pg_sleep(0.5)) AS n FROM generate_series(1, 17)"
+                )
+                row = await cursor.fetchone()
+                assert row is not None
+                return int(row["n"])
+        finally:
+            await database.close()
+
+    assert asyncio.run(ask()) == 17
 
 
 class BlackHole:

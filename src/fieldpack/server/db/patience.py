@@ -2,8 +2,8 @@
 
 A server that hangs (its processes stopped, its machine frozen, the network swallowing packets) keeps a query waiting
 for ever, and no setting of the server's own helps. So a request whose answer is late asks on another connection: when
-nobody answers there either, it hangs up. A query that PostgreSQL says is waiting for a lock, while a table is written
-anew, goes on waiting.
+nobody answers there either, it hangs up. A query that PostgreSQL says it is at work on goes on: it may be a long list
+on a busy machine, or wait for a lock while a table is written anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOK_SECONDS = 2.5  # so long an answer is not late
 ASK_SECONDS = 2.0  # what PostgreSQL gets to say that it is there
 ASK_AGAIN_SECONDS = 1.0
 LONGEST_SECONDS = 6.0
-LONGEST_IN_LINE_SECONDS = 60.0
+LONGEST_AT_WORK_SECONDS = 60.0
 CHECK_SECONDS = 1.0
 
 # A peer that is gone without a word is noticed within a minute.
@@ -65,7 +65,7 @@ class Pulse:
         self._asking: asyncio.Task[frozenset[int] | None] | None = None
 
     async def ask(self) -> frozenset[int] | None:
-        """Which backends wait for a lock now, by process id; None when there is no answer in time."""
+        """Which backends are at work on a query, by process id; None when there is no answer in time."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(), name="pulse")
         return await asyncio.shield(self._asking)
@@ -81,9 +81,7 @@ class Pulse:
         end = loop.call_at(ends_at, hang_up, connection)
         try:
             async with connection:
-                cursor = await connection.execute(
-                    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                )
+                cursor = await connection.execute("SELECT pid FROM pg_stat_activity WHERE state = 'active'")
                 return frozenset(row[0] for row in await cursor.fetchall())
         except psycopg.Error:
             return None
@@ -92,7 +90,7 @@ class Pulse:
 
 
 class PatientConnection(psycopg.AsyncConnection[DictRow]):
-    """A connection on which no step takes much longer than `LONGEST_SECONDS`, unless it waits for a lock.
+    """A connection on which no step takes much longer than `LONGEST_SECONDS`, unless PostgreSQL is at work on it.
 
     What takes too long fails with `OperationalError`, and the connection is lost. A step is a statement, or a piece of
     what a `COPY` transfers.
@@ -139,9 +137,9 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
         assert self.pulse is not None
         loop = asyncio.get_running_loop()
         began = loop.time() - LOOK_SECONDS
-        while (in_line := await self.pulse.ask()) is not None:
+        while (at_work := await self.pulse.ask()) is not None:
             waited = loop.time() - began
-            longest = LONGEST_IN_LINE_SECONDS if self.info.backend_pid in in_line else LONGEST_SECONDS
+            longest = LONGEST_AT_WORK_SECONDS if self.info.backend_pid in at_work else LONGEST_SECONDS
             if waited >= longest:
                 break
             await asyncio.sleep(min(ASK_AGAIN_SECONDS, longest - waited))
