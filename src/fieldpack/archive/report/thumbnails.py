@@ -13,10 +13,15 @@ from fieldpack.errors import FieldpackError
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
 
-__all__ = ["have_pillow", "make_thumbnail"]
+__all__ = ["FORMATS", "have_pillow", "make_thumbnail"]
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+"""What pictures of strangers are opened as, whatever they say they are. Left to itself Pillow tries some forty
+formats, some of which start a program (Ghostscript for EPS) or are read by code that hardly anybody uses."""
 
 _LARGEST_FILE_BYTES = 64 << 20
 _MOST_PIXELS = 100_000_000
+_MOST_PIXELS_WHOLE = 50_000_000  # of formats that can't be decoded in a smaller size: 4 bytes each in memory
 _SIDE = 800  # enough to look at when opened, some 60 KB each
 
 
@@ -31,7 +36,8 @@ def have_pillow() -> bool:
 def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
     """A JPEG data URI, or None: no image, too large, not readable.
 
-    What a participant uploaded is untrusted: the image's size is checked before any of it is decoded.
+    What a participant uploaded is untrusted: only `FORMATS` are opened, and the image's size is checked before
+    any of it is decoded.
     """
     if not (file.content_type or "").startswith("image/"):
         return None
@@ -43,8 +49,10 @@ def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
     try:
         with export.open_file(file) as source, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(source.read())) as image:
-                if image.width * image.height > _MOST_PIXELS:
+            with Image.open(io.BytesIO(source.read()), formats=FORMATS) as image:
+                # cameras store JPEG, also several in one (MPO), which is decoded in an eighth of its size
+                most = _MOST_PIXELS if image.format in ("JPEG", "MPO") else _MOST_PIXELS_WHOLE
+                if image.width * image.height > most:
                     return None
                 image.draft("RGB", (_SIDE, _SIDE))
                 small = ImageOps.exif_transpose(image) or image
