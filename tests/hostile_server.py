@@ -91,6 +91,7 @@ class HostileServer:
         fails_with: reason with which the export ends as failed.
         redirects_to: origin to which links are redirected.
         held: set once `hold` has stopped an archive.
+        export_id: what exports are called; another one when the archive is another.
     """
 
     archive: bytes
@@ -111,6 +112,7 @@ class HostileServer:
     fails_with: str | None = None
     redirects_to: str | None = None
     created_at: str = "2026-03-04T05:06:07Z"
+    export_id: str = EXPORT
     url: str = ""
     requests: list[Asked] = field(default_factory=list)
     sent_bytes: int = 0
@@ -238,10 +240,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve_export(self) -> None:
         state = self.server_state
-        about = {} if state.is_hosted else {"created_at": state.created_at, "export_id": EXPORT}
+        about = {} if state.is_hosted else {"created_at": state.created_at, "export_id": state.export_id}
         if state.polls > 0:
             state.polls -= 1
-            self._answer(202, {"status": "generating", "export_id": EXPORT, "progress": 0.5, **about})
+            self._answer(
+                202, {"status": "generating", "export_id": state.export_id, "progress": 0.5, **about}
+            )
         elif state.fails_with:
             self._answer(200, {"status": "failed", "failure_reason": state.fails_with, **about})
         else:
@@ -286,13 +290,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_archive(self, path: str) -> None:
         state, whole = self.server_state, self.server_state.archive
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         condition = self.headers.get("If-Range")
         is_part = wanted and not state.is_range_blind and condition in (None, state.etag)
         start, end = 0, len(whole)
         if wanted and is_part:
-            start = int(wanted[1])
-            end = min(end, int(wanted[2]) + 1) if wanted[2] else end
+            start = int(wanted[1]) if wanted[1] else max(0, end - int(wanted[2]))  # the last bytes
+            end = min(end, int(wanted[2]) + 1) if wanted[1] and wanted[2] else end
             if start >= len(whole):
                 self._refuse(416, "Beyond the end.", {"Content-Range": f"bytes */{len(whole)}"})
                 return

@@ -10,6 +10,7 @@
     ├── ExportFailed               the server says the export failed (`reason`)
     ├── DownloadError              the archive could not be brought here whole (`part` is kept)
     └── ArchiveError               an archive is damaged or not one of ours (`member`, `line`)
+        └── ArchiveChanged         it became another one while it was being read
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 __all__ = [
     "ApiError",
+    "ArchiveChanged",
     "ArchiveError",
     "ConfigError",
     "DownloadError",
@@ -91,3 +93,7 @@ class ArchiveError(FieldpackError):
         super().__init__(message)
         self.member = member
         self.line = line
+
+
+class ArchiveChanged(ArchiveError):
+    """An archive behind a link was replaced or withdrawn while it was being read; opened again, it is whole."""

@@ -88,15 +88,37 @@ def test_erased_files_are_removed(server: Installation, scenario: Scenario, tmp_
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_damage_is_repaired(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
+def test_what_is_missing_is_brought_and_what_was_changed_is_told(
+    server: Installation, scenario: Scenario, tmp_path: Path
+) -> None:
     sync(server, scenario, tmp_path)
     photos = sorted(tmp_path.glob("files/*"))
     photos[0].write_bytes(b"x" * photos[0].stat().st_size)
     photos[1].unlink()
-    (tmp_path / ".fieldpack-sync.json").write_text("{ torn")
-    done = sync(server, scenario, tmp_path)
-    assert done["fetched"] == 2
+    (tmp_path / ".fieldpack/sync.json").write_text("{ torn")
+    done = server.run("collection", "sync", scenario.collection["id"], str(tmp_path), "--json", check=False)
+    assert done.returncode == 1
+    assert f"'files/{photos[0].name}' is a file that is there already." in done.stderr
+    said = json.loads(done.stdout)
+    assert (said["fetched"], list(said["conflicts"])) == (1, [f"files/{photos[0].name}"])
+    photos[0].unlink()
+    assert sync(server, scenario, tmp_path)["fetched"] == 1
     assert server.run("verify", str(tmp_path)).returncode == 0
+
+
+def test_notes_of_earlier_versions_are_taken_over(
+    server: Installation, scenario: Scenario, tmp_path: Path
+) -> None:
+    sync(server, scenario, tmp_path / "data")
+    (tmp_path / "data/.fieldpack/sync.json").rename(tmp_path / "data/.fieldpack-sync.json")
+    (tmp_path / "data/.fieldpack").rmdir()
+    before = served_bytes(server)
+    done = sync(server, scenario, tmp_path / "data")
+    assert (done["fetched"], done["transferred_bytes"], done["unchanged"]) == (0, 0, 9)
+    assert served_bytes(server) == before
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        ".fieldpack", "README.md", "collection.json", "files", "responses.jsonl",
+    ]  # fmt: skip
 
 
 def test_another_collection_is_refused(
@@ -110,7 +132,7 @@ def test_another_collection_is_refused(
 
 def test_files_of_ones_own_are_not_replaced(server: Installation, scenario: Scenario, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(fieldpack.UsageError, match=r"README\.md that is not this collection's"):
+    with pytest.raises(fieldpack.UsageError, match=r"holds other things already \('README\.md'\)"):
         sync(server, scenario, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "mine"
@@ -178,6 +200,13 @@ def test_links_in_the_folder_lead_nowhere_else(
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "files").symlink_to(outside)
-    with pytest.raises(fieldpack.DownloadError, match="leads out"):
+    with pytest.raises(fieldpack.UsageError, match="holds other things"):
         sync(server, scenario, folder)
-    assert not list(outside.iterdir())
+    (folder / "files").unlink()
+    sync(server, scenario, folder)
+    scenario.take_part("later", files=[("photo.png", PNG)])
+    (folder / "files").rename(outside / "files")
+    (folder / "files").symlink_to(outside / "files")
+    done = sync(server, scenario, folder)
+    assert (done["fetched"], list(done["conflicts"])) == (3, ["files"])
+    assert len(list((outside / "files").iterdir())) == 6

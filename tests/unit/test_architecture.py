@@ -49,11 +49,22 @@ def ours(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "fieldpack" or name.startswith("fieldpack.")}
 
 
-def test_the_archive_imports_nothing_of_ours_but_the_errors() -> None:
+GROUND = ("errors", "text", "files", "containment")
+"""What stands on nothing else of ours: errors, names and text, the file system."""
+
+
+def test_the_ground_imports_nothing_above_it() -> None:
+    for name in MODULES:
+        if within(name, *GROUND):
+            for imported in ours(imports_of(name)):
+                assert within(imported, *GROUND), f"{name} imports {imported}"
+
+
+def test_the_archive_imports_nothing_of_ours_but_the_ground() -> None:
     for name in MODULES:
         if within(name, "archive"):
             for imported in ours(imports_of(name)):
-                assert within(imported, "archive", "errors"), f"{name} imports {imported}"
+                assert within(imported, "archive", *GROUND), f"{name} imports {imported}"
 
 
 def test_the_client_imports_neither_server_nor_command_line() -> None:

@@ -8,6 +8,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import orjson
 import pytest
 
 from fieldpack.archive.reader import Export, open_export
-from fieldpack.archive.source import Limits
+from fieldpack.archive.source import NO_LIMITS, Limits, Member
+from fieldpack.cli.root import main
+from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, FieldpackError
 from tests.unit.archives import ask, make_members, make_zip, option
 
@@ -183,9 +186,80 @@ def test_names_that_lead_elsewhere(name: str, reason: str, tmp_path: Path) -> No
     assert not Path("/tmp/fieldpack-evil").exists()
     with open_bytes(data) as export:
         assert len(export.to_arrow()) == 1
-        with pytest.raises(ArchiveError, match="Nothing was written"):
-            export.extract(target / "again", by="submission")
-        assert not (target / "again").exists()
+        for by in (None, "submission", "flat"):
+            done = export.extract(target / f"again-{by}", by=by)
+            assert list(done.ignored) == [name]
+            assert reason in done.ignored[name]
+            assert list_files(target / f"again-{by}") == (sorted(members) if by is None else [])
+
+
+def list_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+OUTSIDERS = [
+    ".fieldpack/sync.json", ".fieldpack-sync.json", ".git/config", "notes.txt", "README.MD", "Responses.jsonl",
+    "FILES/a.jpg", "Files/a.jpg", "files", "files.txt", ".bashrc", "deep/files/a.jpg", "responses.jsonl/x",
+]  # fmt: skip
+UNWRITABLE = [
+    "files/a\nb",
+    "files/\x1b[2Ja",
+    "files/a\x7f",
+    "files/a\x9b2J",
+    "files/\u202egpj.exe",
+    "files/a\u2028b",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDERS + UNWRITABLE)
+def test_what_is_no_member_stays_in_the_archive(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it is called, and where a folder keeps something of that name already."""
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(pack({**MEMBERS, name: b"evil"}))
+    assert main(["extract", str(archive), "-o", str(tmp_path / "out"), "--force"]) == 0
+    assert list_files(tmp_path / "out") == sorted(MEMBERS)
+    shown = capsys.readouterr().err
+    assert "stays in the archive" in shown
+    assert len(shown.splitlines()) == 1
+    assert shown.removesuffix("\n").isprintable()
+    assert main(["verify", str(archive)]) == (1 if name in UNWRITABLE else 0)
+    shown = capsys.readouterr().out
+    assert "is left in the archive by extract and sync" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert not [c for c in shown if c not in "\n" and not c.isprintable()]
+    with open_export(archive) as export:
+        assert len(export.to_arrow()) == 3
+
+
+def test_files_with_odd_names_can_be_sorted_out(tmp_path: Path) -> None:
+    """Under a name of ours, a file that can't be written under its own is brought all the same."""
+    members = make_members(SURVEY, ROWS[:1])
+    line = orjson.loads(members["responses.jsonl"])
+    line["responses"]["photo"]["value"][0]["path"] = "files/a\x1b\nb.jpg"
+    members["responses.jsonl"] = orjson.dumps(line)
+    with open_bytes(pack({**members, "files/a\x1b\nb.jpg": b"photo"})) as export:
+        assert not export.extract(tmp_path / "flat", by="flat").ignored
+        assert "files/a\x1b\nb.jpg" in export.extract(tmp_path / "whole").ignored
+    assert list_files(tmp_path / "flat") == ["ab.jpg"]
+
+
+def test_names_that_are_one_file_do_not_replace_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that ignores case: the second is not put in the first one's place."""
+    move = ContainedFolder.move
+    monkeypatch.setattr(
+        ContainedFolder,
+        "move",
+        lambda self, name, target, *, replacing: move(self, name, target.lower(), replacing=replacing),
+    )
+    members = {**MEMBERS, "files/X": b"one", "files/x": b"two"}
+    members["responses.jsonl"] = members.pop("responses.jsonl")
+    with open_bytes(pack(members)) as export, pytest.raises(FieldpackError, match="is there already"):
+        export.extract(tmp_path / "out", force=True)
+    assert (tmp_path / "out/files/x").read_bytes() == b"one"
 
 
 def test_a_symlink_is_no_file(tmp_path: Path) -> None:
@@ -208,35 +282,75 @@ def test_links_in_an_extracted_folder_and_in_the_target(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     (folder / "files" / "link").symlink_to(secret)
-    with open_export(folder) as export, pytest.raises(ArchiveError, match="not read"):
+    with (
+        open_export(folder) as export,
+        pytest.raises(ArchiveError, match="not read: files/link is a symbolic"),
+    ):
         export.open_file("files/link")
-    with open_export(folder) as export, pytest.raises(ArchiveError, match="climbs out"):
+    with open_export(folder) as export, pytest.raises(ArchiveError, match="no name that can stand below"):
         export.open_file("../secret")
     outside = tmp_path / "outside"
     outside.mkdir()
     target = tmp_path / "target"
     target.mkdir()
     (target / "files").symlink_to(outside)
-    with pytest.raises(ArchiveError, match="a link leads out"):
-        open_bytes(WHOLE).extract(target, force=True)
-    assert list(outside.iterdir()) == []
     deep = pack({"files/deep/er/x": b"", **MEMBERS})
-    with pytest.raises(ArchiveError, match="a link leads out"):
-        open_bytes(deep).extract(target, force=True)
-    assert list(outside.iterdir()) == []
+    for data in (WHOLE, deep):
+        with pytest.raises(
+            FieldpackError, match=r"files is a symbolic link where a folder should be: move it"
+        ):
+            open_bytes(data).extract(target, force=True)
+        assert list(outside.iterdir()) == []
+    (target / "files").unlink()
+    (target / "inside").mkdir()
+    (target / "files").symlink_to("inside")
+    with pytest.raises(FieldpackError, match="symbolic link where a folder should be"):
+        open_bytes(WHOLE).extract(target, force=True)
+    assert list((target / "inside").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "file"])
+def test_force_replaces_files_and_nothing_else(kind: str, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    target = tmp_path / "target"
+    target.mkdir()
+    taken = target / "README.md"
+    if kind == "folder":
+        (taken / "deep").mkdir(parents=True)
+    elif kind == "pipe":
+        os.mkfifo(taken)
+    elif kind == "link":
+        taken.symlink_to(outside)
+    else:
+        taken.write_text("old")
+    with open_bytes(WHOLE) as export:
+        with pytest.raises(FieldpackError, match="is there already; use --force"):
+            export.extract(target)
+        if kind in ("folder", "pipe"):
+            with pytest.raises(FieldpackError, match="and can't be replaced: move it away"):
+                export.extract(target, force=True)
+        else:
+            export.extract(target, force=True)
+            assert taken.read_bytes() == MEMBERS["README.md"]
+            assert not taken.is_symlink()
+    assert outside.read_text() == "mine"
 
 
 def test_bombs(tmp_path: Path) -> None:
     data = pack({**MEMBERS, "files/bomb": b"x"})
-    real = pack({**MEMBERS, "files/bomb": bytes(100 << 20)})
+    few = Limits(ratio_from_bytes=20 << 20)
+    real = pack({**MEMBERS, "files/bomb": bytes(30 << 20)})
     assert len(real) < 1 << 20
-    with open_bytes(real) as export:
+    with open_bytes(real, few) as export:
         with pytest.raises(ArchiveError, match="ZIP bomb"):
             export.open_file("files/bomb")
         with pytest.raises(ArchiveError, match="ZIP bomb"):
             export.extract(tmp_path / "out")
-    with open_bytes(real, Limits(ratio=2000)) as export, export.open_file("files/bomb") as opened:
-        assert sum(len(chunk) for chunk in iter(lambda: opened.read(1 << 20), b"")) == 100 << 20
+        assert not export.verify().ok
+    for enough in (Limits(), Limits(ratio=2000, ratio_from_bytes=0), NO_LIMITS):
+        with open_bytes(real, enough) as export, export.open_file("files/bomb") as opened:
+            assert sum(len(chunk) for chunk in iter(lambda: opened.read(1 << 20), b"")) == 30 << 20
     with pytest.raises(ArchiveError, match="the limit is 1,000"):
         open_bytes(WHOLE, Limits(extract_bytes=1000)).extract(tmp_path / "out")
     with pytest.raises(ArchiveError, match="members; more than 2 are not read"):
@@ -257,6 +371,86 @@ def test_members_that_share_bytes() -> None:
     second = data.index(b"PK\x01\x02", start + 4)
     data[second + 42 : second + 46] = struct.pack("<L", first)
     with pytest.raises(ArchiveError, match=r"overlap|damaged"):
+        open_bytes(bytes(data))
+
+
+def test_a_bomb_of_many_members(tmp_path: Path) -> None:
+    """None of them is one, but all together are: nothing is written."""
+    many = pack({**MEMBERS, **{f"files/{n}": bytes(3 << 20) for n in range(8)}})
+    few = Limits(ratio_from_bytes=20 << 20)
+    with open_bytes(many, few) as export:
+        assert export.open_file("files/0").read(1) == b"\0"
+        with pytest.raises(ArchiveError, match=r"ZIP bomb.*--no-limit.*Nothing was written"):
+            export.extract(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert any("ZIP bomb" in finding.message for finding in export.verify().findings)
+    with open_bytes(many, replace(NO_LIMITS, ratio_from_bytes=0)) as export:
+        assert len(export.extract(tmp_path / "out").paths) == len(MEMBERS) + 8
+
+
+def test_the_limit_is_of_the_sum_and_stored_members_never_count() -> None:
+    def packed(packed_bytes: int, size_bytes: int) -> Member:
+        return Member("files/x", size_bytes, packed_bytes, 0, is_compressed=True)
+
+    gib = 1 << 30
+    stored = Member("files/v", 10**15, 10**15, 0)
+    limits = Limits()
+    assert limits.explain_bomb([packed(1, gib), stored]) is None
+    assert limits.explain_bomb([packed(1, gib), packed(1, 1), stored]) is not None
+    assert limits.explain_bomb([packed(gib, 100 * gib)]) is None
+    assert limits.explain_bomb([packed(gib, 100 * gib), packed(0, 1)]) is not None
+    assert limits.explain_bomb([packed(gib, 2), packed(1, 100 * gib)]) is None
+    assert NO_LIMITS.explain_bomb([packed(1, 10**15)]) is None
+
+
+def test_a_bomb_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 1.1 GB in 1.1 MB: refused at once, whatever is done with it."""
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in MEMBERS.items():
+            file.writestr(name, content)
+        with file.open("files/bomb", "w", force_zip64=True) as out:
+            for _ in range(1100):
+                out.write(bytes(1_000_000))
+    assert main(["extract", str(archive), "-o", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr().err
+    assert "1,100,000,000 (a ZIP bomb?); if it is meant to, give --no-limit" in shown
+    assert not (tmp_path / "out").exists()
+    assert main(["verify", str(archive)]) == 1
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
+    small = tmp_path / "b.zip"
+    small.write_bytes(WHOLE)
+    assert main(["extract", str(small), "-o", str(tmp_path / "out")]) == 1
+    needed = sum(map(len, MEMBERS.values()))
+    assert (
+        f"has 10 bytes free and {needed:,} are needed: make room" in capsys.readouterr().err.split("\n")[-2]
+    )
+    assert main(["extract", str(small), "-o", str(tmp_path / "out"), "--no-limit"]) == 0
+
+
+def test_a_member_whose_own_header_reaches_further(tmp_path: Path) -> None:
+    """The directory is sound, but a member's header claims a longer name: its data would be the next one's."""
+    data = bytearray(pack(MEMBERS))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        infos = archive.infolist()
+    for info, what in ((infos[-2], "the next"), (infos[-1], "the directory")):
+        forged = bytearray(data)
+        at = info.header_offset + 28  # length of the extra fields
+        forged[at : at + 2] = struct.pack("<H", 200)
+        with open_bytes(bytes(forged)) as export:
+            with pytest.raises(ArchiveError, match="overlaps what follows it") as caught:
+                export.open_file(info.filename)
+            assert caught.value.member == info.filename, what
+            with pytest.raises(ArchiveError):
+                export.extract(tmp_path / what)
+            assert not (tmp_path / what / info.filename).exists()
+            assert not export.verify().ok
+    start = data.rindex(b"PK\x01\x02")
+    data[start + 20 : start + 24] = struct.pack("<L", infos[-1].compress_size + 60)
+    data[start + 24 : start + 28] = struct.pack("<L", infos[-1].compress_size + 60)
+    with pytest.raises(ArchiveError, match="reaches into the directory"):
         open_bytes(bytes(data))
 
 

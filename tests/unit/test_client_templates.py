@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from fieldpack.cli.output import make_plain, pick_format, print_csv, print_json, print_table
+from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
 from fieldpack.cli.template import read_template
 from fieldpack.errors import UsageError
+from fieldpack.text import make_plain
 
 
 def write(folder: Path, text: str, name: str = "t.yaml") -> Path:
@@ -101,3 +103,37 @@ def test_json_is_indented_and_one_format_is_picked(capsys: pytest.CaptureFixture
     with pytest.raises(UsageError, match="--json, --csv"):
         pick_format(json=True, csv=True, table=False)
     assert make_plain("a\u202eb") == "a b"
+
+
+def test_nine_lines_that_stand_for_a_billion_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(UsageError, match="holds too much to be sent"):
+        read_template(path)
+    path.write_text("a: &a [*a]\n")
+    with pytest.raises(UsageError):
+        read_template(path)
+    path.write_text("a: &a [1, 2]\nb: *a\nc: *a\n")
+    assert read_template(path) == {"a": [1, 2], "b": [1, 2], "c": [1, 2]}
+
+
+STEERING = ["\x1b[2J", "\x9b2J", "\x07", "\x7f", "\u202e", "\u2066", "\u2028", "\r", "\u0085"]
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_json_and_csv_on_a_terminal_hold_no_control_characters(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"name": f"a{text}b"}]
+    print_json(rows)
+    shown = capsys.readouterr().out
+    assert orjson.loads(shown) == rows
+    assert shown.replace("\n", "").isprintable()
+    print_csv(rows, ["name"])
+    assert text in capsys.readouterr().out  # to a file or a program: as it is
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_csv(rows, ["name"])
+    print_table(rows, ["name"], empty="")
+    assert capsys.readouterr().out.replace("\n", "").isprintable()

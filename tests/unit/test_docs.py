@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks.__main__ import BENCHMARKS
 
+from fieldpack.archive.members import FILES, HEADS
 from fieldpack.server.app import create_app
 from fieldpack.server.config import PREFIX, Settings
 from fieldpack.server.problems import REGISTRY
@@ -86,3 +87,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'<img src="([^"]+)"', text)
     missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
     assert not missing
+
+
+def test_the_list_of_members_is_the_codes() -> None:
+    section = (DOCS / "archive.md").read_text().split("\n## Members\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE) == [*HEADS, FILES + "…"]

@@ -16,9 +16,10 @@ from isal import isal_zlib
 
 from fieldpack.archive.index import FOOTER_BYTES, Index
 from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
+from fieldpack.archive.members import HEADS
 from fieldpack.server.context import Context
 from fieldpack.server.exports import sharing
-from fieldpack.server.exports.keys import HEAD_MEMBERS, INDEX, head_id, stored_key
+from fieldpack.server.exports.keys import INDEX, head_id, stored_key
 from fieldpack.server.exports.reading import Archive
 from fieldpack.server.storage import BlobDamaged, FileRange, blob_key
 from fieldpack.server.storage.local import LocalStorage
@@ -45,7 +46,7 @@ class Stored:
         self.export: dict[str, Any] = {"id": uuid4(), "build": uuid4()}
         out = io.BytesIO()
         writer = IndexWriter(out)
-        for name in HEAD_MEMBERS:
+        for name in HEADS:
             data = name.encode() * 10
             crc32 = isal_zlib.crc32(data)
             self.storage.put_blocking(stored_key(self.export["id"], self.export["build"], name), data)
@@ -158,4 +159,4 @@ def test_parts_of_a_stored_archive_share_nothing(stored: Stored) -> None:
         await asyncio.gather(*map(stored.take, archives))
 
     asyncio.run(both())
-    assert stored.storage.read == 2 * (MEMBERS + len(HEAD_MEMBERS))
+    assert stored.storage.read == 2 * (MEMBERS + len(HEADS))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shutil
+import stat
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from fieldpack.archive.columns import make_slug
+from fieldpack.archive.members import explain_outsider, is_member
 from fieldpack.archive.model import Instruction, UploadedFile
 from fieldpack.archive.naming import safe_name
-from fieldpack.archive.source import explain_unsafe_name
+from fieldpack.archive.source import find_outsiders
+from fieldpack.containment import ContainedFolder, InTheWay, name_kind
 from fieldpack.errors import ArchiveError, FieldpackError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ __all__ = ["By", "Extracted", "Selection", "extract_export"]
 By = Literal["submission", "instruction", "flat"]
 
 _CHUNK = 1 << 20
-_METADATA = ("responses.jsonl", "collection.json", "README.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +61,35 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What was written: `paths` in order, and `missing`, the files that answers name and the archive
-    lacks."""
+    """What was written.
+
+    Attributes:
+        folder: where to.
+        paths: the files, in order.
+        size_bytes: of all of them.
+        missing: files that answers name and the archive lacks.
+        ignored: what the archive brings that no archive has, by name, each with why it stays in there.
+    """
 
     folder: Path
     paths: list[Path]
     size_bytes: int
     missing: list[str]
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
     member: str
-    target: Path
+    name: str
+    """Of the file, relative to the folder, with `/` between its parts."""
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    missing: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 def extract_export(
@@ -105,56 +121,65 @@ def extract_export(
         repeated with `force`.
 
     Raises:
-        ArchiveError: a member is unsafe, damaged or too large; names it.
+        ArchiveError: a member is damaged, a link or encrypted, or all of them unpack to too much.
         UsageError: the selection names what isn't there.
-        FieldpackError: a file is there already, the disk is full, or the folder can't be written to.
+        FieldpackError: a file is there already, a link leads out of the folder, the disk is too full, or the
+            folder can't be written to.
     """
     if by not in (None, "submission", "instruction", "flat"):
         raise UsageError(f"by is one of submission, instruction, flat, not {by!r}.")
     target = Path(folder)
-    missing: list[str] = []
+    left_out = _LeftOut()
     if files is None:
-        tasks = list(_plan(export, target, by, selection or Selection(), missing))
+        tasks = list(_plan(export, by, selection or Selection(), left_out))
     else:
-        tasks = list(_place(export, target, by, files, missing, rename))
+        tasks = list(_place(export, by, files, left_out, rename))
     total = sum(task.size_bytes for task in tasks)
-    limit = export.limits.extract_bytes
-    if limit is not None and total > limit:
-        raise ArchiveError(f"{export.label} would unpack to {total:,} bytes; the limit is {limit:,}.")
+    _check_size(export, tasks, total)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(target).free
+        lack = export.limits.explain_lack(target, total)
+        opened = ContainedFolder(target)
     except OSError as error:
         raise UsageError(
             f"{target} can't be written to: {(error.strerror or str(error)).lower()}."
         ) from error
-    if total > free:
-        raise FieldpackError(f"{target} has {free:,} bytes free; the files need {total:,}.")
-    root = target.resolve()
-    if not force:
-        for task in tasks:
-            if os.path.lexists(task.target):
-                raise FieldpackError(f"{task.target} is there already; use --force to replace what is there.")
-    done = 0
-    for task in tasks:
-        done = _write(export, task, root, done, total, progress)
-    return Extracted(target, [task.target for task in tasks], total, missing)
+    with opened as inside:
+        if lack:
+            raise FieldpackError(f"{lack}.")
+        try:
+            _write_all(export, inside, tasks, force, total, progress)
+        except InTheWay as error:
+            raise FieldpackError(
+                f"{target / error.name} {error.reason}: move it away, or choose another folder."
+            ) from error
+    paths = [target.joinpath(*task.name.split("/")) for task in tasks]
+    return Extracted(target, paths, total, left_out.missing, left_out.ignored)
 
 
-def _plan(
-    export: Export, folder: Path, by: By | None, selection: Selection, missing: list[str]
-) -> Iterator[_Task]:
+def _check_size(export: Export, tasks: list[_Task], total: int) -> None:
+    limit = export.limits.extract_bytes
+    if limit is not None and total > limit:
+        raise ArchiveError(f"{export.label} would unpack to {total:,} bytes; the limit is {limit:,}.")
+    if bomb := export.limits.explain_bomb(export.members[task.member] for task in tasks):
+        raise ArchiveError(f"{export.label} is not extracted: {bomb}. Nothing was written.")
+
+
+def _plan(export: Export, by: By | None, selection: Selection, left_out: _LeftOut) -> Iterator[_Task]:
     members = export.members
     if by is None and selection.is_everything:
+        left_out.ignored.update(find_outsiders(export.source, members))
         for name, member in members.items():
+            if name in left_out.ignored:
+                continue
             if member.problem:
                 raise ArchiveError(
                     f"{export.label}: {name!r} is not extracted: {member.problem}. Nothing was written.",
                     member=name,
                 )
-            yield _Task(name, folder.joinpath(*name.split("/")), member.size_bytes)
+            yield _Task(name, name, member.size_bytes)
         return
-    yield from _place(export, folder, by, _select(export, selection), missing)
+    yield from _place(export, by, _select(export, selection), left_out)
 
 
 def _select(export: Export, selection: Selection) -> Iterator[UploadedFile]:
@@ -173,24 +198,27 @@ def _select(export: Export, selection: Selection) -> Iterator[UploadedFile]:
 
 def _place(
     export: Export,
-    folder: Path,
     by: By | None,
     files: Iterable[UploadedFile],
-    missing: list[str],
+    left_out: _LeftOut,
     rename: Callable[[str], str] | None = None,
 ) -> Iterator[_Task]:
     places = _Places({instruction.id: instruction for instruction in export.instructions}, rename)
     for file in files:
         member = export.find_member(file.path)
         if member is None:
-            missing.append(file.path)
+            left_out.missing.append(file.path)
             continue
-        if problem := member.problem or explain_unsafe_name(file.path):
+        # sorted, a file gets a name of ours, whatever characters its own has
+        if not is_member(member.name) or (by is None and explain_outsider(file.path)):
+            left_out.ignored[file.path] = explain_outsider(file.path) or "it is no uploaded file"
+            continue
+        if member.problem:
             raise ArchiveError(
-                f"{export.label}: {file.path!r} is not extracted: {problem}. Nothing was written.",
+                f"{export.label}: {file.path!r} is not extracted: {member.problem}. Nothing was written.",
                 member=file.path,
             )
-        yield _Task(member.name, folder.joinpath(*places.place(file, by)), member.size_bytes)
+        yield _Task(member.name, "/".join(places.place(file, by)), member.size_bytes)
 
 
 class _Places:
@@ -237,33 +265,56 @@ class _Places:
         return self._folders[instruction_id]
 
 
+def _write_all(
+    export: Export,
+    folder: ContainedFolder,
+    tasks: list[_Task],
+    force: bool,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    for task in tasks:
+        found = folder.find(task.name)
+        if found is None:
+            continue
+        if not force:
+            raise FieldpackError(
+                f"{folder.path / task.name} is there already; use --force to replace what is there."
+            )
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+            raise InTheWay(task.name, f"is {name_kind(found)} and can't be replaced")
+    done = 0
+    written: set[str] = set()
+    for task in tasks:
+        # two names may be one file here, where letter case doesn't count: then neither replaces the other
+        key = task.name.casefold()
+        done = _write(export, task, folder, force and key not in written, done, total, progress)
+        written.add(key)
+
+
 def _write(
     export: Export,
     task: _Task,
-    root: Path,
+    folder: ContainedFolder,
+    replacing: bool,
     done: int,
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> int:
     """Write one file beside its name, then move it into place."""
     # A name that no member and no file of anybody's has: participants may upload `a.jpg` and `a.jpg.part`.
-    part = task.target.with_name(f".{uuid.uuid4().hex}.part")
+    beside, slash, _ = task.name.rpartition("/")
+    part = f"{beside}{slash}.{uuid.uuid4().hex}.part"
     try:
-        # A link that was in the folder before must not lead out of it.
-        if not task.target.parent.resolve().is_relative_to(root):
-            raise ArchiveError(
-                f"{task.target} is not written: a link leads out of {root}.", member=task.member
-            )
-        task.target.parent.mkdir(parents=True, exist_ok=True)
-        with export.open_file(task.member) as source, part.open("xb") as out:
+        with export.open_file(task.member) as source, folder.create(part) as out:
             done = _copy(source, out, done, total, progress)
-        os.replace(part, task.target)
+        folder.move(part, task.name, replacing=replacing)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise FieldpackError(f"{task.target} can't be written: {reason}.") from error
+        raise FieldpackError(f"{folder.path / task.name} can't be written: {reason}.") from error
     finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        with suppress(OSError, InTheWay):
+            folder.remove(part)
     return done
 
 

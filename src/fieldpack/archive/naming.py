@@ -10,23 +10,16 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from fieldpack.archive.members import FILES
+from fieldpack.text import CONTROL, RESERVED_BY_WINDOWS, is_device_name
+
 MAX_NAME_BYTES = 200
 """Longest name in UTF-8, suffix and extension included, without `files/<submission id>_`."""
 
 _MAX_EXTENSION_BYTES = 64  # what follows the last dot of a longer one is no extension but part of a sentence
 
-_FORBIDDEN = re.compile(
-    "["
-    "\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
-    "\u2028\u2029"  # line and paragraph separators: line breaks to many programs
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional formatting: shows gpj.exe as exe.jpg
-    "\ud800-\udfff"  # lone surrogates: not encodable
-    '<>:"|?*'  # reserved on Windows
-    "]"
-)
+_FORBIDDEN = re.compile(f"[{CONTROL}{RESERVED_BY_WINDOWS}]")
 _DOTS = re.compile(r"\.{2,}")
-# Microsoft, "Naming Files, Paths, and Namespaces": reserved with any extension, spaces before it ignored
-_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -50,7 +43,7 @@ def safe_name(file_name: str) -> str:
     name = _strip(_DOTS.sub(".", name)) or "file"
     stem, extension = _split(name)
     name = _fit(stem, "", extension)
-    if _DEVICE.match(name):  # asked last, as cutting can bring one about
+    if is_device_name(name):  # asked last, as cutting can bring one about
         name = _fit("_" + stem, "", extension)
     return name
 
@@ -62,7 +55,7 @@ class MemberNames:
     """
 
     def __init__(self, submission_id: str) -> None:
-        self._prefix = f"files/{submission_id}_"
+        self._prefix = f"{FILES}{submission_id}_"
         self._next: dict[str, int] = {}
 
     def add(self, file_name: str) -> str:

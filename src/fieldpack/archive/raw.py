@@ -20,6 +20,7 @@ import pyarrow as pa
 from fieldpack.archive.bulk import BASE, FILE, STRING, TIME, Plan, Shape, Unfit, look_at, rebuild_list
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.lines import iter_lines, parse_line
+from fieldpack.archive.members import RESPONSES
 from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Instruction, Submission, dump_text
 from fieldpack.archive.shapes import guess_type, read_submission
 from fieldpack.errors import ArchiveError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "STRING", "TIME", "RawTable", "read_raw", "rebuild_list"]
 
-_RESPONSES = "responses.jsonl"
 _SNIFFED_LINES = 200
 _BLOCK_BYTES = 8 << 20
 _WORKERS = 2
@@ -157,7 +157,7 @@ class _Reader:
         for count, (number, line) in enumerate(iter_lines(block, first)):
             if count >= _SNIFFED_LINES:
                 break
-            data = parse_line(line, number, _RESPONSES)
+            data = parse_line(line, number, RESPONSES)
             if not isinstance(data, dict):
                 break
             extra |= data.keys() - BASE.keys() - {"responses"}
@@ -189,7 +189,7 @@ class _Reader:
         """Read a block line by line, by `shapes.read_submission`."""
         submissions = []
         for number, line in iter_lines(block, first):
-            data = parse_line(line, number, _RESPONSES)
+            data = parse_line(line, number, RESPONSES)
             responses = data.get("responses") if isinstance(data, dict) else None
             if isinstance(responses, dict):
                 for key, raw in responses.items():
@@ -200,7 +200,7 @@ class _Reader:
             except ValueError as error:
                 unlisted = self.instructions.keys() - self._known
                 raise (_Mixed if unlisted else ArchiveError)(
-                    f"{_RESPONSES} line {number} can't be read: {error}.", member=_RESPONSES, line=number
+                    f"{RESPONSES} line {number} can't be read: {error}.", member=RESPONSES, line=number
                 ) from error
         return self.build(submissions)
 
@@ -247,6 +247,6 @@ def _extra_text(submission: Submission, name: str) -> str | None:
         return dump_text(value)
     except ValueError as error:
         raise ArchiveError(
-            f"{_RESPONSES}: the field {name!r} of submission {submission.submission_id}: {error}.",
-            member=_RESPONSES,
+            f"{RESPONSES}: the field {name!r} of submission {submission.submission_id}: {error}.",
+            member=RESPONSES,
         ) from error

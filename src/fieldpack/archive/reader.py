@@ -20,6 +20,7 @@ import httpx
 import orjson
 
 from fieldpack.archive.lines import iter_blocks, iter_lines, parse_line
+from fieldpack.archive.members import COLLECTION, RESPONSES
 from fieldpack.archive.model import Collection, Instruction, Submission, UploadedFile
 from fieldpack.archive.remote import RangeFile, make_http
 from fieldpack.archive.shapes import read_collection, read_submission
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from fieldpack.archive.verify import Report
 
 __all__ = ["Export", "LinkProvider", "open_export"]
-
-RESPONSES = "responses.jsonl"
-COLLECTION = "collection.json"
 
 Frame = Literal["pandas", "polars", "arrow"]
 

@@ -12,12 +12,13 @@ from typing import Any
 import httpx
 import orjson
 
-from fieldpack.errors import ApiError, ArchiveError, TransportError
+from fieldpack.errors import ApiError, ArchiveChanged, ArchiveError, TransportError
 
 __all__ = ["RangeFile", "make_http"]
 
 KIB = 1 << 10
 _TAIL_BYTES = 64 * KIB
+_MOST_ERROR_BYTES = 64 * KIB
 _FIRST_READ_BYTES = 32 * KIB
 _LARGEST_READ_BYTES = 8 << 20
 _PAUSE_SECONDS = 0.2  # doubled each time: 6 s in all
@@ -76,7 +77,7 @@ class RangeFile(io.RawIOBase):
         self.transferred_bytes = 0
         self.size = -1
         try:
-            start, data = self._request(f"bytes=-{_TAIL_BYTES}")
+            start, data = self._request(f"bytes=-{_TAIL_BYTES}", _TAIL_BYTES)
         except BaseException:
             self.close()
             raise
@@ -145,13 +146,13 @@ class RangeFile(io.RawIOBase):
         end = min(end, self.size)
         if position < self._tail[0]:
             end = min(end, max(self._tail[0], position + 1))
-        first, data = self._request(f"bytes={position}-{end - 1}")
+        first, data = self._request(f"bytes={position}-{end - 1}", end - position)
         if first != position or not data:
             raise ArchiveError(f"{self.label} answered with another range than was asked for.")
         self._segment = (position, data)
         return data
 
-    def _request(self, wanted: str) -> tuple[int, bytes]:
+    def _request(self, wanted: str, most_bytes: int) -> tuple[int, bytes]:
         failure: Exception | None = None
         renewed = False
         for attempt in range(_TRIES):
@@ -170,7 +171,7 @@ class RangeFile(io.RawIOBase):
                     if response.status_code in (429, 500, 502, 503, 504):
                         failure = self._refuse(response)
                         continue
-                    return self._accept(response)
+                    return self._accept(response, most_bytes)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
                 reason = str(error).rstrip(".")
                 raise TransportError(f"{self.label} is not a link that can be opened: {reason}.") from error
@@ -185,7 +186,7 @@ class RangeFile(io.RawIOBase):
             raise failure
         raise TransportError(f"{self.label} can't be read: {failure or 'the connection broke'}.") from failure
 
-    def _accept(self, response: httpx.Response) -> tuple[int, bytes]:
+    def _accept(self, response: httpx.Response, most_bytes: int) -> tuple[int, bytes]:
         if response.status_code == 416 and self.size < 0:
             raise ArchiveError(f"{self.label} is empty.")
         if response.status_code not in (200, 206):
@@ -201,6 +202,8 @@ class RangeFile(io.RawIOBase):
         if match is None:
             raise ArchiveError(f"{self.label} is served with a Content-Range that makes no sense.")
         first, last, total = (int(group) for group in match.groups())
+        if last - first >= most_bytes:
+            raise ArchiveError(f"{self.label} answered with more bytes than were asked for.")
         self._identify(response.headers, total)
         data = bytearray()
         for chunk in response.iter_raw():
@@ -222,15 +225,19 @@ class RangeFile(io.RawIOBase):
         elif total != self.size or identity != self._identity:
             raise self._changed()
 
-    def _changed(self) -> ArchiveError:
-        return ArchiveError(f"{self.label} changed while it was being read; open it again.")
+    def _changed(self) -> ArchiveChanged:
+        return ArchiveChanged(f"{self.label} changed while it was being read; open it again.")
 
     def _refuse(self, response: httpx.Response) -> ApiError:
         """The server's refusal, in its own words when the body is the API's error body."""
         detail: Any = None
         code: int | None = None
         try:
-            body = b"".join(response.iter_bytes())[: 64 * KIB]
+            body = b""
+            for chunk in response.iter_raw():  # as it came: nothing is unpacked for an error's sake
+                body += chunk
+                if len(body) > _MOST_ERROR_BYTES:
+                    break
             error = orjson.loads(body)["error"]
             detail, code = error.get("detail"), error.get("error_code")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, httpx.HTTPError):

@@ -7,18 +7,21 @@ Nothing that an archive says about itself is believed here. What is refused, and
 from __future__ import annotations
 
 import io
+import math
 import os
-import re
+import shutil
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
+from fieldpack.archive.members import OWN_FOLDER, explain_outsider
+from fieldpack.containment import ContainedFolder, InTheWay
 from fieldpack.errors import ArchiveError
 
 try:
@@ -26,32 +29,9 @@ try:
 except ImportError:  # a Python built without liblzma; zipfile then refuses such members by itself
     LZMAError = zlib.error  # type: ignore[misc, assignment]
 
-__all__ = ["FolderSource", "Limits", "Member", "Source", "explain_unsafe_name"]
+__all__ = ["NO_LIMITS", "FolderSource", "Limits", "Member", "Source", "find_outsiders"]
 
 MIB = 1 << 20
-_DRIVE = re.compile(r"^[A-Za-z]:")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much an archive may ask of the machine that reads it.
-
-    Attributes:
-        members: most members a directory may list.
-        ratio: most bytes one compressed byte may become, held once a member is over `ratio_from_bytes`.
-            Deflate itself can't exceed 1,032; real `responses.jsonl` stays under 60.
-        ratio_from_bytes: members smaller than this, unpacked, are never bombs.
-        metadata_bytes: largest `collection.json` that is read.
-        line_bytes: longest line of `responses.jsonl` that is read.
-        extract_bytes: most bytes `extract` writes in one run; None leaves it to the disk's free space.
-    """
-
-    members: int = 20_000_000
-    ratio: float = 250.0
-    ratio_from_bytes: int = 64 * MIB
-    metadata_bytes: int = 256 * MIB
-    line_bytes: int = 64 * MIB
-    extract_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +44,68 @@ class Member:
     crc32: int | None
     problem: str | None = None
     offset: int = 0
+    is_compressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may ask of the machine that reads it.
+
+    Attributes:
+        members: most members a directory may list.
+        ratio: most bytes that one compressed byte may become, taken over all compressed members that one run
+            unpacks. Deflate itself can't exceed 1,032; real `responses.jsonl` stays under 60.
+        ratio_from_bytes: what is never a bomb, whatever the ratio: so much, unpacked, in one run.
+        metadata_bytes: largest `collection.json` that is read.
+        line_bytes: longest line of `responses.jsonl` that is read.
+        extract_bytes: most bytes `extract` writes in one run; None leaves it to the disk's free space.
+        free_space: whether a run that needs more room than the disk says it has is refused before it begins.
+    """
+
+    members: int = 20_000_000
+    ratio: float = 100.0
+    ratio_from_bytes: int = 1024 * MIB
+    metadata_bytes: int = 256 * MIB
+    line_bytes: int = 64 * MIB
+    extract_bytes: int | None = None
+    free_space: bool = True
+
+    def explain_bomb(self, members: Iterable[Member]) -> str | None:
+        """Say why these must not be unpacked in one run, or return None when they may.
+
+        Members that are stored uncompressed take as much room in the archive as unpacked, and don't count.
+        """
+        packed = unpacked = 0
+        for member in members:
+            if member.is_compressed:
+                packed += member.stored_bytes
+                unpacked += member.size_bytes
+        if unpacked <= max(self.ratio_from_bytes, packed * self.ratio):
+            return None
+        return (
+            f"it claims to unpack {packed:,} bytes to {unpacked:,} (a ZIP bomb?); if it is meant to, give "
+            "--no-limit (in Python, limits=NO_LIMITS)"
+        )
+
+    def explain_lack(self, folder: Path, needed_bytes: int) -> str | None:
+        """Say that the disk of `folder` has no room for so much, or return None when it has, or can't tell.
+
+        Raises:
+            OSError: there is no such folder.
+        """
+        if not self.free_space:
+            return None
+        free_bytes = shutil.disk_usage(folder).free
+        if needed_bytes <= free_bytes:
+            return None
+        return (
+            f"{folder} has {free_bytes:,} bytes free and {needed_bytes:,} are needed: make room, or give "
+            "--no-limit if the disk is wrong about that"
+        )
+
+
+NO_LIMITS = Limits(ratio=math.inf, free_space=False)
+"""For an archive that is meant to unpack to so much."""
 
 
 class Source(Protocol):
@@ -72,6 +114,8 @@ class Source(Protocol):
     label: str
     root: Path | None
     """The folder the members are in as files, or None."""
+    outside: list[str]
+    """Names that lie beside the top folder which holds the archive: no members, and never read."""
 
     def members(self) -> dict[str, Member]:
         """Every member by its name relative to the archive's root, directories left out."""
@@ -90,22 +134,6 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def explain_unsafe_name(name: str) -> str | None:
-    """Say why a member's name must not become a path, or return None when it may."""
-    if not name or "\x00" in name:
-        return "its name is empty or holds a NUL"
-    if name.startswith(("/", "\\")) or _DRIVE.match(name):
-        return "its name is an absolute path"
-    parts = re.split(r"[/\\]", name)
-    if ".." in parts:
-        return "its name climbs out of the folder with '..'"
-    if "\\" in name:
-        return "its name holds a backslash"
-    if "." in parts or "" in parts:
-        return "its name has empty or '.' parts"
-    return None
 
 
 @contextmanager
@@ -143,6 +171,12 @@ def lower_first(text: str) -> str:
     """A sentence of another library, to go on from our own."""
     text = text.rstrip(".")
     return text[:1].lower() + text[1:] if text[:2] != text[:2].upper() else text
+
+
+def find_outsiders(source: Source, members: Mapping[str, Member]) -> dict[str, str]:
+    """What a ZIP brings beside an archive's members, and for each why it stays in there."""
+    beside = dict.fromkeys(source.outside, "it lies beside the archive's own folder")
+    return beside | {name: why for name in members if (why := explain_outsider(name)) is not None}
 
 
 class GuardedMember(io.RawIOBase):
@@ -185,6 +219,7 @@ class FolderSource:
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.label = str(path)
         self.root: Path | None = path
+        self.outside: list[str] = []
         self._path = path
         self._limits = limits or Limits()
 
@@ -193,6 +228,8 @@ class FolderSource:
         with translate_errors(self.label):
             for folder, folders, names in os.walk(self._path, followlinks=False):
                 folders.sort()
+                if folder == os.fspath(self._path) and OWN_FOLDER in folders:
+                    folders.remove(OWN_FOLDER)
                 links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
                 for name in sorted(names) + links:
                     full = os.path.join(folder, name)
@@ -214,18 +251,14 @@ class FolderSource:
         return 0
 
     def open(self, name: str) -> BinaryIO:
-        if unsafe := explain_unsafe_name(name):
-            raise ArchiveError(f"{self.label}: {name!r} is not read: {unsafe}.", member=name)
-        path = self._path.joinpath(*name.split("/"))
         with translate_errors(self.label, name):
-            here = self._path.resolve()
-            if not path.resolve().is_relative_to(here) or path.is_symlink():
-                raise ArchiveError(
-                    f"{self.label}: {name!r} is not read: it is a link out of the folder.", member=name
-                )
-            if not path.is_file():
-                raise ArchiveError(f"{self.label} has no member {name!r}.", member=name)
-            return path.open("rb")
+            try:
+                with ContainedFolder(self._path) as folder:
+                    return folder.open(name)
+            except FileNotFoundError:
+                raise ArchiveError(f"{self.label} has no member {name!r}.", member=name) from None
+            except InTheWay as error:
+                raise ArchiveError(f"{self.label}: {name!r} is not read: {error}", member=name) from error
 
     def close(self) -> None:
         return None

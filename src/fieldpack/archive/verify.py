@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fieldpack.archive.lines import iter_lines, parse_line
+from fieldpack.archive.members import COLLECTION, FILES, HEADS, README, RESPONSES
 from fieldpack.archive.model import CHOICE_TYPES, Instruction, Submission, UploadedFile, scalar_text
 from fieldpack.archive.shapes import read_submission
+from fieldpack.archive.source import find_outsiders
 from fieldpack.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ __all__ = ["Finding", "Report", "verify_export"]
 
 _CHUNK = 1 << 20
 _MOST_FINDINGS = 1000
-_METADATA = ("responses.jsonl", "collection.json", "README.md")
 
 Level = Literal["error", "warning"]
 
@@ -118,9 +119,11 @@ class _Check:
         self._complete = True
 
     def check_members(self) -> None:
-        for name in _METADATA:
+        for name in HEADS:
             if name not in self._export.members:
-                self._report.add("warning" if name == "README.md" else "error", f"{name} is missing.", name)
+                self._report.add("warning" if name == README else "error", f"{name} is missing.", name)
+        for name, why in find_outsiders(self._export.source, self._export.members).items():
+            self._report.add("warning", f"{name!r} is left in the archive by extract and sync: {why}.", name)
         folded: dict[str, str] = {}
         for name, member in self._export.members.items():
             if member.problem:
@@ -131,7 +134,7 @@ class _Check:
                 self._report.add("warning", message, name)
 
     def check_collection(self) -> None:
-        if "collection.json" not in self._export.members:
+        if COLLECTION not in self._export.members:
             return
         try:
             self._instructions = {i.id: i for i in self._export.collection.instructions}
@@ -141,7 +144,7 @@ class _Check:
 
     def check_responses(self) -> None:
         """Read every line on its own, so that one wrong line doesn't hide the next."""
-        name = "responses.jsonl"
+        name = RESPONSES
         if name not in self._export.members:
             self._complete = False
             return
@@ -165,7 +168,7 @@ class _Check:
             self._report.add("error", str(error), error.member, error.line)
 
     def _check_submission(self, submission: Submission, line: int) -> None:
-        name = "responses.jsonl"
+        name = RESPONSES
         self._report.submissions += 1
         if submission.submission_id in self._ids:
             message = f"{name} line {line}: the submission {submission.submission_id} is there twice."
@@ -175,7 +178,7 @@ class _Check:
             instruction = self._instructions.get(key)
             if instruction is None:
                 if self._has_collection:
-                    message = f"{name} line {line} answers {key}, which collection.json doesn't list."
+                    message = f"{name} line {line} answers {key}, which {COLLECTION} doesn't list."
                     self._report.add("error", message, name, line)
             elif instruction.type in CHOICE_TYPES and not instruction.retired:
                 options = (*instruction.options, *instruction.retired_options)
@@ -189,7 +192,7 @@ class _Check:
                 self._note_file(file, line)
 
     def _note_file(self, file: UploadedFile, line: int) -> None:
-        name = "responses.jsonl"
+        name = RESPONSES
         member = self._export.find_member(file.path)
         path = file.path if member is None else member.name
         if path != file.path:
@@ -214,16 +217,15 @@ class _Check:
         for path, (line, size_bytes, _) in self._files.items():
             member = members.get(path)
             if member is None:
-                message = f"responses.jsonl line {line} names {path!r}, which the archive doesn't hold."
+                message = f"{RESPONSES} line {line} names {path!r}, which the archive doesn't hold."
                 self._report.add("error", message, path, line)
             elif size_bytes is not None and size_bytes != member.size_bytes:
                 message = f"{path!r} has {member.size_bytes:,} bytes; line {line} says {size_bytes:,}."
                 self._report.add("error", message, path, line)
         if self._complete:
             for name in members:
-                if name not in self._files and name not in _METADATA:
-                    level: Level = "error" if name.startswith("files/") else "warning"
-                    self._report.add(level, f"{name!r} belongs to no answer.", name)
+                if name not in self._files and name.startswith(FILES):
+                    self._report.add("error", f"{name!r} belongs to no answer.", name)
         if self._has_collection:
             self._check_counts()
 
@@ -235,10 +237,13 @@ class _Check:
         ):
             wanted = recorded.get(key)
             if isinstance(wanted, int) and wanted != found:
-                message = f"collection.json counts {wanted:,} {noun}; responses.jsonl has {found:,}."
-                self._report.add("error", message, "collection.json")
+                message = f"{COLLECTION} counts {wanted:,} {noun}; {RESPONSES} has {found:,}."
+                self._report.add("error", message, COLLECTION)
 
     def check_contents(self, progress: Callable[[int, int], None] | None) -> None:
+        if bomb := self._export.limits.explain_bomb(self._export.members.values()):
+            self._report.add("error", f"The contents are not checked: {bomb}.")
+            return
         total = sum(member.size_bytes for member in self._export.members.values() if member.problem is None)
         for name, member in self._export.members.items():
             if member.problem is not None:

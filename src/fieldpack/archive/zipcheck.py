@@ -7,6 +7,7 @@ agree.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
@@ -62,6 +63,22 @@ class HeaderCheck:
             for what, own, listed in pairs
             if own != listed
         ]
+
+    def find_end(self, info: zipfile.ZipInfo) -> int:
+        """Where a member's data ends, going by its own header; one that has none is left to the reader."""
+        head = self._read_at(info.header_offset, _LOCAL.size)
+        if len(head) < _LOCAL.size:
+            return info.header_offset
+        *_, name_bytes, extra_bytes = _LOCAL.unpack(head)
+        return int(info.header_offset + _LOCAL.size + name_bytes + extra_bytes + info.compress_size)
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        """Without moving the position of a real file, which other threads may be reading from."""
+        is_real = isinstance(self._file, io.BufferedReader) and isinstance(self._file.raw, io.FileIO)
+        if is_real and hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), length, offset)
+        self._file.seek(offset)
+        return self._file.read(length)
 
     def count_stray_bytes(self) -> int:
         """How many bytes belong to no member and no record."""

@@ -7,18 +7,14 @@ import os
 import stat
 import struct
 import zipfile
+from array import array
+from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from fieldpack.archive.source import (
-    GuardedMember,
-    Limits,
-    Member,
-    explain_unsafe_name,
-    lower_first,
-    translate_errors,
-)
+from fieldpack.archive.members import COLLECTION, RESPONSES, explain_unsafe_name
+from fieldpack.archive.source import GuardedMember, Limits, Member, lower_first, translate_errors
 from fieldpack.archive.zipcheck import HeaderCheck
 from fieldpack.errors import ArchiveError
 
@@ -32,9 +28,9 @@ class ZipSource:
 
     Opening reads the directory only. It raises `ArchiveError` when the file is no ZIP, is cut short, lists
     more members than `Limits.members`, lists one name twice, or when two members share bytes of the file (the
-    trick of bombs without nesting). A single member that is encrypted, a symlink, unsafely named or inflates
-    beyond
-    `Limits.ratio` is listed with its `problem`, and opening *it* raises.
+    trick of bombs without nesting). A single member that is encrypted, a symlink, unsafely named, inflates
+    beyond `Limits.ratio`, or whose own header makes it reach into the next, is not read: opening *it* raises,
+    and all of these but the last are listed with their `problem`.
 
     An archive that was unpacked and zipped again may hold everything in one top folder: names are given
     relative to the folder that holds `responses.jsonl` or `collection.json`.
@@ -81,29 +77,40 @@ class ZipSource:
                     member=name,
                 )
             by_name[name] = info
-        self._check_overlap(infos)
+        self._starts = self._check_overlap(infos)
         prefix = _find_prefix(by_name)
+        self.outside = [name for name in by_name if not name.startswith(prefix) and not name.endswith("/")]
         return {
             name[len(prefix) :]: info
             for name, info in by_name.items()
             if not name.endswith("/") and name.startswith(prefix)
         }
 
-    def _check_overlap(self, infos: list[zipfile.ZipInfo]) -> None:
+    def _check_overlap(self, infos: list[zipfile.ZipInfo]) -> array[int]:
+        """Where members begin, in order, and where the directory does, after making sure that none reaches
+        into the next by the directory's own word. What the members' own headers say is asked in `open`."""
         end, previous = 0, ""
+        starts = array("q")
         for info in sorted(infos, key=lambda info: info.header_offset):
             if info.header_offset < end:
                 raise ArchiveError(
                     f"{self.label} is not a sound ZIP: {previous!r} and {info.filename!r} overlap.",
                     member=info.filename,
                 )
+            starts.append(info.header_offset)
             end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
             previous = info.filename
             if end > self._size:
                 raise ArchiveError(
-                    f"{self.label} is damaged: {info.filename} would end after the file's own end.",
+                    f"{self.label} is damaged: {info.filename!r} would end after the file's own end.",
                     member=info.filename,
                 )
+        if end > self._zip.start_dir:
+            raise ArchiveError(
+                f"{self.label} is not a sound ZIP: {previous!r} reaches into the directory.", member=previous
+            )
+        starts.append(self._zip.start_dir)
+        return starts
 
     def members(self) -> dict[str, Member]:
         return {name: self._describe(name, info) for name, info in self._infos.items()}
@@ -116,6 +123,7 @@ class ZipSource:
             crc32=info.CRC,
             problem=self._find_problem(name, info),
             offset=info.header_offset,
+            is_compressed=info.compress_type != zipfile.ZIP_STORED,
         )
 
     def _find_problem(self, name: str, info: zipfile.ZipInfo) -> str | None:
@@ -126,17 +134,12 @@ class ZipSource:
             return "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file"
         if info.flag_bits & 0x1:
             return "it is encrypted"
-        if (
-            info.file_size > self._limits.ratio_from_bytes
-            and info.file_size > max(info.compress_size, 1) * self._limits.ratio
-        ):
-            return (
-                f"it claims to unpack {info.compress_size:,} bytes to {info.file_size:,} (a ZIP bomb?); "
-                "raise Limits.ratio if it is meant to"
-            )
         if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
             return "it is stored uncompressed, yet its two sizes differ"
-        return None
+        alone = Member(
+            name, info.file_size, info.compress_size, info.CRC, is_compressed=bool(info.compress_type)
+        )
+        return self._limits.explain_bomb([alone])
 
     def contradictions(self, name: str) -> list[str]:
         self._expect(self._infos[name])
@@ -159,6 +162,11 @@ class ZipSource:
             raise ArchiveError(f"{self.label}: {name!r} is not read: {problem}.", member=name)
         self._expect(info)
         with translate_errors(self.label, name):
+            end = self._headers.find_end(info)
+            if end > self._starts[bisect_right(self._starts, info.header_offset)]:
+                raise ArchiveError(
+                    f"{self.label} is not a sound ZIP: {name!r} overlaps what follows it.", member=name
+                )
             raw = self._zip.open(info)
         return io.BufferedReader(GuardedMember(raw, self.label, name), 256 * 1024)
 
@@ -188,9 +196,9 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
 
 
 def _find_prefix(names: dict[str, zipfile.ZipInfo]) -> str:
-    if "responses.jsonl" in names or "collection.json" in names:
+    if RESPONSES in names or COLLECTION in names:
         return ""
-    for wanted in ("responses.jsonl", "collection.json"):
+    for wanted in (RESPONSES, COLLECTION):
         found = [n for n in names if n.endswith("/" + wanted) and not n.startswith("__MACOSX/")]
         if found:
             shortest = min(found, key=lambda n: (n.count("/"), n))

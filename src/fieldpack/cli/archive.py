@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldpack.archive.reader import open_export
-from fieldpack.cli.output import make_plain, print_json, print_text
+from fieldpack.archive.reader import Export, open_export
+from fieldpack.archive.source import NO_LIMITS
+from fieldpack.cli.output import print_json, print_left_out, print_note, print_text
 from fieldpack.errors import FieldpackError, UsageError
 
 __all__ = ["register"]
@@ -22,6 +23,12 @@ Archive = Annotated[
     str, typer.Argument(metavar="ARCHIVE", help="A .zip, an extracted folder, or an http(s) link.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NoLimit = Annotated[
+    bool,
+    typer.Option(
+        "--no-limit", help="Unpack to as much as it claims, and whatever room the disk says it has."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 
 Report = Callable[[int, int], None]
@@ -82,11 +89,12 @@ def inspect(
     ] = None,
     as_json: Json = False,
     force: Force = False,
+    no_limit: NoLimit = False,
 ) -> None:
     """Show what is inside an archive: counts, period, and how each question was answered."""
     from fieldpack.archive.report.summary import summarize
 
-    with open_export(archive) as export:
+    with _open(archive, no_limit) as export:
         _refuse_existing(html, force)
         with _progress("Reading", "submissions") as report:
             summary = summarize(export, progress=report)
@@ -112,10 +120,14 @@ def verify(
         bool, typer.Option("--quick", help="Don't read the files: names, sizes and counts only.")
     ] = False,
     as_json: Json = False,
+    no_limit: NoLimit = False,
 ) -> None:
     """Check an archive: structure, CRCs, hashes, counts, and every reference both ways. Exit 1 if it is
     damaged."""
-    with open_export(archive) as export, _progress("Checking", "bytes") as report:
+    with (
+        open_export(archive, limits=NO_LIMITS if no_limit else None) as export,
+        _progress("Checking", "bytes") as report,
+    ):
         result = export.verify(contents=not quick, progress=report)
     if as_json:
         print_json(result.as_dict())
@@ -157,9 +169,16 @@ def extract(
     ] = None,
     force: Force = False,
     as_json: Json = False,
+    no_limit: NoLimit = False,
 ) -> None:
-    """Unpack an archive: as it is, or its uploaded files by submission, by instruction, or flat."""
-    with open_export(archive) as export, _progress("Extracting", "bytes") as report:
+    """Unpack an archive: as it is, or its uploaded files by submission, by instruction, or flat.
+
+    Nothing but an archive's own members is written, and nothing outside the folder.
+    """
+    with (
+        open_export(archive, limits=NO_LIMITS if no_limit else None) as export,
+        _progress("Extracting", "bytes") as report,
+    ):
         done = export.extract(
             output,
             by=by.value if by else None,
@@ -176,10 +195,12 @@ def extract(
                 "files": [path.relative_to(done.folder).as_posix() for path in done.paths],
                 "size_bytes": done.size_bytes,
                 "missing": done.missing,
+                "ignored": done.ignored,
             }
         )
     else:
         print_text(f"Wrote {len(done.paths):,} files ({done.size_bytes:,} bytes) to {done.folder}")
+    print_left_out(done.ignored)
     if done.missing:
         raise FieldpackError(
             f"The archive lacks {len(done.missing):,} files that answers name, {done.missing[0]!r} first; "
@@ -215,6 +236,7 @@ def convert(
     bom: Annotated[bool, typer.Option("--bom", help="Mark a CSV as UTF-8 for Excel.")] = False,
     force: Force = False,
     as_json: Json = False,
+    no_limit: NoLimit = False,
 ) -> None:
     """Turn an archive into CSV, Parquet, XLSX, SPSS, Stata, or folders of media for machine learning."""
     if to is None and codebook is None:
@@ -225,7 +247,7 @@ def convert(
         raise UsageError("--bom is for --to csv only.")
     written: dict[str, Any] = {}
     warnings: list[str] = []
-    with open_export(archive) as export:
+    with _open(archive, no_limit) as export:
         _refuse_existing(codebook, force)
         if codebook is not None:
             from fieldpack.archive.codebook import render_codebook
@@ -253,7 +275,7 @@ def convert(
             _write_text(codebook, text)
             written["codebook"] = str(codebook)
     for warning in warnings:
-        print(f"fieldpack: {make_plain(warning)}", file=sys.stderr)
+        print_note(warning)
     if as_json:
         print_json({**written, "warnings": warnings})
     else:
@@ -261,6 +283,10 @@ def convert(
             print_text(f"Wrote {written['path']}: {written['rows']:,} rows, {written['columns']:,} columns")
         if codebook is not None:
             print_text(f"Wrote {codebook}")
+
+
+def _open(archive: str, no_limit: bool) -> Export:
+    return open_export(archive, limits=NO_LIMITS if no_limit else None)
 
 
 def _refuse_existing(path: Path | None, force: bool) -> None:

@@ -242,10 +242,10 @@ def find_workspace(client: Client) -> str:
     if not workspaces:
         raise ConfigError("You are in no workspace: create one (`fieldpack workspace create --title T`).")
     if len(workspaces) > 1:
+        from fieldpack.cli.output import print_note
+
         first = workspaces[0]
-        typer.echo(
-            f"Using workspace {first['id']} (the first of {len(workspaces)}; -w takes another).", err=True
-        )
+        print_note(f"using workspace {first['id']}, the first of {len(workspaces)}; -w takes another.")
     return str(workspaces[0]["id"])
 
 

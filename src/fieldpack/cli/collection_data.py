@@ -59,7 +59,7 @@ def export(
     COLLECTION_ID-export-YYYYMMDD-HHMMSS.zip (local time of the export) unless -o names it. Run the same
     command again after a break: the download goes on where it broke off.
     """
-    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.client import Client, Export
     from fieldpack.client.export import collect_filter, export_collection
     from fieldpack.client.progress import format_bytes
@@ -83,7 +83,7 @@ def export(
                 on_target=targets.append,
             )
         except KeyboardInterrupt:
-            typer.echo(f"fieldpack: Stopped: {_say_how_to_resume(targets)}", err=True)
+            print_note(f"Stopped: {_say_how_to_resume(targets)}")
             raise typer.Exit(130) from None
     done = exports[-1]
     size = path.stat().st_size
@@ -115,8 +115,9 @@ def erase(
     Every export that holds them goes with them, and download links already handed out stop working. The
     collection itself stays. It cannot be undone.
     """
-    from fieldpack.cli.output import make_plain, print_json, print_text
+    from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
+    from fieldpack.text import make_plain
 
     with Client() as client:
         name = make_plain(str(client.get_collection(collection_id).get("name")))
@@ -125,7 +126,7 @@ def erase(
             if not sys.stdin.isatty():
                 raise UsageError("Erasing asks first, and there is no terminal to ask at: give --yes.")
             typer.confirm(
-                f"Erase {len(submissions)} submissions of {name!r} ({collection_id}), with their answers, "
+                f"Erase {len(submissions)} submissions of {name!r} ({make_plain(collection_id)}), with their answers, "
                 "files and exports, for good?",
                 abort=True,
                 err=True,

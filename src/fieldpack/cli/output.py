@@ -13,11 +13,22 @@ import orjson
 import typer
 
 from fieldpack.errors import UsageError
+from fieldpack.text import escape_json, make_plain
 
-__all__ = ["make_plain", "pick_format", "print_csv", "print_json", "print_table", "print_text"]
+__all__ = [
+    "pick_format",
+    "print_conflicts",
+    "print_csv",
+    "print_json",
+    "print_left_out",
+    "print_note",
+    "print_table",
+    "print_text",
+]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NARROWEST = 10
+_MOST_NAMED = 20
 
 
 def pick_format(*, json: bool, csv: bool, table: bool) -> str:
@@ -38,7 +49,12 @@ def print_json(data: Any) -> None:
         text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
     except orjson.JSONEncodeError:  # a file name that is not UTF-8: as escapes
         text = json.dumps(data, indent=2, default=str)
-    typer.echo(text)
+    typer.echo(escape_json(text))
+
+
+def print_note(text: str) -> None:
+    """Print a line to standard error, where it is no part of what was asked for."""
+    typer.echo(f"fieldpack: {make_plain(text)}", err=True)
 
 
 def print_text(text: str = "") -> None:
@@ -46,12 +62,34 @@ def print_text(text: str = "") -> None:
     typer.echo(make_plain(text))
 
 
+def print_left_out(ignored: Mapping[str, str]) -> None:
+    """Name to standard error what stays in an archive, by name and why."""
+    _print_some({name: f"stays in the archive: {why}" for name, why in ignored.items()})
+
+
+def print_conflicts(conflicts: Mapping[str, str]) -> None:
+    """Name to standard error what is in the way of a folder that is kept equal, by name and why."""
+    _print_some(conflicts)
+
+
+def _print_some(named: Mapping[str, str]) -> None:
+    for name, what in list(named.items())[:_MOST_NAMED]:
+        print_note(f"{make_plain(name)!r} {what}.")
+    if len(named) > _MOST_NAMED:
+        print_note(f"… and {len(named) - _MOST_NAMED:,} more; --json lists them all.")
+
+
 def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print CSV with a header. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """Print CSV with a header. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    A file or another program gets the values as they are, a terminal without what could act on it.
+    """
+    is_shown = sys.stdout.isatty()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_make_cell(row.get(name)) for name in columns])
+        cells = [_make_cell(row.get(name)) for name in columns]
+        writer.writerow([make_plain(c) if is_shown and isinstance(c, str) else c for c in cells])
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
@@ -69,11 +107,6 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
             widths[widest] = max(_NARROWEST, widths[widest] - excess)
     for row in [heads, *cells]:
         typer.echo("  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def make_plain(text: str) -> str:
-    """`text` on one line, without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _fit(text: str, width: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -13,6 +14,7 @@ from typer.exceptions import TyperException
 
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.text import make_plain
 
 __all__ = ["main"]
 
@@ -102,7 +104,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail("Stopped.", 130)
     except Exception as error:
         if _Run.is_debugged:
-            raise
+            for line in traceback.format_exc().splitlines():
+                print(make_plain(line), file=sys.stderr)
         return _report(error)
 
 
@@ -124,7 +127,7 @@ def _report(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    text = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    text = " ".join(make_plain(message).split())
     with contextlib.suppress(OSError, ValueError):
         print(f"fieldpack: {text}", file=sys.stderr)
     return code

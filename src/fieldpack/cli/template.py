@@ -29,6 +29,9 @@ _PLAIN_WORDS = (
 )
 
 
+_MOST_VALUES = 1_000_000
+
+
 class _Resolver(VersionedResolver):
     """Tells plain words from text by our table, whatever version a file claims to be of."""
 
@@ -62,6 +65,18 @@ def parse_yaml(text: str) -> Any:
     return parser.load(text)
 
 
+def _count_values(value: Any, counted: dict[int, int]) -> int:
+    """How many values there are once every alias is written out, in time of what was written; nine lines of YAML
+    can stand for a billion."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = _MOST_VALUES + 1  # for what holds itself
+        inner = value.values() if isinstance(value, dict) else value
+        counted[id(value)] = 1 + sum(_count_values(each, counted) for each in inner)
+    return counted[id(value)]
+
+
 def read_template(path: Path) -> dict[str, Any]:
     """The object in a `.json` file, or in a YAML file of any other name; `-` is standard input.
 
@@ -91,6 +106,8 @@ def read_template(path: Path) -> dict[str, Any]:
         raise UsageError(f"{shown} cannot be used: {error}.") from error
     if not isinstance(body, dict):
         raise UsageError(f"{shown} does not hold one object with named fields.")
+    if _count_values(body, {}) > _MOST_VALUES:
+        raise UsageError(f"{shown} refers to its own parts so often that it holds too much to be sent.")
     try:
         orjson.dumps(body)
     except TypeError as error:

@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 
 from fieldpack.errors import DownloadError
+from fieldpack.files import lock, rename_new, sync_folder
 
-__all__ = ["PartFile", "PartInfo", "Segment", "find_part", "lock"]
+__all__ = ["PartFile", "PartInfo", "Segment", "find_part"]
 
 _SUFFIX = ".part"
 _INFO_SUFFIX = ".part.json"
-_LOCK_BYTE = 1 << 62  # Windows locks byte ranges, and keeps others from reading them: lock where nothing is
 
 
 @dataclass
@@ -198,7 +198,7 @@ class PartFile:
                 if force:
                     os.replace(self.path, self.target)
                 else:
-                    _rename_new(self.path, self.target)
+                    rename_new(self.path, self.target)
             except FileExistsError:
                 raise DownloadError(
                     f"{self.target} appeared while it was being downloaded: give --force to overwrite it, or "
@@ -206,7 +206,7 @@ class PartFile:
                     part=self.path,
                 ) from None
             self.info_path.unlink(missing_ok=True)
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
 
     def _open_locked(self) -> int:
         with self._disk_errors():
@@ -244,34 +244,7 @@ class PartFile:
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def _rename_new(source: Path, target: Path) -> None:
-    """Rename, failing when `target` exists."""
-    if sys.platform == "win32":
-        os.rename(source, target)
-        return
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links on this file system: claim the name with an empty file, then take its place.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        os.replace(source, target)
-    else:
-        os.unlink(source)
-
-
 if sys.platform == "win32":
-    import msvcrt
-
-    def lock(fd: int) -> bool:
-        """Lock a file for this process alone; False when another holds it."""
-        os.lseek(fd, _LOCK_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
 
     def _write_at(fd: int, data: memoryview, position: int) -> int:
         os.lseek(fd, position, os.SEEK_SET)
@@ -281,31 +254,10 @@ if sys.platform == "win32":
         os.lseek(fd, position, os.SEEK_SET)
         return os.read(fd, length)
 
-    def _sync_folder(folder: Path) -> None:
-        """Windows has no such thing."""
-
 else:
-    import fcntl
-
-    def lock(fd: int) -> bool:
-        """Lock a file or folder for this process alone; False when another holds it."""
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # some network file systems have no locks; better an unlocked download than none
-            return True
-        return True
 
     def _write_at(fd: int, data: memoryview, position: int) -> int:
         return os.pwrite(fd, data, position)
 
     def _read_at(fd: int, length: int, position: int) -> bytes:
         return os.pread(fd, length, position)
-
-    def _sync_folder(folder: Path) -> None:
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from fieldpack.errors import ApiError
+from fieldpack.text import make_plain
 
 __all__ = ["PASSING", "make_api_error"]
 
@@ -65,9 +66,7 @@ def _read_body(body: bytes) -> tuple[int | None, Any]:
 
 def _sentence(detail: Any) -> str:
     """`detail` may be a string, a list, or `{field path: [messages]}`, nested at the server's whim."""
-    text = _flatten(detail)
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = " ".join(text.split())
+    text = " ".join(make_plain(_flatten(detail)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fieldpack.errors import ArchiveError
+from fieldpack.text import make_plain
 
 __all__ = ["StreamVerifier", "verify_file"]
 
@@ -276,8 +277,7 @@ class StreamVerifier:
 
     def _damaged(self, why: str) -> ArchiveError:
         name = self._name.decode("utf-8", "replace")
-        shown = "".join(c if c.isprintable() else "?" for c in name)
-        return ArchiveError(f"The member {shown!r} is damaged: {why}.", member=name)
+        return ArchiveError(f"The member {make_plain(name)!r} is damaged: {why}.", member=name)
 
 
 def _is_utf8(name: bytes) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from ..text import make_plain
 from .config import Settings
 
 __all__ = ["configure_logs"]
@@ -35,7 +36,7 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([structlog.processors.format_exc_info] if settings.log_format == "json" else []),
+            structlog.processors.format_exc_info if settings.log_format == "json" else _make_values_plain,
             renderer,
         ],
     )
@@ -52,6 +53,11 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+
+
+def _make_values_plain(_: Any, __: str, event: Any) -> Any:
+    """Paths and messages hold what strangers sent, and the log may be read on a terminal."""
+    return {name: make_plain(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _name_process(process: str) -> Any:

@@ -17,6 +17,7 @@ import orjson
 
 from fieldpack.archive.convert import Converted, explain_numbers
 from fieldpack.archive.extract import extract_export
+from fieldpack.archive.members import is_member
 from fieldpack.archive.model import UploadedFile
 from fieldpack.archive.records import format_time
 from fieldpack.archive.tables import Columns, Numbers, TableOptions, build_columns, read_raw
@@ -110,7 +111,8 @@ def _choose(export: Export) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
     missing = 0
     for file in export.iter_files():
         kind = _find_kind(file)
-        if export.find_member(file.path) is None:
+        member = export.find_member(file.path)
+        if member is None or not is_member(member.name):
             missing += 1
         elif kind is None:
             others[file.content_type or "no type"] += 1

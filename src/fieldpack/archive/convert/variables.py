@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fieldpack.archive.columns import make_slug
 from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.frames import arrow_to_pandas
+from fieldpack.archive.members import COLLECTION
 from fieldpack.archive.tables import Column
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
 
 def name_data_set(export: Export, most_characters: int) -> str:
     """The collection's name, for the data set's own label."""
-    if "collection.json" not in export.members:
+    if COLLECTION not in export.members:
         return ""
     name = " ".join(export.collection.name.replace("\x00", "").split())
     return LabelLimit(most_characters, most_characters).cut(name)

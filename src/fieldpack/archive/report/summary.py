@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.archive.codes import OptionCodes
+from fieldpack.archive.members import COLLECTION
 from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile, scalar_text
 from fieldpack.archive.shapes import read_time
 
@@ -239,7 +240,7 @@ def summarize(export: Export, *, progress: Callable[[int, int], None] | None = N
     members = export.members
     summary = Summary(export.label, sum(member.stored_bytes for member in members.values()))
     total = 0
-    if "collection.json" in members:
+    if COLLECTION in members:
         collection = export.collection
         summary.name, summary.collection_id = collection.name, collection.id
         summary.export_id = str(collection.export.get("id") or "")

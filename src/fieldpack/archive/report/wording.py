@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 
 from fieldpack.archive.report.summary import NumbersOfUnit, Question, Summary
+from fieldpack.text import make_plain
 
 __all__ = [
     "clean",
@@ -19,9 +19,6 @@ __all__ = [
     "say_question",
 ]
 
-# Characters that could steer a terminal or turn text around.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
 _TYPES = {
     "free_text": "text",
     "multiple_choice": "choice",
@@ -33,7 +30,7 @@ _TYPES = {
 
 def clean(text: str, limit: int | None = None) -> str:
     """Text on one line, without what could act on the terminal; longer than `limit` it is cut with `…`."""
-    text = _UNPRINTABLE.sub("\ufffd", " ".join(text.split()))
+    text = " ".join(make_plain(text).split())
     return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

@@ -24,6 +24,7 @@ import structlog
 from isal import isal_zlib
 
 from ...archive.layout import DEFLATED, STORED, IndexWriter
+from ...archive.members import COLLECTION, README, RESPONSES
 from ...archive.readme import render_readme
 from ...archive.records import format_time
 from ..collections.service import SCHEMA_VERSION
@@ -197,9 +198,9 @@ def _write(
     described = _describe(reader, export, snapshot, submissions, files)
     lines = _watched(queries.iter_lines(reader, selection), submissions, submissions + files, 0, pulse)
     members = [
-        _deflate(folder, "responses.jsonl", lines),
-        _deflate(folder, "collection.json", [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
-        _deflate(folder, "README.md", [render_readme(described).encode()]),
+        _deflate(folder, RESPONSES, lines),
+        _deflate(folder, COLLECTION, [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
+        _deflate(folder, README, [render_readme(described).encode()]),
     ]
     modified_at = int(snapshot["snapshot_at"].timestamp())
     with (folder / INDEX).open("wb", buffering=BATCH_BYTES) as out:

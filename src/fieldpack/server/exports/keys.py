@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid5
 
 __all__ = [
-    "HEAD_MEMBERS",
     "INDEX",
     "archive_name",
     "build_prefix",
@@ -17,7 +16,6 @@ __all__ = [
     "stored_key",
 ]
 
-HEAD_MEMBERS = ("responses.jsonl", "collection.json", "README.md")
 INDEX = "index"
 
 
@@ -27,7 +25,7 @@ def build_prefix(export_id: UUID, build: UUID) -> str:
 
 
 def stored_key(export_id: UUID, build: UUID, name: str) -> str:
-    """Where a stored part of an export is kept: one of `HEAD_MEMBERS`, or the index."""
+    """Where a stored part of an export is kept: one of `members.HEADS`, or the index."""
     return build_prefix(export_id, build) + name
 
 

@@ -17,10 +17,11 @@ from uuid import UUID
 from isal import isal_zlib
 
 from ...archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Segment
+from ...archive.members import HEADS
 from ..context import Context
 from ..storage import BlobDamaged, Buffer, FileRange
 from ..storage.buffers import Buffers
-from .keys import HEAD_MEMBERS, INDEX, read_head_crc32, stored_key
+from .keys import INDEX, read_head_crc32, stored_key
 from .sharing import shared_by
 
 __all__ = ["Archive", "Piece", "open_archive"]
@@ -88,14 +89,14 @@ class Archive:
 
     def key_of(self, segment: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
-        if segment.member_no < len(HEAD_MEMBERS):
-            return stored_key(self.export["id"], self.export["build"], HEAD_MEMBERS[segment.member_no])
+        if segment.member_no < len(HEADS):
+            return stored_key(self.export["id"], self.export["build"], HEADS[segment.member_no])
         name = segment.blob.hex()  # as `blob_key` spells it, in a tenth of the time
         return f"blobs/{name[:2]}/{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
     def crc32_of(self, segment: BlobRange) -> int:
         """The CRC-32 that the whole of a member's stored bytes has to have."""
-        return read_head_crc32(segment.blob) if segment.member_no < len(HEAD_MEMBERS) else segment.crc32
+        return read_head_crc32(segment.blob) if segment.member_no < len(HEADS) else segment.crc32
 
     async def read_index(self, offset: int, length: int) -> bytes:
         return await self.context.storage.read_range(

@@ -1,0 +1,74 @@
+"""What an archive is made of: the closed list of its members' names.
+
+Nothing else that a ZIP may bring is ever written to a disk: it stays in the archive and is named in a warning.
+So no archive can put a file where a program looks for its own (`.git/config`), nor where fieldpack keeps notes
+of its own (`OWN_FOLDER`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from fieldpack.text import holds_control
+
+__all__ = [
+    "COLLECTION",
+    "FILES",
+    "HEADS",
+    "OWN_FOLDER",
+    "README",
+    "RESPONSES",
+    "explain_outsider",
+    "explain_unsafe_name",
+    "is_member",
+]
+
+RESPONSES = "responses.jsonl"
+COLLECTION = "collection.json"
+README = "README.md"
+
+HEADS = (RESPONSES, COLLECTION, README)
+"""The members that every archive has, in their order."""
+
+FILES = "files/"
+"""What the names of all other members begin with: the files that participants uploaded."""
+
+OWN_FOLDER = ".fieldpack"
+"""Where fieldpack keeps its notes in a folder that holds an archive's members; never a member."""
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def is_member(name: str) -> bool:
+    """Whether an archive has members of this name."""
+    return name in HEADS or (name.startswith(FILES) and explain_unsafe_name(name) is None)
+
+
+def explain_outsider(name: str) -> str | None:
+    """Say why a member of this name stays in the archive, or return None when it may be written as a file
+    of its name."""
+    if name in HEADS:
+        return None
+    if unsafe := explain_unsafe_name(name):
+        return unsafe
+    if not name.startswith(FILES):
+        return "an archive has no member of this name"
+    if holds_control(name):
+        return "its name holds control characters, or is not UTF-8"
+    return None
+
+
+def explain_unsafe_name(name: str) -> str | None:
+    """Say why a member's name must not become a path, or return None when it may."""
+    if not name or "\x00" in name:
+        return "its name is empty or holds a NUL"
+    if name.startswith(("/", "\\")) or _DRIVE.match(name):
+        return "its name is an absolute path"
+    parts = re.split(r"[/\\]", name)
+    if ".." in parts:
+        return "its name climbs out of the folder with '..'"
+    if "\\" in name:
+        return "its name holds a backslash"
+    if "." in parts or "" in parts:
+        return "its name has empty or '.' parts"
+    return None

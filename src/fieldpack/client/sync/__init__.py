@@ -1,0 +1,113 @@
+"""Keeps a folder equal to a collection: fetches what is new or changed, removes what was erased.
+
+The archive's directory says what there is: name, size, CRC-32 and place of every member. Only members that
+the folder lacks are fetched, neighbours together, so a large collection with little news costs little.
+
+Nothing is replaced or removed but what earlier runs brought and nobody changed since (`state`), and
+nothing is written but the members that an archive has (`archive.members`), below the folder (`containment`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fieldpack.archive.source import Limits
+from fieldpack.client.export import wait_export
+from fieldpack.client.progress import OnProgress, Progress
+from fieldpack.client.sync.ownership import open_state, remove_old_notes
+from fieldpack.client.sync.run import Run, Synced
+from fieldpack.containment import ContainedFolder, InTheWay
+from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, UsageError
+from fieldpack.files import lock
+
+if TYPE_CHECKING:
+    from fieldpack.client.api import Client
+
+__all__ = ["Synced", "sync_collection"]
+
+TRIES = 5
+
+
+def sync_collection(
+    client: Client,
+    collection_id: str,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    on_progress: OnProgress | None = None,
+) -> Synced:
+    """Make `folder` equal to the collection as it is now; it is an extracted archive afterwards.
+
+    Interrupted, it goes on where it was the next time. Files in the folder that it did not bring, and those
+    that were changed since, are left alone; where they are in the way they are told as `conflicts`.
+
+    Args:
+        limits: how much the archive may ask of this machine; `NO_LIMITS` for one that is meant to unpack to
+            so much.
+
+    Raises:
+        UsageError: the folder holds another collection, or other things and no archive of this one.
+        ArchiveError: the archive is damaged, or would unpack to too much.
+        DownloadError: the archive kept changing while it was read, the folder can't be written, its disk is
+            too full, or another process is at it.
+        ExportFailed, ApiError, TransportError: the server could not give the archive.
+    """
+    tell = on_progress or (lambda progress: None)
+    with _claimed(folder) as opened:
+        with _disk_errors(folder):
+            state, is_taken_over = open_state(
+                opened, collection_id, lambda done: tell(Progress.of_bytes("verifying", done, None))
+            )
+            state.remove_drafts()
+            if is_taken_over:
+                state.write(state.export_id)
+                remove_old_notes(opened)
+        for _ in range(TRIES):
+            export = client._post_export(collection_id, {}, wait=3)
+            export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
+            with _disk_errors(folder):
+                if state.is_equal_to(export.export_id):
+                    if state.is_changed:
+                        state.write(state.export_id)
+                    return Synced(0, 0, len(state.members), 0, export.export_id)
+                try:
+                    return Run(client, collection_id, export, state, limits or Limits(), tell).bring()
+                except ArchiveChanged:
+                    pass
+                except ApiError as error:
+                    if error.status not in (403, 404, 410):  # withdrawn: a new one is the answer
+                        raise
+    raise DownloadError("The collection's archive changed every time it was read. Run it again in a moment.")
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[ContainedFolder]:
+    """The folder for this run alone, made if missing: two at once would write into each other's drafts."""
+    is_new = not folder.exists()
+    if not is_new and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder.")
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = ContainedFolder(folder)
+    try:
+        with opened:
+            if opened.fileno() >= 0 and not lock(opened.fileno()):
+                raise DownloadError(f"Another process is keeping {folder} equal already: wait for it.")
+            yield opened
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # something was brought
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(f"{folder} can't be written: {error.strerror or error}.") from error
+    except InTheWay as error:  # of our own notes; what is in the way of a member is told at the end
+        raise UsageError(f"{folder / error.name} {error.reason}: move it away and run it again.") from error

@@ -1,0 +1,71 @@
+"""Text that others wrote: what in it could act on a terminal, or mean something to a file system."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "CONTROL",
+    "RESERVED_BY_WINDOWS",
+    "escape_json",
+    "holds_control",
+    "is_device_name",
+    "is_kept_by_windows",
+    "make_plain",
+]
+
+CONTROL = (
+    "\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
+    "\u2028\u2029"  # line and paragraph separators: line breaks to many programs
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional formatting: shows gpj.exe as exe.jpg
+    "\ud800-\udfff"  # lone surrogates: not encodable
+)
+"""Characters that no name of a file has, for use within a regular expression's brackets."""
+
+RESERVED_BY_WINDOWS = '<>:"|?*'
+
+_HOLDS_CONTROL = re.compile(f"[{CONTROL}]")
+_HOLDS_RESERVED = re.compile(f"[{RESERVED_BY_WINDOWS}]")
+# Microsoft, "Naming Files, Paths, and Namespaces": reserved with any extension, spaces before it ignored
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
+
+_JOINERS = "\u200c\u200d"
+"""They are invisible, but Persian and emoji need them, and they steer nothing."""
+
+_UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def holds_control(text: str) -> bool:
+    """Whether any of `CONTROL` is in it."""
+    return _HOLDS_CONTROL.search(text) is not None
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows keeps a file name for a device."""
+    return _DEVICE.match(name) is not None
+
+
+def is_kept_by_windows(name: str) -> bool:
+    """Whether Windows takes a file name for something else: a device, a stream of another file, or the name
+    without its trailing dots and spaces."""
+    return is_device_name(name) or _HOLDS_RESERVED.search(name) is not None or name != name.rstrip(". ")
+
+
+def make_plain(text: str) -> str:
+    """`text` on one line, without what could act on a terminal or turn text around.
+
+    Control characters (C0, DEL, C1), line and paragraph separators, bidirectional formatting and whatever
+    else shows as nothing become spaces.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)
+
+
+def escape_json(text: str) -> str:
+    """The same JSON document with nothing in it that could act on a terminal.
+
+    JSON itself escapes the characters below U+0020 in strings; the others of their kind may stand in it as
+    they are, so a terminal would get them.
+    """
+    return _UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
