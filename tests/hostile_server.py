@@ -87,6 +87,8 @@ class HostileServer:
         on_bytes: called with the count of bytes sent so far, between chunks.
         polls: answers of `generating` before an export is complete.
         is_hosted: answer exports as the hosted service does, with nothing but status and link.
+        ignored: what the header X-Ignored-Parameters of lists says.
+        bare_lists: "cut" answers lists as bare arrays, "uncut" ones whole whatever is asked for.
         api_busy: (status, headers) answered to the next API requests.
         fails_with: reason with which the export ends as failed.
         redirects_to: origin to which links are redirected.
@@ -108,6 +110,8 @@ class HostileServer:
     on_bytes: Callable[[int], None] = lambda sent: None
     polls: int = 0
     is_hosted: bool = False
+    ignored: str = ""
+    bare_lists: str = ""
     api_busy: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     fails_with: str | None = None
     redirects_to: str | None = None
@@ -236,7 +240,16 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query)
         offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["200"])[0])
         everything = [{"id": f"item-{n}"} for n in range(450)]
-        self._answer(200, {"results": everything[offset : offset + limit], "meta": {"count": 450}})
+        state = self.server_state
+        headers = {"X-Ignored-Parameters": state.ignored} if state.ignored else {}
+        if state.bare_lists == "uncut":
+            self._answer(200, everything, headers)
+        elif state.bare_lists:
+            self._answer(200, everything[offset : offset + limit], headers)
+        else:
+            self._answer(
+                200, {"results": everything[offset : offset + limit], "meta": {"count": 450}}, headers
+            )
 
     def _serve_export(self) -> None:
         state = self.server_state

@@ -20,6 +20,7 @@ from fieldpack.errors import (
     DownloadError,
     ExportFailed,
     FieldpackError,
+    IgnoredParameterWarning,
     TransportError,
     UsageError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "DownloadError",
     "ExportFailed",
     "FieldpackError",
+    "IgnoredParameterWarning",
     "TransportError",
     "UsageError",
     "__version__",

@@ -11,6 +11,8 @@
     ├── DownloadError              the archive could not be brought here whole (`part` is kept)
     └── ArchiveError               an archive is damaged or not one of ours (`member`, `line`)
         └── ArchiveChanged         it became another one while it was being read
+
+And one warning: `IgnoredParameterWarning`, where a server did not heed all that was asked of it.
 """
 
 from __future__ import annotations
@@ -26,9 +28,14 @@ __all__ = [
     "DownloadError",
     "ExportFailed",
     "FieldpackError",
+    "IgnoredParameterWarning",
     "TransportError",
     "UsageError",
 ]
+
+
+class IgnoredParameterWarning(UserWarning):
+    """The server answered as if some of the request's parameters had not been there, and named them."""
 
 
 class FieldpackError(Exception):

@@ -109,7 +109,7 @@ def test_the_completion_url_is_where_it_ends(server: Any, api: Any, visitors: Co
         page.get_by_role("button", name="Submit").click()
         page.wait_for_url(f"{url}&fertig=f%C3%BCr-alle")
         page.goto(link(example, "cy"))
-        expect(page.get_by_role("heading", level=1)).to_have_text("Already submitted")
+        expect(page.get_by_role("heading", level=1)).to_have_text("One thing is left to do")
         assert (
             page.get_by_role("link", name="Finish at the service").get_attribute("href")
             == f"{url}&fertig=für-alle"

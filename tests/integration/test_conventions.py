@@ -244,7 +244,7 @@ def test_a_declared_length_over_the_limit_is_refused_before_a_byte_arrives(serve
         ("limit=x", "limit"),
         ("limit=", "limit"),
         ("limit=1.5", "limit"),
-        ("limit=" + "9" * 5000, "limit"),
+        ("limit=" + "9" * 5000, "limit"),  # a number of so many digits is none that Python reads
         ("limit=%00", "limit"),
         ("offset=-1", "offset"),
         ("offset=x", "offset"),
@@ -261,6 +261,96 @@ def test_limits_of_lists_are_checked(scenario: Scenario, workspace: str, query: 
         f"/studies/{scenario.study['id']}/submissions",
     ):
         refused(scenario.api.get(f"{path}{'&' if '?' in path else '?'}{query}"), 400, field)
+
+
+LISTS = ("/workspaces", "/studies", "collections", "responses", "exports", "submissions")
+
+
+def lists(scenario: Scenario, workspace: str) -> dict[str, str]:
+    """The path of each list, ready for one more parameter."""
+    collection = f"{COLLECTIONS}/{scenario.collection['id']}"
+    return {
+        "/workspaces": "/workspaces?",
+        "/studies": "/studies?",
+        "collections": f"{COLLECTIONS}?workspace_id={workspace}&",
+        "responses": f"{collection}/responses?",
+        "exports": f"{collection}/export?",
+        "submissions": f"/studies/{scenario.study['id']}/submissions?",
+    }
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_both_ways_of_paging(scenario: Scenario, workspace: str, name: str) -> None:
+    path = lists(scenario, workspace)[name]
+
+    def rows(query: str) -> list[Any]:
+        answer = scenario.api.get(path + query)
+        assert "x-ignored-parameters" not in answer.headers
+        found = expect(answer, 200)
+        return list(found["results"] if isinstance(found, dict) else found)
+
+    everything = rows("limit=1000")
+    assert rows("limit=1001") == rows("limit=99999999999999999999") == rows("page_size=5000") == everything
+    assert rows("limit=1&offset=1") == rows("page=2&page_size=1") == everything[1:2]
+    assert (
+        rows("")
+        == rows("page=1")
+        == rows("page_size=200")
+        == rows("page=1&page_size=200")
+        == everything[:200]
+    )
+    assert rows("page=1000000000000") == []
+    for query in ("page=1&limit=1", "page_size=1&offset=0", "page=2&offset=5", "limit=1&page_size=1",
+                  "limit=1&offset=1&page=1&page_size=1"):  # fmt: skip
+        names = [pair.partition("=")[0] for pair in query.split("&")]
+        refused(scenario.api.get(path + query), 400, *names)
+    for query, field in {"page=0": "page", "page=-1": "page", "page=x": "page", "page=1.5": "page",
+                         "page=" + "9" * 30: "page", "page_size=0": "page_size", "page_size=-5": "page_size",
+                         "page_size=x": "page_size"}.items():  # fmt: skip
+        refused(scenario.api.get(path + query), 400, field)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_parameters_that_mean_nothing_are_named(scenario: Scenario, workspace: str, name: str) -> None:
+    path = lists(scenario, workspace)[name]
+    for query, ignored in {
+        "limit=5": None,
+        "nonsense=1": "nonsense",
+        "nonsense": "nonsense",
+        "b=1&a=2&b=3": "a, b",
+        "Limit=1": "Limit",
+        "a%2Cb=1&c%0D%0Ad=2": "a%2Cb, c%0D%0Ad",
+        "%F0%9F%8D%95=1": "%F0%9F%8D%95",
+        "=1": None,
+    }.items():
+        answer = scenario.api.get(path + query)
+        expect(answer, 200)
+        assert answer.headers.get("x-ignored-parameters") == ignored, query
+    many = "&".join(f"p{number:04}=1" for number in range(900))
+    answer = scenario.api.get(path + many)
+    assert len(answer.headers["x-ignored-parameters"]) <= 1000
+    refusal = scenario.api.get(f"{path}limit=0&nonsense=1")
+    refused(refusal, 400, "limit")
+    assert refusal.headers["x-ignored-parameters"] == "nonsense"
+
+
+def test_every_route_names_what_it_ignores(scenario: Scenario) -> None:
+    participant = scenario.start(str(uuid4()))
+    study = f"/studies/{scenario.study['id']}"
+    for method, path, body in (
+        ("GET", "/users/me", None),
+        ("GET", study, None),
+        ("PATCH", study, {}),
+        ("GET", f"{study}/submissions/counts", None),
+        ("GET", f"/submissions/{participant.submission_id}", None),
+        ("GET", f"{COLLECTIONS}/{scenario.collection['id']}", None),
+        ("POST", "/workspaces", {"title": "x"}),
+    ):
+        answer = scenario.api.request(method, f"{path}?limit=5&a=b", json=body)
+        assert answer.is_success
+        assert answer.headers["x-ignored-parameters"] == "a, limit", path
+    answer = scenario.api.get(f"{participant.path}?x=1", headers=participant.headers)
+    assert answer.headers["x-ignored-parameters"] == "x"
 
 
 def test_lists_are_cut_by_limit_and_offset(api: httpx.Client) -> None:

@@ -61,7 +61,7 @@ def test_the_whole(linked: Linked, plain: httpx.Client) -> None:
     assert etag.startswith('"')
     assert etag.endswith('"')
     assert len(etag) > 20
-    created_at = expect(scenario.api.get(scenario.export_path), 200)["results"][0]["created_at"]
+    created_at = expect(scenario.api.get(scenario.export_path), 200)[0]["created_at"]
     stamp = created_at[:19].replace("-", "").replace(":", "").replace("T", "-")
     name = f"{scenario.collection['id']}-export-{stamp}.zip"
     assert f'filename="{name}"' in answer.headers["content-disposition"]

@@ -297,3 +297,80 @@ def test_a_paused_study_that_is_full_is_not_open_again(api: httpx.Client) -> Non
     patched = expect(api.patch(f"/studies/{scenario.study['id']}", json={"total_available_places": 1}), 200)
     assert patched["status"] == "PAUSED"
     assert expect(step(api, scenario.study, "START"), 200)["status"] == "AWAITING REVIEW"
+
+
+def listed(api: httpx.Client, minimal: dict[str, Any], query: str) -> list[str]:
+    """Names of the studies of this collection that a query finds."""
+    answer = api.get(f"/studies?data_collection_id={minimal['data_collection_id']}&{query}")
+    # without the one that the scenario made
+    return [row["name"] for row in expect(answer, 200)["results"] if row["name"] != "Study"]
+
+
+@pytest.fixture
+def of_each(api: httpx.Client, minimal: dict[str, Any]) -> dict[str, Any]:
+    """One study in each state, named by it."""
+    for name, actions in {"UNPUBLISHED": (), "ACTIVE": ("PUBLISH",), "PAUSED": ("PUBLISH", "PAUSE"),
+                          "COMPLETED": ("PUBLISH", "STOP"), "AWAITING REVIEW": ("PUBLISH",)}.items():  # fmt: skip
+        study = create(
+            api, {**minimal, "name": name, "total_available_places": 1, "internal_name": f"in {name}"}
+        )
+        for action in actions:
+            expect(step(api, study, action), 200)
+        if name == "AWAITING REVIEW":
+            start = f"/participate/studies/{study['id']}/submissions"
+            expect(api.post(start, json={"participant_id": "x"}), 201)
+    return minimal
+
+
+NARROWED: dict[str, set[str]] = {
+    "state=ACTIVE": {"ACTIVE"},
+    "state=active": {"ACTIVE"},
+    "state=(active|paused)": {"ACTIVE", "PAUSED"},
+    "state=%28active%7CPAUSED%29": {"ACTIVE", "PAUSED"},
+    "state=active|paused": {"ACTIVE", "PAUSED"},
+    "state=active&state=paused": {"ACTIVE", "PAUSED"},
+    "state=awaiting review": {"AWAITING REVIEW"},
+    "state=AWAITING_REVIEW": {"AWAITING REVIEW"},
+    "state=Awaiting+Review": {"AWAITING REVIEW"},
+    "state=(completed|unpublished|publishing)": {"COMPLETED", "UNPUBLISHED"},
+    "state=PUBLISHING": set(),
+    "state=SCHEDULED": set(),
+    "state=UNKNOWN": set(),
+    "state=": {"UNPUBLISHED", "ACTIVE", "PAUSED", "COMPLETED", "AWAITING REVIEW"},
+    "published=1": {"ACTIVE", "PAUSED", "COMPLETED", "AWAITING REVIEW"},
+    "published=0": {"UNPUBLISHED"},
+    "active=0": {"UNPUBLISHED", "PAUSED", "COMPLETED", "AWAITING REVIEW"},
+    "completed=0": {"UNPUBLISHED", "ACTIVE", "PAUSED", "AWAITING REVIEW"},
+    "scheduled=1": set(),
+    "scheduled=0": {"UNPUBLISHED", "ACTIVE", "PAUSED", "COMPLETED", "AWAITING REVIEW"},
+    "published=1&active=0": {"PAUSED", "COMPLETED", "AWAITING REVIEW"},
+    "state=(active|paused)&active=1": {"ACTIVE"},
+    "active=1&completed=1": set(),
+    "search=paused": {"PAUSED"},
+    "search=in+AWAIT": {"AWAITING REVIEW"},
+    "search=%25": set(),
+    "search=_CTIVE": set(),
+    "search=%5C": set(),
+    "search=nothing": set(),
+    "search=published&state=active": set(),
+}
+
+
+def test_what_the_list_of_studies_is_narrowed_to(api: httpx.Client, of_each: dict[str, Any]) -> None:
+    for query, found in NARROWED.items():
+        names = listed(api, of_each, query)
+        assert set(names) == found, query
+        assert len(names) == len(found), query
+    first, second = (listed(api, of_each, f"published=1&page={page}&page_size=1") for page in (1, 2))
+    assert first + second == listed(api, of_each, "published=1")[:2]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=nonsense", "state=(active|nonsense)", "state=(active", "state=ACTIVE%00"]
+)
+def test_states_that_there_are_not(api: httpx.Client, query: str) -> None:
+    refused(api.get(f"/studies?{query}"), 400, "state")
+
+
+def test_a_search_with_nul(api: httpx.Client) -> None:
+    refused(api.get("/studies?search=a%00b"), 400, "search")

@@ -75,6 +75,70 @@ def test_list_and_get(scenario: Scenario) -> None:
     assert page == {"results": [second], "meta": {"count": 2}}
 
 
+def test_the_list_by_status_and_order(scenario: Scenario, server: Installation) -> None:
+    made = {name: scenario.take_part(name) for name in ("b", "c", "a")}
+    expect(decide(scenario, made["c"], "APPROVE"), 200)
+    expect(decide(scenario, made["a"], "REJECT", **REASON), 200)
+    scenario.start("running")
+    late = scenario.start("late")
+    turn_back_deadline(server, late.submission_id)
+    path = f"/studies/{scenario.study['id']}/submissions"
+
+    def names(query: str) -> list[str]:
+        rows = expect(scenario.api.get(f"{path}?{query}"), 200)["results"]
+        assert all(row["ip"] is None for row in rows)
+        return [row["participant_id"] for row in rows]
+
+    started = ["b", "c", "a", "running", "late"]
+    assert names("") == started
+    for query, found in {
+        "status=APPROVED": ["c"],
+        "status=approved": ["c"],
+        "status=awaiting_review": ["b"],
+        "status=AWAITING REVIEW": ["b"],
+        "status=TIMED-OUT": ["late"],
+        "status=timed_out": ["late"],
+        "status=active": ["running"],
+        "status=(approved|rejected)": ["c", "a"],
+        "status=SCREENED OUT": [],
+        "status=": started,
+        "ordering=started_at": started,
+        "ordering=-started_at": started[::-1],
+        "ordering=participant_id": ["a", "b", "c", "late", "running"],
+        "ordering=-participant_id": ["running", "late", "c", "b", "a"],
+        "ordering=completed_at": started,
+        "ordering=-completed_at": ["a", "c", "b", "running", "late"],
+        "ordering=status,-participant_id": ["running", "c", "b", "a", "late"],
+        "ordering=ip": started,
+        "ordering=-ip": started,
+        "ordering=reward": started,
+        "ordering=-reward": started,
+        "ordering=study_code": started,
+        "ordering=-study_code": started,
+        "ordering=": started,
+        "ordering=-participant_id&status=(approved|rejected)": ["c", "a"],
+        "page=2&page_size=2": started[2:4],
+        "page_size=4": started[:4],
+        "page=9": [],
+    }.items():
+        assert names(query) == found, query
+    by_time = names("ordering=-time_taken")
+    assert set(by_time) == set(started)
+    assert by_time[-2:] == ["running", "late"]
+    found = expect(scenario.api.get(f"{path}?status=(approved|rejected)&limit=1"), 200)
+    assert (len(found["results"]), found["meta"]) == (1, {"count": 2})
+    for query, field in {
+        "status=done": "status",
+        "status=(active|done)": "status",
+        "ordering=name": "ordering",
+        "ordering=--status": "ordering",
+        "ordering=status;drop": "ordering",
+        "ordering=s.status": "ordering",
+        "ordering=STATUS": "ordering",
+    }.items():
+        refused(scenario.api.get(f"{path}?{query}"), 400, field)
+
+
 def test_counts(scenario: Scenario, server: Installation) -> None:
     assert counts(scenario) == {}
     approved, rejected = scenario.take_part("a"), scenario.take_part("b")

@@ -51,6 +51,21 @@ def test_lists_are_read_to_their_end(client: Client, server: HostileServer) -> N
     assert [r.query["offset"] for r in server.requests] == [["0"], ["200"], ["400"]]
 
 
+@pytest.mark.parametrize("kind", ["cut", "uncut"])
+def test_bare_lists_are_read_to_their_end(client: Client, server: HostileServer, kind: str) -> None:
+    server.bare_lists = kind
+    assert [item["id"] for item in client.list_workspaces()] == [f"item-{n}" for n in range(450)]
+
+
+def test_what_a_server_ignored_is_a_warning(client: Client, server: HostileServer) -> None:
+    server.ignored = "search, state"
+    with pytest.warns(fieldpack.IgnoredParameterWarning, match="ignored them: search, state") as caught:
+        client.list_studies("(paused|active)", search="x")
+    assert len(caught) == 3  # one a page, which Python shows once
+    assert server.requests[0].query["state"] == ["(paused|active)"]
+    assert server.requests[0].query["search"] == ["x"]
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_is_safe_is_repeated(client: Client, server: HostileServer, status: int) -> None:
     server.api_busy = [(status, {"Retry-After": "0"})] * 2

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
-from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.errors import FieldpackError, IgnoredParameterWarning, UsageError
 from fieldpack.text import make_plain
 
 __all__ = ["main"]
@@ -92,7 +93,9 @@ def main(args: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if args is None else args)
     command: Any = typer.main.get_command(app)
     try:
-        code = command.main(given or ["--help"], prog_name="fieldpack", standalone_mode=False)
+        with warnings.catch_warnings():
+            _say_warnings()
+            code = command.main(given or ["--help"], prog_name="fieldpack", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -107,6 +110,22 @@ def main(args: Sequence[str] | None = None) -> int:
             for line in traceback.format_exc().splitlines():
                 print(make_plain(line), file=sys.stderr)
         return _report(error)
+
+
+def _say_warnings() -> None:
+    """A warning of ours is one line for a person, once; others go where they would have gone."""
+    show = warnings.showwarning
+    said = set()
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, IgnoredParameterWarning):
+            show(message, category, *place, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            _fail(str(message), 0)
+
+    warnings.simplefilter("always", IgnoredParameterWarning)
+    warnings.showwarning = say
 
 
 def _report(error: Exception) -> int:
@@ -127,6 +146,7 @@ def _report(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    """Say `message` on one line of standard error; give back `code`."""
     text = " ".join(make_plain(message).split())
     with contextlib.suppress(OSError, ValueError):
         print(f"fieldpack: {text}", file=sys.stderr)

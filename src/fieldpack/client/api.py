@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import quote
 
 from fieldpack.client.connection import find_connection
@@ -20,7 +20,7 @@ __all__ = ["Client", "Json"]
 
 Json = dict[str, Any]
 StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP"]
-StudyState = Literal["published", "active", "completed"]
+StudyState = Literal["published", "active", "completed", "scheduled"]
 SubmissionAction = Literal["APPROVE", "REJECT", "COMPLETE"]
 
 _PAGE = 200
@@ -128,9 +128,29 @@ class Client:
 
     # Studies
 
-    def list_studies(self, state: StudyState | None = None) -> list[Json]:
-        """The researcher's studies; only the published, active or completed ones when `state` says so."""
-        return list(self._iter("/studies/", {state: 1} if state else {}))
+    def list_studies(
+        self,
+        state: StudyState | str | None = None,
+        *,
+        search: str | None = None,
+        collection_id: str | None = None,
+    ) -> list[Json]:
+        """The researcher's studies, newest first.
+
+        Args:
+            state: only the `published`, `active`, `completed` or `scheduled` ones; or any other status, or several
+                as `(paused|unpublished)`, as far as the server knows them.
+            search: only those with this in their name.
+            collection_id: only those on this collection (ours; the hosted service ignores it, and you are warned).
+        """
+        asked: dict[str, str | int] = {}
+        if state in get_args(StudyState):
+            asked[str(state)] = 1
+        elif state:
+            asked["state"] = state
+        asked |= {"search": search} if search else {}
+        asked |= {"data_collection_id": collection_id} if collection_id else {}
+        return list(self._iter("/studies/", asked))
 
     def get_study(self, study_id: str) -> Json:
         """One study."""
@@ -171,9 +191,19 @@ class Client:
 
     # Submissions
 
-    def list_submissions(self, study_id: str) -> list[Json]:
-        """Every submission of a study, whatever its status."""
-        return list(self._iter(f"/studies/{_safe(study_id)}/submissions/"))
+    def list_submissions(
+        self, study_id: str, *, status: str | None = None, ordering: str | None = None
+    ) -> list[Json]:
+        """The submissions of a study.
+
+        Args:
+            study_id: whose.
+            status: only those of this one; without it, whatever their status.
+            ordering: what to sort by, such as `-completed_at`; as they were started without it.
+        """
+        asked = {"status": status, "ordering": ordering}
+        path = f"/studies/{_safe(study_id)}/submissions/"
+        return list(self._iter(path, {name: text for name, text in asked.items() if text}))
 
     def get_submission_counts(self, study_id: str) -> dict[str, int]:
         """How many submissions of a study are in each status, and the `TOTAL`."""
@@ -367,18 +397,22 @@ class Client:
         return _as_object(self._transport.request(method, path, body=dict(body)))
 
     def _iter(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Json]:
-        offset = 0
+        """Every object of a list, page by page, be it a bare array or in `results`."""
+        offset, before = 0, None
         while True:
             asked = {**(params or {}), "limit": _PAGE, "offset": offset}
-            answer = _as_object(self._transport.request("GET", path, params=asked))
-            results = answer.get("results")
+            answer = self._transport.request("GET", path, params=asked)
+            results = answer.get("results") if isinstance(answer, dict) else answer
             if not isinstance(results, list):
                 raise TransportError(
                     f"{path} did not answer with a list: is PROLIFIC_URL the address of the API?"
                 )
+            if before is not None and results[:1] == before:
+                return  # a server that does not cut this list has answered all of it each time
             yield from results
+            before = results[:1]
             offset += len(results)
-            count = (answer.get("meta") or {}).get("count")
+            count = (answer.get("meta") or {}).get("count") if isinstance(answer, dict) else None
             if not results or (offset >= count if isinstance(count, int) else len(results) < _PAGE):
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import fieldpack
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
 from fieldpack.client.problems import PASSING, make_api_error
-from fieldpack.errors import TransportError
+from fieldpack.errors import IgnoredParameterWarning, TransportError
 
 __all__ = ["Transport", "user_agent"]
 
@@ -110,6 +111,7 @@ class Transport:
 
     def _read(self, response: httpx.Response) -> Any:
         where = str(response.url.copy_with(query=None, fragment=None))
+        _warn_of_ignored(response.headers.get("X-Ignored-Parameters", ""), where)
         if response.is_redirect:
             target = response.headers.get("Location", "elsewhere")
             raise TransportError(
@@ -146,6 +148,17 @@ class Transport:
             "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"broke off ({error})"
         )
         return f"The connection to {self.connection.url} {what}: try again."
+
+
+def _warn_of_ignored(names: str, where: str) -> None:
+    """Say which parameters the server did not know: the answer is not what was asked for."""
+    if names.strip():
+        shown = "".join(c if c.isprintable() else " " for c in names)[:1000]
+        warnings.warn(
+            f"{where} does not know these parameters and ignored them: {shown}.",
+            IgnoredParameterWarning,
+            stacklevel=2,
+        )
 
 
 def _is_final(error: Exception) -> bool:

@@ -65,7 +65,8 @@ def _crashed(request_id: str) -> OrjsonResponse:
 
 
 class Envelope:
-    """Outermost layer: strips the trailing slash, limits the rate, names the request, answers for a crash in
+    """Outermost layer: strips the trailing slash, limits the rate, names the request and
+    what of its query means nothing, answers for a crash in
     the one error body, logs the end.
     """
 
@@ -84,15 +85,17 @@ class Envelope:
         client = scope.get("client")
         started = time.perf_counter()
         status = 0
+        state = scope.setdefault("state", {})
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {
-                    **message,
-                    "headers": [*message["headers"], (b"x-request-id", request_id.encode())],
-                }
+                named = [(b"x-request-id", request_id.encode())]
+                ignored = state.get("ignored_parameters")
+                if ignored:
+                    named.append((b"x-ignored-parameters", ignored.encode()))
+                message = {**message, "headers": [*message["headers"], *named]}
             await send(message)
 
         structlog.contextvars.clear_contextvars()

@@ -1,4 +1,4 @@
-"""How a request is read: JSON within limits, identifiers, lists, and who is asking before what they ask.
+"""How a request is read: JSON within limits, identifiers, and who is asking before what they ask.
 
 The route classes authenticate first and parse the body after, so that a stranger learns nothing from
 the way a body is refused.
@@ -7,21 +7,21 @@ the way a body is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Query, Request, Response
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from .listing import name_ignored
 from .problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 
 __all__ = [
     "ApiRoute",
-    "Page",
     "discard_body",
-    "envelope",
     "is_uuid",
     "parse_given_id",
     "parse_id",
@@ -32,7 +32,6 @@ __all__ = [
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-MAX_LIMIT = 1000
 MAX_DEPTH = 100
 
 
@@ -61,26 +60,6 @@ def parse_given_id(field: str, kind: str, text: str) -> UUID:
 def is_uuid(text: str) -> bool:
     """Whether `text` is a UUID in its canonical form."""
     return _UUID.fullmatch(text) is not None
-
-
-class Paging:
-    """`?limit=&offset=` of every list."""
-
-    def __init__(
-        self,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most results to answer.")] = 200,
-        offset: Annotated[int, Query(ge=0, le=2**53, description="Results to skip.")] = 0,
-    ) -> None:
-        self.limit = limit
-        self.offset = offset
-
-
-Page = Annotated[Paging, Depends()]
-
-
-def envelope(results: list[Any], count: int) -> dict[str, Any]:
-    """The shape of every list."""
-    return {"results": results, "meta": {"count": count}}
 
 
 class JsonRequest(Request):
@@ -164,6 +143,14 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
+def _iter_declared(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters that a route, or what it depends on, declares."""
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for inner in dependant.dependencies:
+        yield from _iter_declared(inner)
+
+
 class ApiRoute(APIRoute):
     """A route of the API: its body is JSON whatever the client called it, and limited in size."""
 
@@ -172,8 +159,13 @@ class ApiRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
+        known = set(_iter_declared(self.dependant))
 
         async def read_then_handle(request: Request) -> Response:
+            request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
+            for name, text in request.query_params.multi_items():
+                if name in known and "\0" in text:
+                    raise invalid(name, "Text must not contain U+0000.")
             await self.authenticate(request)
             if self.body_field is None:
                 return await handle(request)

@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from ..context import CurrentContext
+from ..listing import Page, envelope
 from ..problems import not_found
-from ..routing import Page, envelope, parse_id
+from ..routing import parse_id
 from . import queries, service
 from .access import CurrentCaller, ResearcherRoute
 from .schemas import WorkspaceInput

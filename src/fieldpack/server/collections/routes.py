@@ -11,8 +11,9 @@ from ..accounts.service import Caller, require_collections, require_member
 from ..context import CurrentContext
 from ..db.pool import Connection
 from ..downloads import send_blob
+from ..listing import Page, envelope
 from ..problems import not_found
-from ..routing import Page, envelope, parse_given_id, parse_id
+from ..routing import parse_given_id, parse_id
 from . import queries, service
 from .schemas import CollectionInput, CollectionReplacement
 

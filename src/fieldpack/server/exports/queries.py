@@ -88,19 +88,12 @@ async def is_current(connection: Connection, export_id: UUID, build: UUID) -> bo
     return await cursor.fetchone() is not None
 
 
-async def list_exports(
-    connection: Connection, collection_id: UUID, limit: int, offset: int
-) -> tuple[list[Row], int]:
+async def list_exports(connection: Connection, collection_id: UUID, limit: int, offset: int) -> list[Row]:
     cursor = await connection.execute(
         "SELECT * FROM exports WHERE collection_id = %s ORDER BY created_at DESC, id LIMIT %s OFFSET %s",
         [collection_id, limit, offset],
     )
-    rows = await cursor.fetchall()
-    cursor = await connection.execute(
-        "SELECT count(*) AS count FROM exports WHERE collection_id = %s", [collection_id]
-    )
-    total = await cursor.fetchone()
-    return rows, total["count"] if total else 0
+    return await cursor.fetchall()
 
 
 async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None:

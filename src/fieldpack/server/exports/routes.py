@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..context import CurrentContext
+from ..listing import Page
 from ..origin import origin_of
-from ..routing import Page, discard_body, envelope, parse_id
+from ..routing import discard_body, parse_id
 from . import service
 from .erasure import require_withdrawn
 from .filters import parse_filter
@@ -81,14 +82,14 @@ async def request_export(
 
 @router.get("")
 async def list_exports(
-    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
-) -> dict[str, Any]:
-    """The exports of a collection, newest first."""
+    context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
+) -> list[dict[str, Any]]:
+    """The exports of a collection, newest first: the one list that is a bare array."""
     async with context.database.transaction() as connection:
-        rows, count = await service.list_exports(
+        rows = await service.list_exports(
             connection, caller, parse_id("Collection", collection_id), page.limit, page.offset
         )
-    results = [
+    return [
         {
             "export_id": row["id"],
             "filter": row["filter"] or None,
@@ -97,7 +98,6 @@ async def list_exports(
         }
         for row in rows
     ]
-    return envelope(results, count)
 
 
 @router.get("/{export_id}")

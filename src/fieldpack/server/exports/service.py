@@ -100,7 +100,7 @@ async def get_export(
 
 async def list_exports(
     connection: Connection, caller: Caller, collection_id: UUID, limit: int, offset: int
-) -> tuple[list[dict[str, Any]], int]:
+) -> list[dict[str, Any]]:
     """The exports of a collection, newest first."""
     await _require_collection(connection, caller, collection_id, post=False)
     return await queries.list_exports(connection, collection_id, limit, offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -67,12 +68,18 @@ async def find_study(
     return await cursor.fetchone()
 
 
+def _escape_like(text: str) -> str:
+    """`text` as a pattern of LIKE that matches nothing but itself."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
 async def list_studies(
     connection: Connection,
     member: UUID,
     statuses: list[str] | None,
     workspace_id: UUID | None,
     collection_id: UUID | None,
+    search: str | None,
     limit: int,
     offset: int,
 ) -> tuple[list[Row], int]:
@@ -83,12 +90,14 @@ async def list_studies(
         AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
         AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
         AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
+        AND (%(search)s::text IS NULL OR s.name ILIKE %(search)s OR s.fields->>'internal_name' ILIKE %(search)s)
     """
     values = {
         "member": member,
         "statuses": statuses,
         "workspace": workspace_id,
         "collection": collection_id,
+        "search": f"%{_escape_like(search)}%" if search else None,
         "limit": limit,
         "offset": offset,
     }

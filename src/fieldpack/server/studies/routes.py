@@ -10,8 +10,9 @@ from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller, require_member
 from ..context import CurrentContext
 from ..db.pool import Connection
+from ..listing import Page, envelope, parse_words
 from ..origin import origin_of
-from ..routing import Page, envelope, parse_given_id, parse_id
+from ..routing import parse_given_id, parse_id
 from . import queries, service
 from .schemas import StudyInput, StudyPatch, StudyTransition
 
@@ -27,7 +28,6 @@ class StudyRoute(ResearcherRoute):
 router = APIRouter(prefix="/studies", route_class=StudyRoute, tags=["studies"])
 
 Flag = Annotated[int | None, Query(ge=0, le=1)]
-OPEN = ["ACTIVE", "PAUSED", "AWAITING REVIEW"]
 
 
 @router.post("", status_code=201)
@@ -46,20 +46,22 @@ async def list_studies(
     context: CurrentContext,
     caller: CurrentCaller,
     page: Page,
+    state: Annotated[
+        list[str] | None, Query(description="A status, or several as `(active|paused)`, in any case.")
+    ] = None,
+    search: Annotated[
+        str | None, Query(max_length=2000, description="What the name or internal name holds.")
+    ] = None,
     published: Flag = None,
     active: Flag = None,
     completed: Flag = None,
+    scheduled: Flag = None,
     workspace_id: str | None = None,
     data_collection_id: str | None = None,
 ) -> dict[str, Any]:
-    """The caller's studies, newest first; `published=0`, `active=1` and `completed=1` choose by state."""
-    statuses: list[str] | None = None
-    if published is not None:
-        statuses = ["UNPUBLISHED"] if published == 0 else [*OPEN, "COMPLETED"]
-    elif active is not None:
-        statuses = ["ACTIVE"] if active == 1 else ["UNPUBLISHED", "PAUSED", "AWAITING REVIEW", "COMPLETED"]
-    elif completed is not None:
-        statuses = ["COMPLETED"] if completed == 1 else ["UNPUBLISHED", *OPEN]
+    """The caller's studies, newest first; `published`, `active`, `completed` and `scheduled` are 0 or 1."""
+    flags = {"published": published, "active": active, "completed": completed, "scheduled": scheduled}
+    statuses = service.choose_statuses(parse_words("state", state or [], service.STATES), flags)
     workspace = parse_given_id("workspace_id", "Workspace", workspace_id) if workspace_id else None
     collection = (
         parse_given_id("data_collection_id", "Collection", data_collection_id) if data_collection_id else None
@@ -68,7 +70,7 @@ async def list_studies(
         if workspace is not None:
             await require_member(connection, caller, workspace)
         rows, count = await queries.list_studies(
-            connection, caller.id, statuses, workspace, collection, page.limit, page.offset
+            connection, caller.id, statuses, workspace, collection, search, page.limit, page.offset
         )
     origin = origin_of(request, context)
     return envelope([service.describe_study(row, origin) for row in rows], count)

@@ -29,6 +29,19 @@ TRANSITIONS = {
     "START": (["PAUSED"], "ACTIVE"),
     "STOP": (["ACTIVE", "PAUSED", "AWAITING REVIEW"], "COMPLETED"),
 }
+STATUSES = ("UNPUBLISHED", "ACTIVE", "PAUSED", "AWAITING REVIEW", "COMPLETED")
+STATES = (
+    *STATUSES,
+    "PUBLISHING",
+    "SCHEDULED",
+    "UNKNOWN",
+)  # the reference's; no study here is in the last three
+FLAGS = {
+    "published": {"ACTIVE", "PAUSED", "AWAITING REVIEW", "COMPLETED"},
+    "active": {"ACTIVE"},
+    "completed": {"COMPLETED"},
+    "scheduled": {"SCHEDULED"},
+}
 OWN_COLUMNS = {"name", "total_available_places", "data_collection_method", "data_collection_id"}
 COMPUTED = {
     "id",
@@ -39,6 +52,22 @@ COMPUTED = {
     "researcher",
     "external_study_url",
 }
+
+
+def choose_statuses(states: list[str] | None, flags: dict[str, int | None]) -> list[str] | None:
+    """The statuses that are in all of what was asked for; None when nothing was.
+
+    Args:
+        states: names of `STATES`.
+        flags: by name of `FLAGS`: 1 for those in it, 0 for those that are not, None when it was not given.
+    """
+    if states is None and all(flag is None for flag in flags.values()):
+        return None
+    found = set(STATES if states is None else states)
+    for name, flag in flags.items():
+        if flag is not None:
+            found = found & FLAGS[name] if flag else found - FLAGS[name]
+    return sorted(found)
 
 
 async def get_study(

@@ -78,18 +78,39 @@ async def list_of_participant(connection: Connection, study_id: UUID, participan
     return await cursor.fetchall()
 
 
+# what a list of submissions can be sorted by; all of one study have the same reward, and no address is kept
+ORDERINGS = {
+    "started_at": "s.started_at",
+    "completed_at": "s.completed_at",
+    "status": 's.status COLLATE "C"',
+    "ip": "NULL::text",
+    "time_taken": "extract(epoch FROM coalesce(s.completed_at - s.started_at, interval '0'))",
+    "participant_id": 's.participant_id COLLATE "C"',
+    "study_code": 's.study_code COLLATE "C"',
+    "reward": "coalesce((t.fields->>'reward')::numeric, 0)",
+}
+
+
 async def list_of_study(
-    connection: Connection, study_id: UUID, limit: int, offset: int
+    connection: Connection,
+    study_id: UUID,
+    statuses: list[str] | None,
+    ordering: list[str],
+    limit: int,
+    offset: int,
 ) -> tuple[list[Row], int]:
+    """The submissions of a study, in the order that `ordering` (SQL) says, then as they were started."""
+    values = {"study": study_id, "statuses": statuses, "limit": limit, "offset": offset}
+    condition = """
+        WHERE s.study_id = %(study)s AND s.response <> 'deleted'
+          AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
+    """
+    order = ", ".join([*ordering, "s.started_at", "s.id"])
     cursor = await connection.execute(
-        f"{FIND} WHERE s.study_id = %s AND s.response <> 'deleted'"
-        " ORDER BY s.started_at, s.id LIMIT %s OFFSET %s",
-        [study_id, limit, offset],
+        f"{FIND} {condition} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s", values
     )
     rows = await cursor.fetchall()
-    cursor = await connection.execute(
-        "SELECT count(*) AS count FROM submissions WHERE study_id = %s AND response <> 'deleted'", [study_id]
-    )
+    cursor = await connection.execute(f"SELECT count(*) AS count FROM submissions s {condition}", values)
     total = await cursor.fetchone()
     return rows, total["count"] if total else 0
 

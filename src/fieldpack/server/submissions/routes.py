@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller
 from ..context import CurrentContext
 from ..db.pool import Connection
 from ..exports.erasure import require_withdrawn
-from ..routing import Page, discard_body, envelope, parse_id
+from ..listing import Page, envelope, parse_ordering, parse_words
+from ..routing import discard_body, parse_id
 from ..studies.service import get_study
 from . import lifecycle, queries, service
 from .schemas import BulkApproval, ReturnRequest, SubmissionTransition
@@ -30,14 +31,27 @@ router = APIRouter(route_class=SubmissionRoute, tags=["submissions"])
 
 @router.get("/studies/{study_id}/submissions")
 async def list_submissions(
-    context: CurrentContext, caller: CurrentCaller, study_id: str, page: Page
+    context: CurrentContext,
+    caller: CurrentCaller,
+    study_id: str,
+    page: Page,
+    status: Annotated[
+        list[str] | None, Query(description="A status, or several as `(active|approved)`, in any case.")
+    ] = None,
+    ordering: Annotated[
+        str | None, Query(description=f"One of {', '.join(queries.ORDERINGS)}; `-` before it is descending.")
+    ] = None,
 ) -> dict[str, Any]:
-    """The submissions of a study, in the order they were started."""
+    """The submissions of a study, in the order they were started unless `ordering` says another."""
     identifier = parse_id("Study", study_id)
+    statuses = parse_words("status", status or [], service.STATUSES)
+    order = parse_ordering(ordering, queries.ORDERINGS)
     async with context.database.transaction() as connection:
         await get_study(connection, caller, identifier, lock=True)
         await lifecycle.free_overdue_places(connection, identifier)
-        rows, count = await queries.list_of_study(connection, identifier, page.limit, page.offset)
+        rows, count = await queries.list_of_study(
+            connection, identifier, statuses, order, page.limit, page.offset
+        )
     return envelope([service.describe_submission(row) for row in rows], count)
 
 

@@ -49,6 +49,7 @@ def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
         "participant_id": row["participant_id"],
         "participant": row["participant_id"],
         "study_id": row["study_id"],
+        "ip": None,  # no address of a participant's is kept
         "started_at": row["started_at"],
         "completed_at": completed,
         "is_complete": completed is not None,
