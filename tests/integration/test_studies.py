@@ -108,7 +108,7 @@ def test_what_is_given_is_kept(api: httpx.Client, minimal: dict[str, Any]) -> No
     given = {
         "internal_name": "Inner",
         "description": "About",
-        "reward": 150.5,
+        "reward": 150,
         "estimated_completion_time": 7,
         "maximum_allowed_time": 33,
         "device_compatibility": ["desktop"],

@@ -100,6 +100,8 @@ class Plan:
             value = {"text": STRING, "number": pa.float64(), "bool": pa.bool_()}[domain]
             if instruction.type == "multiple_choice_with_free_text" and shape.objects:
                 value = pa.struct([("value", value), ("explanation", STRING), *item_extra])
+        elif instruction.has_alike_units:
+            return None
         elif instruction.type == "file_upload" and shape.objects:
             value = pa.struct([*FILE, *item_extra])
         if (instruction.type in CHOICE_TYPES or instruction.type == "file_upload") and shape.listed:

@@ -81,6 +81,15 @@ class Instruction:
         return kind != "string" if self.type == "free_text_with_unit" else kind == "number"
 
     @property
+    def has_alike_units(self) -> bool:
+        """Whether two units differ in type alone, as 1 and "1" do."""
+        return len({scalar_text(unit.value) for unit in self.unit_options}) < len(self.unit_options)
+
+    def unit_text(self, value: Scalar) -> str:
+        """A unit as a text: as JSON writes it where units differ in type alone, else the plain one."""
+        return dump_text(value) if self.has_alike_units else scalar_text(value)
+
+    @property
     def title(self) -> str:
         """The question's text, or its id when it has none."""
         return self.description.strip() or self.id

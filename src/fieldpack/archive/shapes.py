@@ -194,7 +194,7 @@ def read_answer(
     raw = normalize_response(raw)
     kind: Any = raw.get("type")
     value = raw["value"] if "value" in raw else raw.get("answer")
-    unit = _text(raw.get("unit"))
+    unit = _read_unit(raw.get("unit"), instruction)
     extra = {k: v for k, v in raw.items() if k not in ("type", "value", "unit", "answer")}
     if value is None:
         return None
@@ -213,13 +213,19 @@ def read_answer(
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict) and "value" in value:
-        unit = unit or _text(value.get("unit"))
+        unit = unit or _read_unit(value.get("unit"), instruction)
         value = value["value"]
     if isinstance(value, (list, dict)):
         raise ValueError(f"a text was expected, not {_shorten(value)}")
     if value is None:
         return None
     return Answer(instruction_id, kind, text=scalar_text(value), unit=unit, extra=extra)
+
+
+def _read_unit(value: Any, instruction: Instruction | None) -> str | None:
+    if instruction is not None and isinstance(value, (str, int, float, bool)):
+        return instruction.unit_text(value)
+    return _text(value)
 
 
 def guess_type(value: Any, unit: str | None = None) -> str:

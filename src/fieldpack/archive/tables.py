@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.columns import Columns, Names
 from fieldpack.archive.model import CHOICE_TYPES, CONTENT_TYPES, Instruction
@@ -178,11 +180,13 @@ class _Question:
         item = self._instruction
         codes = OptionCodes(replace(item, options=item.unit_options))
         units = combine(self._find("u", STRING))
-        found = (
-            codes.encode_array(units.drop_null())
-            if units.null_count < len(units)
-            else pa.array([], pa.int32())
-        )
+        if units.null_count == len(units):
+            found = pa.array([], pa.int32())
+        elif self._instruction.has_alike_units:
+            values = [orjson.loads(text) for text in units.drop_null().to_pylist()]
+            found = pa.array([codes.encode(value) for value in values], pa.int32())
+        else:
+            found = codes.encode_array(units.drop_null())
         positions = _scatter(found, pc.is_valid(units))
         texts = codes.get_labels() if self._options.labels else codes.get_texts()
         return pa.DictionaryArray.from_arrays(positions, pa.array(texts, STRING))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.members import COLLECTION
-from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile, scalar_text
+from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile
 from fieldpack.archive.shapes import read_time
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class _Tally:
         if self._numbers:
             item = self.instruction
             offered = (*item.retired_options, *item.unit_options)
-            labels = {scalar_text(option.value): option.label for option in offered}
+            labels = {item.unit_text(option.value): option.label for option in offered}
             question.numbers = [
                 NumbersOfUnit(labels.get(unit, unit) if unit else unit, len(numbers), make_histogram(numbers))
                 for unit, numbers in sorted(self._numbers.items(), key=lambda pair: -len(pair[1]))[

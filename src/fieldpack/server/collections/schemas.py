@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    StrictStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -41,6 +40,7 @@ DEFAULT_FILE_TYPES = [".jpg", ".jpeg", ".png", ".heic", ".heif"]
 _EXTENSION = re.compile(r"(\.[\w+~-]+)+")
 MAX_ITEMS = 1000
 MAX_OPTIONS = 1000
+MAX_UNIT = 200
 
 
 def _none_if_blank(value: Any) -> Any:
@@ -107,13 +107,13 @@ class ItemBase(Given):
 
 class Instruction(ItemBase):
     description: Text
+    helper_text: OptionalText = None
+    placeholder_text_input: OptionalText = None
     required: Boolean = True
 
 
 class FreeText(Instruction):
     type: Literal["free_text"]
-    helper_text: OptionalText = None
-    placeholder_text_input: OptionalText = None
     validation: Validation | None = None
 
 
@@ -129,7 +129,7 @@ def value_key(value: bool | int | float | str) -> tuple[str, Any]:
 class Option(Given):
     label: ShortText
     value: Scalar
-    exclusive: Boolean = False
+    exclusive: Boolean | None = None
 
 
 class OptionWithHeading(Option):
@@ -176,9 +176,15 @@ class MultipleChoiceWithFreeText(Choice):
     ]
 
 
+def _check_unit(value: bool | int | float | str) -> bool | int | float | str:
+    if isinstance(value, str) and not 1 <= len(value) <= MAX_UNIT:
+        raise ValueError(f"Must have 1 to {MAX_UNIT} characters.")
+    return value
+
+
 class UnitOption(Given):
     label: ShortText
-    value: Annotated[StrictStr, StringConstraints(min_length=1, max_length=200)]
+    value: Annotated[Scalar, AfterValidator(_check_unit)]
     validation: Validation | None = None
 
 
@@ -187,17 +193,19 @@ class FreeTextWithUnit(Instruction):
     unit_options: Annotated[
         list[UnitOption], Field(min_length=1, max_length=MAX_OPTIONS), AfterValidator(_check_unique)
     ]
-    default_unit: Annotated[str | None, BeforeValidator(_none_if_blank)] = None
+    default_unit: Annotated[Scalar | None, BeforeValidator(_none_if_blank)] = None
     unit_position: Literal["prefix", "suffix"] = "suffix"
-    helper_text: OptionalText = None
-    placeholder_text_input: OptionalText = None
     validation: Validation | None = None
 
     @field_validator("default_unit")
     @classmethod
-    def _one_of_the_units(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _one_of_the_units(
+        cls, value: bool | int | float | str | None, info: ValidationInfo
+    ) -> bool | int | float | str | None:
         units = info.data.get("unit_options")
-        if value is not None and units is not None and value not in {unit.value for unit in units}:
+        if value is None or units is None:
+            return value
+        if value_key(value) not in {value_key(unit.value) for unit in units}:
             raise ValueError(f"{value!r} is not one of the unit_options.")
         return value
 

@@ -11,12 +11,11 @@ from ..db.pool import Connection
 from ..problems import INVALID, Problem, not_found
 from . import queries
 from .schemas import CollectionInput, CollectionReplacement, PageInput
+from .shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
 
 __all__ = ["create_collection", "describe_collection", "get_collection", "iter_items", "replace_collection"]
 
-SCHEMA_VERSION = 1
 MIB = 1 << 20
-CONTENT_TYPES = ("rich_text", "image")
 
 
 async def get_collection(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, Any]:
@@ -34,8 +33,8 @@ async def get_collection(connection: Connection, caller: Caller, collection_id: 
 
 def describe_collection(row: dict[str, Any]) -> dict[str, Any]:
     """A collection as the API answers it."""
-    body = row["body"]
-    return {
+    body = describe_body(row["body"])
+    described = {
         "id": row["id"],
         "schema_version": SCHEMA_VERSION,
         "created_at": row["created_at"],
@@ -49,6 +48,9 @@ def describe_collection(row: dict[str, Any]) -> dict[str, Any]:
         "last_modified_at": row["last_modified_at"],
         "last_modified_by": row["last_modified_by"],
     }
+    if row["description"] is None:  # optional: absent, not null
+        del described["description"]
+    return described
 
 
 def iter_items(body: dict[str, Any]) -> Any:
@@ -180,13 +182,13 @@ def _describe_page(
         item_id = item.id or uuid4()
         page_items.append(
             {
-                **item.model_dump(exclude={"id", "order", "type"}),
+                **item.model_dump(exclude={"id", "order", "type"}, exclude_none=True),
                 "id": str(item_id),
                 "type": item.type,
                 "order": item_order,
                 **_origin(items, item_id, caller, now),
                 "parent_id": str(page_id),
-                "parent_type": "page",
+                "parent_type": PARENT_TYPE,
             }
         )
     return {

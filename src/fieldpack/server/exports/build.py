@@ -27,7 +27,7 @@ from ...archive.layout import DEFLATED, STORED, IndexWriter
 from ...archive.members import COLLECTION, README, RESPONSES
 from ...archive.readme import render_readme
 from ...archive.records import format_time
-from ..collections.service import SCHEMA_VERSION
+from ..collections.shapes import SCHEMA_VERSION, describe_item
 from ..context import Context
 from ..storage import Buffer
 from . import job_queries as queries
@@ -40,7 +40,16 @@ BEAT_SECONDS = 0.5
 MOST_ATTEMPTS = 40
 BATCH_BYTES = 1 << 20
 DEFLATE_LEVEL = 2
-INTERNAL_FIELDS = {"id", "type", "order", "created_at", "created_by", "parent_id", "parent_type"}
+INTERNAL_FIELDS = {
+    "id",
+    "type",
+    "order",
+    "created_at",
+    "created_by",
+    "parent_id",
+    "parent_type",
+    "schema_version",
+}
 
 log = structlog.get_logger()
 Batch = TypeVar("Batch")
@@ -297,7 +306,7 @@ def _describe(
         {str(row["id"]): row["body"].get("options") or row["body"].get("unit_options") or [] for row in rows},
     )
     for row in rows:
-        body = row["body"]
+        body = describe_item(row["body"])
         gone = retired_options.get(str(row["id"]))
         instructions.append(
             {

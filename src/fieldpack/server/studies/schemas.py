@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ..json_types import Integer, Number
+from ..json_types import Integer
 from ..urls import is_web_url
 
 MAX_PLACES = 10_000_000
@@ -90,7 +90,7 @@ class StudyFields(Sparse):
 
     internal_name: Annotated[str, StringConstraints(max_length=2_000)] | None = None
     description: Annotated[str, StringConstraints(max_length=200_000)] | None = None
-    reward: Annotated[Number, Field(ge=0, le=1e12)] | None = None
+    reward: Annotated[Integer, Field(ge=0, le=10**12)] | None = None
     estimated_completion_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     completion_codes: Annotated[list[CompletionCode] | None, AfterValidator(_check_codes)] = None

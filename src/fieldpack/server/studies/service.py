@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Any
 from uuid import UUID, uuid4
+
+import structlog
 
 from ..accounts.service import Caller
 from ..collections.queries import find_collection
@@ -16,6 +19,9 @@ from .completion_codes import PARTICIPANT
 from .schemas import StudyFields, StudyInput, StudyPatch
 
 __all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
+
+log = structlog.get_logger()
+_rounded: set[UUID] = set()  # studies whose stored fraction was logged by this process
 
 METHOD = "AI_TASK_BUILDER_COLLECTION"
 CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -181,6 +187,16 @@ async def transition_study(
     return await get_study(connection, caller, study_id)
 
 
+def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
+    """The reward in whole minor units; a fraction, as earlier versions kept, is rounded up and logged once."""
+    stored = fields.get("reward", 0)
+    whole = math.ceil(stored)
+    if whole != stored and study_id not in _rounded:
+        _rounded.add(study_id)
+        log.warning("study.reward_rounded", study_id=str(study_id), stored=stored, reward=whole)
+    return whole
+
+
 def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
     """A study as the API answers it: what was given, and over it what only we know."""
     fields = row["fields"]
@@ -196,7 +212,7 @@ def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
         "status": row["status"],
         "total_available_places": row["total_available_places"],
         "places_taken": row["places_taken"],
-        "reward": fields.get("reward", 0),
+        "reward": whole_reward(row["id"], fields),
         "estimated_completion_time": fields.get("estimated_completion_time", 0),
         "maximum_allowed_time": row["maximum_allowed_time"],
         "device_compatibility": fields.get("device_compatibility", []),
@@ -217,6 +233,7 @@ def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
             "max_concurrent_submissions": row["max_concurrent_submissions"],
         },
         "study_type": fields.get("study_type", "SINGLE"),
+        "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),
         "workspace": row["workspace_id"],
         "data_collection_method": METHOD,
         "data_collection_id": row["collection_id"],

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import orjson
+
 from ..collections.schemas import value_key
 from ..problems import INVALID, Problem
 
-__all__ = ["Broken", "check_rules", "find_broken", "find_problems", "normalise"]
+__all__ = ["Broken", "check_rules", "find_broken", "find_option", "find_problems", "normalise"]
 
 MAX_TEXT = 1_000_000
 # ASCII digits only: what else Python calls a digit, those who read the archive would not take for a number
@@ -67,13 +69,23 @@ def _text(value: Any, item: dict[str, Any]) -> str:
     return value
 
 
-def _unit(item: dict[str, Any], unit: Any) -> str:
-    units = [option["value"] for option in item["unit_options"]]
-    if unit is None and item.get("default_unit") is not None:
-        unit = item["default_unit"]
-    if not isinstance(unit, str) or unit not in units:
-        raise _wrong("unit", f"Must be one of {', '.join(units)}.")
-    return unit
+def find_option(options: list[dict[str, Any]], value: Any) -> dict[str, Any] | None:
+    """The option of this value: `1`, `"1"` and `true` are three different ones."""
+    if not isinstance(value, str | bool | int | float):
+        return None
+    key = value_key(value)
+    return next((option for option in options if value_key(option["value"]) == key), None)
+
+
+def _unit(item: dict[str, Any], unit: Any) -> str | bool | int | float:
+    """The unit as the collection spells it."""
+    found = find_option(item["unit_options"], item.get("default_unit") if unit is None else unit)
+    if found is None:
+        units = [option["value"] for option in item["unit_options"]]
+        shown = [unit if isinstance(unit, str) else orjson.dumps(unit).decode() for unit in units]
+        raise _wrong("unit", f"Must be one of {', '.join(shown)}.")
+    value: str | bool | int | float = found["value"]
+    return value
 
 
 def _choices(item: dict[str, Any], value: Any) -> list[tuple[dict[str, Any], str]]:
@@ -154,7 +166,8 @@ def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
         return []
     rules = [item.get("validation")]
     if item["type"] == "free_text_with_unit":
-        unit = next(option for option in item["unit_options"] if option["value"] == answer["unit"])
+        unit = find_option(item["unit_options"], answer["unit"])
+        assert unit is not None  # as it was saved
         rules.append(unit.get("validation"))
     found = []
     for rule in rules:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from ..collections.queries import get_version
 from ..collections.service import find_item
+from ..collections.shapes import describe_body
 from ..context import Context, CurrentContext
 from ..db.pool import Connection
 from ..problems import PRECONDITION_FAILED, Problem, conflict, not_found
@@ -27,7 +28,7 @@ router = APIRouter(
 
 async def describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
     """A submission as its participant sees it, with the collection as it was when they started."""
-    body = await get_version(connection, row["collection_id"], row["collection_version"])
+    body = describe_body(await get_version(connection, row["collection_id"], row["collection_version"]))
     answers = await queries.list_answers(connection, row["id"])
     status, response = lifecycle.state_of(row)
     return {

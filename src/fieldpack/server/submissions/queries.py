@@ -14,7 +14,9 @@ Row = dict[str, Any]
 FIND = """
     SELECT s.*, t.workspace_id, t.fields AS study_fields,
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
-             AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue
+             AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue,
+           EXISTS (SELECT FROM submissions o WHERE o.study_id = s.study_id AND o.response <> 'deleted'
+                   AND o.participant_id = s.participant_id AND o.id <> s.id) AS has_siblings
     FROM submissions s JOIN studies t ON t.id = s.study_id
 """
 

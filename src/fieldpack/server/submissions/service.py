@@ -12,6 +12,7 @@ from ..db.pool import Connection
 from ..problems import INVALID, Problem, conflict, invalid, not_found
 from ..routing import is_uuid
 from ..studies.completion_codes import code_given, find_researcher_code, handle
+from ..studies.service import whole_reward
 from . import queries
 from .lifecycle import state_of
 from .schemas import BulkApproval, SubmissionTransition
@@ -54,11 +55,12 @@ def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
         "completed_at": completed,
         "is_complete": completed is not None,
         "time_taken": int((completed - row["started_at"]).total_seconds()) if completed else 0,
-        "reward": round(row["study_fields"].get("reward", 0)),
+        "reward": whole_reward(row["study_id"], row["study_fields"]),
         "status": status,
         "study_code": code_given(row["study_fields"]["completion_codes"], row["study_code"])[0],
         "entered_code": row["entered_code"],
         "return_requested": row["return_requested"],
+        "has_siblings": row["has_siblings"],
         "response": response,
     }
 

@@ -1,6 +1,6 @@
 """What a page without scripts posts: answers by field name, and files; saved as the API saves them.
 
-Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit, `e.<id>.<index>` an
+Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit's index, `e.<id>.<index>` an
 explanation, `r.<id>` the revision that the page showed, `f.<id>` files.
 """
 
@@ -80,19 +80,32 @@ def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
     if item["type"] == "free_text":
         return {"value": text_of(form, f"a.{name}")}
     if item["type"] == "free_text_with_unit":
-        return {"value": text_of(form, f"a.{name}"), "unit": text_of(form, f"u.{name}") or None}
+        unit = _option(item["unit_options"], text_of(form, f"u.{name}"))
+        return {"value": text_of(form, f"a.{name}"), "unit": unit["value"] if unit else None}
     value: list[Any] = []
     for text in form.getlist(f"a.{name}"):
-        if text == "":
+        option = _option(item["options"], text)
+        if option is None:
             continue
-        if not isinstance(text, str) or not text.isdecimal() or int(text) >= len(item["options"]):
-            raise Problem(INVALID, {"value": ["This is not one of the options."]})
-        chosen = item["options"][int(text)]["value"]
+        chosen = option["value"]
         if item["type"] == "multiple_choice_with_free_text":
             value.append({"value": chosen, "explanation": text_of(form, f"e.{name}.{text}")})
         else:
             value.append(chosen)
     return {"value": value}
+
+
+def _option(options: list[dict[str, Any]], index: UploadFile | str) -> dict[str, Any] | None:
+    """The option of an index, as forms name options, whose values are of several types; None for no choice.
+
+    Raises:
+        Problem: 400 for an option that isn't there.
+    """
+    if index == "":
+        return None
+    if not isinstance(index, str) or not index.isdecimal() or int(index) >= len(options):
+        raise Problem(INVALID, {"value": ["This is not one of the options."]})
+    return options[int(index)]
 
 
 def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) -> str:
@@ -151,7 +164,7 @@ def _keep_changes(
         given = _given(item, form)
         if is_empty(given) and current is None:
             return None
-        if item["type"] == "free_text_with_unit" and is_empty(given) and not given["unit"] and current:
+        if item["type"] == "free_text_with_unit" and is_empty(given) and given["unit"] is None and current:
             given["unit"] = current["value"]["unit"]
         answer = normalise(item, given)
     except Problem:

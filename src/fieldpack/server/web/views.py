@@ -8,7 +8,7 @@ import orjson
 
 from ..collections.schemas import value_key
 from ..collections.service import iter_items
-from ..submissions.answers import Broken, is_empty
+from ..submissions.answers import Broken, find_option, is_empty
 from .catalogue import Catalogue
 from .rendering import size_text
 
@@ -73,8 +73,11 @@ def view_item(
     if item["type"] in CONTENT:
         return dict(item)
     view: View = {
+        "helper_text": None,
+        "placeholder_text_input": None,
         **item,
         "rules": [],
+        "has_field": True,  # one that the placeholder stands in; without it, it is a hint
         "errors": errors,
         "revision": revision,
         "summary": summarise(item, catalogue, answer, files),
@@ -93,9 +96,17 @@ def _view_text(view: View, catalogue: Catalogue, answer: dict[str, Any] | None) 
     rule = view.get("validation")
     units = view.get("unit_options", [])
     view["value"] = answer["value"] if answer else ""
-    view["unit"] = (answer or {}).get("unit", view.get("default_unit"))
-    if len(units) == 1:
-        view["unit"] = units[0]["value"]
+    unit = (answer or {}).get("unit", view.get("default_unit"))
+    chosen = units[0] if len(units) == 1 else find_option(units, unit)
+    view["unit_options"] = [
+        {
+            **option,
+            "index": index,
+            "json": orjson.dumps(option["value"]).decode(),
+            "chosen": option is chosen,
+        }
+        for index, option in enumerate(units)
+    ]
     rules = [text for text in [rule and rule_text(rule, catalogue)] if text]
     for unit in units:
         if unit.get("validation"):
@@ -112,8 +123,10 @@ def _view_text(view: View, catalogue: Catalogue, answer: dict[str, Any] | None) 
     )
     view["data"] |= {
         "validation": rule,
-        "units": {unit["value"]: unit.get("validation") for unit in units},
-        "unit_labels": {unit["value"]: unit["label"] for unit in units},
+        "units": [
+            {"value": unit["value"], "label": unit["label"], "validation": unit.get("validation")}
+            for unit in units
+        ],
     }
 
 
@@ -160,6 +173,7 @@ def _view_choices(view: View, catalogue: Catalogue, answer: dict[str, Any] | Non
     view["options"] = options
     view["explained"] = explained
     view["control"] = ("select" if single else "disclosure") if dropdown else ("radio" if single else "check")
+    view["has_field"] = dropdown or explained
     if single:
         view["rules"] = [catalogue.text("form.choose_one")]
     elif view["answer_limit"] in (-1, len(options)):
@@ -187,6 +201,7 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
         catalogue.text("rule.types", types=" ".join(view["accepted_file_types"])),
     ]
     accepted = set(view["accepted_file_types"])
+    view["has_field"] = False
     view["files"] = files
     view["camera"] = ",".join(kind for kind, types in CAMERA_TYPES.items() if types & accepted)
     view["data"] |= {
@@ -209,8 +224,8 @@ def summarise(
     if item["type"] == "free_text":
         return [value]
     if item["type"] == "free_text_with_unit":
-        labels = {unit["value"]: unit["label"] for unit in item["unit_options"]}
-        parts = [value, labels[answer["unit"]]]
+        unit = find_option(item["unit_options"], answer["unit"])
+        parts = [value, unit["label"] if unit else ""]
         return [" ".join(parts if item["unit_position"] == "suffix" else reversed(parts))]
     labels = {value_key(option["value"]): option["label"] for option in item["options"]}
     if item["type"] == "multiple_choice":

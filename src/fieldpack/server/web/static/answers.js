@@ -27,7 +27,25 @@ function explanationOf(question, control) {
 }
 
 const textOf = (question) => question.element.querySelector(`[name="a.${question.id}"]`);
-const unitOf = (question) => question.element.querySelector(`[name="u.${question.id}"]`);
+const unitControl = (question) => question.element.querySelector(`[name="u.${question.id}"]`);
+
+// units, as options, may be texts, numbers or booleans; JSON tells 1, "1" and true apart
+const isValue = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+function readUnit(question) {
+  const control = unitControl(question);
+  const { unit } = (control.matches("select") ? control.selectedOptions[0] : control)?.dataset ?? {};
+  return unit === undefined ? null : JSON.parse(unit);
+}
+
+function writeUnit(question, unit) {
+  const control = unitControl(question);
+  if (!control.matches("select")) return;
+  const found = [...control.options].find((option) => "unit" in option.dataset && isValue(JSON.parse(option.dataset.unit), unit));
+  if (found) found.selected = true;
+}
+
+const unitNamed = (question, unit) => question.units?.find((each) => isValue(each.value, unit));
 
 /** The answer in the controls, in the API's shape. */
 export function read(question) {
@@ -40,7 +58,7 @@ export function read(question) {
     return { value };
   }
   const value = textOf(question).value;
-  return question.type === "free_text" ? { value } : { value, unit: unitOf(question).value || null };
+  return question.type === "free_text" ? { value } : { value, unit: readUnit(question) };
 }
 
 /** Whether the controls say something else than when the page came: someone was quicker than the scripts. */
@@ -66,7 +84,7 @@ export function write(question, answer) {
     return;
   }
   textOf(question).value = answer?.value ?? "";
-  if (question.type === "free_text_with_unit" && answer?.unit) unitOf(question).value = answer.unit;
+  if (question.type === "free_text_with_unit" && (answer?.unit ?? null) !== null) writeUnit(question, answer.unit);
 }
 
 export function isEmpty(answer) {
@@ -89,7 +107,7 @@ export function summarise(question, answer) {
   if (isEmpty(answer)) return [];
   if (question.type === "free_text") return [answer.value];
   if (question.type === "free_text_with_unit") {
-    const unit = question.unit_labels[answer.unit] ?? "";
+    const unit = unitNamed(question, answer.unit)?.label ?? "";
     const before = question.element.querySelector(".with-unit").classList.contains("prefix");
     return [before ? `${unit} ${answer.value}` : `${answer.value} ${unit}`];
   }
@@ -112,7 +130,7 @@ export function check(question, answer) {
   if (isEmpty(answer)) return question.required ? [t("missing")] : [];
   if (isChoice(question)) return [];
   if (!isSavable(question, answer)) return [t("unit")];
-  const rules = [question.validation, question.units?.[answer.unit]];
+  const rules = [question.validation, unitNamed(question, answer.unit)?.validation];
   const found = rules.filter(Boolean).map((rule) => checkRule(rule, answer.value)).filter(Boolean);
   return [...new Set(found)];
 }
