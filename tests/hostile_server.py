@@ -87,6 +87,7 @@ class HostileServer:
         on_bytes: called with the count of bytes sent so far, between chunks.
         polls: answers of `generating` before an export is complete.
         is_hosted: answer exports as the hosted service does, with nothing but status and link.
+        waiting: the waiting_reason of an export that is generating.
         ignored: what the header X-Ignored-Parameters of lists says.
         bare_lists: "cut" answers lists as bare arrays, "uncut" ones whole whatever is asked for.
         api_busy: (status, headers) answered to the next API requests.
@@ -111,6 +112,7 @@ class HostileServer:
     polls: int = 0
     is_hosted: bool = False
     ignored: str = ""
+    waiting: str = ""
     bare_lists: str = ""
     api_busy: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     fails_with: str | None = None
@@ -256,6 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         about = {} if state.is_hosted else {"created_at": state.created_at, "export_id": state.export_id}
         if state.polls > 0:
             state.polls -= 1
+            about |= {"waiting_reason": state.waiting} if state.waiting else {}
             self._answer(
                 202, {"status": "generating", "export_id": state.export_id, "progress": 0.5, **about}
             )

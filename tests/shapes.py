@@ -152,6 +152,7 @@ STUDY = {
         ...: None,
     },
     "study_type": str,
+    "unenforced": [str],
     "data_collection_method": "AI_TASK_BUILDER_COLLECTION",
     "data_collection_id": ID,
     ...: None,

@@ -98,6 +98,58 @@ def test_unknown_paths_and_methods(api: httpx.Client) -> None:
     assert root.status_code == 404
 
 
+WORDS = ("bonus-payments", "me", "bulk", "0", "x" * 300, "64f1c2b3a4d5e6f708192a3b", "%2e%2e")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_where_an_id_goes_is_no_path(scenario: Scenario, word: str, method: str) -> None:
+    """Whatever the method: a 405 would say that there is something."""
+    api = scenario.api
+    collection = f"{COLLECTIONS}/{scenario.collection['id']}"
+    for path in (
+        f"/submissions/{word}",
+        f"/submissions/{word}/transition",
+        f"/submissions/{word}/request-return",
+        f"/studies/{word}",
+        f"/studies/{word}/transition",
+        f"/studies/{word}/submissions",
+        f"/studies/{word}/submissions/counts",
+        f"/workspaces/{word}",
+        f"{COLLECTIONS}/{word}",
+        f"{COLLECTIONS}/{word}/export",
+        f"{COLLECTIONS}/{word}/responses",
+        f"{collection}/export/{word}",
+        f"{collection}/files/{word}",
+        f"/participate/studies/{word}/submissions",
+        f"/participate/submissions/{word}",
+        f"/participate/submissions/{word}/submit",
+        f"/participate/submissions/{word}/uploads",
+        f"/participate/submissions/{uuid4()}/answers/{word}",
+    ):
+        for slash in ("", "/"):
+            answer = api.request(
+                method, path + slash, json={} if method in ("POST", "PUT", "PATCH") else None
+            )
+            if method == "HEAD":
+                assert answer.status_code == 404, (path, answer.status_code)
+            elif answer.status_code != 401:  # a participant's route: who has no token learns nothing
+                detail = refused(answer, 404)
+                assert "not possible" not in str(detail)
+
+
+def test_what_a_known_path_allows(scenario: Scenario) -> None:
+    for path, allowed in {
+        "/submissions/bulk-approve": {"POST"},
+        f"/submissions/{uuid4()}": {"GET", "DELETE"},
+        f"/studies/{uuid4()}/transition": {"POST"},
+        f"/studies/{scenario.study['id']}": {"GET", "PATCH"},
+    }.items():
+        answer = scenario.api.put(path, json={})
+        refused(answer, 405)
+        assert set(answer.headers["allow"].split(", ")) == allowed, path
+
+
 def test_head_is_harmless_everywhere(scenario: Scenario) -> None:
     for path in ("/users/me", "/studies", f"{COLLECTIONS}/{scenario.collection['id']}", "/nothing"):
         answer = scenario.api.head(path)

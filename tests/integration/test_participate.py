@@ -357,3 +357,41 @@ def test_a_low_limit_holds_and_strangers_do_not_use_it_up() -> None:
         late = next(answer for answer in answers if answer.status_code != 200)
         refused(late, 429)
         assert int(late.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "text", ["{{%PROLIFIC_PID%}}", "{{PROLIFIC_PID}}", "%PROLIFIC_PID%", " %PROLIFIC_PID%\n"]
+)
+def test_a_placeholder_is_no_participant(scenario: Scenario, text: str) -> None:
+    start = f"/participate/studies/{scenario.study['id']}/submissions"
+    refused(scenario.api.post(start, json={"participant_id": text}), 400, "participant_id")
+    path = f"/participate/{scenario.study['id']}"
+    root = str(scenario.api.base_url).removesuffix("/api/v1/")
+    with httpx.Client(
+        base_url=root, trust_env=False, headers={"Accept": "text/html", "Origin": root}
+    ) as browser:
+        shown = browser.get(path, params={"PROLIFIC_PID": text, "SESSION_ID": "a-session-of-some-length"})
+        assert shown.status_code == 200
+        assert 'id="participant"' in shown.text  # the page asks
+        posted = browser.post(path, data={"participant_id": text, "session_id": ""})
+        assert posted.status_code == 400
+        assert 'id="participant"' in posted.text
+    assert expect(scenario.api.get(f"/studies/{scenario.study['id']}"), 200)["places_taken"] == 0
+
+
+@pytest.mark.parametrize("text", ["{{%SESSION_ID%}}", "%SESSION_ID%"])
+def test_a_placeholder_is_no_session(scenario: Scenario, text: str) -> None:
+    start = f"/participate/studies/{scenario.study['id']}/submissions"
+    body = {"participant_id": "somebody", "session_id": text}
+    expect(scenario.api.post(start, json=body), 201)
+    refused(scenario.api.post(start, json=body), 409)  # as without a session: nobody else's link resumes it
+    path = f"/participate/{scenario.study['id']}"
+    root = str(scenario.api.base_url).removesuffix("/api/v1/")
+    query = {"PROLIFIC_PID": "another", "SESSION_ID": text}
+    shown = httpx.get(root + path, params=query, headers={"Accept": "text/html"}, trust_env=False)
+    assert 'name="session_id" value=""' in shown.text
+
+
+@pytest.mark.parametrize("text", ["{{%STUDY_ID%}}", "PROLIFIC_PID", "{PROLIFIC_PID}", "100%", "{{x}}"])
+def test_what_only_looks_like_a_placeholder_is_a_participant(scenario: Scenario, text: str) -> None:
+    assert scenario.start(text, text).submission_id

@@ -189,13 +189,21 @@ def test_storage_that_refuses_is_waited_for(remote: tuple[Scenario, Installation
     assert ready.status_code == 503
     assert "The storage does not answer" in ready.json()["error"]["detail"]
     assert httpx.get(f"{server.url}/health/live", trust_env=False).status_code == 200
-    time.sleep(1)
-    assert expect(scenario.api.get(f"{scenario.export_path}/{answer['export_id']}"), 200)["status"] == (
-        "generating"
-    )
+    deadline = time.monotonic() + 60
+    while True:
+        found = expect(scenario.api.get(f"{scenario.export_path}/{answer['export_id']}"), 200)
+        assert found["status"] == "generating"
+        if "waiting_reason" in found:
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    assert found["waiting_reason"].startswith("The storage does not answer: ")
+    again = expect(scenario.api.post(scenario.export_path), 202)
+    assert (again["export_id"], "waiting_reason" in again) == (answer["export_id"], True)
     proxy.heal()
     export = wait_until_ended(scenario, answer["export_id"])
     assert export["status"] == "complete"
+    assert "waiting_reason" not in export
     check(scenario.download(export), export)
     assert httpx.get(f"{server.url}/health/ready", trust_env=False).status_code == 200
 

@@ -16,7 +16,7 @@ FIELDS = {
     "total_available_places", "places_taken", "reward", "estimated_completion_time", "maximum_allowed_time",
     "device_compatibility", "peripheral_requirements", "eligibility_requirements", "filters",
     "completion_codes", "completion_url", "external_study_url", "researcher", "submissions_config",
-    "study_type",
+    "study_type", "unenforced", "prolific_id_option",
     "data_collection_method", "data_collection_id",
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from fieldpack import ApiError, ExportFailed, TransportError, UsageError
 from fieldpack.client import Client, ExportNotReady
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.problems import make_api_error
-from fieldpack.client.progress import Progress
+from fieldpack.client.progress import Progress, show_progress
 from tests.hostile_server import COLLECTION, EXPORT, TOKEN, HostileServer, make_archive, serve_hostile
 
 ARCHIVE = make_archive(members=3)
@@ -72,6 +72,20 @@ def test_what_is_safe_is_repeated(client: Client, server: HostileServer, status:
     assert client.get_me()["id"] == "r1"
     server.api_busy = [(status, {})]
     assert client.request_export(COLLECTION).status == "complete"
+
+
+def test_why_an_export_waits_is_told(
+    client: Client, server: HostileServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.polls, server.waiting = 2, "The storage does not answer.\x1b[2J"
+    told: list[Progress] = []
+    client.wait_export(COLLECTION, EXPORT, progress=told.append)
+    assert next(moment.waiting for moment in told) == server.waiting
+    with show_progress() as tell:
+        for moment in told:
+            tell(moment)
+    said = capsys.readouterr().err
+    assert said.count("waiting: The storage does not answer. [2J") == 1
 
 
 def test_what_may_have_been_done_is_not_repeated(client: Client, server: HostileServer) -> None:

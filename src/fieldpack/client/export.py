@@ -49,6 +49,7 @@ class Export:
         created_at, snapshot_at, completed_at: aware UTC, where the server says.
         submission_count, file_count, size_bytes: what is in it.
         progress: 0 … 1 while generating.
+        waiting_reason: the server's sentence, of a generating one whose storage does not answer.
         failure_reason: the server's sentence, of a failed one.
         filter: what narrows it (`study_id`, `from`, `to`); empty when nothing does.
         raw: the answer as it came, unknown fields included.
@@ -65,6 +66,7 @@ class Export:
     file_count: int | None = None
     size_bytes: int | None = None
     progress: float | None = None
+    waiting_reason: str | None = None
     failure_reason: str | None = None
     filter: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -90,6 +92,7 @@ class Export:
             file_count=_find(body, "file_count", int),
             size_bytes=_find(body, "size_bytes", int),
             progress=_find(body, "progress", (int, float)),
+            waiting_reason=_find(body, "waiting_reason", str),
             failure_reason=_find(body, "failure_reason", str),
             filter=_find(body, "filter", dict) or {},
             raw=body,
@@ -126,7 +129,7 @@ def wait_export(
     tell = on_progress or (lambda progress: None)
     started = last_answer = time.monotonic()
     while export.status == "generating":
-        tell(Progress("generating", fraction=export.progress))
+        tell(Progress("generating", fraction=export.progress, waiting=export.waiting_reason))
         asked = time.monotonic()
         if timeout is not None and asked - started >= timeout:
             raise ExportNotReady(

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TextIO
 
 __all__ = ["OnProgress", "Progress", "format_bytes", "show_progress"]
@@ -25,12 +25,14 @@ class Progress:
         done_bytes: bytes brought or checked; 0 while generating.
         total_bytes: of how many, or None when that is not known.
         fraction: 0 … 1 of this stage, or None when it is not known.
+        waiting: why it does not go on at the moment, in the server's words.
     """
 
     stage: Literal["generating", "downloading", "verifying"]
     done_bytes: int = 0
     total_bytes: int | None = None
     fraction: float | None = None
+    waiting: str | None = None
 
     @classmethod
     def of_bytes(cls, stage: Literal["downloading", "verifying"], done: int, total: int | None) -> Progress:
@@ -62,14 +64,14 @@ def show_progress(stream: TextIO | None = None) -> Iterator[OnProgress]:
 
 
 def _lines(stream: TextIO) -> OnProgress:
-    last: dict[str, Any] = {"stage": None, "at": 0.0, "fraction": 0.0}
+    last: dict[str, Any] = {"stage": None, "at": 0.0, "fraction": 0.0, "waiting": None}
 
     def show(progress: Progress) -> None:
         now, fraction = time.monotonic(), progress.fraction or 0.0
         is_last = progress.fraction == 1.0 and last["fraction"] != 1.0
-        is_new = progress.stage != last["stage"]
+        is_new = (progress.stage, progress.waiting) != (last["stage"], last["waiting"])
         if is_new or is_last or now - last["at"] >= _LINE_EVERY or fraction - last["fraction"] >= _LINE_STEP:
-            last.update(stage=progress.stage, at=now, fraction=fraction)
+            last.update(stage=progress.stage, at=now, fraction=fraction, waiting=progress.waiting)
             with suppress(OSError, ValueError):  # nobody listens any more; the download goes on
                 stream.write(_describe(progress) + "\n")
                 stream.flush()
@@ -85,6 +87,8 @@ def _describe(progress: Progress) -> str:
         words.append(format_bytes(progress.done_bytes))
     if progress.fraction is not None:
         words.append(f"{progress.fraction:.0%}")
+    if progress.waiting:
+        words.append(f"waiting: {''.join(c if c.isprintable() else ' ' for c in progress.waiting)}")
     return " ".join(words)
 
 
@@ -103,6 +107,7 @@ def _bar(stream: TextIO) -> Iterator[OnProgress]:
     )
     with Bar(*columns, console=Console(file=stream), transient=True) as bar:
         tasks: dict[str, TaskID] = {}
+        said: list[str | None] = [None]
 
         def show(progress: Progress) -> None:
             is_bytes = progress.stage != "generating"
@@ -112,7 +117,13 @@ def _bar(stream: TextIO) -> Iterator[OnProgress]:
                 for task in tasks.values():
                     bar.update(task, visible=False)
                 tasks[progress.stage] = bar.add_task(progress.stage, total=total, amount="")
-            amount = _describe(progress).removeprefix(progress.stage).strip()
+            if progress.waiting != said[-1]:
+                said.append(progress.waiting)
+                if progress.waiting:  # above the bar, where it stays
+                    bar.console.print(
+                        _describe(replace(progress, fraction=None)), markup=False, highlight=False
+                    )
+            amount = _describe(replace(progress, waiting=None)).removeprefix(progress.stage).strip()
             bar.update(tasks[progress.stage], completed=done, total=total, amount=amount)
 
         yield show

@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from .. import __version__
 from .accounts.routes import router as accounts
@@ -46,6 +46,7 @@ from .problems import (
 )
 from .reserve import reserve_of
 from .responses import OrjsonResponse
+from .routing import is_uuid
 from .storage import StorageError, StorageFull, open_storage
 from .studies.routes import router as studies
 from .submissions.participate import router as participate
@@ -61,6 +62,7 @@ ROUTERS = (accounts, collections, exports, download, studies, submissions, start
 GROWING = (exports, start_router, participate, uploads)  # what these take needs room on the disk
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
 
 log = structlog.get_logger()
 
@@ -158,11 +160,18 @@ def _validation_detail(error: RequestValidationError) -> dict[str, list[str]]:
 
 def _allowed_methods(request: Request) -> str:
     """What is possible at this path, by any route (RFC 9110 §15.5.6); Starlette names those of the first."""
-    routes = request.app.routes
     return ", ".join(
-        method
-        for method in METHODS
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+        method for method in METHODS if any(_is_there(route, request, method) for route in request.app.routes)
+    )
+
+
+def _is_there(route: BaseRoute, request: Request, method: str) -> bool:
+    """Whether a route answers this method at this path: a word is no id, whatever the path's pattern says."""
+    match, scope = route.matches({**request.scope, "method": method})
+    if match is not Match.FULL:
+        return False
+    return all(
+        is_uuid(text) for name, text in scope.get("path_params", {}).items() if name.endswith(ID_NAMES)
     )
 
 
@@ -187,6 +196,8 @@ def _handle_errors(app: FastAPI) -> None:
             detail = f"There is nothing at {request.url.path}."
         elif error.status_code == 405:
             allowed = _allowed_methods(request)
+            if not allowed:
+                return _answer(NOT_FOUND, f"There is nothing at {request.url.path}.")
             detail = f"{request.method} is not possible here, only {allowed}."
             headers["Allow"] = allowed
         return _answer(type, detail, headers=headers)

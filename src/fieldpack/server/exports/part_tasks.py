@@ -15,6 +15,7 @@ from . import part_queries
 from .build import Interrupted
 from .parts import finish_object, send_part
 from .tasks import PassingFault, RetryPassing, explain
+from .waiting import note_waiting, watch_storage
 
 __all__ = ["finish", "part"]
 
@@ -45,7 +46,8 @@ def _bind(job: JobContext, export_id: str, **more: int) -> WorkerContext:
 async def _attempt(job: JobContext, export_id: str, build: str, work: Awaitable[None]) -> None:
     worker: WorkerContext = job.additional_context["worker"]
     try:
-        await work
+        async with watch_storage(worker.context, UUID(export_id)):
+            await work
     except Interrupted:
         raise
     except BlobMissing as error:
@@ -53,6 +55,8 @@ async def _attempt(job: JobContext, export_id: str, build: str, work: Awaitable[
     except (OSError, StorageError, psycopg.Error) as error:
         if job.job.attempts < worker.context.settings.export_retries:
             log.warning("part.retried", error=str(error), attempts=job.job.attempts)
+            if isinstance(error, StorageError):
+                await note_waiting(worker.context, UUID(export_id), error)
             raise PassingFault(str(error)) from error
         await _fail(worker, export_id, build, error, explain(error))
     except Exception as error:

@@ -172,6 +172,19 @@ async def extend_link(
     return row["expires_at"] if row else None
 
 
+async def set_waiting(connection: Connection, export_id: UUID, reason: str | None, seconds: float) -> None:
+    """Keep why a generating export waits, `seconds` ago at the latest; None when it does not."""
+    await connection.execute(
+        """
+        UPDATE exports SET waiting_reason = %(reason)s,
+               waiting_since = CASE WHEN %(reason)s::text IS NOT NULL
+                                    THEN coalesce(waiting_since, now() - make_interval(secs => %(seconds)s)) END
+        WHERE id = %(id)s AND status = 'generating' AND waiting_reason IS DISTINCT FROM %(reason)s
+        """,
+        {"id": export_id, "reason": reason, "seconds": seconds},
+    )
+
+
 async def set_failed(connection: Connection, export_id: UUID, build: UUID, reason: str) -> bool:
     """Whether this build of the export was current and has failed now."""
     cursor = await connection.execute(

@@ -21,6 +21,7 @@ from ..studies.queries import find_study
 from . import queries
 from .keys import object_key
 from .links import make_link
+from .waiting import find_reason
 
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
 
@@ -180,6 +181,9 @@ def describe_facts(row: dict[str, Any]) -> dict[str, Any]:
     }
     if row["status"] == "generating":
         facts["progress"] = round(float(row["progress"]), 4)
+        reason = find_reason(row)
+        if reason is not None:
+            facts["waiting_reason"] = reason
     if row["status"] == "failed":
         facts["failure_reason"] = row["failure_reason"]
     return facts

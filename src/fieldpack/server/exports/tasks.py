@@ -17,6 +17,7 @@ from ..jobs import EXPORTS_QUEUE, WorkerContext, blueprint
 from ..storage import StorageError, StorageFull
 from . import job_queries
 from .build import Incomplete, Interrupted, WornOut, build_export
+from .waiting import note_waiting, watch_storage
 
 __all__ = ["export"]
 
@@ -65,12 +66,15 @@ async def export(job: JobContext, export_id: str) -> None:
     worker: WorkerContext = job.additional_context["worker"]
     structlog.contextvars.bind_contextvars(export_id=export_id, job_id=job.job.id)
     try:
-        await asyncio.to_thread(build_export, worker.context, UUID(export_id), worker.stopping)
+        async with watch_storage(worker.context, UUID(export_id)):
+            await asyncio.to_thread(build_export, worker.context, UUID(export_id), worker.stopping)
     except Interrupted:
         raise
     except (OSError, StorageError, psycopg.Error) as error:
         if job.job.attempts < worker.context.settings.export_retries:
             log.warning("export.retried", error=str(error), attempts=job.job.attempts)
+            if isinstance(error, StorageError):
+                await note_waiting(worker.context, UUID(export_id), error)
             raise PassingFault(str(error)) from error
         await _fail(worker, export_id, error)
     except Exception as error:

@@ -13,8 +13,26 @@ from ..db.pool import Connection
 
 Row = dict[str, Any]
 
-FIND = """
-    SELECT s.*, r.email AS researcher_email, r.first_name AS researcher_first_name,
+
+def select_known_studies(study: str) -> str:
+    """SQL of the ids of earlier studies that a study's filters name and its creator may see, as an array of text.
+
+    Args:
+        study: alias of the table of studies whose filters are meant.
+    """
+    return f"""
+        ARRAY(SELECT p.id::text
+              FROM jsonb_path_query({study}.fields, '$.filters[*].selected_values[*]') AS v
+              JOIN studies p ON p.id = CASE WHEN v #>> '{{}}' ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
+                                            THEN (v #>> '{{}}')::uuid END
+              WHERE EXISTS (SELECT FROM memberships m WHERE m.workspace_id = p.workspace_id
+                            AND m.researcher_id = {study}.created_by))
+    """
+
+
+FIND = f"""
+    SELECT s.*, {select_known_studies("s")} AS known_studies,
+           r.email AS researcher_email, r.first_name AS researcher_first_name,
            r.last_name AS researcher_last_name
     FROM studies s JOIN researchers r ON r.id = s.created_by
 """

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from ..json_types import Integer
 from ..urls import is_web_url
+from .targeting import ENFORCED_FILTERS
 
 MAX_PLACES = 10_000_000
 MAX_MINUTES = 60 * 24 * 365
@@ -78,6 +79,16 @@ def _check_codes(codes: list[CompletionCode] | None) -> list[CompletionCode] | N
     return codes
 
 
+def _check_filter(filter: Any) -> Any:
+    """Filters that are kept to must be what they seem; all others are kept as they came."""
+    if isinstance(filter, dict) and filter.get("filter_id") in ENFORCED_FILTERS:
+        values = filter.get("selected_values")
+        texts = isinstance(values, list) and all(isinstance(value, str) and value.strip() for value in values)
+        if values is not None and not texts:
+            raise ValueError("selected_values must be a list of ids.")
+    return filter
+
+
 class SubmissionsConfig(Sparse):
     """How often one participant may take part. -1 is no limit."""
 
@@ -101,7 +112,7 @@ class StudyFields(Sparse):
     device_compatibility: list[str] | None = None
     peripheral_requirements: list[Any] | None = None
     eligibility_requirements: list[Any] | None = None
-    filters: list[Any] | None = None
+    filters: list[Annotated[Any, AfterValidator(_check_filter)]] | None = None
     submissions_config: SubmissionsConfig | None = None
 
 

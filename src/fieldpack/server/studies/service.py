@@ -17,6 +17,7 @@ from ..routing import is_uuid
 from . import queries
 from .completion_codes import PARTICIPANT
 from .schemas import StudyFields, StudyInput, StudyPatch
+from .targeting import find_unenforced
 
 __all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
 
@@ -57,6 +58,7 @@ COMPUTED = {
     "published_at",
     "researcher",
     "external_study_url",
+    "unenforced",
 }
 
 
@@ -232,6 +234,7 @@ def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
             "max_submissions_per_participant": row["max_submissions_per_participant"],
             "max_concurrent_submissions": row["max_concurrent_submissions"],
         },
+        "unenforced": find_unenforced(fields, row["known_studies"]),
         "study_type": fields.get("study_type", "SINGLE"),
         "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),
         "workspace": row["workspace_id"],

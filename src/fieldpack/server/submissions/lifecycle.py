@@ -34,6 +34,7 @@ from ..studies import queries as study_queries
 from ..studies.completion_codes import code_given, find_participant_code, handle
 from ..uploads import service as uploads
 from . import queries
+from .admission import require_admitted
 from .answers import find_problems, is_empty
 
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
@@ -70,8 +71,8 @@ async def start(
     """Start a submission, or resume the one this participant has: its id, a new token, whether it is new.
 
     Raises:
-        Problem: 404 for an unknown study; 409 when it is unpublished, closed, paused or full, or when the
-            participant has taken part as often as they may.
+        Problem: 404 for an unknown study; 403 when it is not for this participant; 409 when it is unpublished,
+            closed, paused or full, or when the participant has taken part as often as they may.
     """
     study = await find_study(connection, study_id, lock=True)
     if study["status"] == "UNPUBLISHED":
@@ -83,6 +84,7 @@ async def start(
     if resumed is not None:
         return resumed["id"], await new_token(connection, resumed["id"]), False
     _check_times_taken_part(study, earlier)
+    await require_admitted(connection, study, participant_id)
     if study["status"] == "PAUSED":
         raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
     await free_overdue_places(connection, study_id)

@@ -93,6 +93,21 @@ ORDERINGS = {
 }
 
 
+async def list_taken_part(connection: Connection, study_ids: list[UUID], participant_id: str) -> list[UUID]:
+    """Those of these studies that the participant took part in: started, and neither returned nor ran out of time
+    without a response."""
+    cursor = await connection.execute(
+        """
+        SELECT DISTINCT study_id FROM submissions
+        WHERE study_id = ANY(%s) AND participant_id = %s AND response <> 'deleted' AND status <> 'RETURNED'
+          AND (status <> 'TIMED-OUT' OR response = 'active')
+          AND NOT (status = 'ACTIVE' AND response = 'in_progress' AND coalesce(deadline_at < now(), false))
+        """,
+        [study_ids, participant_id],
+    )
+    return [row["study_id"] for row in await cursor.fetchall()]
+
+
 async def list_of_study(
     connection: Connection,
     study_id: UUID,

@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from .placeholders import is_no_participant, is_no_session
+
 MANY = 10_000
 
 Code = Annotated[str, StringConstraints(max_length=200)]
@@ -30,12 +32,14 @@ class StartInput(BaseModel):
     def _not_blank(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("must not be blank")
+        if is_no_participant(value):
+            raise ValueError("Is a placeholder that was not filled in: give the participant's own id.")
         return value
 
     @field_validator("session_id")
     @classmethod
     def _blank_is_none(cls, value: str | None) -> str | None:
-        return value or None
+        return None if not value or is_no_session(value) else value
 
 
 RejectionCategory = Literal[

@@ -18,8 +18,10 @@ from ..studies.completion_codes import code_given
 from ..submissions import lifecycle
 from ..submissions import queries as submission_queries
 from ..submissions.access import find_participant
+from ..submissions.admission import is_admitted
 from ..submissions.answers import find_broken
 from ..submissions.participate import start_submission
+from ..submissions.placeholders import is_no_participant, is_no_session
 from ..submissions.schemas import StartInput
 from ..uploads import service as uploads
 from . import queries
@@ -36,12 +38,6 @@ REVIEW = "review"
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 
 Text = Annotated[str, Query()]
-
-
-def _known(text: str) -> str:
-    """A parameter of the study link; one that the recruiting service left unfilled counts as missing."""
-    text = text.strip()
-    return "" if text.startswith("{{%") and text.endswith("%}}") else text
 
 
 def _see_other(path: str) -> RedirectResponse:
@@ -61,7 +57,9 @@ async def show_study(
 ) -> Response:
     """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
     identifier = parse_id("Study", study_id)
-    participant_id, session_id = _known(PROLIFIC_PID), _known(SESSION_ID)
+    participant_id, session_id = PROLIFIC_PID.strip(), SESSION_ID.strip()
+    participant_id = "" if is_no_participant(participant_id) else participant_id
+    session_id = "" if is_no_session(session_id) else session_id
     _check_link(participant_id, session_id)
     known = await _find_known(request, context, identifier)
     if known is not None and known["again"] and not session_id:
@@ -110,6 +108,7 @@ async def _show_study(
         begun = bool(participant_id and session_id) and await queries.has_session(
             connection, study_id, participant_id, session_id
         )
+        admitted = not participant_id or begun or await is_admitted(connection, study, participant_id)
     state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study["status"])
     if state is None and not begun and known is None:
         state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study["status"])
@@ -117,6 +116,8 @@ async def _show_study(
         return state_page(request, state, retry=f"{request.url.path}?{request.url.query}")
     if known is not None and known["response"] == "active":
         known = None
+    if not admitted:
+        return state_page(request, "not_admitted", status=403)
     return render(
         request,
         "start.html",
@@ -141,6 +142,7 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
     identifier = parse_id("Study", study_id)
     form = await read_form(request, context)
     participant_id = text_of(form, "participant_id").strip()
+    participant_id = "" if is_no_participant(participant_id) else participant_id
     session_id = text_of(form, "session_id")
     if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
         key = "start.ask_id_long" if participant_id else "start.ask_id_missing"

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from ..db.pool import Connection
+from ..studies.queries import select_known_studies
 
 Row = dict[str, Any]
 
@@ -70,8 +71,9 @@ async def count_responses(connection: Connection, collection_ids: list[UUID]) ->
 async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[Row]:
     """The studies of these collections, newest first, with their submissions by state."""
     cursor = await connection.execute(
-        """
-        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places,
+        f"""
+        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.fields,
+               {select_known_studies("t")} AS known_studies,
                count(s.*) FILTER (WHERE s.status = 'ACTIVE') AS active,
                count(s.*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
                count(s.*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,

@@ -54,6 +54,7 @@ HEADERS = {
 }
 # error_code of a refusal: the state that its page says in words
 STATES = {
+    140303: "not_admitted",
     140901: "full",
     140902: "paused",
     140903: "closed",

@@ -19,6 +19,7 @@ from ..origin import origin_of
 from ..problems import not_found
 from ..routing import parse_id
 from ..studies.service import participant_url
+from ..studies.targeting import find_unenforced
 from ..urls import is_own_path
 from . import queries
 from .forms import read_form, text_of
@@ -120,7 +121,11 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                             "pages": len(collection["body"]["collection_items"]),
                             "questions": len(questions_of(collection["body"])),
                             "studies": [
-                                {**study, "link": participant_url(origin, study["id"])}
+                                {
+                                    **study,
+                                    "link": participant_url(origin, study["id"]),
+                                    "unenforced": find_unenforced(study["fields"], study["known_studies"]),
+                                }
                                 for study in studies
                                 if study["collection_id"] == collection["id"]
                             ],

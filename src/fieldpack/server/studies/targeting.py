@@ -1,0 +1,127 @@
+"""Whom a study is for, as far as the participant's id tells: which filters are kept to, and which are only kept.
+
+Filters are those of the hosted service's studies: `{"filter_id": "custom_allowlist", "selected_values": ["…"]}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .completion_codes import ENFORCED_ACTIONS
+
+__all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "read_targeting"]
+
+ALLOWED, BLOCKED = "custom_allowlist", "custom_blocklist"
+ALLOWED_STUDIES, BLOCKED_STUDIES = "previous_studies_allowlist", "previous_studies_blocklist"
+ENFORCED_FILTERS = (ALLOWED, BLOCKED, ALLOWED_STUDIES, BLOCKED_STUDIES)
+EVERY_DEVICE = {"desktop", "tablet", "mobile"}
+# fields besides filters by which the hosted service chooses or spreads participants
+RECRUITING = (
+    "access_details",
+    "credential_pool_id",
+    "filter_set_id",
+    "is_custom_screening",
+    "naivety_distribution_rate",
+    "peripheral_requirements",
+    "quotas",
+)
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Targeting:
+    """What is kept to. Participants must be in each list of `allowed`, and have taken part in a study of each list
+    of `allowed_studies`; they must not be in `blocked`, nor have taken part in a study of `blocked_studies`.
+
+    Attributes:
+        allowed: lists of participants' ids, as they were given.
+        blocked: participants' ids, as they were given.
+        allowed_studies: lists of studies' ids, of those known here.
+        blocked_studies: studies' ids, of those known here.
+    """
+
+    allowed: tuple[tuple[str, ...], ...]
+    blocked: tuple[str, ...]
+    allowed_studies: tuple[tuple[str, ...], ...]
+    blocked_studies: tuple[str, ...]
+
+
+def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The filters that are kept to, with their values; an empty list was not given."""
+    for filter in fields.get("filters", []):
+        if isinstance(filter, dict) and filter.get("filter_id") in ENFORCED_FILTERS:
+            values = tuple(str(value) for value in filter.get("selected_values") or ())
+            if values:
+                yield filter["filter_id"], values
+
+
+def read_targeting(fields: Fields, known_studies: Sequence[str]) -> Targeting:
+    """What of a study's fields is kept to; studies that are not known here are left out."""
+    found: dict[str, list[tuple[str, ...]]] = {name: [] for name in ENFORCED_FILTERS}
+    for name, values in _iter_filters(fields):
+        if name in (ALLOWED_STUDIES, BLOCKED_STUDIES):
+            values = tuple(value.lower() for value in values if value.lower() in known_studies)
+        if values:
+            found[name].append(values)
+    return Targeting(
+        tuple(found[ALLOWED]),
+        tuple(value for values in found[BLOCKED] for value in values),
+        tuple(found[ALLOWED_STUDIES]),
+        tuple(value for values in found[BLOCKED_STUDIES] for value in values),
+    )
+
+
+def find_unenforced(fields: Fields, known_studies: Sequence[str]) -> list[str]:
+    """What of a study's targeting is kept and given back, and not kept to: names such as `filters.age`."""
+    names = [
+        *_iter_unenforced_filters(fields.get("filters", [])),
+        *(
+            f"filters.{name}.{value}"
+            for name, values in _iter_filters(fields)
+            if name in (ALLOWED_STUDIES, BLOCKED_STUDIES)
+            for value in values
+            if value.lower() not in known_studies
+        ),
+        *(
+            f"eligibility_requirements.{_name_requirement(each)}"
+            for each in fields.get("eligibility_requirements", [])
+        ),
+    ]
+    devices = {str(device).lower() for device in fields.get("device_compatibility", [])}
+    if devices and not devices >= EVERY_DEVICE:
+        names.append("device_compatibility")
+    names += [name for name in RECRUITING if fields.get(name) not in (None, False, "", [], {})]
+    names += [
+        f"completion_codes.actions.{action.get('action')}"
+        for code in fields.get("completion_codes", [])
+        for action in code.get("actions", [])
+        if action.get("action") not in ENFORCED_ACTIONS
+    ]
+    return list(dict.fromkeys(names))
+
+
+def _iter_unenforced_filters(filters: Sequence[Any], *, grouped: bool = False) -> Iterator[str]:
+    """Filters by other than ids, and all that stand in groups of `and` and `or`."""
+    for filter in filters:
+        if not isinstance(filter, dict):
+            yield "filters"
+            continue
+        groups = [filter[name] for name in ("and", "or") if isinstance(filter.get(name), list)]
+        for group in groups:
+            yield from _iter_unenforced_filters(group, grouped=True)
+        name = filter.get("filter_id")
+        if name is None and groups:
+            continue
+        if grouped or name not in ENFORCED_FILTERS:
+            yield f"filters.{name}" if name else "filters"
+
+
+def _name_requirement(requirement: Any) -> str:
+    """What an older eligibility requirement calls itself."""
+    if not isinstance(requirement, dict):
+        return "unknown"
+    name = requirement.get("_cls") or requirement.get("id") or "unknown"
+    return str(name).rpartition(".")[2]

@@ -1,0 +1,50 @@
+"""Who may start a study: what its targeting says of a participant's id, and of the studies they took part in."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from ..db.pool import Connection
+from ..problems import NOT_ADMITTED, Problem
+from ..studies.targeting import read_targeting
+from . import queries
+
+__all__ = ["NOT_ADMITTED_DETAIL", "is_admitted", "require_admitted"]
+
+NOT_ADMITTED_DETAIL = (
+    "This study is not open to this participant: the researcher has chosen who may take part."
+)
+
+
+def comparable(participant_id: str) -> str:
+    """A participant's id as ids are compared."""
+    return participant_id.strip()
+
+
+async def is_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> bool:
+    """Whether a study's targeting lets this participant start."""
+    targeting = read_targeting(study["fields"], study["known_studies"])
+    own = comparable(participant_id)
+    if any(own not in map(comparable, allowed) for allowed in targeting.allowed):
+        return False
+    if own in map(comparable, targeting.blocked):
+        return False
+    asked = {UUID(each) for each in targeting.blocked_studies}
+    asked |= {UUID(each) for studies in targeting.allowed_studies for each in studies}
+    if not asked:
+        return True
+    done = {str(each) for each in await queries.list_taken_part(connection, list(asked), own)}
+    return done.isdisjoint(targeting.blocked_studies) and all(
+        not done.isdisjoint(studies) for studies in targeting.allowed_studies
+    )
+
+
+async def require_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> None:
+    """Refuse a participant whom the study is not for.
+
+    Raises:
+        Problem: 403.
+    """
+    if not await is_admitted(connection, study, participant_id):
+        raise Problem(NOT_ADMITTED, NOT_ADMITTED_DETAIL)
