@@ -15,7 +15,6 @@ from tests.integration.test_pages import page, words
 from tests.refusals import refused
 from tests.scenario import Scenario, expect
 
-
 AGE = {"filter_id": "age", "selected_range": {"lower": 18}}
 
 

@@ -193,6 +193,13 @@ def publish(
     reward: Annotated[int | None, typer.Option(min=0, help="Reward in minor units (pence, cents).")] = None,
     estimated_time: Annotated[int | None, typer.Option(min=1, help="Minutes it should take.")] = None,
     maximum_time: Annotated[int | None, typer.Option(min=1, help="Minutes it may take.")] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="Whom participants can ask: a text that stands on every page.")
+    ] = None,
+    show_account: Annotated[
+        bool,
+        typer.Option("--show-account", help="Show participants your account's name and e-mail beside it."),
+    ] = False,
     template: Annotated[
         Path | None, typer.Option("-t", "--template", help="YAML or JSON file with more fields of the study.")
     ] = None,
@@ -213,6 +220,8 @@ def publish(
         "reward": reward,
         "estimated_completion_time": estimated_time,
         "maximum_allowed_time": maximum_time,
+        "contact": contact,
+        "contact_shows_account": show_account or None,
     }
     fields: dict[str, Any] = read_template(template) if template else {}
     fields |= {key: value for key, value in given.items() if value is not None}

@@ -39,11 +39,10 @@ from .problems import (
     RETRY_SECONDS,
     STORAGE_FULL,
     UNAVAILABLE,
-    Detail,
     Problem,
     ProblemType,
-    problem_body,
 )
+from .refusals import answer_refusal
 from .reserve import reserve_of
 from .responses import OrjsonResponse
 from .routing import is_uuid
@@ -126,12 +125,6 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     return app
 
 
-def _answer(
-    type: ProblemType, detail: Detail, *, headers: dict[str, str] | None = None, information: str = ""
-) -> Response:
-    return OrjsonResponse(problem_body(type, detail, information), status_code=type.status, headers=headers)
-
-
 def field_path(location: tuple[int | str, ...]) -> str:
     """`collection_items.0.page_items.1.description`: where in what was sent, without the union's tags."""
     parts = [str(part) for part in location]
@@ -178,11 +171,13 @@ def _is_there(route: BaseRoute, request: Request, method: str) -> bool:
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def on_problem(request: Request, error: Problem) -> Response:
-        return _answer(error.type, error.detail, headers=error.headers, information=error.information)
+        return answer_refusal(
+            request, error.type, error.detail, headers=error.headers, information=error.information
+        )
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        return _answer(INVALID, _validation_detail(error))
+        return answer_refusal(request, INVALID, _validation_detail(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
@@ -197,17 +192,18 @@ def _handle_errors(app: FastAPI) -> None:
         elif error.status_code == 405:
             allowed = _allowed_methods(request)
             if not allowed:
-                return _answer(NOT_FOUND, f"There is nothing at {request.url.path}.")
+                return answer_refusal(request, NOT_FOUND, f"There is nothing at {request.url.path}.")
             detail = f"{request.method} is not possible here, only {allowed}."
             headers["Allow"] = allowed
-        return _answer(type, detail, headers=headers)
+        return answer_refusal(request, type, detail, headers=headers)
 
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(StorageError)
     async def on_unavailable(request: Request, error: Exception) -> Response:
         log.error("unavailable", path=request.url.path, error=str(error))
-        return _answer(
+        return answer_refusal(
+            request,
             UNAVAILABLE,
             "The database or the storage does not answer. Nothing was lost; send this again in a moment.",
             headers={"Retry-After": str(RETRY_SECONDS)},
@@ -217,8 +213,8 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(StorageFull)
     async def on_full(request: Request, error: Exception) -> Response:
         log.error("storage.full", path=request.url.path, error=str(error))
-        return _answer(
-            STORAGE_FULL, "The server's storage is full. Tell the researcher, and try again later."
+        return answer_refusal(
+            request, STORAGE_FULL, "The server's storage is full. Tell the researcher, and try again later."
         )
 
     @app.exception_handler(ClientDisconnect)

@@ -9,11 +9,13 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .metrics import REQUESTS
-from .problems import INTERNAL, TOO_MANY_REQUESTS, problem_body
-from .responses import OrjsonResponse
+from .problems import INTERNAL, TOO_MANY_REQUESTS
+from .refusals import answer_refusal
 
 __all__ = ["Envelope", "RateLimit"]
 
@@ -48,20 +50,17 @@ class RateLimit:
         return wait
 
 
-def too_many(wait: float) -> OrjsonResponse:
+def too_many(scope: Scope, wait: float) -> Response:
     """The 429, with the whole seconds to wait."""
     seconds = max(1, round(wait + 0.5))
-    return OrjsonResponse(
-        problem_body(TOO_MANY_REQUESTS, f"Too many requests: wait {seconds} s and send this again."),
-        status_code=429,
-        headers={"Retry-After": str(seconds)},
-    )
+    detail = f"Too many requests: wait {seconds} s and send this again."
+    return answer_refusal(Request(scope), TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
 
 
-def _crashed(request_id: str) -> OrjsonResponse:
+def _crashed(scope: Scope, request_id: str) -> Response:
     """The 500, which says under which name the log has the details."""
     detail = f"Something went wrong on the server; its log has the details under request {request_id}."
-    return OrjsonResponse(problem_body(INTERNAL, detail), status_code=500)
+    return answer_refusal(Request(scope), INTERNAL, detail)
 
 
 class Envelope:
@@ -103,14 +102,14 @@ class Envelope:
         wait = self.limit.wait_seconds(client[0] if client else "")
         try:
             if wait:
-                await too_many(wait)(scope, receive, send_named)
+                await too_many(scope, wait)(scope, receive, send_named)
             else:
                 await self.app(scope, receive, send_named)
         except Exception as error:
             if status:  # the answer has begun: the connection is cut
                 raise
             log.error("crash", path=scope["path"], exc_info=error)
-            await _crashed(request_id)(scope, receive, send_named)
+            await _crashed(scope, request_id)(scope, receive, send_named)
         finally:
             seconds = time.perf_counter() - started
             REQUESTS.labels(scope["method"], str(status)).observe(seconds)

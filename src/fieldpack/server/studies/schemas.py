@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ..json_types import Integer
+from ..json_types import Boolean, Integer
 from ..urls import is_web_url
 from .targeting import ENFORCED_FILTERS
 
@@ -114,6 +114,8 @@ class StudyFields(Sparse):
     eligibility_requirements: list[Any] | None = None
     filters: list[Annotated[Any, AfterValidator(_check_filter)]] | None = None
     submissions_config: SubmissionsConfig | None = None
+    contact: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True)] | None = None
+    contact_shows_account: Boolean | None = None
 
 
 class StudyInput(StudyFields):

@@ -18,7 +18,7 @@ from ..studies.completion_codes import code_given
 from ..submissions import lifecycle
 from ..submissions import queries as submission_queries
 from ..submissions.access import find_participant
-from ..submissions.admission import is_admitted
+from ..submissions.admission import NOT_ADMITTED_DETAIL, is_admitted
 from ..submissions.answers import find_broken
 from ..submissions.participate import start_submission
 from ..submissions.placeholders import is_no_participant, is_no_session
@@ -26,12 +26,13 @@ from ..submissions.schemas import StartInput
 from ..uploads import service as uploads
 from . import queries
 from .catalogue import Catalogue
+from .contacts import StudyPageRoute
 from .forms import Outcome, read_form, save_page, text_of
-from .rendering import PageRoute, catalogue_of, render, state_page
+from .rendering import catalogue_of, render, state_page
 from .sessions import keep_participant, remembered
 from .views import describe_broken, page_of, questions_of, view_pages
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
 
 MAX_ID = 200
 REVIEW = "review"
@@ -113,11 +114,11 @@ async def _show_study(
     if state is None and not begun and known is None:
         state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study["status"])
     if state is not None and (known is None or known["response"] != "in_progress"):
-        return state_page(request, state, retry=f"{request.url.path}?{request.url.query}")
+        return state_page(request, state)
     if known is not None and known["response"] == "active":
         known = None
     if not admitted:
-        return state_page(request, "not_admitted", status=403)
+        return state_page(request, "not_admitted", status=403, sentence=NOT_ADMITTED_DETAIL)
     return render(
         request,
         "start.html",

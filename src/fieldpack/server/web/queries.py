@@ -24,6 +24,24 @@ async def find_token_holder(connection: Connection, token_id: UUID) -> Row | Non
     return await cursor.fetchone()
 
 
+async def find_contact(
+    connection: Connection, study_id: str | None = None, submission_id: str | None = None
+) -> Row | None:
+    """What the researcher of a study, or of a submission's study, shows of themselves."""
+    cursor = await connection.execute(
+        """
+        SELECT t.fields->>'contact' AS contact,
+               coalesce(t.fields->'contact_shows_account' = 'true'::jsonb, false) AS shows_account,
+               r.email, r.first_name, r.last_name
+        FROM studies t JOIN researchers r ON r.id = t.created_by
+        WHERE t.id = coalesce(%(study)s::uuid,
+                              (SELECT s.study_id FROM submissions s WHERE s.id = %(submission)s::uuid))
+        """,
+        {"study": study_id, "submission": submission_id},
+    )
+    return await cursor.fetchone()
+
+
 async def find_resumable(
     connection: Connection, submission_id: UUID, study_id: UUID, token_sha256: bytes
 ) -> Row | None:

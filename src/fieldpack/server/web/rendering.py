@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
-from datetime import datetime
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import orjson
-import psycopg
-import structlog
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-from psycopg_pool import PoolTimeout
-from starlette.exceptions import HTTPException
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from ..origin import is_same_origin
-from ..problems import FORBIDDEN, RETRY_SECONDS, Problem
-from ..storage import StorageFull, StorageUnavailable
+from ..problems import FORBIDDEN, Detail, Problem, ProblemType
 from .assets import asset_url
 from .catalogue import Catalogue, choose_language
 
-__all__ = ["PageRoute", "catalogue_of", "render", "state_page"]
+__all__ = ["PageRoute", "catalogue_of", "prefers_html", "refusal_page", "render", "state_page"]
 
 POLICY = "; ".join(
     (
@@ -54,6 +49,8 @@ HEADERS = {
 }
 # error_code of a refusal: the state that its page says in words
 STATES = {
+    140301: "link_altered",
+    140302: "link_expired",
     140303: "not_admitted",
     140901: "full",
     140902: "paused",
@@ -67,14 +64,16 @@ STATES_BY_STATUS = {
     403: "forbidden",
     404: "unknown",
     405: "invalid",
+    410: "gone",
     413: "large",
     429: "busy",
     507: "storage_full",
 }
+# states that pass by themselves, so that the same page is worth another try
+PASSING_STATES = ("full", "paused", "unpublished", "busy", "broken", "storage_full")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_Q = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII)
 _TAG = re.compile(r"<[^>]*>")
-
-log = structlog.get_logger()
 
 
 def _load() -> dict[str, str]:
@@ -128,26 +127,87 @@ def catalogue_of(request: Request) -> Catalogue:
     return choose_language(request.headers.get("accept-language", ""))
 
 
+def _with_time(catalogue: Catalogue, key: str, at: datetime) -> Markup:
+    """A text with a `{time}` in it, which scripts put into the reader's locale and time zone."""
+    before, _, after = catalogue.text(key, time="\0").partition("\0")
+    utc = at.astimezone(UTC)
+    moment = Markup('<time datetime="{}" data-local>{}</time>').format(utc.isoformat(), time_text(utc))
+    return escape(before) + moment + escape(after)
+
+
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page."""
     catalogue = catalogue_of(request)
     html = _environment.get_template(template).render(
-        t=catalogue.text, language=catalogue.language, direction=catalogue.direction, **values
+        t=catalogue.text,
+        t_time=partial(_with_time, catalogue),
+        language=catalogue.language,
+        direction=catalogue.direction,
+        contact=getattr(request.state, "contact", None),
+        **values,
     )
     return HTMLResponse(html, status_code=status, headers=HEADERS)
 
 
-def state_page(request: Request, state: str, *, status: int = 200, retry: str | None = None) -> HTMLResponse:
-    """A page that says one thing: why there is nothing to do here now, and what to do instead."""
-    return render(request, "state.html", status=status, state=state, retry=retry)
+def state_page(request: Request, state: str, *, status: int = 200, sentence: str = "") -> HTMLResponse:
+    """A page that says one thing: why there is nothing to do here now, and what to do instead.
+
+    Args:
+        request: what was asked.
+        state: which one, of the catalogue's.
+        status: of the answer.
+        sentence: what the API would have said.
+    """
+    retry = _retry(request) if state in PASSING_STATES else None
+    return render(request, "state.html", status=status, state=state, retry=retry, sentence=sentence)
 
 
-def wants_html(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
+def refusal_page(
+    request: Request, type: ProblemType, detail: Detail, *, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """A refusal as a page: its state in words, and the sentence that the API would have answered."""
+    state = STATES.get(type.error_code) or STATES_BY_STATUS.get(type.status)
+    state = state or ("broken" if type.status >= 500 else "invalid")
+    response = state_page(request, state, status=type.status, sentence=_sentence(detail))
+    response.headers.update(headers or {})
+    return response
+
+
+def _sentence(detail: Detail) -> str:
+    if isinstance(detail, str):
+        return detail
+    if isinstance(detail, list):
+        return " ".join(detail)
+    return " ".join(f"{path}: {message}" for path, messages in detail.items() for message in messages)
+
+
+def prefers_html(request: Request) -> bool:
+    """Whether who asked would rather have a page than JSON (RFC 9110 §12.5.1); who has no preference would not."""
+    accept = ",".join(request.headers.getlist("accept"))
+    return _quality(accept, "text", "html") > _quality(accept, "application", "json")
+
+
+def _quality(accept: str, kind: str, subtype: str) -> float:
+    """How much an `Accept` header wants a type: that of the most specific range that covers it."""
+    ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
+    best, quality = 0, 0.0
+    for entry in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in entry.split(";"))
+        if ranges.get(name, 0) > best:
+            best, quality = ranges[name], _weight(parameters)
+    return quality
+
+
+def _weight(parameters: list[str]) -> float:
+    """The `q` of a range; 1 without one, 0 where it is none."""
+    given = next(
+        (text.partition("=")[2].strip() for text in parameters if text.replace(" ", "").startswith("q=")), "1"
+    )
+    return float(given) if _Q.fullmatch(given) else 0.0
 
 
 class PageRoute(APIRoute):
-    """A route that answers pages: refusals too, unless it wasn't a browser that asked.
+    """A route that answers pages. Its refusals are pages too for whoever prefers them (`refusals.py`).
 
     What writes must come from a page of ours, which no other site can make a browser say.
     """
@@ -157,44 +217,20 @@ class PageRoute(APIRoute):
         if self.methods == {"GET"}:
             self.methods = {"GET", "HEAD"}  # link scanners look before they open
 
+    async def prepare(self, request: Request) -> None:
+        """Hook: what every page of this route shows, and its refusals."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handle_and_explain(request: Request) -> Response:
-            try:
-                if request.method not in SAFE_METHODS and not is_same_origin(
-                    request, request.app.state.context
-                ):
-                    raise Problem(FORBIDDEN, "This request does not come from a page of this server.")
-                return await handle(request)
-            except Problem as problem:
-                if not wants_html(request):
-                    raise
-                state = STATES.get(problem.type.error_code) or STATES_BY_STATUS.get(problem.type.status)
-                response = state_page(
-                    request, state or "invalid", status=problem.type.status, retry=_retry(request)
-                )
-                response.headers.update(problem.headers)
-                return response
-            except RequestValidationError:
-                if not wants_html(request):
-                    raise
-                return state_page(request, "invalid", status=400)
-            except HTTPException as error:
-                if not wants_html(request):
-                    raise
-                state = STATES_BY_STATUS.get(error.status_code, "invalid")
-                return state_page(request, state, status=error.status_code)
-            except (psycopg.errors.DiskFull, StorageFull) as error:
-                log.error("storage.full", path=request.url.path, error=str(error))
-                return state_page(request, "storage_full", status=507, retry=_retry(request))
-            except (psycopg.OperationalError, PoolTimeout, StorageUnavailable) as error:
-                log.error("unavailable", path=request.url.path, error=str(error))
-                response = state_page(request, "broken", status=503, retry=_retry(request))
-                response.headers["Retry-After"] = str(RETRY_SECONDS)
-                return response
+        async def handle_own(request: Request) -> Response:
+            await self.prepare(request)
+            context = request.app.state.context
+            if request.method not in SAFE_METHODS and not is_same_origin(request, context):
+                raise Problem(FORBIDDEN, "This request does not come from a page of this server.")
+            return await handle(request)
 
-        return handle_and_explain
+        return handle_own
 
 
 def _retry(request: Request) -> str | None:

@@ -23,6 +23,7 @@ CAMERA_TYPES = {
     "image/*": {".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp"},
     "video/*": {".mp4", ".mov", ".webm", ".m4v", ".3gp"},
 }
+CAMERA_TEXTS = {"image/*": "files.camera_photo", "video/*": "files.camera_video"}
 
 View = dict[str, Any]
 
@@ -203,7 +204,9 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
     accepted = set(view["accepted_file_types"])
     view["has_field"] = False
     view["files"] = files
-    view["camera"] = ",".join(kind for kind, types in CAMERA_TYPES.items() if types & accepted)
+    kinds = [kind for kind, types in CAMERA_TYPES.items() if types & accepted]
+    view["camera"] = ",".join(kinds)
+    view["camera_text"] = CAMERA_TEXTS[kinds[0]] if len(kinds) == 1 else "files.camera"
     view["data"] |= {
         "types": view["accepted_file_types"],
         "max_bytes": limit_bytes,

@@ -5,6 +5,7 @@ import { liven } from "./choices.js";
 import { make, say, untilOnline } from "./dom.js";
 import { busyCount, fileNames, filesSettled, problemsOfFiles, startFiles } from "./files.js";
 import { forgetAll } from "./keeping.js";
+import { momentText } from "./moments.js";
 import { forget, problemsOf, saveAll, startSaving, unsavedIds } from "./saving.js";
 import * as steps from "./steps.js";
 import { durationText, form, state, t } from "./texts.js";
@@ -187,8 +188,7 @@ function watchDeadline() {
   // from what the server says is left: this device's clock may be wrong
   const at = new Date(Date.now() + Number(line.dataset.left) * 1000);
   const sameDay = at.toDateString() === new Date().toDateString();
-  const time = new Intl.DateTimeFormat(state.language, sameDay
-    ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }).format(at);
+  const time = sameDay ? momentText(at, { timeStyle: "short" }) : momentText(at);
   const left = make("span", { role: "status" });
   line.replaceChildren(`${form.dataset.deadline.replace("{time}", time)} `, left);
   const tick = () => {

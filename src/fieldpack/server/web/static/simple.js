@@ -1,4 +1,8 @@
-// Copy buttons, and forms that are sent once however often their button is pressed.
+// Copy buttons, moments in the reader's time, and forms that are sent once however often their button is pressed.
+
+import { showMoments } from "./moments.js";
+
+showMoments();
 
 for (const form of document.querySelectorAll("form[method=post]")) {
   let sent = false;
