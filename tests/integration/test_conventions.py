@@ -98,7 +98,7 @@ def test_unknown_paths_and_methods(api: httpx.Client) -> None:
     assert root.status_code == 404
 
 
-WORDS = ("bonus-payments", "me", "bulk", "0", "x" * 300, "64f1c2b3a4d5e6f708192a3b", "%2e%2e")
+WORDS = ("bonus-payments", "me", "bulk", "0", "x" * 300, "64f1c2b3a4d5e6f708192a3b")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])

@@ -22,8 +22,13 @@ from tests.shapes import COLLECTION, EXPORT, STUDY, SUBMISSION, find_faults
 
 COLLECTIONS = "/data-collection/collections"
 TEXTS = {"helper_text": "Help", "placeholder_text_input": "Such as this"}
-OPTIONS = [{"label": "A", "value": 1}, {"label": "B", "value": "1"}, {"label": "C", "value": True}]
-UNITS = [{"label": "one", "value": 1}, {"label": "text one", "value": "1"}, {"label": "yes", "value": True},
+OPTIONS: list[dict[str, Any]] = [
+    {"label": "A", "value": 1},
+    {"label": "B", "value": "1"},
+    {"label": "C", "value": True},
+]
+UNITS: list[dict[str, Any]] = [
+         {"label": "one", "value": 1}, {"label": "text one", "value": "1"}, {"label": "yes", "value": True},
          {"label": "half", "value": 0.5}, {"label": "no", "value": False}]  # fmt: skip
 NUMBER = {"type": "number", "min": 0, "max": 10.5}
 # of each type: what it needs, and what it may have besides

@@ -62,8 +62,8 @@ def test_lists_of_participants(api: httpx.Client, kind: str) -> None:
 
 
 def test_lists_of_earlier_studies(api: httpx.Client, server: Installation) -> None:
-    several = {"submissions_config": {"max_submissions_per_participant": 9}}
-    earlier, other = Scenario.create(api, **several), Scenario.create(api)
+    several = {"max_submissions_per_participant": 9}
+    earlier, other = Scenario.create(api, submissions_config=several), Scenario.create(api)
     earlier.take_part("submitted")
     earlier.start("running")
     for name in ("returned", "returned once"):

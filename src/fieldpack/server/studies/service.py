@@ -192,7 +192,7 @@ async def transition_study(
 def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
     """The reward in whole minor units; a fraction, as earlier versions kept, is rounded up and logged once."""
     stored = fields.get("reward", 0)
-    whole = math.ceil(stored)
+    whole: int = math.ceil(stored)
     if whole != stored and study_id not in _rounded:
         _rounded.add(study_id)
         log.warning("study.reward_rounded", study_id=str(study_id), stored=stored, reward=whole)

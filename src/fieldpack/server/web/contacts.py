@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-import structlog
 from fastapi import Request
-from psycopg_pool import PoolTimeout
 
 from ..context import Context
 from ..routing import is_uuid
@@ -16,8 +13,6 @@ from . import queries
 from .rendering import PageRoute
 
 __all__ = ["Contact", "StudyPageRoute"]
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +46,6 @@ class StudyPageRoute(PageRoute):
         found = {name: text for name, text in ids.items() if is_uuid(text)}
         if not found:
             return
-        try:
-            async with context.database.transaction() as connection:
-                row = await queries.find_contact(connection, **found)
-        except (psycopg.OperationalError, PoolTimeout) as error:  # the page itself says what is wrong
-            log.warning("contact.unavailable", error=str(error))
-            return
+        async with context.database.transaction() as connection:
+            row = await queries.find_contact(connection, **found)
         request.state.contact = _read(row)
