@@ -72,7 +72,7 @@ def view_item(
 ) -> View:
     """One item, ready to be shown. What scripts need of it is in `data`."""
     if item["type"] in CONTENT:
-        return dict(item)
+        return {"caption": None, **item}
     view: View = {
         "helper_text": None,
         "placeholder_text_input": None,
@@ -162,6 +162,7 @@ def _view_choices(view: View, catalogue: Catalogue, answer: dict[str, Any] | Non
         key = value_key(option["value"])
         options.append(
             {
+                "exclusive": False,
                 **option,
                 "index": index,
                 "json": orjson.dumps(option["value"]).decode(),
