@@ -46,7 +46,7 @@ from .problems import (
 from .refusals import answer_refusal
 from .reserve import reserve_of
 from .responses import OrjsonResponse
-from .routing import is_uuid
+from .routing import ID_NAMES, is_uuid
 from .storage import StorageError, StorageFull, open_storage
 from .studies.routes import router as studies
 from .submissions.participate import router as participate
@@ -62,7 +62,6 @@ ROUTERS = (accounts, collections, exports, download, studies, submissions, start
 GROWING = (exports, start_router, participate, uploads)  # what these take needs room on the disk
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
 
 log = structlog.get_logger()
 

@@ -20,6 +20,7 @@ from .listing import name_ignored
 from .problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 
 __all__ = [
+    "ID_NAMES",
     "ApiRoute",
     "discard_body",
     "is_uuid",
@@ -33,6 +34,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 MAX_DEPTH = 100
+ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
 
 
 def parse_id(kind: str, text: str) -> UUID:
@@ -151,6 +153,20 @@ def _iter_declared(dependant: Dependant) -> Iterator[str]:
         yield from _iter_declared(inner)
 
 
+def _check_texts(request: Request, known: set[str]) -> None:
+    """Refuse what no query can hold, and words where ids go, whatever else is wrong with the request.
+
+    Raises:
+        Problem: 400, 404.
+    """
+    for name, text in request.query_params.multi_items():
+        if name in known and "\0" in text:
+            raise invalid(name, "Text must not contain U+0000.")
+    for name, text in request.path_params.items():
+        if name.endswith(ID_NAMES):
+            parse_id(name.partition("_")[0].capitalize(), text)
+
+
 class ApiRoute(APIRoute):
     """A route of the API: its body is JSON whatever the client called it, and limited in size."""
 
@@ -163,10 +179,8 @@ class ApiRoute(APIRoute):
 
         async def read_then_handle(request: Request) -> Response:
             request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
-            for name, text in request.query_params.multi_items():
-                if name in known and "\0" in text:
-                    raise invalid(name, "Text must not contain U+0000.")
             await self.authenticate(request)
+            _check_texts(request, known)
             if self.body_field is None:
                 return await handle(request)
             body = await read_limited(request, request.app.state.context.settings.max_body_bytes)

@@ -13,7 +13,7 @@ from ..context import CurrentContext
 from ..garbage import collect_garbage
 from ..metrics import UPLOADS
 from ..problems import METHOD_NOT_ALLOWED, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem
-from ..routing import parse_id
+from ..routing import ApiRoute, parse_id
 from ..submissions.access import ParticipantRoute, ParticipantSubmission
 from . import service, tus
 from .receiving import receive, wait_while_finishing
@@ -54,7 +54,7 @@ class TusRoute(ParticipantRoute):
         return handle_and_name
 
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(route_class=ApiRoute, tags=["uploads"])
 tus_router = APIRouter(route_class=TusRoute)
 
 
