@@ -209,7 +209,7 @@ def publish(
 
     Prints the link to give to participants.
     """
-    from fieldpack.cli.output import make_plain, print_json, print_text
+    from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
 
@@ -233,11 +233,10 @@ def publish(
         study = client.publish_collection(collection_id, places, draft=draft, **fields)
         link = study.get("external_study_url") or f"{client.base_url}/participate/{study['id']}"
     if study.get("unenforced"):
-        names = make_plain(", ".join(map(str, study["unenforced"])))
-        typer.echo(
+        names = ", ".join(map(str, study["unenforced"]))
+        print_note(
             f"Warning: the server keeps these, but does not enforce them: {names}. Whoever has the link can take "
-            "part, whatever they say.",
-            err=True,
+            "part, whatever they say."
         )
     if json:
         print_json(study)

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TextIO
 
+from fieldpack.text import make_plain
+
 __all__ = ["OnProgress", "Progress", "format_bytes", "show_progress"]
 
 _LINE_EVERY = 5.0  # seconds between plain lines …
@@ -88,7 +90,7 @@ def _describe(progress: Progress) -> str:
     if progress.fraction is not None:
         words.append(f"{progress.fraction:.0%}")
     if progress.waiting:
-        words.append(f"waiting: {''.join(c if c.isprintable() else ' ' for c in progress.waiting)}")
+        words.append(f"waiting: {make_plain(progress.waiting)}")
     return " ".join(words)
 
 

@@ -15,6 +15,7 @@ from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
 from fieldpack.client.problems import PASSING, make_api_error
 from fieldpack.errors import IgnoredParameterWarning, TransportError
+from fieldpack.text import make_plain
 
 __all__ = ["Transport", "user_agent"]
 
@@ -153,7 +154,7 @@ class Transport:
 def _warn_of_ignored(names: str, where: str) -> None:
     """Say which parameters the server did not know: the answer is not what was asked for."""
     if names.strip():
-        shown = "".join(c if c.isprintable() else " " for c in names)[:1000]
+        shown = make_plain(names)[:1000]
         warnings.warn(
             f"{where} does not know these parameters and ignored them: {shown}.",
             IgnoredParameterWarning,
