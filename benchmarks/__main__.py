@@ -18,6 +18,7 @@ BENCHMARKS = {
     "responses": True,
     "downloads": True,
     "slow_clients": False,
+    "attacks": False,
     "cli_export": True,
     "uploads": False,
     "store": False,

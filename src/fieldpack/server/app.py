@@ -9,12 +9,10 @@ import psycopg
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from .. import __version__
 from .accounts.routes import router as accounts
@@ -28,6 +26,7 @@ from .exports import links
 from .exports.download import router as download
 from .exports.routes import router as exports
 from .health import router as health
+from .http.methods import allowed_methods
 from .middleware import Envelope
 from .notices import Notices
 from .openapi import describe_api
@@ -46,7 +45,6 @@ from .problems import (
 from .refusals import answer_refusal
 from .reserve import reserve_of
 from .responses import OrjsonResponse
-from .routing import ID_NAMES, is_uuid
 from .storage import StorageError, StorageFull, open_storage
 from .studies.routes import router as studies
 from .submissions.participate import router as participate
@@ -61,7 +59,6 @@ API = "/api/v1"
 ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
 GROWING = (exports, start_router, participate, uploads)  # what these take needs room on the disk
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 log = structlog.get_logger()
 
@@ -151,21 +148,6 @@ def _validation_detail(error: RequestValidationError) -> dict[str, list[str]]:
     return detail
 
 
-def _allowed_methods(request: Request) -> str:
-    """What is possible at this path, by any route (RFC 9110 §15.5.6); Starlette names those of the first.
-
-    A word is no id, whatever the path's pattern says: nothing is possible where a route would want one.
-    """
-    found: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        match = compile_path(route.path or "")[0].match(request.url.path)
-        if match is not None and all(
-            is_uuid(text) for name, text in match.groupdict().items() if name.endswith(ID_NAMES)
-        ):
-            found |= set(route.methods or ())
-    return ", ".join(method for method in METHODS if method in found)
-
-
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def on_problem(request: Request, error: Problem) -> Response:
@@ -179,6 +161,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
+        if request.method == "OPTIONS" and (allowed := allowed_methods(request)):
+            return Response(status_code=204, headers={"Allow": allowed})
         type = BY_STATUS.get(error.status_code) or ProblemType(
             error.status_code, 100000 + error.status_code * 100, str(error.detail)
         )
@@ -188,7 +172,7 @@ def _handle_errors(app: FastAPI) -> None:
         if error.status_code == 404:
             detail = f"There is nothing at {request.url.path}."
         elif error.status_code == 405:
-            allowed = _allowed_methods(request)
+            allowed = allowed_methods(request)
             if not allowed:
                 return answer_refusal(request, NOT_FOUND, f"There is nothing at {request.url.path}.")
             detail = f"{request.method} is not possible here, only {allowed}."

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     )
     max_body_kb: int = Field(default=4096, ge=1, description="Largest JSON body accepted, in KiB.")
     rate_per_address: int = Field(default=1000, ge=1, description="Requests per second from one address.")
+    connections_per_address: int = Field(
+        default=1000,
+        ge=1,
+        description="Connections from one address (IPv6: one /64) without an authenticated request yet.",
+    )
     rate_per_submission: int = Field(default=100, ge=1, description="Requests per second for one submission.")
     max_submission_mb: int = Field(
         default=20_480, ge=1, description="Bytes that one submission may upload, in MiB."

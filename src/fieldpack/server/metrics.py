@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = [
     "BYTES_SERVED",
+    "CONNECTIONS_REFUSED",
     "DOWNLOADS",
     "FOLDER_VARIABLE",
     "LINK_ERRORS",
@@ -37,6 +38,11 @@ DOWNLOADS = Gauge(
 UPLOADS = Gauge("fieldpack_uploads_in_flight", "Upload requests under way.", multiprocess_mode="livesum")
 UPLOAD_BYTES = Counter("fieldpack_upload_bytes", "Bytes of uploads received.")
 LINK_ERRORS = Counter("fieldpack_link_errors", "Download links refused, or downloads aborted.", ["reason"])
+CONNECTIONS_REFUSED = Counter(
+    "fieldpack_connections_refused",
+    "Connections ended before a request reached the application: by status, or `address`, `silent`.",
+    ["reason"],
+)
 
 
 def collect_processes() -> CollectorRegistry:

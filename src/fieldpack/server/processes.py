@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -25,8 +24,12 @@ from ..errors import ConfigError
 from .config import PREFIX, Settings, load_settings
 from .db.embedded import EmbeddedPostgres, open_embedded
 from .db.migrate import migrate, normalise_url
+from .http.addresses import AddressTable, Admission, clear_region, create_table
 from .logs import configure_logs
+from .metrics import FOLDER_VARIABLE
 from .reserve import reserve_of
+from .run.descriptors import most_connections
+from .run.shared_folder import shared_folder
 
 __all__ = ["Supervisor", "TlsPaths", "open_database"]
 
@@ -36,6 +39,7 @@ RESTART_SECONDS = 1.0
 POLL_SECONDS = 0.2
 DATABASE_CHECK_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 75
+ADDRESSES = "addresses"  # file of the shared folder
 
 log = structlog.get_logger()
 
@@ -87,12 +91,17 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 @dataclass
 class Child:
-    """One child process and how to start it again."""
+    """One child process and how to start it again.
+
+    Attributes:
+        region: a web process's part of what they share about addresses.
+    """
 
     name: str
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
+    region: int | None = None
 
 
 @dataclass
@@ -116,12 +125,11 @@ class Supervisor:
     embedded: EmbeddedPostgres | None = None
     children: list[Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _metrics: str = ""
+    _folder: Path = Path()
 
     def run(self) -> None:
         """Until asked to stop. Returns when every child has ended."""
-        with tempfile.TemporaryDirectory(prefix="fieldpack-metrics-") as folder:
-            self._metrics = folder
+        with shared_folder() as self._folder:
             self._run()
 
     def _run(self) -> None:
@@ -145,10 +153,11 @@ class Supervisor:
 
     def _plan(self, pipe: int) -> None:
         if self.listener is not None:
-            arguments = ["web", str(pipe), str(self.listener.fileno())]
-            if self.tls is not None:
-                arguments += [str(self.tls.cert_file), str(self.tls.key_file)]
-            self.children += [Child(f"web-{number + 1}", arguments) for number in range(self.web)]
+            create_table(self._folder / ADDRESSES, self.web)
+            files = [str(self.tls.cert_file), str(self.tls.key_file)] if self.tls is not None else []
+            for number in range(self.web):
+                arguments = ["web", str(pipe), str(self.listener.fileno()), str(number), *files]
+                self.children.append(Child(f"web-{number + 1}", arguments, region=number))
         if self.worker:
             self.children.append(Child("worker", ["worker", str(pipe)]))
 
@@ -158,7 +167,7 @@ class Supervisor:
         child.process = subprocess.Popen(
             [sys.executable, "-m", "fieldpack.server.processes", *child.arguments],
             pass_fds=inherited,
-            env=environment_of(self.settings) | {"PROMETHEUS_MULTIPROC_DIR": self._metrics},
+            env=environment_of(self.settings) | {FOLDER_VARIABLE: str(self._folder)},
             start_new_session=True,
         )
 
@@ -171,8 +180,10 @@ class Supervisor:
                 status = child.process.poll()
                 if status is not None and time.monotonic() - child.started_at > RESTART_SECONDS:
                     log.warning("child.restarted", child=child.name, status=status)
-                    for left in Path(self._metrics).glob(f"gauge_live*_{child.process.pid}.db"):
+                    for left in self._folder.glob(f"gauge_live*_{child.process.pid}.db"):
                         left.unlink(missing_ok=True)  # what it had in flight is not in flight any more
+                    if child.region is not None:
+                        clear_region(self._folder / ADDRESSES, child.region)
                     self._start(child, pipe)
             if time.monotonic() - checked_at < DATABASE_CHECK_SECONDS:
                 continue
@@ -213,10 +224,14 @@ def _end_with(pipe: int) -> None:
     threading.Thread(target=wait, daemon=True, name="supervisor-watch").start()
 
 
-def _run_web(settings: Settings, url: str, listener: socket.socket, tls: TlsPaths | None) -> None:
+def _run_web(
+    settings: Settings, url: str, listener: socket.socket, region: int, tls: TlsPaths | None
+) -> None:
     import uvicorn
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from .app import create_app
+    from .http.server import Server
     from .zerocopy import ZeroCopy
 
     config = uvicorn.Config(
@@ -233,11 +248,14 @@ def _run_web(settings: Settings, url: str, listener: socket.socket, tls: TlsPath
         ssl_certfile=tls.cert_file if tls else None,
         ssl_keyfile=tls.key_file if tls else None,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    table = AddressTable(Path(os.environ[FOLDER_VARIABLE]) / ADDRESSES, region)
+    proxies = ProxyHeadersMiddleware(config.app, settings.trusted_proxies).trusted_hosts  # type: ignore[arg-type]
+    admission = Admission(settings.connections_per_address, proxies.__contains__, table)
+    Server(config, admission, most_connections()).run(sockets=[listener])
 
 
 def main(arguments: list[str]) -> None:
-    """What a child runs: `web PIPE SOCKET [CERT KEY]` or `worker PIPE`."""
+    """What a child runs: `web PIPE SOCKET REGION [CERT KEY]` or `worker PIPE`."""
     role, pipe = arguments[0], int(arguments[1])
     _end_with(pipe)
     settings = load_settings()
@@ -246,8 +264,8 @@ def main(arguments: list[str]) -> None:
     try:
         if role == "web":
             listener = socket.socket(fileno=int(arguments[2]))
-            tls = TlsPaths(Path(arguments[3]), Path(arguments[4])) if len(arguments) > 3 else None
-            _run_web(settings, url, listener, tls)
+            tls = TlsPaths(Path(arguments[4]), Path(arguments[5])) if len(arguments) > 4 else None
+            _run_web(settings, url, listener, int(arguments[3]), tls)
         else:
             from .worker import run_worker
 

@@ -34,6 +34,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 MAX_DEPTH = 100
+MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
 
 
@@ -171,7 +172,12 @@ class ApiRoute(APIRoute):
     """A route of the API: its body is JSON whatever the client called it, and limited in size."""
 
     async def authenticate(self, request: Request) -> None:
-        """Hook: who is asking. Runs before the body is parsed."""
+        """Hook: who is asking. Runs before the body is read."""
+
+    def max_body_bytes(self, request: Request) -> int:
+        """Largest body accepted; little of somebody who was not asked who they are."""
+        limit: int = request.app.state.context.settings.max_body_bytes
+        return min(limit, MAX_UNKNOWN_BYTES) if type(self).authenticate is ApiRoute.authenticate else limit
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -183,7 +189,7 @@ class ApiRoute(APIRoute):
             _check_texts(request, known)
             if self.body_field is None:
                 return await handle(request)
-            body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
+            body = await read_limited(request, self.max_body_bytes(request))
             headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
             request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             again = JsonRequest(request.scope, request.receive)

@@ -18,6 +18,7 @@ from .config import Settings
 from .db.embedded import EmbeddedPostgres
 from .logs import configure_logs
 from .processes import Supervisor, TlsPaths, open_database
+from .run.descriptors import raise_limit
 from .tls import TlsFiles, ensure_certificate, trust_line
 
 __all__ = ["serve_until_stopped", "work_until_stopped"]
@@ -68,6 +69,7 @@ def serving(
 ) -> Iterator[Supervisor]:
     """A supervisor ready to run: database up and migrated, first token made, address bound."""
     configure_logs(settings, process="serve")
+    raise_limit(settings.connections_per_address * 2)
     listener = bind(host, port)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = ensure_certificate(settings.data_dir, [host]) if tls else None
@@ -114,6 +116,7 @@ def _announce(url: str, files: TlsFiles | None, settings: Settings) -> None:
 def work_until_stopped(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     configure_logs(settings, process="worker")
+    raise_limit(0)
     _, embedded = open_database(settings)
     try:
         print("fieldpack worker runs. Ctrl-C ends it.", flush=True)

@@ -51,7 +51,8 @@ class ZeroCopy:
                 await send({"type": "http.response.body", "body": b""})
 
         try:
-            await self.app({**scope, "extensions": {EXTENSION: {}}}, receive, send_or_copy)
+            extensions = {**scope.get("extensions", {}), EXTENSION: {}}
+            await self.app({**scope, "extensions": extensions}, receive, send_or_copy)
         finally:
             outlet.close()
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
 from ..db.pool import Connection
+from ..http.authentication import mark_authenticated
 from ..routing import ApiRoute
 from . import service
 
@@ -28,6 +29,7 @@ class ResearcherRoute(ApiRoute):
         async with request.app.state.context.database.transaction() as connection:
             caller = await service.authenticate(connection, request.headers.get("authorization"))
             request.state.caller = caller
+            mark_authenticated(request)
             if self.body_field is not None:
                 await self.admit(connection, caller, request.path_params)
 

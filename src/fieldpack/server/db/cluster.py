@@ -15,6 +15,7 @@ from typing import Any
 
 from fieldpack.errors import ConfigError
 
+from ..run.descriptors import earlier_limit
 from .account import Account, choose_account
 from .keeper import find_socket_folder, make_tag
 from .locks import FileLock
@@ -256,8 +257,11 @@ class Cluster:
         try:
             # The shell ends at once. So the program is no child of ours (no zombie, no warning at exit), and
             # in a session of its own it gets none of the terminal's signals.
-            # A core file of a process that crashes would hold what it had in memory.
-            shell = ["/bin/sh", "-c", 'ulimit -c 0; "$@" &', "sh", *command]
+            # A core file of a process that crashes would hold what it had in memory. The limit of open files is the
+            # one that this program found, not the one that it raised for itself.
+            before = earlier_limit()
+            limits = "ulimit -c 0; " + (f"ulimit -S -n {before}; " if before is not None else "")
+            shell = ["/bin/sh", "-c", f'{limits}"$@" &', "sh", *command]
             out = log if stdout is None else stdout
             self._run(
                 shell, account, handed, stdout=out, stderr=log, start_new_session=True

@@ -19,6 +19,7 @@ from ...errors import ArchiveError
 from ..context import Context, CurrentContext
 from ..downloads import ByteStream, DownloadAborted, content_disposition
 from ..garbage import throw_away
+from ..http.authentication import mark_authenticated
 from ..metrics import BYTES_SERVED, DOWNLOADS, LINK_ERRORS
 from ..problems import GONE, LINK_EXPIRED, Problem
 from ..ranges import Selected, select_range
@@ -105,6 +106,7 @@ async def _find_linked(request: Request, context: Context, export_id: str) -> di
     if expired:
         LINK_ERRORS.labels("expired").inc()
         raise Problem(LINK_EXPIRED, "This link has expired. Ask for the export again to get a fresh link.")
+    mark_authenticated(request)
     if export is None or export["status"] != "complete":
         raise _gone()
     return export

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from ..http.authentication import mark_authenticated
 from ..middleware import RateLimit
 from ..origin import is_same_origin
 from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
@@ -115,6 +116,7 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
         )
     if row is None or held != submission_id:
         raise not_found("Submission", submission_id)
+    mark_authenticated(request)
     # asked last, so that nobody can use up the requests of a submission that isn't theirs
     if _limits(request).wait_seconds(submission_id.hex):
         raise Problem(

@@ -45,6 +45,19 @@ async def add_submission_bytes(
     return await cursor.fetchone() is not None
 
 
+async def count_bytes(connection: Connection, submission_id: UUID) -> tuple[int, int]:
+    """Bytes that are counted against a submission and its study; none when it was erased."""
+    cursor = await connection.execute(
+        """
+        SELECT s.upload_bytes AS submission, t.upload_bytes AS study
+        FROM submissions s JOIN studies t ON t.id = s.study_id WHERE s.id = %s
+        """,
+        [submission_id],
+    )
+    row = await cursor.fetchone()
+    return (row["submission"], row["study"]) if row is not None else (0, 0)
+
+
 async def lock_submission(connection: Connection, submission_id: UUID) -> Row | None:
     """A submission that was not erased, held still; `open` says whether files may still change."""
     cursor = await connection.execute(

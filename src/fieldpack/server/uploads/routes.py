@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request, Response
 
 from ..context import CurrentContext
 from ..garbage import collect_garbage
+from ..http.methods import allowed_methods
 from ..metrics import UPLOADS
-from ..problems import METHOD_NOT_ALLOWED, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem
+from ..problems import METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem
 from ..routing import ApiRoute, parse_id
 from ..submissions.access import ParticipantRoute, ParticipantSubmission
 from . import service, tus
@@ -104,12 +105,16 @@ async def _receive(
 
 @router.options(PATH, status_code=204, include_in_schema=False)
 @router.options(PATH + "/{upload_id}", status_code=204, include_in_schema=False)
-async def describe_protocol(context: CurrentContext) -> Response:
+async def describe_protocol(request: Request, context: CurrentContext) -> Response:
     """What of tus is spoken here."""
+    allowed = allowed_methods(request)
+    if not allowed:
+        raise Problem(NOT_FOUND, f"There is nothing at {request.url.path}.")
     return Response(
         status_code=204,
         headers={
             **TUS,
+            "Allow": allowed,
             "Tus-Version": tus.VERSION,
             "Tus-Extension": tus.EXTENSIONS,
             "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),

@@ -135,6 +135,15 @@ async def create_upload(
     return upload_id
 
 
+async def count_free_bytes(context: Context, submission: dict[str, Any]) -> int:
+    """Bytes of files that this submission may still take, by its own cap and its study's."""
+    settings = context.settings
+    async with context.database.transaction() as connection:
+        of_submission, of_study = await queries.count_bytes(connection, submission["id"])
+    free = min(settings.max_submission_mb * MIB - of_submission, settings.max_study_mb * MIB - of_study)
+    return max(free, 0)
+
+
 async def _find_upload_item(
     connection: Connection, row: dict[str, Any], instruction_id: str
 ) -> dict[str, Any]:

@@ -6,16 +6,19 @@ explanation, `r.<id>` the revision that the page showed, `f.<id>` files.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from ..collections.queries import get_version
 from ..context import Context
-from ..problems import CONFLICT, INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
+from ..http.forms import FormFile, read_known_form
+from ..problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 from ..submissions import queries
 from ..submissions.answers import MAX_TEXT, is_empty, normalise
 from ..submissions.participate import require_open
@@ -28,9 +31,8 @@ from .views import summarise
 
 __all__ = ["Outcome", "read_form", "save_page", "text_of"]
 
-MAX_FIELDS = 20_000
-MAX_FILES = 200
-CHUNK_BYTES = 1 << 20
+MIB = 1 << 20
+CHUNK_BYTES = MIB
 
 
 @dataclass
@@ -41,27 +43,70 @@ class Outcome:
     unsaved: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-async def read_form(request: Request, context: Context) -> FormData:
-    """The fields of a posted form.
+class _Room:
+    """What the files of a submission may take on disk while their forms are read: in this process, together."""
+
+    _taken: ClassVar[dict[UUID, int]] = {}
+
+    def __init__(self, submission_id: UUID, free_bytes: int, items: list[dict[str, Any]]) -> None:
+        self._id = submission_id
+        self._free = free_bytes
+        self._own = 0
+        self._limits = {
+            f"f.{item['id']}": int(item["max_file_size_mb"] * MIB)
+            for item in items
+            if item["type"] == "file_upload"
+        }
+
+    def take(self, name: str, size: int, more: int) -> bool:
+        fits = size <= self._limits.get(name, 0) and self._taken.get(self._id, 0) + more <= self._free
+        self._add(more if fits else more - size)
+        return fits
+
+    def leave(self) -> None:
+        self._add(-self._own)
+
+    def _add(self, by: int) -> None:
+        self._own += by
+        left = self._taken.get(self._id, 0) + by
+        if left:
+            self._taken[self._id] = left
+        else:
+            self._taken.pop(self._id, None)
+
+
+@contextlib.asynccontextmanager
+async def read_form(
+    request: Request, context: Context, submission: dict[str, Any] | None, items: list[dict[str, Any]]
+) -> AsyncIterator[FormData]:
+    """The fields of the form that a page of questions posts, until the end of the block.
+
+    Args:
+        submission: whose it is; None for a preview, of which nothing is kept.
+        items: questions that may have files in it.
 
     Raises:
         Problem: 400 for a malformed one, or one with U+0000; 413.
+        StorageFull: no room for the files.
     """
-    multipart = request.headers.get("content-type", "").startswith("multipart/")
     settings = context.settings
-    limit = settings.max_body_bytes + (settings.max_submission_mb << 20 if multipart else 0)
-    declared = request.headers.get("content-length", "")
-    if not declared.isdigit():
-        raise Problem(MALFORMED, "A form has a Content-Length.")
-    if int(declared) > limit:
-        raise Problem(TOO_LARGE, f"A form may have at most {limit} bytes.")
-    form = await request.form(
-        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.max_body_bytes
-    )
-    for name, value in form.multi_items():
-        if "\0" in name or (isinstance(value, str) and "\0" in value):
-            raise Problem(INVALID, {name.replace("\0", ""): ["Text must not contain U+0000."]})
-    return form
+    free = await uploads.count_free_bytes(context, submission) if submission is not None else 0
+    room = _Room(submission["id"] if submission is not None else uuid4(), free, items)
+    folder = settings.data_dir / "tmp"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    form = FormData()
+    try:
+        form = await read_known_form(
+            request,
+            text_bytes=settings.max_body_bytes,
+            file_bytes=settings.max_submission_mb * MIB,
+            room=room,
+            folder=folder,
+        )
+        yield form
+    finally:
+        await form.close()
+        room.leave()
 
 
 def text_of(form: FormData, name: str) -> str:
@@ -194,11 +239,13 @@ async def _save_files(
     catalogue: Catalogue,
 ) -> None:
     for given in form.getlist(f"f.{item['id']}"):
-        if not isinstance(given, UploadFile) or not (given.filename or given.size):
+        if not isinstance(given, FormFile) or not (given.filename or given.size):
             continue
         metadata = {"instruction_id": item["id"], "filename": (given.filename or "").replace("\0", "\ufffd")}
         size_bytes = given.size or 0
         try:
+            if not given.is_kept:
+                raise Problem(TOO_LARGE, "There is no room for this file.")
             upload_id = await uploads.create_upload(context, submission, metadata, size_bytes)
             try:
                 await receive(

@@ -8,10 +8,13 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
 from ..collections.queries import find_collection, get_version
 from ..context import Context, CurrentContext
+from ..http.authentication import mark_authenticated
+from ..http.forms import read_unknown_form
 from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
 from ..routing import parse_id
 from ..studies.completion_codes import code_given
@@ -88,7 +91,10 @@ async def _find_known(request: Request, context: Context, study_id: UUID) -> dic
         return None
     submission_id, token = found
     async with context.database.transaction() as connection:
-        return await queries.find_resumable(connection, submission_id, study_id, lifecycle.hash_token(token))
+        known = await queries.find_resumable(connection, submission_id, study_id, lifecycle.hash_token(token))
+    if known is not None:
+        mark_authenticated(request)
+    return known
 
 
 async def _show_study(
@@ -141,7 +147,7 @@ async def _show_study(
 async def start(request: Request, context: CurrentContext, study_id: str) -> Response:
     """The start button: takes a place, or resumes."""
     identifier = parse_id("Study", study_id)
-    form = await read_form(request, context)
+    form = await read_unknown_form(request)
     participant_id = text_of(form, "participant_id").strip()
     participant_id = "" if is_no_participant(participant_id) else participant_id
     session_id = text_of(form, "session_id")
@@ -343,11 +349,22 @@ def error_rows(
 async def post_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
-    form = await read_form(request, context)
     if _is_over(submission):
         return _see_other(f"/participate/submissions/{submission['id']}?again=1")
     loaded = await _load(context, submission)
     at = _parse_step(step, loaded["body"])
+    async with read_form(request, context, submission, questions_of(loaded["body"])) as form:
+        return await _take_step(request, context, submission, loaded, at, form)
+
+
+async def _take_step(
+    request: Request,
+    context: Context,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    at: int | str,
+    form: FormData,
+) -> Response:
     catalogue = catalogue_of(request)
     go = text_of(form, "go")
     base = f"/participate/submissions/{submission['id']}/"

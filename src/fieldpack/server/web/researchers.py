@@ -15,6 +15,8 @@ from ..collections import queries as collection_queries
 from ..collections.service import get_collection
 from ..context import Context, CurrentContext
 from ..exports import service as exports
+from ..http.authentication import mark_authenticated
+from ..http.forms import read_unknown_form
 from ..origin import origin_of
 from ..problems import not_found
 from ..routing import parse_id
@@ -66,7 +68,7 @@ async def show_sign_in(request: Request, next: Text = HOME) -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request, context: CurrentContext) -> Response:
     """A token for a cookie."""
-    form = await read_form(request, context)
+    form = await read_unknown_form(request)
     token, next = text_of(form, "token").strip(), _local(text_of(form, "next"))
     row = None
     if token:
@@ -75,6 +77,7 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
     if row is None:
         error = catalogue_of(request).text("sign_in.wrong" if token else "sign_in.missing")
         return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
+    mark_authenticated(request)
     response = _see_other(next)
     keep_researcher(request, response, context, row["token_id"])
     return response
@@ -250,7 +253,8 @@ async def step_preview(
     if caller is None:
         return _to_sign_in(request)
     body = await _load_preview(context, caller, collection_id)
-    go = text_of(await read_form(request, context), "go")
+    async with read_form(request, context, None, []) as form:
+        go = text_of(form, "go")
     steps = ["start", *map(str, range(1, len(body["collection_items"]) + 1)), "review", "done"]
     if step not in steps:
         raise not_found("Page", step)

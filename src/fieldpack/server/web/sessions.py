@@ -11,6 +11,7 @@ from fastapi import Request, Response
 
 from ..accounts.service import Caller
 from ..context import Context
+from ..http.authentication import mark_authenticated
 from ..submissions.access import cookie_name, remembered, study_cookie_name
 from . import queries
 
@@ -67,4 +68,6 @@ async def find_researcher(request: Request, context: Context) -> Caller | None:
         return None
     async with context.database.transaction() as connection:
         row = await queries.find_token_holder(connection, UUID(token_id))
+    if row:
+        mark_authenticated(request)
     return Caller(row["id"], row["email"], row["first_name"], row["last_name"]) if row else None
