@@ -21,6 +21,7 @@ from fieldpack.errors import (
     ExportFailed,
     FieldpackError,
     IgnoredParameterWarning,
+    TemplateError,
     TransportError,
     UsageError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "ExportFailed",
     "FieldpackError",
     "IgnoredParameterWarning",
+    "TemplateError",
     "TransportError",
     "UsageError",
     "__version__",

@@ -4,6 +4,7 @@
 
     FieldpackError                 everything below; `str(error)` is one sentence that says what to do
     ├── UsageError                 the request itself is wrong (a bad argument, a bad file): exit code 2
+    │   └── TemplateError          what a YAML or JSON file holds is wrong (`problems`: a line for each)
     ├── ConfigError                a setting or an extra is missing, unknown or contradicts another
     ├── ApiError                   the server answered with an error body (`status`, `error_code`, `detail`)
     ├── TransportError             the server could not be reached, or the connection broke for good
@@ -17,6 +18,7 @@ And one warning: `IgnoredParameterWarning`, where a server did not heed all that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ __all__ = [
     "ExportFailed",
     "FieldpackError",
     "IgnoredParameterWarning",
+    "TemplateError",
     "TransportError",
     "UsageError",
 ]
@@ -44,6 +47,18 @@ class FieldpackError(Exception):
 
 class UsageError(FieldpackError):
     """What was asked for makes no sense: a bad argument or a bad input file."""
+
+
+class TemplateError(UsageError):
+    """What a file holds cannot be used.
+
+    Attributes:
+        problems: one line for each thing that is wrong: the file, the line of it, the place in words, and what.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class ConfigError(FieldpackError):

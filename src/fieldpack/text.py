@@ -1,4 +1,4 @@
-"""Text that others wrote: what in it could act on a terminal, or mean something to a file system."""
+"""Words: text that others wrote, and what in it could act on a terminal or a file system; sizes and counts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ __all__ = [
     "is_device_name",
     "is_kept_by_windows",
     "make_plain",
+    "say_bytes",
+    "say_count",
 ]
 
 CONTROL = (
@@ -69,3 +71,21 @@ def escape_json(text: str) -> str:
     they are, so a terminal would get them.
     """
     return _UNPRINTABLE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say_bytes(size: float) -> str:
+    """A number of bytes for a person, in powers of 1,000: `1 byte`, `512 bytes`, `48.2 MB`, `250 MB`."""
+    if size < 999.5:
+        return say_count(round(size), "byte")
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        size /= 1000
+        if size < 99.95:
+            return f"{size:.1f} {unit}"
+        if size < 999.5:
+            return f"{size:.0f} {unit}"
+    return f"{size:,.0f} PB"
+
+
+def say_count(count: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 file`, `1,200 files`, `2 studies` (of `study`, `studies`)."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -56,7 +56,8 @@ def run(*args: str, cwd: Path, env: dict[str, str], code: int = 0) -> subprocess
     done = subprocess.CompletedProcess(args, got, out.getvalue(), err.getvalue())
     assert done.returncode == code, done.stdout + done.stderr
     if code:
-        assert done.stderr.splitlines()[-1].startswith("fieldpack: ")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("fieldpack: ") or re.match(r"\S+\.(yaml|json)(:\d+)?: ", last), last
         assert "This is a bug" not in done.stderr
     return done
 
@@ -157,6 +158,7 @@ def test_an_export_that_fails_ends_with_its_reason(peer: HostileServer, tmp_path
         (["collection", "publish", "x"], "-p N"),
         (["collection", "export", "x", "-o", "-"], "give -o a file"),
         (["collection", "create", "-t", "none.yaml"], "none.yaml cannot be read"),
+        (["collection", "check", "none.yaml"], "none.yaml cannot be read"),
     ],
 )
 def test_usage_errors_are_one_line_and_code_2(args: list[str], said: str, tmp_path: Path) -> None:
@@ -216,7 +218,18 @@ def test_help_and_version_are_there_for_every_command(tmp_path: Path) -> None:
     ):
         assert re.search(rf"^  {command} +\S", root, re.MULTILINE)
     group = run("collection", "--help", cwd=tmp_path, env=make_env()).stdout
-    for command in ("create", "update", "list", "get", "preview", "publish", "export", "sync", "erase"):
+    for command in (
+        "check",
+        "create",
+        "update",
+        "list",
+        "get",
+        "preview",
+        "publish",
+        "export",
+        "sync",
+        "erase",
+    ):
         assert re.search(rf"^  {command} +\S", group, re.MULTILINE)
         if command != "sync":
             assert run("collection", command, "-h", cwd=tmp_path, env=make_env()).stdout.startswith(
@@ -365,13 +378,16 @@ def take_part(home: Path, study_id: str, collection: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("name: x\n", "collection_items"),
-        (TEMPLATE.replace("type: free_text", "type: telepathy"), "collection_items.0.page_items.0"),
+        ("name: x\n", "bad.yaml:1: collection_items is missing"),
+        (
+            TEMPLATE.replace("type: free_text", "type: free_txt"),
+            "bad.yaml:10: page 1, item 1: there is no type 'free_txt'; did you mean 'free_text'?",
+        ),
     ],
 )
-def test_a_template_that_is_refused_names_the_field(home: Path, template: str, said: str) -> None:
+def test_a_template_that_is_refused_names_the_line(home: Path, template: str, said: str) -> None:
     (home / "bad.yaml").write_text(template)
-    assert said in call(home, "create", "-t", "bad.yaml", code=1)
+    assert said in call(home, "create", "-t", "bad.yaml", code=2).splitlines()
 
 
 def test_an_unknown_collection_is_said(home: Path) -> None:
@@ -381,7 +397,18 @@ def test_an_unknown_collection_is_said(home: Path) -> None:
 
 def test_the_page_on_the_command_line_names_every_command_and_option(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    for command in ("create", "update", "list", "get", "preview", "publish", "export", "sync", "erase"):
+    for command in (
+        "check",
+        "create",
+        "update",
+        "list",
+        "get",
+        "preview",
+        "publish",
+        "export",
+        "sync",
+        "erase",
+    ):
         assert f"fieldpack collection {command} " in page
         if command == "sync":
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,6 +19,7 @@ __all__ = ["register"]
 _COLUMNS = ("id", "name", "item_count", "created_at", "last_modified_at")
 _EXAMPLES = """\b
 Examples:
+  fieldpack collection check receipts.yaml
   fieldpack collection create -t receipts.yaml
   fieldpack collection publish COLLECTION_ID -p 100
   fieldpack collection export COLLECTION_ID -o data/
@@ -32,6 +34,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 class _Collection(LazyGroup):
     lazy: ClassVar[dict[str, LazyCommand]] = {
+        "check": LazyCommand(
+            "fieldpack.cli.collection_check", "Check a collection's file, without a server."
+        ),
         "export": LazyCommand("fieldpack.cli.collection_data", "Download the archive of a collection."),
         "sync": LazyCommand("fieldpack.cli.sync", "Keep a folder equal to a collection."),
         "erase": LazyCommand(
@@ -65,8 +70,9 @@ def create(
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
 
-    body = read_template(template)
-    with Client() as client:
+    read = read_template(template)
+    body = read.body
+    with Client() as client, read.explain():
         body["workspace_id"] = workspace or body.get("workspace_id") or find_workspace(client)
         made = client.create_collection(body)
     if json:
@@ -88,9 +94,9 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
 
-    body = read_template(template)
-    with Client() as client:
-        made = client.update_collection(collection_id, body)
+    read = read_template(template)
+    with Client() as client, read.explain():
+        made = client.update_collection(collection_id, read.body)
     if json:
         print_json(made)
     else:
@@ -223,13 +229,14 @@ def publish(
         "contact": contact,
         "contact_shows_account": show_account or None,
     }
-    fields: dict[str, Any] = read_template(template) if template else {}
+    read = read_template(template) if template else None
+    fields: dict[str, Any] = dict(read.body) if read else {}
     fields |= {key: value for key, value in given.items() if value is not None}
     places = participants or fields.get("total_available_places")
     if places is None:
         raise UsageError("Say how many may take part: -p N, or total_available_places in the -t file.")
     fields.pop("total_available_places", None)
-    with Client() as client:
+    with Client() as client, read.explain() if read else nullcontext():
         study = client.publish_collection(collection_id, places, draft=draft, **fields)
         link = study.get("external_study_url") or f"{client.base_url}/participate/{study['id']}"
     if study.get("unenforced"):

@@ -57,9 +57,14 @@ def print_note(text: str) -> None:
     typer.echo(f"fieldpack: {make_plain(text)}", err=True)
 
 
-def print_text(text: str = "") -> None:
-    """Print a line that may hold what others wrote; no control character of theirs reaches the terminal."""
-    typer.echo(make_plain(text))
+def print_text(text: str = "", *, err: bool = False) -> None:
+    """Print a line that may hold what others wrote; no control character of theirs reaches the terminal.
+
+    Args:
+        text: the line.
+        err: print it on standard error.
+    """
+    typer.echo(make_plain(text), err=err)
 
 
 def print_left_out(ignored: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
-from fieldpack.errors import FieldpackError, IgnoredParameterWarning, UsageError
+from fieldpack.errors import FieldpackError, IgnoredParameterWarning, TemplateError, UsageError
 from fieldpack.text import make_plain
 
 __all__ = ["main"]
@@ -137,6 +137,11 @@ def _report(error: Exception) -> int:
         sentence = error.format_message().rstrip(".?")
         ending = "?" if error.format_message().endswith("?") else "."
         return _fail(f"{sentence}{ending} See '{where} --help'.", error.exit_code)
+    if isinstance(error, TemplateError):
+        # as compilers do, so that editors can go to the line
+        for problem in error.problems:
+            _say(problem)
+        return 2
     if isinstance(error, FieldpackError):
         return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     if isinstance(error, OSError):
@@ -147,7 +152,11 @@ def _report(error: Exception) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Say `message` on one line of standard error; give back `code`."""
+    _say(f"fieldpack: {message}")
+    return code
+
+
+def _say(message: str) -> None:
     text = " ".join(make_plain(message).split())
     with contextlib.suppress(OSError, ValueError):
-        print(f"fieldpack: {text}", file=sys.stderr)
-    return code
+        print(text, file=sys.stderr)

@@ -1,0 +1,78 @@
+"""`fieldpack collection check`: what a server would say of a file, and what it would not, without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fieldpack.errors import TemplateError
+
+__all__ = ["register"]
+
+_EXAMPLES = """\b
+Examples:
+  fieldpack collection check survey.yaml
+  fieldpack collection check survey.yaml --json | jq .problems
+"""
+
+
+def register(root: typer.Typer) -> None:
+    """Add `check`."""
+    root.command(epilog=_EXAMPLES)(check)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON file; - is standard input.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a collection's file, without a server.
+
+    Names the line of everything a server would refuse (exit 2), and warns of questions nobody can answer and
+    of fields that would be ignored.
+    """
+    from fieldpack.cli.collection_doubts import find_doubts
+    from fieldpack.cli.collection_rules import check_collection
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.template import read_template, split_path
+    from fieldpack.text import say_count
+
+    template = read_template(file)
+    findings = check_collection(template.body)
+    if not any(finding.is_error for finding in findings):
+        findings += find_doubts(template.body, template.written)
+    findings.sort(key=lambda finding: template.find_line(finding.path))
+    errors = [finding for finding in findings if finding.is_error]
+    if json:
+        print_json(
+            {
+                "file": template.shown,
+                "ok": not errors,
+                "problems": [
+                    {
+                        "level": "error" if finding.is_error else "warning",
+                        "line": template.find_line(finding.path),
+                        "path": ".".join(map(str, finding.path)),
+                        "place": split_path(finding.path)[0],
+                        "message": finding.message,
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+        if errors:
+            raise typer.Exit(2)
+        return
+    for finding in findings:
+        if not finding.is_error:
+            place = split_path(finding.path)[0]
+            where = f"{template.locate(finding.path)}: warning"
+            print_text(
+                f"{where}: {place}: {finding.message}" if place else f"{where}: {finding.message}", err=True
+            )
+    if errors:
+        raise TemplateError([template.say(finding.path, finding.message) for finding in errors])
+    pages = template.body["collection_items"]
+    items = sum(len(page["page_items"]) for page in pages)
+    print_text(f"{template.shown}: OK, {say_count(len(pages), 'page')}, {say_count(items, 'item')}.")
