@@ -395,7 +395,7 @@ def test_a_plain_upload_is_held_to_the_rules(api: httpx.Client, begin: Begin) ->
     rounds = [
         ([("photo.png", b"<!doctype html><script>struck()</script>")], "its content is of no type"),
         ([("photo.exe", b"MZ")], "files of type .exe are not accepted"),
-        ([("big.png", EXTRA + b"\0" * (26 << 20))], "at most 25 MB are allowed"),
+        ([("big.png", EXTRA + b"\0" * (26 << 20))], "at most 26.2 MB are allowed"),
         ([(f"{number}.png", EXTRA) for number in range(4)], "at most 3 are possible"),
     ]
     for files, said in rounds:

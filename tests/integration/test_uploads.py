@@ -433,7 +433,7 @@ def test_limits_of_size_and_number(scenario: Scenario) -> None:
     first = tus.create(MIB // 2, "a.png")
     tus.create(1000, "b.png")
     refused = expect(tus.post(1000, "c.png"), 409)
-    assert "At most 2 file(s)" in refused["error"]["detail"]
+    assert "At most 2 files" in refused["error"]["detail"]
     assert tus.delete(first).status_code == 204
     assert tus.head(first).status_code == 404
     assert tus.delete(first).status_code == 404

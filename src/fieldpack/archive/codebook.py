@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fieldpack.archive.columns import Names
 from fieldpack.archive.model import CHOICE_TYPES, CONTENT_TYPES, Collection, Instruction, Option, scalar_text
 from fieldpack.errors import UsageError
+from fieldpack.text import say_bytes
 
 if TYPE_CHECKING:
     from fieldpack.archive.tables import Column
@@ -62,8 +63,9 @@ def describe_rules(item: Instruction) -> list[str]:
         types = item.extra.get("accepted_file_types")
         if isinstance(types, list) and types:
             rules.append(" ".join(str(kind) for kind in types))
-        if item.extra.get("max_file_size_mb"):
-            rules.append(f"at most {item.extra['max_file_size_mb']} MB each")
+        size = item.extra.get("max_file_size_mb")
+        if isinstance(size, int | float) and size:
+            rules.append(f"at most {say_bytes(size * 2**20)} each")
         low, high = item.extra.get("min_file_count"), item.extra.get("max_file_count")
         if low or high:
             rules.append(f"{low or 1} to {high or 'any number of'} files")

@@ -19,6 +19,7 @@ from fieldpack.archive.naming import safe_name
 from fieldpack.archive.source import find_outsiders
 from fieldpack.containment import ContainedFolder, InTheWay, name_kind
 from fieldpack.errors import ArchiveError, FieldpackError, UsageError
+from fieldpack.text import say_bytes
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
@@ -160,7 +161,9 @@ def extract_export(
 def _check_size(export: Export, tasks: list[_Task], total: int) -> None:
     limit = export.limits.extract_bytes
     if limit is not None and total > limit:
-        raise ArchiveError(f"{export.label} would unpack to {total:,} bytes; the limit is {limit:,}.")
+        raise ArchiveError(
+            f"{export.label} would unpack to {say_bytes(total)}; the limit is {say_bytes(limit)}."
+        )
     if bomb := export.limits.explain_bomb(export.members[task.member] for task in tasks):
         raise ArchiveError(f"{export.label} is not extracted: {bomb}. Nothing was written.")
 

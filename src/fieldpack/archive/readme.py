@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fieldpack.text import say_count
+
 _MAX_TEXT = 300  # characters of a question in the table; the whole text is in collection.json
 
 _INVISIBLE = re.compile(
@@ -134,7 +136,9 @@ def _questions(collection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _introduction(
     collection: Mapping[str, Any], export: Mapping[str, Any], submissions: int, files: int
 ) -> str:
-    text = f"This archive holds {_count(submissions, 'submission')} and {_count(files, 'uploaded file')}. "
+    text = (
+        f"This archive holds {say_count(submissions, 'submission')} and {say_count(files, 'uploaded file')}. "
+    )
     text += f"It is export `{_id(export['id'])}` of collection `{_id(collection['id'])}`"
     if export.get("created_at"):
         text += f", made {_text(export['created_at'])}"
@@ -150,12 +154,12 @@ def _contents(submissions: int, files: int, questions: int) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| `responses.jsonl` | {_count(submissions, 'submission')}, one JSON object per line |",
-        f"| `collection.json` | the collection: {_count(questions, 'question')} with every setting |",
+        f"| `responses.jsonl` | {say_count(submissions, 'submission')}, one JSON object per line |",
+        f"| `collection.json` | the collection: {say_count(questions, 'question')} with every setting |",
         "| `README.md` | this file |",
     ]
     if files:
-        rows.append(f"| `files/` | {_count(files, 'uploaded file')} |")
+        rows.append(f"| `files/` | {say_count(files, 'uploaded file')} |")
     return "\n".join(rows)
 
 
@@ -189,10 +193,6 @@ def _files_section(files: int) -> list[str]:
 
 def _code(source: str) -> str:
     return f"```python\n{source}```"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _id(value: object) -> str:

@@ -14,6 +14,7 @@ from fieldpack.archive.model import CHOICE_TYPES, Instruction, Submission, Uploa
 from fieldpack.archive.shapes import read_submission
 from fieldpack.archive.source import find_outsiders
 from fieldpack.errors import ArchiveError
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
@@ -220,7 +221,9 @@ class _Check:
                 message = f"{RESPONSES} line {line} names {path!r}, which the archive doesn't hold."
                 self._report.add("error", message, path, line)
             elif size_bytes is not None and size_bytes != member.size_bytes:
-                message = f"{path!r} has {member.size_bytes:,} bytes; line {line} says {size_bytes:,}."
+                message = (
+                    f"{path!r} has {say_count(member.size_bytes, 'byte')}; line {line} says {size_bytes:,}."
+                )
                 self._report.add("error", message, path, line)
         if self._complete:
             for name in members:
@@ -256,7 +259,7 @@ class _Check:
                 self._report.add("error", str(error), name)
                 continue
             if size != member.size_bytes:
-                message = f"{name!r} has {size:,} bytes; the directory says {member.size_bytes:,}."
+                message = f"{name!r} has {say_count(size, 'byte')}; the directory says {member.size_bytes:,}."
                 self._report.add("error", message, name)
             elif member.crc32 is not None and crc != member.crc32:
                 self._report.add("error", f"{name!r} is damaged: its contents don't match its CRC-32.", name)
@@ -273,7 +276,7 @@ class _Check:
             self._report.add("error", str(error))
             return
         if strays:
-            self._report.add("warning", f"{strays:,} bytes of the ZIP belong to no member.")
+            self._report.add("warning", f"{say_count(strays, 'byte')} of the ZIP belong to no member.")
 
     def _read(
         self, name: str, total: int, progress: Callable[[int, int], None] | None

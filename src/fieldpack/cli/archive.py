@@ -16,6 +16,7 @@ from fieldpack.archive.reader import Export, open_export
 from fieldpack.archive.source import NO_LIMITS
 from fieldpack.cli.output import print_json, print_left_out, print_note, print_text
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.text import say_bytes, say_count
 
 __all__ = ["register"]
 
@@ -135,16 +136,16 @@ def verify(
         for finding in result.findings:
             print_text(f"{finding.level}: {finding.message}")
         if result.left_out:
-            print_text(f"… and {result.left_out:,} more errors.")
+            print_text(f"… and {say_count(result.left_out, 'more error')}.")
         if result.warnings_left_out:
-            print_text(f"… and {result.warnings_left_out:,} more warnings.")
-        counted = f"{result.submissions:,} submissions, {result.files:,} files"
+            print_text(f"… and {say_count(result.warnings_left_out, 'more warning')}.")
+        counted = f"{say_count(result.submissions, 'submission')}, {say_count(result.files, 'file')}"
         if result.ok:
             how = "names, sizes and counts agree" if quick else "every checksum and reference agrees"
             print_text(f"OK: {counted}; {how}.")
         else:
             errors = sum(finding.level == "error" for finding in result.findings) + result.left_out
-            print_text(f"Damaged: {errors:,} error{'' if errors == 1 else 's'} in {counted}.")
+            print_text(f"Damaged: {say_count(errors, 'error')} in {counted}.")
     if not result.ok:
         raise typer.Exit(1)
 
@@ -199,12 +200,14 @@ def extract(
             }
         )
     else:
-        print_text(f"Wrote {len(done.paths):,} files ({done.size_bytes:,} bytes) to {done.folder}")
+        print_text(
+            f"Wrote {say_count(len(done.paths), 'file')} ({say_bytes(done.size_bytes)}) to {done.folder}"
+        )
     print_left_out(done.ignored)
     if done.missing:
         raise FieldpackError(
-            f"The archive lacks {len(done.missing):,} files that answers name, {done.missing[0]!r} first; "
-            "`fieldpack verify` lists them."
+            f"The archive lacks {say_count(len(done.missing), 'file')} that answers name, {done.missing[0]!r} first; "
+            "`fieldpack verify` lists what is missing."
         )
 
 
@@ -280,7 +283,10 @@ def convert(
         print_json({**written, "warnings": warnings})
     else:
         if "path" in written:
-            print_text(f"Wrote {written['path']}: {written['rows']:,} rows, {written['columns']:,} columns")
+            print_text(
+                f"Wrote {written['path']}: {say_count(written['rows'], 'row')}, "
+                f"{say_count(written['columns'], 'column')}"
+            )
         if codebook is not None:
             print_text(f"Wrote {codebook}")
 

@@ -62,7 +62,7 @@ def export(
     from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.client import Client, Export
     from fieldpack.client.export import collect_filter, export_collection
-    from fieldpack.client.progress import format_bytes
+    from fieldpack.text import say_bytes, say_count
 
     if output == "-":
         raise UsageError("An archive is checked on disk before it gets its name: give -o a file, not -.")
@@ -101,8 +101,8 @@ def export(
         )
         return
     counts = ((done.submission_count, "submission"), (done.file_count, "file"))
-    said = [f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counts if number is not None]
-    print_text(f"{path}: {', '.join([format_bytes(size), *said])}")
+    said = [say_count(number, noun) for number, noun in counts if number is not None]
+    print_text(f"{path}: {', '.join([say_bytes(size), *said])}")
 
 
 def erase(
@@ -117,7 +117,7 @@ def erase(
     """
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
-    from fieldpack.text import make_plain
+    from fieldpack.text import make_plain, say_count
 
     with Client() as client:
         name = make_plain(str(client.get_collection(collection_id).get("name")))
@@ -126,7 +126,7 @@ def erase(
             if not sys.stdin.isatty():
                 raise UsageError("Erasing asks first, and there is no terminal to ask at: give --yes.")
             typer.confirm(
-                f"Erase {len(submissions)} submissions of {name!r} ({make_plain(collection_id)}), with their answers, "
+                f"Erase {say_count(len(submissions), 'submission')} of {name!r} ({make_plain(collection_id)}), with all answers, "
                 "files and exports, for good?",
                 abort=True,
                 err=True,
@@ -137,15 +137,18 @@ def erase(
                     client.delete_submission(submission_id)
         left = next(client.iter_responses(collection_id), None)
     if left is not None:
+        erased = (
+            f"{say_count(len(submissions), 'submission')} {'was' if len(submissions) == 1 else 'were'} erased"
+        )
         raise ApiError(
-            f"{len(submissions)} submissions were erased, but the collection still holds answers (someone "
+            f"{erased}, but the collection still holds answers (someone "
             "may have submitted meanwhile): pause its studies and run it again.",
             status=409,
         )
     if json:
         print_json({"collection_id": collection_id, "erased_submissions": len(submissions)})
     else:
-        print_text(f"Erased {len(submissions)} submission{'' if len(submissions) == 1 else 's'} of {name}.")
+        print_text(f"Erased {say_count(len(submissions), 'submission')} of {name}.")
 
 
 def _list_submissions(client: Client, collection_id: str) -> list[str]:

@@ -233,6 +233,7 @@ def _limit(item: dict[str, Any], path: Path) -> list[Finding]:
     if limit < 1:
         return _wrong((*path, "answer_limit"), f"answer_limit is {limit}; it is -1 (no limit) or at least 1")
     if options is not None and limit > len(options) and not _unique_values("options")(item, path):
+        verb = "is" if len(options) == 1 else "are"
         return _wrong(
             (*path, "answer_limit"),
             f"answer_limit is {limit}, but there {verb} {say_count(len(options), 'option')}",

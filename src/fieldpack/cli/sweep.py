@@ -31,6 +31,7 @@ def sweep(
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.administration import sweep_installation
     from fieldpack.server.config import load_settings
+    from fieldpack.text import say_bytes
 
     swept = sweep_installation(load_settings(data_dir=data_dir), dry_run=dry_run)
     if json:
@@ -38,13 +39,19 @@ def sweep(
         return
     verb = "Would remove" if dry_run else "Removed"
     print_text(f"{verb}:")
-    for count, what in (
-        (len(swept["exports_outdated"]), "exports past their age"),
-        (len(swept["exports_surplus"]), "exports beyond those kept for each collection"),
-        (len(swept["uploads_abandoned"]), "abandoned uploads"),
-        (swept["objects_thrown_away"], "stored objects or folders whose rows were deleted"),
-        (swept["objects_orphaned"], f"stored objects nothing refers to ({swept['orphaned_bytes']:,} bytes)"),
-        (swept["objects_unfinished"], "unfinished multipart uploads"),
-        (swept["temporary_files"], "temporary files on this machine"),
+    for count, one, several, rest in (
+        (len(swept["exports_outdated"]), "export", "exports", "older than they are kept"),
+        (len(swept["exports_surplus"]), "export", "exports", "beyond those kept for each collection"),
+        (len(swept["uploads_abandoned"]), "abandoned upload", "abandoned uploads", ""),
+        (swept["objects_thrown_away"], "stored object", "stored objects", "whose rows were deleted"),
+        (
+            swept["objects_orphaned"],
+            "stored object",
+            "stored objects",
+            f"nothing refers to ({say_bytes(swept['orphaned_bytes'])})",
+        ),
+        (swept["objects_unfinished"], "unfinished multipart upload", "unfinished multipart uploads", ""),
+        (swept["temporary_files"], "temporary file", "temporary files", "on this machine"),
     ):
-        print_text(f"  {count:>7,}  {what}")
+        what = one if count == 1 else several
+        print_text(f"  {count:>7,}  {what} {rest}".rstrip())

@@ -47,8 +47,9 @@ def sync(
     from fieldpack.archive.source import NO_LIMITS
     from fieldpack.cli.output import print_conflicts, print_json, print_left_out, print_note, print_text
     from fieldpack.client import Client
-    from fieldpack.client.progress import format_bytes, show_progress
+    from fieldpack.client.progress import show_progress
     from fieldpack.client.sync import sync_collection
+    from fieldpack.text import say_bytes, say_count
 
     with Client() as client:
         try:
@@ -68,14 +69,14 @@ def sync(
     else:
         print_text(
             f"{folder}: {done.fetched:,} fetched, {done.removed:,} removed, {done.unchanged:,} unchanged; "
-            f"{format_bytes(done.transferred_bytes)} transferred."
+            f"{say_bytes(done.transferred_bytes)} transferred."
         )
     print_left_out(done.ignored)
     print_conflicts(done.conflicts)
     if done.conflicts:
         count = len(done.conflicts)
         raise FieldpackError(
-            f"{folder} is not equal to the collection: {count:,} thing{'' if count == 1 else 's'} in it "
+            f"{folder} is not equal to the collection: {say_count(count, 'thing')} in it "
             f"{'is' if count == 1 else 'are'} not what was brought. Move {'it' if count == 1 else 'them'} away "
             "and run it again."
         )

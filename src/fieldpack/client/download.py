@@ -24,9 +24,10 @@ from fieldpack.client.link import (
 )
 from fieldpack.client.part import PartFile, PartInfo, Segment
 from fieldpack.client.problems import PASSING
-from fieldpack.client.progress import OnProgress, Progress, format_bytes
+from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.verify import StreamVerifier, verify_file
 from fieldpack.errors import ApiError, ArchiveError, DownloadError, TransportError
+from fieldpack.text import say_bytes
 
 __all__ = ["check_target", "download_archive"]
 
@@ -243,8 +244,8 @@ class _Download:
         free = self._part.free_bytes()
         if missing > free:
             raise DownloadError(
-                f"The disk of {self._part.target.parent.absolute()} is too full: {format_bytes(missing)} are "
-                f"still to come and {format_bytes(free)} are free; make room and run it again.",
+                f"The disk of {self._part.target.parent.absolute()} is too full: {say_bytes(missing)} are "
+                f"still to come and {say_bytes(free)} are free; make room and run it again.",
                 part=self._part.path,
             )
 
@@ -399,7 +400,7 @@ class _Download:
         if delay is None:
             raise DownloadError(
                 f"The download broke off and could not be taken up: {error}; run it again to go on from "
-                f"{format_bytes(self._info.done_bytes)}.",
+                f"{say_bytes(self._info.done_bytes)}.",
                 part=self._part.path,
             ) from error
         self._stop.wait(delay)

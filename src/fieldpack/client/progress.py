@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TextIO
 
-from fieldpack.text import make_plain
+from fieldpack.text import make_plain, say_bytes
 
-__all__ = ["OnProgress", "Progress", "format_bytes", "show_progress"]
+__all__ = ["OnProgress", "Progress", "show_progress"]
 
 _LINE_EVERY = 5.0  # seconds between plain lines …
 _LINE_STEP = 0.1  # … or a tenth of the way, whichever comes first
@@ -45,15 +45,6 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def format_bytes(count: float) -> str:
-    """`count` bytes for a person, in decimal units: 512 B, 1.4 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 @contextmanager
 def show_progress(stream: TextIO | None = None) -> Iterator[OnProgress]:
     """Show progress on `stream` (standard error): a bar on a terminal, else a plain line now and then."""
@@ -84,9 +75,9 @@ def _lines(stream: TextIO) -> OnProgress:
 def _describe(progress: Progress) -> str:
     words: list[str] = [progress.stage]
     if progress.total_bytes is not None:
-        words.append(f"{format_bytes(progress.done_bytes)} of {format_bytes(progress.total_bytes)}")
+        words.append(f"{say_bytes(progress.done_bytes)} of {say_bytes(progress.total_bytes)}")
     elif progress.done_bytes:
-        words.append(format_bytes(progress.done_bytes))
+        words.append(say_bytes(progress.done_bytes))
     if progress.fraction is not None:
         words.append(f"{progress.fraction:.0%}")
     if progress.waiting:

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..client.api import Client
 from ..errors import FieldpackError
+from ..text import say_bytes
 from .administration import CREDENTIALS
 from .demo_people import Person, make_people
 
@@ -207,7 +208,7 @@ def _say_where(
     took: float,
 ) -> None:
     console.print(f"\nDone in {took:.0f} s. Everything is in {folder}:")
-    console.print(f"  {archive.name:33} the archive, {archive.stat().st_size / 1e6:.1f} MB")
+    console.print(f"  {archive.name:33} the archive, {say_bytes(archive.stat().st_size)}")
     console.print(f"  {'fieldpack-data/' + CREDENTIALS:33} the token that the command line uses")
     console.print(f"  {'server.log':33} what the server said")
     console.print("To look further, start the server again and try:")

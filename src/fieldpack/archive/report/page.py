@@ -14,13 +14,12 @@ from fieldpack.archive.report.summary import Bar, Question, Summary
 from fieldpack.archive.report.thumbnails import have_pillow, make_thumbnail
 from fieldpack.archive.report.wording import (
     clean,
-    say_bytes,
-    say_count,
     say_facts,
     say_numbers,
     say_percent,
     say_question,
 )
+from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export

@@ -13,13 +13,13 @@ from rich.text import Text
 from fieldpack.archive.report.summary import Bar, Histogram, Question, Summary
 from fieldpack.archive.report.wording import (
     clean,
-    say_bytes,
     say_facts,
     say_number,
     say_numbers,
     say_percent,
     say_question,
 )
+from fieldpack.text import say_bytes
 
 __all__ = ["render_summary"]
 

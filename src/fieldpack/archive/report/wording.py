@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from fieldpack.archive.report.summary import NumbersOfUnit, Question, Summary
-from fieldpack.text import make_plain
+from fieldpack.text import make_plain, say_bytes, say_count
 
 __all__ = [
     "clean",
-    "say_bytes",
-    "say_count",
     "say_duration",
     "say_facts",
     "say_number",
@@ -32,15 +30,6 @@ def clean(text: str, limit: int | None = None) -> str:
     """Text on one line, without what could act on the terminal; longer than `limit` it is cut with `…`."""
     text = " ".join(make_plain(text).split())
     return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def say_bytes(size: float) -> str:
-    """`48.2 MB`, in powers of 1,000."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 999.5 or unit == "TB":
-            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
 
 
 def say_number(number: float) -> str:
@@ -145,8 +134,3 @@ def say_numbers(numbers: NumbersOfUnit) -> str:
         f"{say_number(found.minimum)} to {say_number(found.maximum)}{unit}, median {say_number(found.median)}, "
         f"mean {say_number(found.mean)}, n = {numbers.count:,}"
     )
-
-
-def say_count(count: int, noun: str) -> str:
-    """`1 file`, `1,200 files`; for nouns whose plural is an s."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

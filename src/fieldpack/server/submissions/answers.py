@@ -144,7 +144,15 @@ class Broken:
 
     @property
     def sentence(self) -> str:
-        return SENTENCES[self.reason].format(bound=self.bound, count=self.count)
+        values: dict[str, object] = {"bound": self.bound, "count": self.count}
+        if isinstance(self.bound, int):
+            values |= {
+                "files": say_count(self.bound, "file"),
+                "characters": say_count(self.bound, "character"),
+            }
+        else:
+            values["characters"] = f"{self.bound} characters"
+        return SENTENCES[self.reason].format(**values)
 
 
 SENTENCES = {
@@ -152,11 +160,11 @@ SENTENCES = {
     "not_number": "Must be a number, such as 72.5.",
     "number_low": "Must be at least {bound}.",
     "number_high": "Must be at most {bound}.",
-    "text_short": "Must be at least {bound} characters.",
-    "text_long": "Must be at most {bound} characters.",
+    "text_short": "Must be at least {characters}.",
+    "text_long": "Must be at most {characters}.",
     "unfinished": "An upload is unfinished: finish or remove it.",
-    "few_files": "At least {bound} file(s) are required; there are {count}.",
-    "many_files": "At most {bound} file(s) are allowed; there are {count}.",
+    "few_files": "Give at least {files}; given so far: {count}.",
+    "many_files": "Give at most {files}; given so far: {count}.",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from ...text import say_bytes, say_count
 from ..collections.queries import get_version
 from ..collections.service import find_item
 from ..config import Settings
@@ -60,13 +61,10 @@ def gone(reason: str) -> Problem:
 def _require_size(item: dict[str, Any], length_bytes: int, settings: Settings) -> None:
     limit_bytes = int(item["max_file_size_mb"] * MIB)
     if length_bytes > limit_bytes:
-        raise Problem(
-            TOO_LARGE, f"This file is too large: at most {item['max_file_size_mb']:g} MB are allowed."
-        )
+        raise Problem(TOO_LARGE, f"This file is too large: at most {say_bytes(limit_bytes)} are allowed.")
     if length_bytes > max_upload_bytes(settings):
-        raise Problem(
-            TOO_LARGE, f"This file is too large: at most {settings.max_submission_mb} MB are allowed."
-        )
+        most = say_bytes(settings.max_submission_mb * MIB)
+        raise Problem(TOO_LARGE, f"This file is too large: at most {most} are allowed.")
 
 
 def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> None:
@@ -120,15 +118,13 @@ async def create_upload(
         identifier = UUID(instruction_id)
         if await queries.count_uploads(connection, row["id"], identifier) >= item["max_file_count"]:
             raise conflict(
-                f"At most {item['max_file_count']} file(s) are allowed here. Remove one to add another."
+                f"At most {say_count(item['max_file_count'], 'file')} can be given here. Remove one to add another."
             )
         if not fits:
             raise Problem(TOO_LARGE, "This study has received as many bytes of files as it may take.")
         cap_bytes = settings.max_submission_mb * MIB
         if not await queries.add_submission_bytes(connection, row["id"], length_bytes, cap_bytes):
-            raise Problem(
-                TOO_LARGE, f"The files of one submission may have {settings.max_submission_mb} MB together."
-            )
+            raise Problem(TOO_LARGE, f"The files of one submission may have {say_bytes(cap_bytes)} together.")
         await queries.insert_upload(
             connection, upload_id, row["id"], identifier, file_name, header, length_bytes
         )

@@ -96,14 +96,16 @@ def _plain(html: str) -> str:
 
 
 def size_text(size_bytes: float) -> str:
-    """A size as people read it: 1.5 MB. Units are of 1,024, as limits are."""
-    for unit in ("B", "KB", "MB"):
-        if size_bytes < 1024:
+    """A size as people read it, in powers of 1,000: 1.5 MB. `sizeText` of static/texts.js says the same."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 999.5:
             return (
-                f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.3g} {unit}"
+                f"{size_bytes:.0f} {unit}"
+                if unit == "B" or size_bytes >= 99.95
+                else f"{size_bytes:.3g} {unit}"
             )
-        size_bytes /= 1024
-    return f"{size_bytes:.3g} GB"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB" if size_bytes < 999.5 else f"{size_bytes:,.0f} GB"
 
 
 def time_text(at: datetime) -> str:

@@ -14,14 +14,14 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (place, name) => (name in values ? String(values[name]) : place));
 }
 
-/** 1.5 MB; units are of 1,024, as limits are. */
+/** 1.5 MB, in powers of 1,000. `size_text` of the server's rendering says the same. */
 export function sizeText(bytes) {
   let size = bytes;
-  for (const unit of ["B", "KB", "MB"]) {
-    if (size < 1024) return `${unit === "B" || size >= 100 ? Math.round(size) : Number(size.toPrecision(3))} ${unit}`;
-    size /= 1024;
+  for (const unit of ["B", "kB", "MB"]) {
+    if (size < 999.5) return `${unit === "B" || size >= 99.95 ? Math.round(size) : Number(size.toPrecision(3))} ${unit}`;
+    size /= 1000;
   }
-  return `${Number(size.toPrecision(3))} GB`;
+  return `${size < 999.5 ? Number(size.toPrecision(3)) : Math.round(size).toLocaleString("en")} GB`;
 }
 
 /** A span of time in one unit, in the reader's language: 40 sec, 3 min, 2 hr. */
