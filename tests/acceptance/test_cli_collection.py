@@ -321,20 +321,31 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
     assert table.splitlines()[0].split() == [
         "ID",
         "NAME",
-        "ITEM",
-        "COUNT",
+        "PAGES",
+        "ITEMS",
         "CREATED",
         "AT",
         "LAST",
         "MODIFIED",
         "AT",
     ]
+    assert re.search(r" Receipts  1      2      \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", table.splitlines()[1])
     shown = run("collection", "get", made["id"], cwd=home, env=make_env()).stdout
     assert "What did you buy?" in shown
     assert "- Yes [yes]" in shown
     seen = run("collection", "preview", made["id"], "--no-open", cwd=home, env=make_env()).stdout
     assert seen.endswith(f"/data-collection-tool/collections/{made['id']}?preview=true\n")
     assert call(home, "preview", made["id"], "--no-open")["url"] == seen.strip()
+
+    for line, offered in (
+        (f"fieldpack collection get {made['id'][:3]}", made["id"]),
+        ("fieldpack collection list -w ", made["workspace_id"]),
+    ):
+        asked = {"_FIELDPACK_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+        done = subprocess.run(COMMAND, cwd=home, env=make_env(**asked), capture_output=True, text=True)
+        assert offered in done.stdout
+        assert done.stderr == ""
+        assert "Receipts" in done.stdout or "-w" in line
 
     (home / "u.json").write_text(json.dumps({**made, "name": "=Receipts"}))
     assert call(home, "update", made["id"], "-t", "u.json")["name"] == "=Receipts"

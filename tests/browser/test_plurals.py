@@ -1,4 +1,4 @@
-"""The browser and the server choose the same form of a text for the same number, in every CLDR category."""
+"""The browser and the server choose the same form of a text for the same number, and say sizes alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Route
 
 import fieldpack.server.web as web
 from fieldpack.server.web.catalogue import CATALOGUES, Catalogue
+from fieldpack.server.web.rendering import size_text
 from tests.browser.conftest import Contexts
 
 TEXTS_JS = Path(web.__file__).parent / "static" / "texts.js"
@@ -102,3 +103,15 @@ def test_each_catalogue_has_the_forms_that_its_language_needs(language: str) -> 
         f"{key}.{form}" for key in counted for form in needed if f"{key}.{form}" not in catalogue.texts
     ]
     assert lacking == []
+
+
+def test_they_say_the_same_of_a_size(visitors: Contexts) -> None:
+    page = visitors().new_page()
+    open_page(page, CATALOGUES["en"])
+    sizes = [0, 1, 999, 1000, 99_949, 99_951, 999_499, 999_501, 25 * 2**20, 53_480_000, 1.5e9, 2.5e12, 12_345]
+    said = page.evaluate(
+        "async (sizes) => { const { sizeText } = await import('/texts.js'); return sizes.map(sizeText); }",
+        sizes,
+    )
+    assert said == [size_text(size) for size in sizes]
+    assert said[8] == "26.2 MB"

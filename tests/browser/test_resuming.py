@@ -416,7 +416,7 @@ def test_pause_resume_remove_and_refusals(
     choose.set_input_files([tmp_path / name for name in ("large.mp4", "page.mp4", "notes.txt", "empty.mp4")])
     messages = asked.locator(".messages p")
     expect(messages).to_have_count(4)
-    expect(messages.nth(0)).to_contain_text("51 MB, and at most 50 MB")
+    expect(messages.nth(0)).to_contain_text("53.5 MB, and at most 52.4 MB")
     expect(messages.nth(1)).to_contain_text("its content is a web page")
     expect(messages.nth(2)).to_contain_text("files of type .txt are not accepted")
     expect(messages.nth(3)).to_contain_text("it is empty")

@@ -20,6 +20,7 @@ from fieldpack.archive.source import NO_LIMITS, Limits, Member
 from fieldpack.cli.root import main
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, FieldpackError
+from fieldpack.text import say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option
 
 SURVEY = [
@@ -425,7 +426,8 @@ def test_a_bomb_on_the_command_line(
     assert main(["extract", str(small), "-o", str(tmp_path / "out")]) == 1
     needed = sum(map(len, MEMBERS.values()))
     assert (
-        f"has 10 bytes free and {needed:,} are needed: make room" in capsys.readouterr().err.split("\n")[-2]
+        f"has 10 bytes free and {say_bytes(needed)} are needed: make room"
+        in capsys.readouterr().err.split("\n")[-2]
     )
     assert main(["extract", str(small), "-o", str(tmp_path / "out"), "--no-limit"]) == 0
 

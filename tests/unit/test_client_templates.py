@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
 from fieldpack.cli.template import read_template
 from fieldpack.errors import TemplateError, UsageError
-from fieldpack.text import make_plain
+from fieldpack.text import make_plain, say_bytes, say_count
 
 
 def write(folder: Path, text: str, name: str = "t.yaml") -> Path:
@@ -103,10 +104,10 @@ def test_an_empty_text_field_was_not_given(tmp_path: Path, word: str) -> None:
         ("a: > x\n", "t.yaml", r"starts on the next line"),
         ("a: 1\n---\nb: 1\n", "t.yaml", r"t\.yaml:2: a second document"),
         ("a: 1\nb: \x07\n", "t.yaml", r"t\.yaml:2: the character U\+0007"),
-        ("value: .inf\n", "t.yaml", r"JSON does not have"),
-        ("value: 1e999\n", "t.yaml", r"too large a number"),
+        ("value: .inf\n", "t.yaml", r"\.inf is no number that JSON has"),
+        ("value: 1e999\n", "t.yaml", r"1e999 is no number"),
         (f"value: {'9' * 30}\n", "t.yaml", r"too large a number"),
-        (f"value: {'9' * 5000}\n", "t.yaml", r"a number of 5000 characters"),
+        (f"value: {'9' * 5000}\n", "t.yaml", r"9+… is no number"),
         ('value: "\\ud800"\n', "t.yaml", r"half of a pair"),
         ("[1]: 2\n", "t.yaml", r"name of a field"),
         ("a: &a [*a]\n", "t.yaml", r"within what it stands for"),
@@ -185,3 +186,37 @@ def test_json_and_csv_on_a_terminal_hold_no_control_characters(
     print_csv(rows, ["name"])
     print_table(rows, ["name"], empty="")
     assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+def test_tables_have_times_without_fractions(capsys: pytest.CaptureFixture[str]) -> None:
+    at = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
+    rows = [
+        {"a": at, "b": "2026-03-04T05:06:07.891011Z", "c": "2026-03-04T05:06:07+00:00", "d": "at 05:06:07.8"}
+    ]
+    print_table(rows, ("a", "b", "c", "d"), empty="")
+    shown = "2026-03-04T05:06:07Z"
+    assert capsys.readouterr().out.splitlines()[1] == f"{shown}  {shown}  {shown}  at 05:06:07.8"
+    print_csv(rows, ("b",))
+    assert "891011" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        *((0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (99_949, "99.9 kB")),
+        *(
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (25 * 2**20, "26.2 MB"),
+            (10**9, "1.0 GB"),
+            (10**15, "1.0 PB"),
+        ),
+    ],
+)
+def test_sizes_are_in_powers_of_a_thousand(size: int, said: str) -> None:
+    assert say_bytes(size) == said
+
+
+def test_counts_have_their_plural() -> None:
+    assert [say_count(n, "file") for n in (0, 1, 2, 1200)] == ["0 files", "1 file", "2 files", "1,200 files"]
+    assert [say_count(n, "study", "studies") for n in (1, 2)] == ["1 study", "2 studies"]

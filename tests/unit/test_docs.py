@@ -92,3 +92,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_list_of_members_is_the_codes() -> None:
     section = (DOCS / "archive.md").read_text().split("\n## Members\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE) == [*HEADS, FILES + "…"]
+
+
+def test_what_is_installed_is_the_clone() -> None:
+    """No package index has what is in a clone: the name there may be someone else's."""
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        for words in re.findall(r"pip install (?!-)([^`\n]*)", page.read_text(encoding="utf-8")):
+            assert not re.match(r"['\"]?fieldpack\b", words), f"{page.name}: pip install {words}"

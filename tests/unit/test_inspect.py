@@ -21,8 +21,9 @@ from fieldpack.archive.reader import open_export
 from fieldpack.archive.report.page import render_page
 from fieldpack.archive.report.summary import make_histogram, summarize
 from fieldpack.archive.report.terminal import render_summary
-from fieldpack.archive.report.wording import clean, say_bytes, say_duration, say_number, say_percent
+from fieldpack.archive.report.wording import clean, say_duration, say_number, say_percent
 from fieldpack.cli import main
+from fieldpack.text import say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 
 NASTY = "<script>alert(1)</script>\"'&{body}{title}\x1b[31m[bold]red[/]\u202e"

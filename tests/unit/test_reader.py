@@ -440,3 +440,37 @@ def test_an_export_of_a_server_asks_for_a_fresh_link(large: bytes) -> None:
         open_export(client=Links(None), collection_id="c", export_id="e")
     with pytest.raises(UsageError, match="Give open_export"):
         open_export()
+
+
+BYSTANDERS = (
+    *(".DS_Store", "files/.DS_Store", "files/._photo.jpg", "__MACOSX/files/._x.jpg"),
+    *("Thumbs.db", "files/Thumbs.db", "desktop.ini", "files/.directory"),
+    *(
+        ".fieldpack/sync.json",
+        ".fieldpack-sync.json",
+        ".fieldpack-sync.part",
+        "more.zip.part",
+        "more.zip.part.json",
+    ),
+    f"files/.{'0a' * 16}.part",
+)
+
+
+def test_what_systems_and_fieldpack_put_into_a_folder_is_no_part_of_the_archive(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a", MEMBERS)
+    with open_export(folder) as export:
+        whole = export.verify()
+    for name in BYSTANDERS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    with open_export(folder) as export:
+        assert export.verify().findings == whole.findings
+        assert set(export.members) == set(MEMBERS)
+    # what is nobody's is still said, and no name that a participant's file may have is passed over
+    for name in ("files/stray.jpg", "files/0a1b-backup.zip.part", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+        with open_export(folder) as export:
+            said = [finding.message for finding in export.verify().findings if finding not in whole.findings]
+        assert len(said) == 1, said
+        assert repr(name) in said[0]
+        (folder / name).unlink()

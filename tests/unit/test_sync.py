@@ -25,6 +25,7 @@ from fieldpack.cli.root import main
 from fieldpack.client.sync import Synced, run, sync_collection
 from fieldpack.client.sync.ownership import OLD_STATE
 from fieldpack.client.sync.state import JOURNAL, STATE
+from fieldpack.text import say_bytes
 from tests.disk_order import watch_disk
 from tests.hostile_server import COLLECTION, TOKEN, HostileServer, serve_hostile
 from tests.unit.archives import ask, make_members, make_zip, write_folder
@@ -154,7 +155,9 @@ def test_room_is_looked_at_first(
 ) -> None:
     needed = sum(map(len, TWO.values()))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    with pytest.raises(fieldpack.DownloadError, match=f"10 bytes free and {needed:,} are needed: make room"):
+    with pytest.raises(
+        fieldpack.DownloadError, match=f"10 bytes free and {say_bytes(needed)} are needed: make room"
+    ):
         sync(server, tmp_path / "data")
     assert not (tmp_path / "data").exists()
     monkeypatch.setenv("PROLIFIC_TOKEN", TOKEN)

@@ -20,6 +20,7 @@ __all__ = [
     "RESPONSES",
     "explain_outsider",
     "explain_unsafe_name",
+    "is_bystander",
     "is_member",
 ]
 
@@ -37,6 +38,32 @@ OWN_FOLDER = ".fieldpack"
 """Where fieldpack keeps its notes in a folder that holds an archive's members; never a member."""
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+# What systems and fieldpack itself put beside files, by the last part of a name. Participants' files begin with the
+# id of their submission, so none of theirs is called so.
+_BYSTANDERS = re.compile(
+    r"\.DS_Store|\._.*|\.localized|Icon\r"  # macOS
+    r"|Thumbs\.db|ehthumbs\.db|desktop\.ini"  # Windows
+    r"|\.directory|\.nfs[0-9a-f]{8,}|\.fuse_hidden[0-9a-f]+|\.~lock\..*#"  # Linux and its programs
+    r"|\.fieldpack-sync\.(?:json|part)"  # notes of earlier versions
+    r"|\.[0-9a-f]{32}\.part",  # a file that was being written when the power went
+    re.IGNORECASE | re.DOTALL,
+)
+_ARCHIVE_COMING = re.compile(r".*\.zip\.part(?:\.json)?", re.IGNORECASE | re.DOTALL)
+_BYSTANDING_FOLDERS = frozenset(
+    (OWN_FOLDER, "__MACOSX", "@eaDir", ".Trashes", ".Spotlight-V100", ".fseventsd")
+)
+
+
+def is_bystander(name: str) -> bool:
+    """Whether a file of this name in a folder is no concern of the archive that was extracted there: it comes
+    from the system that shows the folder, or from fieldpack's own work on it."""
+    *folders, last = name.split("/")
+    if not _BYSTANDING_FOLDERS.isdisjoint(folders) or _BYSTANDERS.fullmatch(last):
+        return True
+    # a participant may have uploaded `backup.zip.part`
+    return not name.startswith(FILES) and _ARCHIVE_COMING.fullmatch(last) is not None
 
 
 def is_member(name: str) -> bool:

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
-from fieldpack.archive.members import OWN_FOLDER, explain_outsider
+from fieldpack.archive.members import explain_outsider, is_bystander
 from fieldpack.containment import ContainedFolder, InTheWay
 from fieldpack.errors import ArchiveError
+from fieldpack.text import say_bytes
 
 try:
     from lzma import LZMAError
@@ -83,8 +84,8 @@ class Limits:
         if unpacked <= max(self.ratio_from_bytes, packed * self.ratio):
             return None
         return (
-            f"it claims to unpack {packed:,} bytes to {unpacked:,} (a ZIP bomb?); if it is meant to, give "
-            "--no-limit (in Python, limits=NO_LIMITS)"
+            f"it claims to unpack {say_bytes(packed)} to {say_bytes(unpacked)} (a ZIP bomb?); if it is meant to, "
+            "give --no-limit (in Python, limits=NO_LIMITS)"
         )
 
     def explain_lack(self, folder: Path, needed_bytes: int) -> str | None:
@@ -99,7 +100,7 @@ class Limits:
         if needed_bytes <= free_bytes:
             return None
         return (
-            f"{folder} has {free_bytes:,} bytes free and {needed_bytes:,} are needed: make room, or give "
+            f"{folder} has {say_bytes(free_bytes)} free and {say_bytes(needed_bytes)} are needed: make room, or give "
             "--no-limit if the disk is wrong about that"
         )
 
@@ -214,7 +215,8 @@ class GuardedMember(io.RawIOBase):
 
 
 class FolderSource:
-    """The members of an extracted archive. Symbolic links are listed with a `problem` and never followed."""
+    """The members of an extracted archive, without what systems and fieldpack itself put beside them. Symbolic
+    links are listed with a `problem` and never followed."""
 
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.label = str(path)
@@ -228,12 +230,12 @@ class FolderSource:
         with translate_errors(self.label):
             for folder, folders, names in os.walk(self._path, followlinks=False):
                 folders.sort()
-                if folder == os.fspath(self._path) and OWN_FOLDER in folders:
-                    folders.remove(OWN_FOLDER)
                 links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
                 for name in sorted(names) + links:
                     full = os.path.join(folder, name)
                     relative = os.path.relpath(full, self._path).replace(os.sep, "/")
+                    if is_bystander(relative):
+                        continue
                     status = os.lstat(full)
                     found[relative] = Member(
                         name=relative,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from fieldpack.cli.completion import CollectionId, complete_workspace
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
 from fieldpack.errors import ConfigError, UsageError
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.client import Client
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _COLUMNS = ("id", "name", "item_count", "created_at", "last_modified_at")
+_TABLE = ("id", "name", "pages", "items", "created_at", "last_modified_at")
 _EXAMPLES = """\b
 Examples:
   fieldpack collection check receipts.yaml
@@ -25,7 +28,6 @@ Examples:
   fieldpack collection export COLLECTION_ID -o data/
 """
 
-CollectionId = Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")]
 Template = Annotated[
     Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")
 ]
@@ -57,7 +59,13 @@ def register(root: typer.Typer) -> None:
 def create(
     template: Template,
     workspace: Annotated[
-        str | None, typer.Option("-w", "--workspace", help="Workspace id, when the file has none.")
+        str | None,
+        typer.Option(
+            "-w",
+            "--workspace",
+            help="Workspace id, when the file has none.",
+            autocompletion=complete_workspace,
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -78,9 +86,7 @@ def create(
     if json:
         print_json(made)
     else:
-        print_text(
-            f"Created collection {made['id']}: {made['name']} ({_count(made.get('item_count'), 'page')})."
-        )
+        print_text(f"Created collection {made['id']}: {made['name']} ({_say_size(made)}).")
 
 
 @app.command()
@@ -100,15 +106,19 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
     if json:
         print_json(made)
     else:
-        print_text(
-            f"Updated collection {made['id']}: {made['name']} ({_count(made.get('item_count'), 'page')})."
-        )
+        print_text(f"Updated collection {made['id']}: {made['name']} ({_say_size(made)}).")
 
 
 @app.command("list")
 def list_(
     workspace: Annotated[
-        str | None, typer.Option("-w", "--workspace", help="Workspace id; your first one without it.")
+        str | None,
+        typer.Option(
+            "-w",
+            "--workspace",
+            help="Workspace id; your first one without it.",
+            autocompletion=complete_workspace,
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("-j", "--json", help="Print JSON.")] = False,
     csv: Annotated[bool, typer.Option("-c", "--csv", help="Print CSV.")] = False,
@@ -126,13 +136,14 @@ def list_(
     elif wanted == "csv":
         print_csv(collections, _COLUMNS)
     else:
-        print_table(collections, _COLUMNS, empty="There are no collections in this workspace.")
+        rows = [_make_row(collection) for collection in collections]
+        print_table(rows, _TABLE, empty="There are no collections in this workspace.")
 
 
 @app.command()
 def get(collection_id: CollectionId, json: AsJson = False) -> None:
     """Show a collection with its pages and questions."""
-    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.output import print_json, print_text, say_time
     from fieldpack.client import Client
 
     with Client() as client:
@@ -149,7 +160,7 @@ def get(collection_id: CollectionId, json: AsJson = False) -> None:
         ("changed", "last_modified_at"),
     ):
         if found.get(key):
-            print_text(f"  {label:<12}{found[key]}")
+            print_text(f"  {label:<12}{say_time(found[key])}")
     for number, page in enumerate(found.get("collection_items") or [], 1):
         print_text(f"Page {number}")
         for item in page.get("page_items") or []:
@@ -248,7 +259,7 @@ def publish(
     if json:
         print_json(study)
         return
-    print_text(f"Study {study['id']}: {study.get('status', 'UNPUBLISHED')}, {_count(places, 'place')}.")
+    print_text(f"Study {study['id']}: {study.get('status', 'UNPUBLISHED')}, {say_count(places, 'place')}.")
     print_text(f"{'Participants will go' if draft else 'Participants go'} to {link}")
     if "{{%" in str(link):
         print_text("In it, put each participant's own id in place of {{%PROLIFIC_PID%}}, and so on.")
@@ -271,6 +282,15 @@ def find_workspace(client: Client) -> str:
     return str(workspaces[0]["id"])
 
 
+def _make_row(collection: dict[str, Any]) -> dict[str, Any]:
+    """A collection as a table shows it: the API's `item_count` counts its pages."""
+    pages = collection.get("collection_items")
+    row = {name: collection.get(name) for name in _COLUMNS} | {"pages": collection.get("item_count")}
+    if isinstance(pages, list):
+        row |= {"pages": len(pages), "items": sum(len(page.get("page_items") or ()) for page in pages)}
+    return row
+
+
 def _describe_item(item: dict[str, Any]) -> list[str]:
     text = item.get("description") or item.get("content") or item.get("alt_text") or ""
     optional = " (optional)" if item.get("required") is False else ""
@@ -279,5 +299,12 @@ def _describe_item(item: dict[str, Any]) -> list[str]:
     return lines + [f"  {'':<32}- {option.get('label')} [{option.get('value')}]" for option in options]
 
 
-def _count(number: Any, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _say_size(collection: dict[str, Any]) -> str:
+    """`2 pages, 11 items`."""
+    row = _make_row(collection)
+    said = [
+        say_count(row[name], name.removesuffix("s"))
+        for name in ("pages", "items")
+        if row.get(name) is not None
+    ]
+    return ", ".join(said)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import CollectionId, complete_study
 from fieldpack.errors import ApiError, UsageError
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ Examples:
 
 
 def export(
-    collection_id: Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")],
+    collection_id: CollectionId,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="PATH", help="File to write, or a folder to put it in."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
-    study_id: Annotated[str | None, typer.Option(help="Only responses of this study.")] = None,
+    study_id: Annotated[
+        str | None, typer.Option(help="Only responses of this study.", autocompletion=complete_study)
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Only those completed at or after it (UTC).")
     ] = None,
@@ -106,7 +109,7 @@ def export(
 
 
 def erase(
-    collection_id: Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")],
+    collection_id: CollectionId,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -126,8 +129,8 @@ def erase(
             if not sys.stdin.isatty():
                 raise UsageError("Erasing asks first, and there is no terminal to ask at: give --yes.")
             typer.confirm(
-                f"Erase {say_count(len(submissions), 'submission')} of {name!r} ({make_plain(collection_id)}), with all answers, "
-                "files and exports, for good?",
+                f"Erase {say_count(len(submissions), 'submission')} of {name!r} ({make_plain(collection_id)}), "
+                "with all answers, files and exports, for good?",
                 abort=True,
                 err=True,
             )

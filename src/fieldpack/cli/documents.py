@@ -8,6 +8,7 @@ refused, whatever version a file claims to be of.
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -182,14 +183,14 @@ def _make_scalar(event: Any, line: int) -> Scalar:
             raise _refuse_tag(event.tag, line)
     if wanted == "str" or (wanted is None and (event.style is not None or event.tag == "!")):
         return Scalar(line, text, text)
-    value = _read_plain(text, line)
+    value = _read_plain(text)
     found = {bool: "bool", int: "int", float: "float", type(None): "null"}.get(type(value), "str")
     if wanted is not None and wanted != found and (wanted, found) != ("float", "int"):
         raise DocumentError(f"!!{wanted} stands before {text!r}, which is none.", line)
     return Scalar(line, text, value, is_null=value is None)
 
 
-def _read_plain(text: str, line: int) -> Any:
+def _read_plain(text: str) -> Any:
     """A word without quotes, by the core schema."""
     if _NULL.fullmatch(text):
         return None
@@ -197,17 +198,16 @@ def _read_plain(text: str, line: int) -> Any:
         return True
     if _FALSE.fullmatch(text):
         return False
-    if _NO_NUMBER.fullmatch(text):
-        raise DocumentError(f"{text} is a number JSON does not have: put it in quotes if it is text.", line)
-    if len(text) <= _LONGEST_NUMBER:
-        if _INTEGER.fullmatch(text):
-            if text.startswith("0o"):
-                return int(text[2:], 8)
-            return int(text[2:], 16) if text.startswith("0x") else int(text)
-        if _FLOAT.fullmatch(text):
-            return float(text)
-    elif _FLOAT.fullmatch(text):
-        raise DocumentError(f"a number of {len(text)} characters: put it in quotes if it is text.", line)
+    if _NO_NUMBER.fullmatch(text) or (len(text) > _LONGEST_NUMBER and _FLOAT.fullmatch(text)):
+        return math.nan  # refused where no text is wanted
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    if _INTEGER.fullmatch(text):
+        if text.startswith("0o"):
+            return int(text[2:], 8)
+        return int(text[2:], 16) if text.startswith("0x") else int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
     return text
 
 
@@ -332,17 +332,19 @@ class _Builder:
             return node.text
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.written[path] = node.text
+        shown = node.text if len(node.text) <= 40 else node.text[:39] + "…"
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DocumentError(
+                f"{shown} is no number that JSON has: put it in quotes if it is text.", node.line
+            )
         try:
             orjson.dumps(value)
         except TypeError as error:
-            what = (
-                "a character that is none (half of a pair)"
-                if isinstance(value, str)
-                else "too large a number"
-            )
-            raise DocumentError(f"{what} stands here.", node.line) from error
-        if isinstance(value, float) and value in (float("inf"), float("-inf")):
-            raise DocumentError(f"{node.text} is too large a number.", node.line)
+            if isinstance(value, str):
+                what = "a character that is none (half of a pair) stands here."
+            else:
+                what = f"{shown} is too large a number: put it in quotes if it is text."
+            raise DocumentError(what, node.line) from error
         return value
 
     def _fields(self, node: Mapping) -> dict[str, tuple[Scalar, Node]]:

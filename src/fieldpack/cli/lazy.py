@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fieldpack.errors import ConfigError
 
@@ -29,16 +29,24 @@ class LazyCommand:
     extra: str | None = None
 
 
-def make_app(**settings: Any) -> typer.Typer:
-    """A Typer app in the house style: plain help, since rich takes longer to load than all the rest."""
+def make_app(*, has_completion: bool = False, **settings: Any) -> typer.Typer:
+    """A Typer app in the house style: plain help, since rich takes longer to load than all the rest.
+
+    Args:
+        has_completion: add `--install-completion` and `--show-completion`; the program's own app has them.
+        settings: what else Typer takes.
+    """
     context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    return typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=context, **settings)
+    return typer.Typer(
+        rich_markup_mode=None, add_completion=has_completion, context_settings=context, **settings
+    )
 
 
 class LazyGroup(TyperGroup):
     """A group whose `lazy` commands are imported when they are run, never to print the group's help."""
 
     lazy: ClassVar[dict[str, LazyCommand]] = {}
+    _is_listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The group's own commands, then the lazy ones."""
@@ -47,12 +55,22 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, imported if need be."""
         entry = self.lazy.get(cmd_name)
+        if entry is not None and self._is_listing:
+            return TyperCommand(cmd_name, help=entry.help)
         if entry is not None and cmd_name not in self.commands:
             try:
                 self.commands[cmd_name] = _load(cmd_name, entry)
             except ModuleNotFoundError as error:
                 raise _explain_missing(error, f"{ctx.command_path} {cmd_name}", entry) from error
         return self.commands.get(cmd_name)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Offer the commands' names to the shell, without going where they are."""
+        self._is_listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._is_listing = False
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; say which extra is missing when that is why it cannot."""

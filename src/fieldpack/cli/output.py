@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,10 +26,12 @@ __all__ = [
     "print_note",
     "print_table",
     "print_text",
+    "say_time",
 ]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NARROWEST = 10
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _MOST_NAMED = 20
 
 
@@ -114,11 +118,22 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
         typer.echo("  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def say_time(value: Any) -> Any:
+    """A time as people read it, `2026-11-23T22:51:07Z`, whole seconds of UTC; anything else as it is."""
+    if isinstance(value, datetime):
+        at = value if value.tzinfo is None else value.astimezone(UTC)
+        return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, str) and (found := _TIME.fullmatch(value)):
+        return found[1] + (found[2] or "").replace("+00:00", "Z")
+    return value
+
+
 def _fit(text: str, width: int) -> str:
     return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
 
 
 def _make_text(value: Any) -> str:
+    value = say_time(value)
     if value is None:
         return ""
     if isinstance(value, bool):

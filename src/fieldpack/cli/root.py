@@ -33,6 +33,7 @@ Examples:
   fieldpack collection export COLLECTION_ID    download the archive of a collection
   fieldpack inspect ARCHIVE.zip                see what is inside
   fieldpack convert ARCHIVE.zip --to csv -o answers.csv
+  fieldpack --install-completion               complete commands and ids with the Tab key
 
 `fieldpack COMMAND --help` says more about each.
 """
@@ -62,7 +63,7 @@ class _Run:
     is_debugged = False
 
 
-app = make_app(cls=_Root, name="fieldpack", help=_HELP, epilog=_EXAMPLES)
+app = make_app(has_completion=True, cls=_Root, name="fieldpack", help=_HELP, epilog=_EXAMPLES)
 
 
 def _print_version(wanted: bool) -> None:
@@ -129,6 +130,8 @@ def _say_warnings() -> None:
 
 
 def _report(error: Exception) -> int:
+    if "_FIELDPACK_COMPLETE" in os.environ:  # a shell asks what could come next, in the middle of a line
+        return 1
     if isinstance(error, typer.Abort):
         return _fail("Stopped: nothing was changed.", 1)
     if isinstance(error, TyperException):

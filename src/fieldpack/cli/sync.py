@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fieldpack.cli.completion import CollectionId
 from fieldpack.errors import FieldpackError
 
 __all__ = ["register"]
@@ -24,7 +25,7 @@ def register(root: typer.Typer) -> None:
 
 
 def sync(
-    collection_id: Annotated[str, typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.")],
+    collection_id: CollectionId,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to keep equal; made if missing.")],
     no_limit: Annotated[
         bool,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fieldpack.errors import ArchiveError
-from fieldpack.text import make_plain
+from fieldpack.text import make_plain, say_count
 
 __all__ = ["StreamVerifier", "verify_file"]
 
@@ -194,7 +194,7 @@ class StreamVerifier:
             if not self._inflate.eof:
                 raise self._damaged("it breaks off")
         if self._got != self._size:
-            raise self._damaged(f"it holds {self._got} bytes instead of {self._size}")
+            raise self._damaged(f"it holds {say_count(self._got, 'byte')} instead of {self._size:,}")
         if self._crc != self._crc_wanted:
             raise self._damaged("its CRC-32 is wrong")
         self._inflate = None

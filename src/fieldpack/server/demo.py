@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..client.api import Client
 from ..errors import FieldpackError
-from ..text import say_bytes
+from ..text import say_bytes, say_count
 from .administration import CREDENTIALS
 from .demo_people import Person, make_people
 
@@ -110,7 +110,9 @@ def _create(client: Client, submissions: int) -> tuple[dict[str, Any], dict[str,
     done = subprocess.run([sys.executable, "-m", "fieldpack", *command], check=True, stdout=subprocess.PIPE)
     collection = orjson.loads(done.stdout)
     study = client.publish_collection(collection["id"], submissions)
-    console.print(f"Collection [b]{collection['name']}[/b] is published as a study of {submissions} places.")
+    console.print(
+        f"Collection [b]{collection['name']}[/b] is published as a study of {say_count(submissions, 'place')}."
+    )
     return collection, study
 
 
@@ -151,7 +153,8 @@ def _review(client: Client, study_id: str, outcome: dict[str, list[str]]) -> Non
     kept = [submission_id for submission_id in submitted if submission_id not in erased]
     client.bulk_approve_submissions(kept[: len(kept) * 3 // 4])
     console.print(
-        f"{len(kept)} submissions in, {len(outcome['returned'])} returned, {len(erased)} erased on request."
+        f"{say_count(len(kept), 'submission')} in, {len(outcome['returned'])} returned, "
+        f"{len(erased)} erased on request."
     )
 
 
@@ -179,7 +182,8 @@ def _show(archive: Path) -> None:
         file_table = export.files()
     console.print(_preview(pandas, table), markup=False, soft_wrap=True)
     console.print(
-        f"\n{len(table)} rows × {len(table.columns)} columns; {len(file_table)} files in the archive."
+        f"\n{say_count(len(table), 'row')} × {say_count(len(table.columns), 'column')}; "
+        f"{say_count(len(file_table), 'file')} in the archive."
     )
 
 

@@ -37,7 +37,7 @@ def _scalar(value: Any) -> bool | int | float | str:
     if not isinstance(value, bool | int | float | str):
         raise ValueError("Must be a string, a number or a boolean.")
     if isinstance(value, str) and len(value) > MAX_SCALAR_TEXT:
-        raise ValueError(f"Must have at most {MAX_SCALAR_TEXT} characters.")
+        raise ValueError(f"Must have at most {MAX_SCALAR_TEXT:,} characters.")
     return value
 
 

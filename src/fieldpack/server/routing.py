@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from ..text import say_bytes
 from .listing import name_ignored
 from .problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 
@@ -80,7 +81,7 @@ async def read_limited(request: Request, limit: int) -> bytes:
     Raises:
         Problem: 413.
     """
-    too_large = Problem(TOO_LARGE, f"The body may have at most {limit} bytes.")
+    too_large = Problem(TOO_LARGE, f"The body may have at most {say_bytes(limit)}.")
     declared = request.headers.get("content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise too_large

@@ -17,6 +17,7 @@ from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.members import COLLECTION
 from fieldpack.archive.model import CHOICE_TYPES, Answer, Instruction, UploadedFile
 from fieldpack.archive.shapes import read_time
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.archive.reader import Export
@@ -259,7 +260,7 @@ def summarize(export: Export, *, progress: Callable[[int, int], None] | None = N
     _Gatherer(export, summary).gather(total, progress)
     if total and total != summary.submissions:
         found = summary.submissions
-        summary.notes.append(f"collection.json counts {total:,} submissions; there are {found:,}.")
+        summary.notes.append(f"collection.json counts {say_count(total, 'submission')}; there are {found:,}.")
     return summary
 
 

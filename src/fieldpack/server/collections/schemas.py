@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from ...text import say_count
 from ..html import sanitise
 from ..json_types import Boolean, Integer, Number, Scalar
 from ..urls import is_web_url
@@ -158,7 +159,8 @@ class Choice(Instruction):
             raise ValueError("Must be -1 (no limit) or at least 1.")
         options = info.data.get("options")
         if options is not None and value > len(options):
-            raise ValueError(f"Is {value}, but there are only {len(options)} options.")
+            verb = "is" if len(options) == 1 else "are"
+            raise ValueError(f"Is {value}, but there {verb} only {say_count(len(options), 'option')}.")
         return value
 
 

@@ -165,7 +165,7 @@ async def patch_study(
         columns["name"] = given.name
     if given.total_available_places is not None:
         if given.total_available_places < row["places_taken"]:
-            raise conflict(f"{row['places_taken']} places are taken already; there can't be fewer.")
+            raise conflict(f"Places taken already: {row['places_taken']:,}; there can't be fewer.")
         columns["total_available_places"] = given.total_available_places
     if given.data_collection_id is not None and given.data_collection_id != str(row["collection_id"]):
         if row["status"] != "UNPUBLISHED":

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from ...text import say_count
 from ..collections.schemas import value_key
 from ..problems import INVALID, Problem
 
@@ -65,7 +66,7 @@ def _text(value: Any, item: dict[str, Any]) -> str:
     if not isinstance(value, str):
         raise _wrong("value", f"Must be text: {_example(item)}.")
     if len(value) > MAX_TEXT:
-        raise _wrong("value", f"Must have at most {MAX_TEXT} characters.")
+        raise _wrong("value", f"Must have at most {MAX_TEXT:,} characters.")
     return value
 
 
@@ -104,7 +105,7 @@ def _choices(item: dict[str, Any], value: Any) -> list[tuple[dict[str, Any], str
                 raise _wrong(path, f"Must be an object: {_example(item)}.")
             explanation = entry.get("explanation", "")
             if not isinstance(explanation, str) or len(explanation) > MAX_TEXT:
-                raise _wrong(f"{path}.explanation", f"Must be text of at most {MAX_TEXT} characters.")
+                raise _wrong(f"{path}.explanation", f"Must be text of at most {MAX_TEXT:,} characters.")
             entry = entry["value"]
         if not isinstance(entry, str | bool | int | float) or value_key(entry) not in options:
             raise _wrong(path, "This is not one of the options.")

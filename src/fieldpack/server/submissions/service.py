@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ...text import say_count
 from ..accounts.service import Caller
 from ..collections.queries import lock_counter, raise_counter
 from ..db.pool import Connection
@@ -174,7 +175,7 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     pending = [row for row in meant if row["status"] != "APPROVED"]
     await _review(connection, pending, "APPROVED", None)
     return {
-        "message": f"{len(pending)} submissions approved.",
+        "message": f"{say_count(len(pending), 'submission')} approved.",
         "submission_ids": [row["id"] for row in meant],
     }
 
