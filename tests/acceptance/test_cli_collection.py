@@ -342,7 +342,7 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
         ("fieldpack collection list -w ", made["workspace_id"]),
     ):
         asked = {"_FIELDPACK_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
-        done = subprocess.run(COMMAND, cwd=home, env=make_env(**asked), capture_output=True, text=True)
+        done = subprocess.run(COMMAND, cwd=home, env=make_env() | asked, capture_output=True, text=True)
         assert offered in done.stdout
         assert done.stderr == ""
         assert "Receipts" in done.stdout or "-w" in line

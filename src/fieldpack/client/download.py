@@ -27,7 +27,7 @@ from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.verify import StreamVerifier, verify_file
 from fieldpack.errors import ApiError, ArchiveError, DownloadError, TransportError
-from fieldpack.text import say_bytes, say_count
+from fieldpack.text import say_bytes
 
 __all__ = ["check_target", "download_archive"]
 
@@ -215,8 +215,7 @@ class _Download:
         size = answer.length  # None when the body is chunked or ends with the connection
         if None not in (size, self._expected_bytes) and size != self._expected_bytes:
             raise DownloadError(
-                f"The link leads to {say_count(size, 'byte')}, the export has {self._expected_bytes:,}: "
-                "nothing was saved."
+                f"The link leads to {size} bytes, the export has {self._expected_bytes}: nothing was saved."
             )
         magic = answer.read(4)
         if len(magic) < 4 and (size is None or size >= 4):
@@ -421,7 +420,7 @@ class _Download:
     def _check(self) -> None:
         size = self._info.size_bytes
         if self._expected_bytes not in (None, size):
-            raise ArchiveError(f"It has {say_count(size, 'byte')} instead of {self._expected_bytes:,}.")
+            raise ArchiveError(f"It has {size} bytes instead of {self._expected_bytes}.")
         if self._verifier is None:
             self._reread(size or 0)
         if self._verifier is not None and not self._verifier.finish():
