@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from fieldpack.archive.model import Instruction
 
-__all__ = ["Columns", "Names", "make_slug"]
+__all__ = ["Columns", "Names", "Variants", "make_slug"]
 
 Columns = Literal["question", "id", "slug"]
 
 _SLUG_LENGTH = 40
+
+
+class Variants:
+    """Tells names apart without regard to case: the first keeps its name, the next get the number 2, 3, …
+
+    Numbers go on from the last one of the same name, so that as many names as a stranger's archive may have
+    cost no more than a look at each.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._last = {name.casefold(): 1 for name in taken}
+
+    def add(self, name: str, number_it: Callable[[int], str]) -> str:
+        """`name` when it is free, else the next free of `number_it(2)`, `number_it(3)`, …"""
+        key = name.casefold()
+        unique, number = name, self._last.get(key, 0)
+        while unique.casefold() in self._last:
+            number += 1
+            unique = number_it(number)
+        self._last[key] = max(number, 1)
+        self._last.setdefault(unique.casefold(), 1)
+        return unique
 
 
 class Names:
@@ -21,16 +43,12 @@ class Names:
 
     def __init__(self, style: Columns, taken: Iterable[str] = ()) -> None:
         self.style = style
-        self._taken = {name.casefold() for name in taken}
+        self._variants = Variants(taken)
 
     def add(self, name: str) -> str:
         """`name`, or the next free variant of it."""
-        unique, number = name, 1
-        while unique.casefold() in self._taken:
-            number += 1
-            unique = f"{name}_{number}" if self.style == "slug" else f"{name} ({number})"
-        self._taken.add(unique.casefold())
-        return unique
+        pattern = "{}_{}" if self.style == "slug" else "{} ({})"
+        return self._variants.add(name, lambda number: pattern.format(name, number))
 
     def name_question(self, instruction: Instruction, position: int) -> str:
         """The column of an instruction; `position` counts from 1 and names what has no other name."""

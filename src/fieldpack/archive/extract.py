@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from fieldpack.archive.columns import make_slug
+from fieldpack.archive.columns import Variants, make_slug
 from fieldpack.archive.members import explain_outsider, is_member
 from fieldpack.archive.model import Instruction, UploadedFile
 from fieldpack.archive.naming import safe_name
@@ -234,7 +234,7 @@ class _Places:
         self._rename = rename or (lambda name: name)
         self._folders: dict[str, str] = {}
         self._folder_keys: set[str] = set()
-        self._taken: set[str] = set()
+        self._variants = Variants()
 
     def place(self, file: UploadedFile, by: By | None) -> tuple[str, ...]:
         base = self._rename(safe_name(file.path))
@@ -248,13 +248,12 @@ class _Places:
         else:
             parts = (base,)
         stem, dot, extension = parts[-1].rpartition(".")
-        unique, number = parts, 1
-        while "/".join(unique).casefold() in self._taken:
-            number += 1
+
+        def number_it(number: int) -> str:
             name = f"{stem}-{number}{dot}{extension}" if dot and stem else f"{parts[-1]}-{number}"
-            unique = (*parts[:-1], name)
-        self._taken.add("/".join(unique).casefold())
-        return unique
+            return "/".join((*parts[:-1], name))
+
+        return tuple(self._variants.add("/".join(parts), number_it).split("/"))
 
     def _name_folder(self, instruction_id: str) -> str:
         if instruction_id not in self._folders:

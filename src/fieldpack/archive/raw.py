@@ -13,16 +13,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from fieldpack.archive.bulk import BASE, FILE, STRING, TIME, Plan, Shape, Unfit, look_at, rebuild_list
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.lines import iter_lines, parse_line
 from fieldpack.archive.members import RESPONSES
-from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Instruction, Submission, dump_text
+from fieldpack.archive.model import CHOICE_TYPES, KNOWN_TYPES, Answer, Instruction, Submission, dump_text
 from fieldpack.archive.shapes import guess_type, read_submission
+from fieldpack.archive.source import Limits
 from fieldpack.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -56,8 +59,13 @@ class RawTable:
     codes: dict[str, OptionCodes]
 
     def find(self, kind: str, name: str) -> pa.ChunkedArray | None:
-        key = f"{kind}:{name}"
-        return self.table[key] if key in self.table.column_names else None
+        at = self._places.get(f"{kind}:{name}")
+        return None if at is None else self.table.column(at)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each column is: Arrow makes a list of all names whenever it is asked for them."""
+        return {name: at for at, name in enumerate(self.table.column_names)}
 
 
 def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
@@ -80,8 +88,8 @@ def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
 
 
 def _read_all(export: Export, instructions: dict[str, Instruction], bulk: bool) -> RawTable:
-    reader = _Reader(instructions)
-    blocks = export.iter_response_blocks(_BLOCK_BYTES)
+    reader = _Reader(instructions, export.limits)
+    blocks = reader.measure(export.iter_response_blocks(_BLOCK_BYTES))
     batches = list(reader.read(blocks) if bulk else (reader.read_lines(*block) for block in blocks))
     if not batches:
         batches = [reader.build([])]
@@ -110,11 +118,35 @@ def _survey(export: Export, listed: Mapping[str, Instruction]) -> dict[str, Inst
 
 
 class _Reader:
-    def __init__(self, instructions: dict[str, Instruction]) -> None:
+    def __init__(self, instructions: dict[str, Instruction], limits: Limits) -> None:
         self.instructions = dict(instructions)
+        self._limits = limits
+        self._rows = self._size_bytes = 0
         self.codes = {i.id: OptionCodes(i) for i in instructions.values() if i.type in CHOICE_TYPES}
         self._known = frozenset(instructions)
         self._plan: Plan | None = None
+
+    def measure(self, blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Pass the blocks on, and note how much they are."""
+        for first, block in blocks:
+            self._rows += block.count(b"\n") + (not block.endswith(b"\n"))
+            self._size_bytes += len(block)
+            yield first, block
+
+    def _require_dense(self) -> None:
+        """Refuse a table out of proportion to what was read.
+
+        It has a cell for every submission and question: of 30,000 lines that each answer a question that no other
+        does, it would be a billion empty ones.
+        """
+        cells = self._rows * len(self.instructions)
+        if cells > max(self._limits.table_cells, self._limits.table_ratio * self._size_bytes):
+            raise ArchiveError(
+                f"A table of {len(self.instructions):,} questions and {self._rows:,} submissions would be almost"
+                " empty: it is not made. `fieldpack inspect`, `verify` and `extract` read this archive; in Python, limits=NO_LIMITS"
+                " makes it all the same.",
+                member=RESPONSES,
+            )
 
     def read(self, blocks: Iterable[tuple[int, bytes]]) -> Iterator[pa.Table]:
         """Parse blocks on a few threads, in order; Arrow parses outside the interpreter's lock."""
@@ -124,6 +156,7 @@ class _Reader:
                 for first, block in blocks:
                     if self._plan is None:
                         self._plan = self._sniff(first, block)
+                    self._require_dense()
                     waiting.append((first, block, pool.submit(self._plan.parse, block)))
                     if len(waiting) > _WORKERS:
                         yield self._take(*waiting.popleft())
@@ -202,6 +235,7 @@ class _Reader:
                 raise (_Mixed if unlisted else ArchiveError)(
                     f"{RESPONSES} line {number} can't be read: {error}.", member=RESPONSES, line=number
                 ) from error
+        self._require_dense()
         return self.build(submissions)
 
     def build(self, submissions: list[Submission]) -> pa.Table:
@@ -211,32 +245,48 @@ class _Reader:
         extras = sorted({name for s in submissions for name, value in s.extra.items() if value is not None})
         for name in extras:
             columns["x:" + name] = pa.array([_extra_text(s, name) for s in submissions], STRING)
+        answers: dict[str, tuple[list[int], list[Answer]]] = {key: ([], []) for key in self.instructions}
+        for row, submission in enumerate(submissions):
+            for key, answer in submission.answers.items():
+                rows, given = answers[key]
+                rows.append(row)
+                given.append(answer)
         for instruction in self.instructions.values():
-            columns.update(self._build_answers(instruction, submissions))
+            rows, given = answers[instruction.id]
+            for name, values in self._build_answers(instruction, given).items():
+                columns[name] = _spread(values, rows, len(submissions))
         return pa.table(columns)
 
-    def _build_answers(self, instruction: Instruction, submissions: list[Submission]) -> dict[str, pa.Array]:
+    def _build_answers(self, instruction: Instruction, answers: list[Answer]) -> dict[str, pa.Array]:
+        """The columns of one question, of those who answered it."""
         key = instruction.id
-        answers = [submission.answers.get(key) for submission in submissions]
         if instruction.type in CHOICE_TYPES:
             encode = self.codes[key].encode
-            chosen = [None if a is None else [encode(c.value) for c in a.choices] for a in answers]
+            chosen = [[encode(c.value) for c in a.choices] for a in answers]
             columns = {"c:" + key: pa.array(chosen, pa.list_(pa.int32()))}
             if instruction.type == "multiple_choice_with_free_text":
-                said = [None if a is None else [c.explanation for c in a.choices] for a in answers]
+                said = [[c.explanation for c in a.choices] for a in answers]
                 columns["e:" + key] = pa.array(said, pa.list_(STRING))
             return columns
         if instruction.type == "file_upload":
             names = [f.name for f in FILE]
-            files = [
-                None if a is None else [{n: getattr(file, n) for n in names} for file in a.files]
-                for a in answers
-            ]
+            files = [[{n: getattr(file, n) for n in names} for file in a.files] for a in answers]
             return {"f:" + key: pa.array(files, pa.list_(FILE))}
-        columns = {"t:" + key: pa.array([None if a is None else a.text for a in answers], STRING)}
+        columns = {"t:" + key: pa.array([a.text for a in answers], STRING)}
         if instruction.type == "free_text_with_unit":
-            columns["u:" + key] = pa.array([None if a is None else a.unit for a in answers], STRING)
+            columns["u:" + key] = pa.array([a.unit for a in answers], STRING)
         return columns
+
+
+def _spread(values: pa.Array, rows: list[int], count: int) -> pa.Array:
+    """`values` at these rows of `count`, null elsewhere; Arrow fills the gaps, not the interpreter."""
+    if len(rows) == count:
+        return values
+    if not rows:
+        return pa.nulls(count, values.type)
+    places = np.full(count, -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return values.take(pa.array(places, mask=places < 0))
 
 
 def _extra_text(submission: Submission, name: str) -> str | None:

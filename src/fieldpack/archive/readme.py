@@ -39,11 +39,11 @@ with open("collection.json", encoding="utf-8") as file:
 asked = [item for item in instructions if item["type"] not in ("rich_text", "image")]
 
 fields = ["submission_id", "participant_id", "study_id", "status", "started_at", "completed_at"]
-titles = {}
+titles, taken = {}, set(fields)
 for item in asked:
     title = item.get("description") or item["id"]
-    taken = title in fields or title in titles.values()
-    titles[item["id"]] = f"{title} [{item['id']}]" if taken else title
+    titles[item["id"]] = f"{title} [{item['id']}]" if title in taken else title
+    taken.add(titles[item["id"]])
 
 
 def cell(response):

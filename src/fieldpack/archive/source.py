@@ -59,6 +59,8 @@ class Limits:
         ratio_from_bytes: what is never a bomb, whatever the ratio: so much, unpacked, in one run.
         metadata_bytes: largest `collection.json` that is read.
         line_bytes: longest line of `responses.jsonl` that is read.
+        table_cells: a table may always have so many cells (submissions times questions).
+        table_ratio: beyond, at most so many for each byte of `responses.jsonl`.
         extract_bytes: most bytes `extract` writes in one run; None leaves it to the disk's free space.
         free_space: whether a run that needs more room than the disk says it has is refused before it begins.
     """
@@ -68,6 +70,8 @@ class Limits:
     ratio_from_bytes: int = 1024 * MIB
     metadata_bytes: int = 256 * MIB
     line_bytes: int = 64 * MIB
+    table_cells: int = 50_000_000
+    table_ratio: float = 20.0
     extract_bytes: int | None = None
     free_space: bool = True
 
@@ -105,7 +109,7 @@ class Limits:
         )
 
 
-NO_LIMITS = Limits(ratio=math.inf, free_space=False)
+NO_LIMITS = Limits(ratio=math.inf, table_ratio=math.inf, free_space=False)
 """For an archive that is meant to unpack to so much."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -48,13 +49,15 @@ class Report:
     checked_bytes: int = 0
     left_out: int = 0
     warnings_left_out: int = 0
+    _counts: Counter[Level] = field(default_factory=Counter, repr=False)
 
     @property
     def ok(self) -> bool:
         return not any(finding.level == "error" for finding in self.findings)
 
     def add(self, level: Level, message: str, member: str | None = None, line: int | None = None) -> None:
-        if sum(finding.level == level for finding in self.findings) < _MOST_FINDINGS:
+        self._counts[level] += 1
+        if self._counts[level] <= _MOST_FINDINGS:
             self.findings.append(Finding(level, message, member, line))
         elif level == "error":
             self.left_out += 1
@@ -115,6 +118,7 @@ class _Check:
         self._report = report
         self._instructions: dict[str, Instruction] = {}
         self._has_collection = False
+        self._offered: dict[str, frozenset[str]] = {}
         self._files: dict[str, _Named] = {}
         self._ids: set[str] = set()
         self._complete = True
@@ -182,8 +186,7 @@ class _Check:
                     message = f"{name} line {line} answers {key}, which {COLLECTION} doesn't list."
                     self._report.add("error", message, name, line)
             elif instruction.type in CHOICE_TYPES and not instruction.retired:
-                options = (*instruction.options, *instruction.retired_options)
-                offered = {scalar_text(option.value) for option in options}
+                offered = self._find_offered(instruction)
                 for choice in answer.choices:
                     if offered and scalar_text(choice.value) not in offered:
                         what = f"{choice.value!r} is no option of {instruction.title!r} (any more)."
@@ -191,6 +194,15 @@ class _Check:
             for file in answer.files:
                 self._report.files += 1
                 self._note_file(file, line)
+
+    def _find_offered(self, instruction: Instruction) -> frozenset[str]:
+        """The options of a question as texts, put together once however many answer it."""
+        found = self._offered.get(instruction.id)
+        if found is None:
+            options = (*instruction.options, *instruction.retired_options)
+            found = frozenset(scalar_text(option.value) for option in options)
+            self._offered[instruction.id] = found
+        return found
 
     def _note_file(self, file: UploadedFile, line: int) -> None:
         name = RESPONSES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldpack.archive.columns import make_slug
+from fieldpack.archive.columns import Variants, make_slug
 from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.frames import arrow_to_pandas
 from fieldpack.archive.members import COLLECTION
@@ -115,9 +115,13 @@ def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
         counted = _count_labels(cut, limits.variable_label, limits.name)
         warnings.append(f"Of the variables' own labels, {counted}.")
     frame = arrow_to_pandas(pa.table(data))
-    for name in frame.columns:
-        if frame[name].dtype.kind not in "fM":
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
+    # put together anew: to set columns of a wide frame one by one takes the square of their number
+    frame = type(frame)(
+        {
+            name: series if series.dtype.kind in "fM" else series.astype(object).where(series.notna(), "")
+            for name, series in frame.items()
+        }
+    )
     return DataSet(frame, dict(zip(data, descriptions, strict=True)), value_labels, measures, warnings)
 
 
@@ -143,8 +147,7 @@ class _Names:
     """Variable names both programs take: a letter first, then letters, digits and `_`, at most 27, unique."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._numbers: dict[str, int] = {}
+        self._variants = Variants()
 
     def add(self, wanted: str, part: str = "") -> str:
         """A name like `wanted`. A long one is cut in front of `part`, which tells columns apart."""
@@ -159,14 +162,10 @@ class _Names:
         if len(name) > _NAME_LENGTH and part:
             part = re.sub(r"[^A-Za-z0-9_]+", "_", part).strip("_")[:_PART_LENGTH].strip("_")
             name = f"{name[: _NAME_LENGTH - 1 - len(part)].rstrip('_')}_{part}"
-        name = unique = name[:_NAME_LENGTH].rstrip("_")
-        key = name.casefold()
-        while unique.casefold() in self._taken:
-            self._numbers[key] = self._numbers.get(key, 1) + 1
-            suffix = f"_{self._numbers[key]}"
-            unique = name[: _NAME_LENGTH - len(suffix)] + suffix
-        self._taken.add(unique.casefold())
-        return unique
+        name = name[:_NAME_LENGTH].rstrip("_")
+        return self._variants.add(
+            name, lambda number: name[: _NAME_LENGTH - len(f"_{number}")] + f"_{number}"
+        )
 
 
 def _get_part(column: Column) -> str:

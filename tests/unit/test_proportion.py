@@ -1,0 +1,150 @@
+"""Archives by strangers cost time in proportion to their size, whatever is in them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fieldpack
+from fieldpack import ArchiveError
+from fieldpack.archive.codes import OptionCodes
+from fieldpack.archive.columns import Names
+from fieldpack.archive.convert.variables import _Names
+from fieldpack.archive.model import Instruction, Option
+from fieldpack.archive.readme import render_readme
+from fieldpack.archive.source import Limits
+from fieldpack.archive.verify import Report
+from tests.proportion import require_proportional
+
+
+def write(path: Path, instructions: list[dict[str, Any]], answered: list[list[str]]) -> Path:
+    """An archive whose lines answer these instructions with a text each."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        lines = [
+            json.dumps(
+                {
+                    "submission_id": f"s{n}",
+                    "responses": {key: {"type": "free_text", "value": "x"} for key in keys},
+                }
+            )
+            for n, keys in enumerate(answered)
+        ]
+        archive.writestr("responses.jsonl", "\n".join(lines) + "\n")
+        archive.writestr(
+            "collection.json", json.dumps({"id": "c", "name": "C", "instructions": instructions})
+        )
+    return path
+
+
+def ask(number: int) -> dict[str, Any]:
+    return {"id": f"i{number}", "type": "free_text", "description": "The same"}
+
+
+def same_named(folder: Path, size: int) -> Path:
+    path = folder / f"same-{size}.zip"
+    if not path.exists():
+        write(path, [ask(n) for n in range(size)], [[f"i{n}" for n in range(size)], []])
+    return path
+
+
+def unlisted(folder: Path, size: int) -> Path:
+    path = folder / f"unlisted-{size}.zip"
+    return path if path.exists() else write(path, [ask(0)], [[f"u{n}" for n in range(size)]])
+
+
+def of_their_own(folder: Path, size: int) -> Path:
+    """Every line answers a question that no other does."""
+    path = folder / f"own-{size}.zip"
+    return path if path.exists() else write(path, [ask(0)], [[f"u{n}"] for n in range(size)])
+
+
+def reading(
+    make: Callable[[Path, int], Path], folder: Path, read: Callable[[fieldpack.Export], object]
+) -> Callable[[int], object]:
+    def work(size: int) -> None:
+        with fieldpack.open_export(make(folder, size)) as export:
+            read(export)
+
+    return work
+
+
+READS: dict[str, Callable[[fieldpack.Export], object]] = {
+    "summarize": lambda export: export.summarize().as_dict(),
+    "codebook": lambda export: (export.codebook("md"), export.codebook("html")),
+    "verify": lambda export: export.verify(),
+    "arrow": lambda export: export.to_arrow(),
+    "slug": lambda export: export.to_arrow(columns="slug", several="onehot"),
+    "answers": lambda export: export.answers("arrow"),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("make", [same_named, unlisted])
+def test_many_questions(tmp_path: Path, make: Callable[[Path, int], Path], read: str) -> None:
+    require_proportional(reading(make, tmp_path, READS[read]), 600)
+
+
+@pytest.mark.parametrize("read", ["summarize", "verify"])
+def test_a_question_for_each_line(tmp_path: Path, read: str) -> None:
+    require_proportional(reading(of_their_own, tmp_path, READS[read]), 600)
+
+
+@pytest.mark.parametrize("read", ["arrow", "answers"])
+def test_a_table_of_next_to_nothing_is_refused(tmp_path: Path, read: str) -> None:
+    limits = Limits(table_cells=10_000, table_ratio=3)
+    with fieldpack.open_export(of_their_own(tmp_path, 99), limits=limits) as export:
+        READS[read](export)
+    with fieldpack.open_export(of_their_own(tmp_path, 400), limits=limits) as export:
+        with pytest.raises(
+            ArchiveError, match=r"A table of 401 questions and 400 submissions would be almost empty"
+        ):
+            READS[read](export)
+        assert len(export.summarize().questions) == 401
+
+
+def names(count: int) -> None:
+    for style in ("question", "slug"):
+        given = Names(style, ["status"])
+        assert len({given.add("Status").casefold() for _ in range(count)}) == count
+
+
+def short_names(count: int) -> None:
+    given = _Names()
+    assert len({given.add("a name that is much too long for SPSS").casefold() for _ in range(count)}) == count
+
+
+def labels(count: int) -> None:
+    options = tuple(Option(number, "same") for number in range(count))
+    codes = OptionCodes(Instruction("i", "multiple_choice", "", options=options))
+    for code in range(count):
+        assert codes.get_labels()[code] == f"same [{code}]"
+        assert codes.get_texts()[code] == str(code)
+
+
+def findings(count: int) -> None:
+    report = Report("a")
+    for _ in range(count):
+        report.add("error", "x")
+        report.add("warning", "x")
+    assert (len(report.findings), report.left_out + report.warnings_left_out) == (2000, 2 * count - 2000)
+
+
+def readme(count: int) -> None:
+    export = {"id": "e", "submission_count": 1, "file_count": 0}
+    render_readme({"id": "c", "export": export, "instructions": [ask(number) for number in range(count)]})
+
+
+@pytest.mark.parametrize("work", [names, short_names, labels, findings, readme])
+def test_steps(work: Callable[[int], None]) -> None:
+    require_proportional(work, 4000)
+
+
+def test_numbers_of_names_go_on_where_they_were() -> None:
+    names = Names("question")
+    given = [names.add(name) for name in ("a", "A", "a (2)", "a", "a (4)", "a", "b")]
+    assert given == ["a", "A (2)", "a (2) (2)", "a (3)", "a (4)", "a (5)", "b"]
