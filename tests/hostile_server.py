@@ -81,6 +81,7 @@ class HostileServer:
         cut_after: called for each answer's body; how many bytes leave before the connection breaks, or None.
         is_reset: break with RST instead of an early end.
         is_range_blind: ignore Range.
+        is_condition_blind: ignore If-Range, as some proxies and buckets do: a part of whatever is there now.
         gives_etag, is_chunked, content_type, claimed_bytes: how the archive is presented.
         link_bytes: how many bytes one link serves until it answers `expired_status`.
         busy: statuses answered to the next requests for the archive.
@@ -101,6 +102,7 @@ class HostileServer:
     cut_after: Callable[[], int | None] = lambda: None
     is_reset: bool = False
     is_range_blind: bool = False
+    is_condition_blind: bool = False
     gives_etag: bool = True
     is_chunked: bool = False
     content_type: str = "application/zip"
@@ -308,7 +310,11 @@ class _Handler(BaseHTTPRequestHandler):
         state, whole = self.server_state, self.server_state.archive
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         condition = self.headers.get("If-Range")
-        is_part = wanted and not state.is_range_blind and condition in (None, state.etag)
+        is_part = (
+            wanted
+            and not state.is_range_blind
+            and (state.is_condition_blind or condition in (None, state.etag))
+        )
         start, end = 0, len(whole)
         if wanted and is_part:
             start = int(wanted[1]) if wanted[1] else max(0, end - int(wanted[2]))  # the last bytes

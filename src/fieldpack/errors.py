@@ -72,15 +72,23 @@ class ApiError(FieldpackError):
         status: HTTP status code.
         error_code: stable integer of the API's registry, or None when the body was not ours.
         detail: a string, a list of strings, or a mapping of field path to messages.
+        retry_after: seconds after which the server wants to be asked again, when it says so.
     """
 
     def __init__(
-        self, message: str, *, status: int, error_code: int | None = None, detail: Any = None
+        self,
+        message: str,
+        *,
+        status: int,
+        error_code: int | None = None,
+        detail: Any = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.error_code = error_code
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class TransportError(FieldpackError):

@@ -127,6 +127,34 @@ def test_a_changed_archive_starts_again(tmp_path: Path, connections: int) -> Non
     assert_only(tmp_path, "a.zip")
 
 
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_part_of_another_archive_is_told_by_its_etag(tmp_path: Path, connections: int) -> None:
+    """Same length, right range, status 206: only the ETag says that it is no part of what was begun."""
+    old, new = ARCHIVE, OTHER
+    if connections > 1:
+        old, new = LARGE, make_archive(members=40, member_bytes=1_000_000, seed=9)
+    assert len(old) == len(new)
+    cuts = iter([len(old) // 5])
+    told: list[int] = []
+    with serve_hostile(old, is_condition_blind=True, cut_after=lambda: next(cuts, None)) as server:
+
+        def change(sent: int) -> None:
+            if sent >= len(old) // 5:
+                server.archive = new
+
+        server.on_bytes = change
+        path = bring(
+            server,
+            tmp_path / "a.zip",
+            connections=connections,
+            on_progress=lambda p: told.append(p.done_bytes),
+        )
+        assert path.read_bytes() in ((new,) if connections == 1 else (new, old))
+        if connections == 1:  # what came of the new one before it was told apart was not even kept
+            assert server.sent_bytes <= len(old) // 5 + len(new) + (1 << 17)
+    assert_only(tmp_path, "a.zip")
+
+
 def test_a_server_that_ignores_ranges_is_asked_for_all_of_it(tmp_path: Path) -> None:
     cuts = iter([200_000, 300_000])
     with serve_hostile(ARCHIVE, is_range_blind=True, cut_after=lambda: next(cuts, None)) as server:

@@ -7,6 +7,7 @@ import json
 import re
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -381,9 +382,11 @@ def test_links_are_fresh_at_every_look(scenario: Scenario) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A server that keeps three exports, behind a public address."""
+    """A server that keeps three exports, five with links that work, behind a public address."""
     settings = {
         "FIELDPACK_EXPORTS_KEPT": "3",
+        "FIELDPACK_EXPORTS_KEPT_WITH_LINKS": "5",
+        "FIELDPACK_EXPORTS_GENERATING": "12",
         "FIELDPACK_PUBLIC_URL": "https://data.example.org",
     }
     installation = Installation(
@@ -402,7 +405,7 @@ def local(installation: Installation, url: str) -> str:
 
 
 def test_the_right_export_makes_way(small: Installation) -> None:
-    """Those whose links have all expired first, oldest first; then the oldest."""
+    """The oldest of those whose links have all expired; those with a link that works only beyond a larger number."""
     with small.client() as api:
         scenario = Scenario.create(api)
 
@@ -425,14 +428,29 @@ def test_the_right_export_makes_way(small: Installation) -> None:
         assert kept() == {first, third, fourth}
         with connected(small) as database:
             database.execute("UPDATE exports SET links_expire_at = now() + interval '1 hour'")
-        fifth = export(2005)
-        assert kept() == {third, fourth, fifth}
+        fifth, sixth = export(2005), export(2006)
+        assert kept() == {first, third, fourth, fifth, sixth}
+        with connected(small) as database:
+            database.execute("UPDATE exports SET links_expire_at = now() + interval '1 hour'")
+        seventh = export(2007)
+        assert kept() == {third, fourth, fifth, sixth, seventh}
+        with connected(small) as database:
+            database.execute("UPDATE exports SET links_expire_at = now() + interval '1 hour'")
+            for expired in (fourth, sixth, seventh):
+                database.execute(
+                    "UPDATE exports SET links_expire_at = now() - interval '1 hour' WHERE id = %s", [expired]
+                )
+        eighth = export(2008)
+        assert kept() == {third, fifth, eighth}
         folder = Path(small.data_dir) / "storage" / "exports"
-        wait_for(lambda: not {path.name for path in folder.iterdir()} & {first, second})
+        wait_for(
+            lambda: not {path.name for path in folder.iterdir()} & {first, second, fourth, sixth, seventh}
+        )
 
 
 def test_many_requested_at_once_leave_as_many_as_are_kept(small: Installation) -> None:
-    """While they are generating none can make way; when they are done the oldest does."""
+    """While they are generating none can make way; when they are done the oldest does. Nobody has looked at them,
+    so each counts as having a link that works."""
     with small.client() as api:
         scenario = Scenario.create(api)
         requested = [
@@ -446,7 +464,20 @@ def test_many_requested_at_once_leave_as_many_as_are_kept(small: Installation) -
 
         wait_for(are_complete)
         listed = expect(api.get(scenario.export_path), 200)
-        assert [row["export_id"] for row in listed] == requested[:-4:-1]
+        assert [row["export_id"] for row in listed] == requested[:-6:-1]
+
+
+def test_a_link_minted_later_never_shortens_the_life_of_an_earlier_one(small: Installation) -> None:
+    """As when `FIELDPACK_LINK_LIFETIME_SECONDS` was lowered: the earlier link still works, and its export stays."""
+    with small.client() as api:
+        scenario = Scenario.create(api)
+        export_id = scenario.export()["export_id"]
+        with connected(small) as database:
+            set_days = "UPDATE exports SET links_expire_at = now() + interval '30 days' WHERE id = %s"
+            database.execute(set_days, [export_id])
+            expect(api.get(f"{scenario.export_path}/{export_id}"), 200)
+            query = "SELECT links_expire_at > now() + interval '29 days' FROM exports WHERE id = %s"
+            assert database.execute(query, [export_id]).fetchone() == (True,)
 
 
 def test_one_that_nobody_has_looked_at_yet_does_not_make_way(small: Installation) -> None:
@@ -461,9 +492,13 @@ def test_one_that_nobody_has_looked_at_yet_does_not_make_way(small: Installation
                              " WHERE links_expire_at IS NOT NULL")  # fmt: skip
             generating = "SELECT 1 FROM exports WHERE status = 'generating'"
             wait_for(lambda: database.execute(generating).fetchone() is None)
-        newest = scenario.export(**{"from": "2003-01-01T00:00:00Z"})["export_id"]
+            database.execute("UPDATE exports SET links_expire_at = now() - interval '1 hour'"
+                             " WHERE id = ANY(%s::uuid[])", [looked_at])  # fmt: skip
+        newest = [
+            scenario.export(**{"from": f"{year}-01-01T00:00:00Z"})["export_id"] for year in (2003, 2004)
+        ]
         listed = expect(api.get(scenario.export_path), 200)
-        assert [row["export_id"] for row in listed] == [newest, waited_for, looked_at[1]]
+        assert [row["export_id"] for row in listed] == [*newest[::-1], waited_for]
 
 
 def test_the_public_url_is_the_origin_of_links(small: Installation) -> None:
@@ -501,6 +536,24 @@ def test_both_processes_serve_the_same_bytes_also_after_a_restart(small: Install
         assert expect(api.post(scenario.export_path), 200)["export_id"] == export_id
 
 
+def _request_too_many(scenario: Scenario) -> None:
+    """At most twelve are made at a time; thirty are asked for at once."""
+
+    def ask(year: int) -> httpx.Response:
+        return scenario.api.post(scenario.export_path, params={"from": f"{year}-01-01T00:00:00Z"})
+
+    with ThreadPoolExecutor(15) as pool:
+        answers = list(pool.map(ask, range(2001, 2031)))
+    assert Counter(answer.status_code for answer in answers) == {202: 12, 429: 18}
+    busy = [answer for answer in answers if answer.status_code == 429]
+    assert {int(answer.headers["Retry-After"]) for answer in busy} == {5}
+    assert "12 exports" in refused(busy[0], 429)
+    assert expect(scenario.api.get(scenario.export_path), 200)["meta"]["count"] == 12
+    begun = next(answer for answer in answers if answer.status_code == 202)
+    joined = scenario.api.post(f"{scenario.export_path}?{begun.request.url.query.decode()}")
+    assert expect(joined, 202)["export_id"] == begun.json()["export_id"]
+
+
 def test_without_a_worker_it_waits_and_cannot_be_deleted(small: Installation) -> None:
     small.stop()
     small.options.append("--no-worker")
@@ -520,6 +573,8 @@ def test_without_a_worker_it_waits_and_cannot_be_deleted(small: Installation) ->
         assert joined["export_id"] == body["export_id"]
         other = expect(api.post(scenario.export_path, params={"to": "2020-01-01T00:00:00Z"}), 202)
         assert other["export_id"] != body["export_id"]
+        _request_too_many(Scenario.create(api))
+        expect(api.post(scenario.export_path, params={"to": "2021-01-01T00:00:00Z"}), 202)  # each has its own
     small.stop()
     small.options.remove("--no-worker")
     small.start()

@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -287,6 +288,29 @@ def test_a_failed_export_says_why(client: Client, server: HostileServer, tmp_pat
         client.export_collection(COLLECTION, tmp_path)
     assert caught.value.reason == "A file is missing."
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_makes_many_others_is_waited_for(
+    client: Client, server: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For longer than other refusals are: `Retry-After` is kept to each time, and the person is told."""
+    server.api_busy = [(429, {"Retry-After": "0"})] * 12 + [(429, {"Retry-After": "1"})]
+    started = time.monotonic()
+    path = client.export_collection(COLLECTION, tmp_path, progress=True)
+    assert path.read_bytes() == ARCHIVE
+    assert time.monotonic() - started >= 1
+    assert len(server.asked("/api/", "POST")) == 14
+    assert "waiting for the server, which makes as many exports at once as it may" in capsys.readouterr().err
+
+
+def test_waiting_for_ones_turn_has_an_end(client: Client, server: HostileServer, tmp_path: Path) -> None:
+    server.api_busy = [(429, {"Retry-After": "1"})] * 3
+    with pytest.raises(ExportNotReady, match="could not be begun within 0 s"):
+        client.export_collection(COLLECTION, tmp_path, timeout=0.5)
+    server.api_busy = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(ApiError, match="Busy") as caught:
+        client.export_collection(COLLECTION, tmp_path)
+    assert (caught.value.status, caught.value.retry_after) == (429, 3600)
 
 
 def test_waiting_has_an_end_when_asked(client: Client, server: HostileServer) -> None:

@@ -377,7 +377,7 @@ class Client:
         )
 
     def _post_export(
-        self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None
+        self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True
     ) -> Export:
         body = self._transport.request(
             "POST",
@@ -385,6 +385,7 @@ class Client:
             params=narrowed or None,
             headers=_prefer(wait),
             repeatable=True,  # any number of them make one export
+            waits=waits,
         )
         return Export.from_answer(body)
 

@@ -27,10 +27,11 @@ from fieldpack.errors import (
 if TYPE_CHECKING:
     from fieldpack.client.api import Client
 
-__all__ = ["Export", "ExportNotReady", "collect_filter", "export_collection", "wait_export"]
+__all__ = ["Export", "ExportNotReady", "begin_export", "collect_filter", "export_collection", "wait_export"]
 
 _POLL_EVERY = 3.0
 _MOST_SILENCE = 300.0  # seconds without an answer before waiting is given up
+_LONGEST_TURN = 300.0  # seconds; a server that asks to be left alone for longer is told to the person instead
 
 
 class ExportNotReady(FieldpackError):
@@ -111,6 +112,38 @@ def collect_filter(
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+def begin_export(
+    client: Client,
+    collection_id: str,
+    narrowed: dict[str, str],
+    *,
+    timeout: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Export:
+    """Request an export, waiting for as long as the server makes as many others as it may (429).
+
+    Raises:
+        ExportNotReady: `timeout` seconds were not enough.
+        ApiError: the server refused, or asks to be left alone for long.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            return client._post_export(collection_id, narrowed, wait=3, waits=False)
+        except ApiError as error:
+            wait = _POLL_EVERY if error.retry_after is None else error.retry_after
+            if error.status != 429 or wait > _LONGEST_TURN:
+                raise
+            if timeout is not None and time.monotonic() - started + wait > timeout:
+                raise ExportNotReady(
+                    f"The export of {collection_id} could not be begun within {timeout:.0f} s, because the server makes"
+                    " as many others as it may: run it again later."
+                ) from error
+        if on_progress is not None:
+            on_progress(Progress("waiting"))
+        time.sleep(wait)
+
+
 def wait_export(
     client: Client,
     collection_id: str,
@@ -178,7 +211,7 @@ def export_collection(
     if target is not None:
         check_target(target, force=force)
     with _open_progress(progress) as tell:
-        export = client._post_export(collection_id, narrowed, wait=3)
+        export = begin_export(client, collection_id, narrowed, timeout=timeout, on_progress=tell)
         target = target or _name_target(folder, collection_id, export, source)
         check_target(target, force=force)
         if on_target is not None:

@@ -32,13 +32,14 @@ _REASONS = {
 }
 
 
-def make_api_error(status: int, body: bytes, where: str) -> ApiError:
+def make_api_error(status: int, body: bytes, where: str, *, retry_after: float | None = None) -> ApiError:
     """The error for an answer of `status` with `body`, whoever sent it.
 
     Args:
         status: HTTP status code.
         body: the API's error body, a bucket's XML, a proxy's page, or nothing.
         where: the origin and path asked, without its query (which may hold a signature).
+        retry_after: seconds the answer asks to wait.
     """
     code, detail = _read_body(body)
     sentence = _sentence(detail)
@@ -46,7 +47,7 @@ def make_api_error(status: int, body: bytes, where: str) -> ApiError:
         sentence = f"{where} answered {status}: {_REASONS.get(status, 'unexpected')}"
     hint = _hint(status, sentence)
     message = " ".join(f"{sentence.rstrip('.')}. {hint}".split())
-    return ApiError(message, status=status, error_code=code, detail=detail)
+    return ApiError(message, status=status, error_code=code, detail=detail, retry_after=retry_after)
 
 
 def _read_body(body: bytes) -> tuple[int | None, Any]:

@@ -22,15 +22,16 @@ class Progress:
     """One moment of an export on its way here.
 
     Attributes:
-        stage: `generating` (the server makes the archive), `downloading`, or `verifying` (what is on disk is
-            read and checked; checks made while downloading are not a stage of their own).
-        done_bytes: bytes brought or checked; 0 while generating.
+        stage: `waiting` (the server makes as many others as it may), `generating` (it makes this one),
+            `downloading`, or `verifying` (what is on disk is read and checked; checks made while downloading are
+            not a stage of their own).
+        done_bytes: bytes brought or checked; 0 before.
         total_bytes: of how many, or None when that is not known.
         fraction: 0 … 1 of this stage, or None when it is not known.
         waiting: why it does not go on at the moment, in the server's words.
     """
 
-    stage: Literal["generating", "downloading", "verifying"]
+    stage: Literal["waiting", "generating", "downloading", "verifying"]
     done_bytes: int = 0
     total_bytes: int | None = None
     fraction: float | None = None
@@ -74,6 +75,8 @@ def _lines(stream: TextIO) -> OnProgress:
 
 def _describe(progress: Progress) -> str:
     words: list[str] = [progress.stage]
+    if progress.stage == "waiting":
+        words.append("for the server, which makes as many exports at once as it may")
     if progress.total_bytes is not None:
         words.append(f"{say_bytes(progress.done_bytes)} of {say_bytes(progress.total_bytes)}")
     elif progress.done_bytes:
@@ -103,7 +106,7 @@ def _bar(stream: TextIO) -> Iterator[OnProgress]:
         said: list[str | None] = [None]
 
         def show(progress: Progress) -> None:
-            is_bytes = progress.stage != "generating"
+            is_bytes = progress.stage not in ("waiting", "generating")
             total: float | None = progress.total_bytes if is_bytes else 1.0
             done: float = progress.done_bytes if is_bytes else (progress.fraction or 0.0)
             if progress.stage not in tasks:

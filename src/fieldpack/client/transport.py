@@ -66,8 +66,13 @@ class Transport:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        waits: bool = True,
     ) -> Any:
         """Send one request; return the decoded JSON body, or None when there is none.
+
+        Args:
+            repeatable: may be sent again when it is not known whether it arrived.
+            waits: whether 429 is waited out here, a few times; False raises it at once.
 
         Raises:
             ApiError: the server refused.
@@ -102,7 +107,8 @@ class Transport:
             except httpx.HTTPError as error:  # too many redirects and the like
                 raise TransportError(f"{self.connection.url} cannot be talked to: {error}.") from error
             else:
-                if response.status_code not in PASSING or not (repeatable or response.status_code == 429):
+                is_busy = response.status_code == 429
+                if response.status_code not in PASSING or not (waits if is_busy else repeatable):
                     return self._read(response)
                 wanted = parse_retry_after(response.headers.get("Retry-After"))
                 delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
@@ -119,7 +125,8 @@ class Transport:
                 f"{where} redirects to {target}: set PROLIFIC_URL to the address it should be."
             )
         if response.status_code >= 400:
-            raise make_api_error(response.status_code, response.content, where)
+            wanted = parse_retry_after(response.headers.get("Retry-After"))
+            raise make_api_error(response.status_code, response.content, where, retry_after=wanted)
         if not response.content:
             return None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -51,7 +51,17 @@ class Settings(BaseSettings):
     link_lifetime_seconds: int = Field(
         default=24 * 3600, ge=1, description="How long a download link is valid."
     )
-    exports_kept: int = Field(default=50, ge=1, description="Exports kept for each collection.")
+    exports_kept: int = Field(
+        default=50, ge=1, description="Exports kept for each collection; more only while their links work."
+    )
+    exports_kept_with_links: int = Field(
+        default=500, ge=1, description="Exports kept for each collection at most, links that work or not."
+    )
+    exports_generating: int = Field(
+        default=20,
+        ge=1,
+        description="Exports of one collection that are made at a time; the next waits its turn.",
+    )
     export_max_age_days: float = Field(
         default=90, gt=0, description="Exports older than this, and with no valid link, are removed."
     )
@@ -70,6 +80,19 @@ class Settings(BaseSettings):
         description="Size of the parts of a stored archive (`store` delivery), in MiB.",
     )
     max_body_kb: int = Field(default=4096, ge=1, description="Largest JSON body accepted, in KiB.")
+    max_collection_pages: int = Field(default=500, ge=1, description="Pages that a collection may have.")
+    max_collection_items: int = Field(
+        default=2_000, ge=1, description="Page items that a collection may have, on all its pages."
+    )
+    max_options: int = Field(
+        default=1_000, ge=1, description="Options, or units, that an instruction may have."
+    )
+    max_markup_characters: int = Field(
+        default=200_000, ge=1, description="Characters of one text in HTML or Markdown."
+    )
+    max_collection_markup_characters: int = Field(
+        default=500_000, ge=1, description="Characters of HTML and Markdown in a whole collection."
+    )
     rate_per_address: int = Field(default=1000, ge=1, description="Requests per second from one address.")
     connections_per_address: int = Field(
         default=1000,
@@ -143,6 +166,27 @@ class Settings(BaseSettings):
     def resolved_storage_url(self) -> str:
         """The storage URL in force; files in the data folder when none is set."""
         return self.storage_url or (self.data_dir / "storage").as_uri()
+
+    @property
+    def storage_folder(self) -> Path | None:
+        """Where files really are, links followed; None in a bucket.
+
+        Raises:
+            ConfigError: the URL names no folder of this machine.
+        """
+        parts = urlsplit(self.resolved_storage_url)
+        if parts.scheme != "file":
+            return None
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise ConfigError(
+                f"storage_url: {self.storage_url} is not a local folder; write file:///path/to/folder."
+            )
+        return Path(unquote(parts.path)).resolve()
+
+    @property
+    def storage_place(self) -> str:
+        """Where files are, for people: the folder, or the bucket's URL."""
+        return str(self.storage_folder or self.resolved_storage_url)
 
     @property
     def max_body_bytes(self) -> int:

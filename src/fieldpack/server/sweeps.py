@@ -65,7 +65,7 @@ async def sweep(context: Context, *, dry_run: bool = False) -> Swept:
     """
     settings, database = context.settings, context.database
     outdated = await remove_outdated(database, settings.export_max_age_days, dry_run=dry_run)
-    surplus = await remove_surplus(database, settings.exports_kept, dry_run=dry_run)
+    surplus = await remove_surplus(database, settings, dry_run=dry_run)
     abandoned = await sweep_abandoned(database, settings.upload_abandoned_days, dry_run=dry_run)
     thrown_away = await count_garbage(database)
     if not dry_run:

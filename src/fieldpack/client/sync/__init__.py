@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldpack.archive.source import Limits
-from fieldpack.client.export import wait_export
+from fieldpack.client.export import begin_export, wait_export
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.ownership import open_state, remove_old_notes
 from fieldpack.client.sync.run import Run, Synced
@@ -66,7 +66,7 @@ def sync_collection(
                 state.write(state.export_id)
                 remove_old_notes(opened)
         for _ in range(TRIES):
-            export = client._post_export(collection_id, {}, wait=3)
+            export = begin_export(client, collection_id, {}, on_progress=tell)
             export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
             with _disk_errors(folder):
                 if state.is_equal_to(export.export_id):

@@ -190,7 +190,7 @@ def _build_once(
     if stored:
         done = begin_object(context, connection, export, facts)
     else:
-        done = queries.complete_export(connection, export, facts, context.settings.exports_kept)
+        done = queries.complete_export(connection, export, facts, context.settings)
     if not done:
         names = [*(member.name for member in members), INDEX]
         context.storage.delete_blocking([stored_key(export["id"], export["build"], name) for name in names])

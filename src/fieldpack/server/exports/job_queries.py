@@ -12,8 +12,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from ..config import Settings
 from ..notices import CHANNEL
-from .queries import MAKES_WAY
+from .queries import IS_SURPLUS, MAKES_WAY
 
 Row = dict[str, Any]
 Blocking = psycopg.Connection[Any]
@@ -198,11 +199,11 @@ def _stream(connection: Blocking, query: str, values: Row) -> Generator[tuple[An
         yield from cursor.stream(query, values, size=STREAMED_ROWS)
 
 
-def complete_export(connection: Blocking, export: Row, facts: Row, kept: int) -> bool:
+def complete_export(connection: Blocking, export: Row, facts: Row, settings: Settings) -> bool:
     """Whether the export is complete now: refused when it was superseded, or holds what was erased since.
 
     The collection's counter is locked first, so that an erasure is either seen here or sees this. Beyond
-    `kept` finished exports others make way, as they could not when this one was requested among many.
+    the finished exports that are kept others make way, as they could not when this one was requested among many.
     """
     with connection.transaction():
         connection.execute(
@@ -227,17 +228,23 @@ def complete_export(connection: Blocking, export: Row, facts: Row, kept: int) ->
         connection.execute(
             f"""
             WITH finished AS (
-                SELECT id, count(*) OVER () AS total, row_number() OVER (ORDER BY {MAKES_WAY}) AS place
-                FROM exports WHERE collection_id = %s AND status <> 'generating'
+                SELECT id AS finished_id, count(*) OVER () AS total,
+                       row_number() OVER (ORDER BY {MAKES_WAY}) AS place
+                FROM exports WHERE collection_id = %(collection)s AND status <> 'generating'
             ), removed AS (
-                DELETE FROM exports WHERE id IN (SELECT id FROM finished WHERE place <= total - %s) RETURNING id
+                DELETE FROM exports USING finished WHERE id = finished_id AND {IS_SURPLUS} RETURNING id
             ), thrown_away AS (
                 INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM removed
                 ON CONFLICT (key) DO NOTHING
             )
-            SELECT pg_notify(%s, id::text) FROM removed
+            SELECT pg_notify(%(channel)s, id::text) FROM removed
             """,
-            [export["collection_id"], kept, CHANNEL],
+            {
+                "collection": export["collection_id"],
+                "kept": settings.exports_kept,
+                "most": settings.exports_kept_with_links,
+                "channel": CHANNEL,
+            },
         )
     return done
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 
+from ..config import Settings
 from ..db.pool import Connection, Database
 from ..jobs import EXPORTS_QUEUE, MAINTENANCE_QUEUE, WorkerContext, blueprint, defer
 from . import part_queries, queries
@@ -43,10 +44,13 @@ async def remove_outdated(database: Database, days: float, *, dry_run: bool = Fa
     return [str(row["id"]) for row in rows]
 
 
-async def remove_surplus(database: Database, kept: int, *, dry_run: bool = False) -> list[str]:
-    """Remove exports beyond those kept for each collection, as when that setting was lowered; their ids."""
+async def remove_surplus(database: Database, settings: Settings, *, dry_run: bool = False) -> list[str]:
+    """Remove exports beyond those kept for each collection, as when links have expired or a setting was lowered;
+    their ids."""
     async with database.transaction() as connection:
-        export_ids = await queries.list_surplus(connection, kept)
+        export_ids = await queries.list_surplus(
+            connection, settings.exports_kept, settings.exports_kept_with_links
+        )
         if not dry_run:
             await remove_exports(connection, export_ids)
     return [str(export_id) for export_id in export_ids]
@@ -65,7 +69,7 @@ async def remove_exports_job(job: JobContext, timestamp: int) -> None:
     """Remove exports past their age or number."""
     context = _context(job).context
     outdated = await remove_outdated(context.database, context.settings.export_max_age_days)
-    surplus = await remove_surplus(context.database, context.settings.exports_kept)
+    surplus = await remove_surplus(context.database, context.settings)
     log.info("exports.swept", outdated=outdated, surplus=surplus)
 
 

@@ -216,7 +216,7 @@ async def _join(context: Context, export: dict[str, Any], parts: list[dict[str, 
 
 def _complete(context: Context, export: dict[str, Any]) -> bool:
     with context.database.connect() as connection:
-        return job_queries.complete_export(connection, export, export, context.settings.exports_kept)
+        return job_queries.complete_export(connection, export, export, context.settings)
 
 
 def _check_pieces(pieces: Iterable[list[Any]]) -> None:

@@ -13,11 +13,16 @@ from ..notices import CHANNEL
 
 Row = dict[str, Any]
 
-# Which of a collection's exports makes way first: without a link that works, then the oldest. One that nobody
-# has looked at yet is somebody's who waits for it.
-MAKES_WAY = """
-    status = 'complete' AND coalesce(links_expire_at, completed_at + interval '1 hour') > now(), created_at, id
-"""
+# Whether somebody may still come with a link to an export. One that nobody has looked at yet is somebody's who
+# waits for it.
+IS_LINKED = "status = 'complete' AND coalesce(links_expire_at, completed_at + interval '1 hour') > now()"
+
+# Exports by what makes way first, and which of them do: `place` counts from 1 in that order. Those without a link
+# that works go beyond `kept`, the others beyond `most`, should that be more.
+MAKES_WAY = f"{IS_LINKED}, created_at, id"
+IS_SURPLUS = (
+    f"(place <= total - greatest(%(most)s, %(kept)s) OR place <= total - %(kept)s AND NOT ({IS_LINKED}))"
+)
 
 
 async def find_generating(connection: Connection, collection_id: UUID, filter: Row) -> Row | None:
@@ -26,6 +31,16 @@ async def find_generating(connection: Connection, collection_id: UUID, filter: R
         [collection_id, Jsonb(filter)],
     )
     return await cursor.fetchone()
+
+
+async def count_generating(connection: Connection, collection_id: UUID) -> int:
+    """How many exports of a collection are being made, or wait for a worker."""
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM exports WHERE collection_id = %s AND status = 'generating'",
+        [collection_id],
+    )
+    row = await cursor.fetchone()
+    return row["count"] if row else 0
 
 
 async def find_recent(
@@ -100,33 +115,26 @@ async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None
     await connection.execute("DELETE FROM exports WHERE id = ANY(%s)", [export_ids])
 
 
-async def list_to_make_way(connection: Connection, collection_id: UUID, kept: int) -> list[UUID]:
-    """Exports that make way for one more: those whose links have all expired first, the oldest of each."""
-    cursor = await connection.execute(
-        f"SELECT id FROM exports WHERE collection_id = %s AND status <> 'generating' ORDER BY {MAKES_WAY}",
-        [collection_id],
-    )
-    rows = await cursor.fetchall()
-    cursor = await connection.execute(
-        "SELECT count(*) AS count FROM exports WHERE collection_id = %s", [collection_id]
-    )
-    total = await cursor.fetchone()
-    surplus = (total["count"] if total else 0) - kept
-    return [row["id"] for row in rows[: max(surplus, 0)]]
+async def list_surplus(
+    connection: Connection, kept: int, most: int, collection_id: UUID | None = None
+) -> list[UUID]:
+    """Exports that make way, of one collection or of all: beyond `kept` the oldest of those whose links have all
+    expired, beyond `most` the oldest of the others too; never one that is being made.
 
-
-async def list_surplus(connection: Connection, kept: int) -> list[UUID]:
-    """Exports beyond so many of each collection, as when that number is lowered: first to make way first."""
+    Locked, and looked at again with the lock: a link may have been minted meanwhile.
+    """
     cursor = await connection.execute(
         f"""
-        SELECT id FROM (
-            SELECT id, status, count(*) OVER (PARTITION BY collection_id) AS total, row_number() OVER (
+        WITH ranked AS (
+            SELECT id AS ranked_id, count(*) OVER (PARTITION BY collection_id) AS total, row_number() OVER (
                 PARTITION BY collection_id ORDER BY status = 'generating', {MAKES_WAY}
             ) AS place
-            FROM exports) e
-        WHERE status <> 'generating' AND place <= total - %s
+            FROM exports WHERE %(collection)s::uuid IS NULL OR collection_id = %(collection)s
+        )
+        SELECT id FROM exports JOIN ranked ON ranked_id = id
+        WHERE status <> 'generating' AND {IS_SURPLUS} ORDER BY place FOR UPDATE OF exports
         """,
-        [kept],
+        {"kept": kept, "most": most, "collection": collection_id},
     )
     return [row["id"] for row in await cursor.fetchall()]
 

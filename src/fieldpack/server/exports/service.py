@@ -16,7 +16,7 @@ from ..context import Context
 from ..db.pool import Connection
 from ..garbage import throw_away
 from ..jobs import EXPORTS_QUEUE, defer
-from ..problems import FORBIDDEN, INVALID, Problem, conflict, not_found
+from ..problems import FORBIDDEN, INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
 from ..studies.queries import find_study
 from . import queries
 from .keys import object_key
@@ -26,6 +26,7 @@ from .waiting import find_reason
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
 
 POLL_SECONDS = 1.0
+BUSY_SECONDS = 5  # after which whoever found too many exports being made asks again
 
 log = structlog.get_logger()
 
@@ -50,7 +51,11 @@ async def request_export(
     """The export to wait for or to fetch, and whether it is complete already.
 
     The collection's counter is locked, so any number of concurrent requests make exactly one job.
+
+    Raises:
+        Problem: 429 when as many exports of the collection are being made as may be at a time.
     """
+    settings = context.settings
     async with context.database.transaction() as connection:
         await _require_collection(connection, caller, collection_id, post=True)
         if "study_id" in filter:
@@ -63,21 +68,26 @@ async def request_export(
         row = await queries.find_generating(connection, collection_id, filter)
         if row is not None:
             return row, False
-        row = await queries.find_recent(connection, collection_id, filter, counter, context.settings.delivery)
+        row = await queries.find_recent(connection, collection_id, filter, counter, settings.delivery)
         if row is not None:
             return row, True
+        if await queries.count_generating(connection, collection_id) >= settings.exports_generating:
+            raise Problem(
+                TOO_MANY_REQUESTS,
+                f"{settings.exports_generating} exports of this collection are being made, as many as may be at a"
+                f" time: wait {BUSY_SECONDS} s and send this again.",
+                headers={"Retry-After": str(BUSY_SECONDS)},
+            )
         row = await queries.insert_export(
-            connection, uuid4(), collection_id, filter, context.settings.delivery, caller.id
+            connection, uuid4(), collection_id, filter, settings.delivery, caller.id
         )
-        await _make_way(connection, collection_id, context.settings.exports_kept)
+        surplus = await queries.list_surplus(
+            connection, settings.exports_kept, settings.exports_kept_with_links, collection_id
+        )
+        await remove_exports(connection, surplus)
         await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row["id"]))
     log.info("export.requested", export_id=str(row["id"]), collection_id=str(collection_id))
     return row, False
-
-
-async def _make_way(connection: Connection, collection_id: UUID, kept: int) -> None:
-    export_ids = await queries.list_to_make_way(connection, collection_id, kept)
-    await remove_exports(connection, export_ids)
 
 
 async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None:
