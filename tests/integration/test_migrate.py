@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -20,7 +22,8 @@ from fieldpack.errors import ConfigError, FieldpackError
 from fieldpack.server.db import migrate as runner
 from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
-from fieldpack.server.submissions.queries import write_line_end
+from fieldpack.server.db.pool import Database
+from fieldpack.server.submissions.queries import list_of_participant, write_line_end
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
 
@@ -54,6 +57,18 @@ from fieldpack.server.db.migrate import run_sql
 revision = "t3"
 down_revision = "t2"
 def upgrade(): run_sql("CREATE TABLE half (); SELECT secret FROM nowhere")
+"""
+
+
+SET_UP = """
+WITH w AS (INSERT INTO workspaces (id, title) VALUES (gen_random_uuid(), 'W') RETURNING id),
+r AS (INSERT INTO researchers (id, email) VALUES (gen_random_uuid(), 'r@example.org') RETURNING id),
+c AS (INSERT INTO collections (id, workspace_id, name, created_by)
+      SELECT c.id, w.id, 'C', r.id FROM w, r, (VALUES (%(collection)s::uuid), (%(quiet)s)) c (id) RETURNING id),
+v AS (INSERT INTO collection_versions (collection_id, version, body) SELECT id, 1, '{}' FROM c),
+n AS (INSERT INTO collection_changes (collection_id, counter) SELECT id, 7 FROM c)
+INSERT INTO studies (id, workspace_id, collection_id, created_by, name, total_available_places)
+SELECT %(study)s, w.id, %(collection)s, r.id, 'S', 9 FROM w, r
 """
 
 
@@ -152,6 +167,83 @@ def test_lines_of_an_older_database_end_as_those_written_now(url: str, scripts: 
             f"SELECT line_end, {written} FROM submissions ORDER BY ordinal", ['{"a":"\\n"}']
         )
         assert rows.fetchall() == [(expected, expected), (None, expected)]
+
+
+def test_ids_of_an_older_database_become_what_can_be_seen_of_them(
+    url: str, scripts: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two that become one stay two submissions, of which the one to go on with is found first."""
+    for script in (scripts / "versions").glob("*.py"):
+        script.unlink()
+    for name in ("0001_initial.py", "0002_line_end.py"):
+        shutil.copy(MIGRATIONS / "versions" / name, scripts / "versions")
+    migrate(url, migrations=scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    stored = [  # id, session, ordinal, response
+        ("plain", "s", 1, "active"),
+        ("twin", "s", 1, "active"),
+        ("\u200btwin", "s", 1, "in_progress"),
+        ("twin\n", "t", 1, "in_progress"),
+        ("twin\ufeff", "s", 1, "in_progress"),
+        (" alone ", None, 1, "active"),
+        ("\u3164", None, 1, "in_progress"),
+        ("Jose\u0301", "s", 1, "in_progress"),
+        (None, None, 1, "deleted"),
+    ]
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        for minute, (participant, session, ordinal, response) in enumerate(stored):
+            connection.execute(
+                """
+                INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
+                    ordinal, response, started_at, completed_at, line_end, activated_counter, erased_at)
+                VALUES (gen_random_uuid(), %(study)s, %(collection)s, 1, %(participant)s, %(session)s, %(ordinal)s,
+                    %(response)s::text, timestamptz '2026-03-01' + make_interval(mins => %(minute)s), now(),
+                    CASE WHEN %(response)s = 'active' THEN '' END, 1,
+                    CASE WHEN %(response)s = 'deleted' THEN now() END)
+                """,
+                {
+                    "study": study, "collection": collection, "participant": participant, "session": session,
+                    "ordinal": ordinal, "response": response, "minute": minute,
+                },
+            )  # fmt: skip
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT participant_id, session_id, response, merged FROM submissions ORDER BY started_at"
+        ).fetchall()
+        assert rows == [
+            ("plain", "s", "active", False),
+            ("twin", "s", "active", True),
+            ("twin", "s", "in_progress", True),
+            ("twin", "t", "in_progress", True),
+            ("twin", "s", "in_progress", False),
+            ("alone", None, "active", False),
+            ("\u3164", None, "in_progress", False),
+            ("Jos\u00e9", "s", "in_progress", False),
+            (None, None, "deleted", False),
+        ]
+        counters: dict[str, int] = dict(
+            connection.execute("SELECT collection_id::text, counter FROM collection_changes").fetchall()
+        )
+        assert counters == {collection: 8, quiet: 7}
+    log = capfd.readouterr().out
+    assert log.count("participants.merged") == 1
+    assert log.count("participants.invisible") == 1
+    assert "submissions=5" in log
+    assert "twin" not in log
+
+    async def find() -> list[str]:
+        database = Database(url)
+        await database.open()
+        try:
+            async with database.transaction() as opened:
+                found = await list_of_participant(opened, UUID(study), "twin")
+            return [f"{row['started_at']:%M} {row['session_id']}" for row in found]
+        finally:
+            await database.close()
+
+    assert asyncio.run(find()) == ["04 s", "03 t", "02 s", "01 s"]
 
 
 def test_six_processes_at_once(url: str, scripts: Path) -> None:

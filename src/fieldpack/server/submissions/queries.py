@@ -72,9 +72,13 @@ async def find_submission(
 
 
 async def list_of_participant(connection: Connection, study_id: UUID, participant_id: str) -> list[Row]:
+    """A participant's submissions to a study: those that can be gone on with first, then the newest.
+
+    Two may be of one session, where ids that are one now were two when they were started.
+    """
     cursor = await connection.execute(
         f"{FIND} WHERE s.study_id = %s AND s.participant_id = %s AND s.response <> 'deleted'"
-        " ORDER BY s.ordinal",
+        " ORDER BY s.response = 'in_progress' DESC, s.started_at DESC, s.ordinal DESC",
         [study_id, participant_id],
     )
     return await cursor.fetchall()

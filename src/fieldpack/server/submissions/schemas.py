@@ -13,25 +13,23 @@ from pydantic import (
     model_validator,
 )
 
+from ..participant_ids import ParticipantId
 from .placeholders import is_no_participant, is_no_session
 
 MANY = 10_000
 
 Code = Annotated[str, StringConstraints(max_length=200)]
-Participant = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class StartInput(BaseModel):
     """Who takes part, as the recruiting service names them (`PROLIFIC_PID` and `SESSION_ID`)."""
 
-    participant_id: Participant
+    participant_id: ParticipantId
     session_id: Annotated[str, StringConstraints(max_length=200)] | None = None
 
     @field_validator("participant_id")
     @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be blank")
+    def _is_filled_in(cls, value: str) -> str:
         if is_no_participant(value):
             raise ValueError("Is a placeholder that was not filled in: give the participant's own id.")
         return value
@@ -87,7 +85,7 @@ class BulkApproval(BaseModel):
 
     submission_ids: Annotated[list[str], Field(max_length=MANY)] | None = None
     study_id: str | None = None
-    participant_ids: Annotated[list[str], Field(max_length=MANY)] | None = None
+    participant_ids: Annotated[list[ParticipantId], Field(max_length=MANY)] | None = None
 
     @model_validator(mode="before")
     @classmethod
