@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ from fieldpack.server.storage import (
     blob_key,
     open_storage,
 )
+from fieldpack.server.storage.local import PartFile
 from tests.bucket import Bucket
 
 T = TypeVar("T")
@@ -244,6 +246,126 @@ def test_files_are_for_the_server_alone(tmp_path: Path) -> None:
     storage.close()
 
 
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is made durable or gets its name, in order: `data`, `name`, `folder NAME`, `make NAME`."""
+    events: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        events.append(f"folder {path.name}" if path.is_dir() else "data")
+
+    def replace(source: Any, target: Any, **places: Any) -> None:
+        real["replace"](source, target, **places)
+        events.append("name")
+
+    def mkdir(path: Any, mode: int = 0o777, **places: Any) -> None:
+        real["mkdir"](path, mode, **places)
+        events.append(f"make {Path(path).name}")
+
+    real: dict[str, Any] = {"replace": os.replace, "mkdir": os.mkdir}
+    with monkeypatch.context() as patched:
+        for name, instead in (("fsync", sync), ("fdatasync", sync), ("replace", replace), ("mkdir", mkdir)):
+            patched.setattr(os, name, instead)
+        yield events
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what a descriptor is of")
+def test_data_is_durable_before_its_name_and_the_name_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path / "storage", tmp_path / "tmp")
+    storage.put_blocking("exports/warm/up", b"")
+    folders = ["make blobs", "folder storage", "make 3f", "folder blobs"]
+
+    async def stream() -> AsyncIterator[Buffer]:
+        yield b"x"
+
+    with watched(monkeypatch) as events:
+        storage.put_blocking(blob_key(ID), b"x")
+    assert events == ["data", *folders, "name", "folder 3f"]
+    with watched(monkeypatch) as events:
+        run(storage.put_stream(blob_key(ID), stream(), size_hint=1))
+    assert events == ["data", "name", "folder 3f"]
+    (tmp_path / "file").write_bytes(b"x")
+    with watched(monkeypatch) as events:
+        storage.put_file_blocking("exports/a/b/c", tmp_path / "file")
+    assert events == ["data", "make a", "folder exports", "make b", "folder a", "name", "folder b"]
+
+    async def write_part() -> None:
+        part = await storage.open_part("uploads/u/x", fresh=True)
+        assert part is not None
+        part.write(b"x", 0)
+        part.sync()
+        part.close()
+
+    with watched(monkeypatch) as events:
+        run(write_part())
+    assert events == ["make uploads", "folder storage", "make u", "folder uploads", "folder u", "data"]
+    storage.close()
+
+
+def test_links_lead_to_the_root_and_nowhere_below_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    settings = Settings(data_dir=tmp_path / "data", storage_url=(tmp_path / "link" / "storage").as_uri())
+    assert settings.storage_place == str((tmp_path / "elsewhere" / "storage").resolve())
+    storage = open_storage(settings)
+    assert isinstance(storage, LocalStorage)
+    root = (tmp_path / "elsewhere" / "storage").resolve()
+    assert storage.root == root
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ID).write_bytes(b"secret")
+    (outside / "folder").mkdir()
+    (root / "blobs").mkdir()
+    (root / "blobs" / "3f").symlink_to(outside)
+    (root / "blobs" / "aa").mkdir()
+    (root / "blobs" / "aa" / "file").symlink_to(outside / ID)
+    (root / "exports").symlink_to(outside)
+    size = 6
+
+    def open_part(key: str, fresh: bool) -> Callable[[], object]:
+        return lambda: run(storage.open_part(key, fresh=fresh))
+
+    calls: list[Callable[[], object]] = [
+        open_part(blob_key(ID), False),
+        open_part(blob_key(ID), True),
+        open_part("exports/new/part", True),
+        open_part("blobs/aa/file", False),
+        lambda: storage.put_blocking("exports/x", b"x"),
+        lambda: storage.put_blocking("exports/new/x", b"x"),
+        lambda: run(storage.delete_prefix("exports/folder/")),
+        lambda: run(storage.delete([f"exports/{ID}"])),
+        lambda: run(keys(storage, "exports/")),
+        lambda: run(keys(storage, "blobs/3f/")),
+    ]
+    for key in (blob_key(ID), f"exports/{ID}", "blobs/aa/file"):
+        calls += [
+            lambda key=key: run(read(storage, key, 0, size, size)),  # type: ignore[misc]
+            lambda key=key: run(storage.read_range(key, 0, size)),  # type: ignore[misc]
+            lambda key=key: run(storage.read_many([(key, size)])),  # type: ignore[misc]
+            lambda key=key: run(storage.size(key)),  # type: ignore[misc]
+        ]
+        view = memoryview(bytearray(size))
+        assert run(storage.fill_cached([(key, view, 0)])) == [0]
+        assert bytes(view) == bytes(size)
+        if storage.proofs is not None:
+            assert storage.proofs.look(key) is None
+    for number, call in enumerate(calls):
+        with pytest.raises(StorageError, match="is a symbolic link, which storage does not follow"):
+            call()
+        assert sorted(path.name for path in outside.iterdir()) == [ID, "folder"], number
+    assert (outside / ID).read_bytes() == b"secret"
+    assert run(keys(storage, "blobs/")) == ["blobs/aa/file"]  # as what it is: a link that may be removed
+    run(storage.delete(["blobs/aa/file"]))
+    assert (outside / ID).exists()
+    run(storage.put(blob_key("aa" + ID), b"still works"))
+    storage.close()
+    with pytest.raises(StorageError, match=r"exports is a symbolic link.*FIELDPACK_STORAGE_URL"):
+        open_storage(settings)
+
+
 def test_a_part_file_has_one_writer(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage", tmp_path / "tmp")
 
@@ -267,22 +389,12 @@ def test_a_part_file_has_one_writer(tmp_path: Path) -> None:
     storage.close()
 
 
-def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
-    if not os.path.exists("/dev/full"):
-        pytest.skip("needs /dev/full")
-    storage = LocalStorage(tmp_path / "storage", tmp_path / "tmp")
-    (tmp_path / "storage" / "blobs").mkdir()
-    os.symlink("/dev/full", tmp_path / "storage" / "blobs" / "full")
-
-    async def work() -> None:
-        part = await storage.open_part("blobs/full", fresh=True)
-        assert part is not None
-        with pytest.raises(StorageFull, match="disk"):
-            part.write(b"x", 0)
-        part.close()
-
-    run(work())
-    storage.close()
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_said_so() -> None:
+    part = PartFile("blobs/full", os.open("/dev/full", os.O_RDWR))
+    with pytest.raises(StorageFull, match="disk"):
+        part.write(b"x", 0)
+    part.close()
 
 
 def test_a_dead_bucket_is_a_passing_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from fieldpack.server.storage.folders import Folders
 from fieldpack.server.storage.proofs import SETTLED_SECONDS, FileRange, Proofs
 from tests.installation import Installation, installed
 from tests.integration.test_storage_faults import assert_cut_off, key_of_file
@@ -117,7 +118,7 @@ def test_a_file_that_was_only_touched_is_not_damaged(
 def test_what_proves_a_file(tmp_path: Path) -> None:
     path = tmp_path / "blob"
     path.write_bytes(b"0123456789")
-    proofs = Proofs(tmp_path)
+    proofs = Proofs(Folders(tmp_path))
     assert proofs.look("blob") is None  # too fresh: another change could have the same time
     assert proofs.look("missing") is None
     time.sleep(SETTLED_SECONDS + 0.1)

@@ -108,7 +108,8 @@ def _announce(url: str, files: TlsFiles | None, settings: Settings) -> None:
         else:
             print("The server does not answer yet; its log above says why.", file=sys.stderr)
             return
-    print(f"fieldpack serves {url} (data in {settings.data_dir}). Ctrl-C ends it.", flush=True)
+    places = f"data in {settings.data_dir}, files in {settings.storage_place}"
+    print(f"fieldpack serves {url} ({places}). Ctrl-C ends it.", flush=True)
     if files is not None:
         print(f"To make a client trust it:\n\n    {trust_line(files.ca_file)}\n", flush=True)
 
@@ -119,7 +120,7 @@ def work_until_stopped(settings: Settings) -> None:
     raise_limit(0)
     _, embedded = open_database(settings)
     try:
-        print("fieldpack worker runs. Ctrl-C ends it.", flush=True)
+        print(f"fieldpack worker runs (files in {settings.storage_place}). Ctrl-C ends it.", flush=True)
         Supervisor(settings, embedded=embedded).run()
     finally:
         _close(embedded)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from fieldpack.errors import ConfigError
 
@@ -62,12 +61,10 @@ def open_storage(settings: Settings, *, spare_bytes: int = 0) -> Storage:
     """
     url = settings.resolved_storage_url
     scratch = settings.data_dir / "tmp"
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost") or not parts.path:
-            raise ConfigError(f"storage_url: {url} is not a local folder; write file:///path/to/folder.")
-        return LocalStorage(Path(unquote(parts.path)), scratch, spare_bytes=spare_bytes)
-    if parts.scheme in ("s3", "gs", "az"):
+    folder = settings.storage_folder
+    if folder is not None:
+        return LocalStorage(folder, scratch, spare_bytes=spare_bytes)
+    if urlsplit(url).scheme in ("s3", "gs", "az"):
         return RemoteStorage(
             url, scratch, assembles=settings.delivery == "store", link_endpoint=settings.storage_link_endpoint
         )

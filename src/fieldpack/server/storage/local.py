@@ -35,6 +35,7 @@ from .base import (
     StoredObject,
 )
 from .buffers import Buffers
+from .folders import Folders, refuse_links
 from .proofs import Proofs
 
 __all__ = ["LocalStorage", "PartFile"]
@@ -75,15 +76,6 @@ def _disk_reads() -> int:
     if sys.platform != "linux":
         return int(time.monotonic() * 1000)
     return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (a file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_exactly(descriptor: int, offset: int, length: int, key: str) -> bytes:
@@ -161,7 +153,8 @@ class LocalStorage(Storage):
     """Objects as files below `root`, readable by the server's user only.
 
     Args:
-        root: folder that holds everything; made if missing.
+        root: folder that holds everything; made if missing. It may be reached by links, which are followed once, here;
+            below it no link is followed.
         scratch: folder for temporary files.
         spare_bytes: with less than this free on the disk it counts as full.
     """
@@ -171,35 +164,20 @@ class LocalStorage(Storage):
 
     def __init__(self, root: Path, scratch: Path, *, spare_bytes: int = 0) -> None:
         super().__init__(scratch)
-        self.root = root
         self.spare_bytes = spare_bytes
-        self.proofs = Proofs(root) if _NOWAIT and hasattr(os, "sendfile") else None
-        self._in_threads_until = 0.0
-        self._turn = asyncio.Lock()
-        self._root_descriptor: int | None = None
-        self._buffers = Buffers(CHUNK_BYTES)
         with _translated(str(root)):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root = root.resolve(strict=True)
+            refuse_links(self.root)
+        self._folders = Folders(self.root)
+        self.proofs = Proofs(self._folders) if _NOWAIT and hasattr(os, "sendfile") else None
+        self._in_threads_until = 0.0
+        self._turn = asyncio.Lock()
+        self._buffers = Buffers(CHUNK_BYTES)
 
     def close(self) -> None:
         super().close()
-        if self._root_descriptor is not None:
-            os.close(self._root_descriptor)
-            self._root_descriptor = None
-
-    def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if not key or any(part in ("", ".", "..") for part in parts):
-            raise StorageError(f"{key!r} is no storage key.")
-        return self.root.joinpath(*parts)
-
-    def _make_folder(self, folder: Path) -> None:
-        """Make `folder`, and every name on the way to it durable."""
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        _sync_folder(folder.parent)
+        self._folders.close()
 
     # reading
 
@@ -237,10 +215,8 @@ class LocalStorage(Storage):
             os.close(descriptor)
 
     def _open_checked(self, key: str, size_bytes: int) -> int:
-        if "//" in key or "/." in key or key[:1] in ("", "/", "."):
-            raise StorageError(f"{key!r} is no storage key.")
         try:
-            descriptor = os.open(f"{self.root}/{key}", os.O_RDONLY)
+            descriptor = self._folders.open(key, os.O_RDONLY)
             found = os.fstat(descriptor).st_size
         except OSError:
             with _translated(key):
@@ -271,13 +247,6 @@ class LocalStorage(Storage):
         if now - started > SLOW_SECONDS and _disk_reads() > reads:
             self._in_threads_until = now + THREADS_SECONDS
 
-    def _open_root(self) -> int:
-        """A descriptor of the root, from which a key is found sooner than by its whole path."""
-        if self._root_descriptor is None:
-            with _translated("The storage folder"):
-                self._root_descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        return self._root_descriptor
-
     async def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         if not _NOWAIT or time.monotonic() < self._in_threads_until:
             return list(range(len(objects)))
@@ -290,11 +259,10 @@ class LocalStorage(Storage):
         missed: list[int] = []
         beyond = bytearray(1)  # a byte that no right object fills
         with self._timed():
-            root = self._open_root()
             for number, (key, view, crc32) in enumerate(objects):
                 got = -1
                 try:
-                    descriptor = os.open(key, os.O_RDONLY, dir_fd=root)
+                    descriptor = self._folders.open(key, os.O_RDONLY)
                     try:
                         got = os.preadv(descriptor, (view, beyond), 0, _NOWAIT)
                     finally:
@@ -311,7 +279,7 @@ class LocalStorage(Storage):
 
     def read_range_blocking(self, key: str, offset: int, length: int) -> bytes:
         with _translated(key):
-            descriptor = os.open(self._path(key), os.O_RDONLY)
+            descriptor = self._folders.open(key, os.O_RDONLY)
             try:
                 return _read_exactly(descriptor, offset, length, key)
             finally:
@@ -324,7 +292,7 @@ class LocalStorage(Storage):
         found: list[bytes] = []
         for key, size_bytes in objects:
             with _translated(key):
-                descriptor = os.open(self._path(key), os.O_RDONLY)
+                descriptor = self._folders.open(key, os.O_RDONLY)
                 try:
                     data = os.pread(descriptor, size_bytes + 1, 0)
                     if 0 < len(data) < size_bytes:  # pread may be short; a second try tells
@@ -341,7 +309,7 @@ class LocalStorage(Storage):
 
     def _size(self, key: str) -> int:
         with _translated(key):
-            return os.stat(self._path(key)).st_size
+            return self._folders.stat(key).st_size
 
     async def iter_objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         walk = self._walk(prefix)
@@ -349,18 +317,20 @@ class LocalStorage(Storage):
             yield page
 
     def _walk(self, prefix: str) -> Iterator[StoredObject]:
-        top = self._path(prefix.rstrip("/"))
-        for folder, folders, names in os.walk(top):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder, name)
-                with contextlib.suppress(FileNotFoundError):
-                    status = path.stat()
-                    yield StoredObject(
-                        path.relative_to(self.root).as_posix(),
-                        status.st_size,
-                        datetime.fromtimestamp(status.st_mtime, UTC),
-                    )
+        top = prefix.rstrip("/")
+        with (
+            _translated(prefix),
+            contextlib.suppress(FileNotFoundError),
+            self._folders.at(f"{top}/x") as (start, _),
+        ):
+            for folder, folders, names, descriptor in os.fwalk(".", dir_fd=start):
+                folders.sort()
+                way = top + folder.removeprefix(".")
+                for name in sorted(names):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                        at = datetime.fromtimestamp(status.st_mtime, UTC)
+                        yield StoredObject(f"{way}/{name}", status.st_size, at)
 
     @staticmethod
     def _next_page(walk: Iterator[StoredObject]) -> list[StoredObject]:
@@ -386,32 +356,39 @@ class LocalStorage(Storage):
                 raise error
         finally:
             os.close(descriptor)
-            staging.unlink(missing_ok=True)  # a rename took it away unless something failed
+            self._unlink(staging)  # a rename took it away unless something failed
 
     def _write_more(self, descriptor: int, data: Buffer) -> None:
         _require_room(descriptor, self.spare_bytes)
         _write_all(descriptor, data)
 
-    def _open_staging(self) -> tuple[Path, int]:
-        folder = self.root / STAGING
-        folder.mkdir(exist_ok=True, mode=0o700)
-        path = folder / uuid.uuid4().hex
-        return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    def _open_staging(self) -> tuple[str, int]:
+        """The key of a new file that nothing refers to, and its descriptor."""
+        key = f"{STAGING}/{uuid.uuid4().hex}"
+        return key, self._folders.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, make=True)
 
-    def _publish(self, key: str, staging: Path, descriptor: int) -> None:
+
+    def _unlink(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._folders.at(key) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+
+    def _publish(self, key: str, staging: str, descriptor: int) -> None:
+        """Data first, then the name, then the folder that holds the name: what is seen after a crash is whole."""
         os.fsync(descriptor)
-        self._rename(staging, self._path(key))
+        with self._folders.at(staging) as (folder, name):
+            self._rename(name, folder, key)
 
-    def _rename(self, source: Path, target: Path) -> None:
+    def _rename(self, source: str | Path, source_folder: int | None, key: str) -> None:
         try:
-            self._make_folder(target.parent)
-            os.replace(source, target)
+            self._rename_once(source, source_folder, key)
         except FileNotFoundError:  # a clean-up took the empty folder away in between
-            if not source.exists():
-                raise
-            self._make_folder(target.parent)
-            os.replace(source, target)
-        _sync_folder(target.parent)
+            os.stat(source, dir_fd=source_folder, follow_symlinks=False)
+            self._rename_once(source, source_folder, key)
+
+    def _rename_once(self, source: str | Path, source_folder: int | None, key: str) -> None:
+        with self._folders.at(key, make=True) as (folder, name):
+            os.replace(source, name, src_dir_fd=source_folder, dst_dir_fd=folder)
+            os.fsync(folder)
 
     @contextmanager
     def _staged(self, key: str) -> Iterator[int]:
@@ -423,7 +400,7 @@ class LocalStorage(Storage):
                 self._publish(key, staging, descriptor)
             finally:
                 os.close(descriptor)
-                staging.unlink(missing_ok=True)
+                self._unlink(staging)
 
     def put_file_blocking(self, key: str, path: Path) -> None:
         with _translated(key):
@@ -434,7 +411,7 @@ class LocalStorage(Storage):
                 os.close(descriptor)
             os.chmod(path, 0o600)
             try:
-                self._rename(path, self._path(key))
+                self._rename(path, None, key)
                 return
             except OSError as error:
                 if error.errno != errno.EXDEV:
@@ -456,16 +433,17 @@ class LocalStorage(Storage):
         return await self.run(self._open_part, key, fresh)
 
     def _open_part(self, key: str, fresh: bool) -> PartFile | None:
-        path = self._path(key)
-        with _translated(key):
-            if fresh:
-                self._make_folder(path.parent)
-            new = fresh and not path.exists()
-            descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if fresh else 0), 0o600)
+        with _translated(key), self._folders.at(key, make=fresh) as (folder, _):
+            try:
+                descriptor, new = self._folders.open(key, os.O_RDWR), False
+            except FileNotFoundError:
+                if not fresh:
+                    raise
+                descriptor, new = self._folders.open(key, os.O_RDWR | os.O_CREAT, make=True), True
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if new:
-                    _sync_folder(path.parent)
+                    os.fsync(folder)
             except OSError as error:
                 os.close(descriptor)
                 if error.errno in _FLOCK_HELD:
@@ -478,20 +456,24 @@ class LocalStorage(Storage):
 
     def delete_blocking(self, keys: Iterable[str]) -> None:
         for key in keys:
-            path = self._path(key)
             with _translated(key):
-                path.unlink(missing_ok=True)
-            if not key.startswith("blobs/"):  # those folders are few and shared; the others would pile up
-                with contextlib.suppress(OSError):
-                    path.parent.rmdir()
+                self._unlink(key)
+            above = key.rpartition("/")[0]
+            if above and not key.startswith("blobs/"):  # those are few and shared; the others would pile up
+                with contextlib.suppress(OSError), self._folders.at(above) as (folder, name):
+                    os.rmdir(name, dir_fd=folder)
 
     async def delete_prefix(self, prefix: str) -> None:
         await self.run(self.delete_prefix_blocking, prefix)
 
     def delete_prefix_blocking(self, prefix: str) -> None:
-        folder = self._path(prefix.rstrip("/"))
-        with _translated(prefix), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+        key = prefix.rstrip("/")
+        with (
+            _translated(prefix),
+            contextlib.suppress(FileNotFoundError),
+            self._folders.at(key) as (folder, name),
+        ):
+            shutil.rmtree(name, dir_fd=folder)
 
     # the rest
 
@@ -503,9 +485,9 @@ class LocalStorage(Storage):
 
     def _probe(self) -> None:
         with _translated("The storage folder"):
-            path, descriptor = self._open_staging()
+            staging, descriptor = self._open_staging()
             try:
                 os.write(descriptor, b"probe")
             finally:
                 os.close(descriptor)
-                path.unlink()
+                self._unlink(staging)

@@ -12,7 +12,8 @@ import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
+
+from .folders import Folders
 
 __all__ = ["FileRange", "Proofs"]
 
@@ -41,16 +42,16 @@ def _state(found: os.stat_result) -> State:
 
 
 class Proofs:
-    """The proofs of one process, for files below `root`, by key."""
+    """The proofs of one process, for files in `folders`, by key."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
         self._proven: OrderedDict[str, tuple[State, float]] = OrderedDict()
 
     def look(self, key: str) -> State | None:
         """How a file is, before it is read; None when that could prove nothing."""
         with contextlib.suppress(OSError):
-            found = os.stat(f"{self._root}/{key}")
+            found = self._folders.stat(key)
             if time.time() - found.st_ctime > SETTLED_SECONDS:
                 return _state(found)
         return None
@@ -71,7 +72,7 @@ class Proofs:
             self._proven.pop(key, None)
             return None
         with contextlib.suppress(OSError):
-            descriptor = os.open(f"{self._root}/{key}", os.O_RDONLY)
+            descriptor = self._folders.open(key, os.O_RDONLY)
             if self.holds(key, descriptor):
                 return descriptor
             os.close(descriptor)

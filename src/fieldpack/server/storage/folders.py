@@ -1,0 +1,156 @@
+"""The folders of local storage, reached from its root one by one, so that no symbolic link leads out of it.
+
+Whoever can write into the storage folder, by another program or another user's mistake, could otherwise make the
+server read `/etc` or write over somebody's files: `blobs/3f` would only have to be a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .base import StorageError
+
+__all__ = ["Folders", "refuse_links", "split_key"]
+
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAYBE_LINK = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)  # what systems say of a link where none may be
+_SHARED = "blobs"  # its folders are few, used all the time and never removed, so they stay open
+
+
+def split_key(key: str) -> list[str]:
+    """The parts of a key, the last of which is the file.
+
+    Raises:
+        StorageError: it is none, or would lead out of the root.
+    """
+    parts = key.split("/")
+    if not key or any(part in ("", ".", "..") for part in parts):
+        raise StorageError(f"{key!r} is no storage key.")
+    return parts
+
+
+def refuse_links(root: Path) -> None:
+    """Look at what is directly below the root, at a start, when somebody can still do something about it.
+
+    Raises:
+        StorageError: one of them is a symbolic link.
+    """
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise _refuse(Path(entry.path))
+
+
+def _refuse(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} is a symbolic link, which storage does not follow. Put the folder itself there (or mount it there),"
+        " or name the place of the whole storage in FIELDPACK_STORAGE_URL."
+    )
+
+
+class Folders:
+    """Descriptors of the folders below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._open: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Close those that stayed open."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    @contextmanager
+    def at(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder of a key, and the file's name in it; with `make` it is there, and durably so.
+
+        Raises:
+            StorageError: it is no key, or a link is on the way.
+            OSError: the folder is missing, or can't be opened.
+        """
+        *folders, name = split_key(key)
+        path = "/".join(folders)
+        found = self._open.get(path)
+        if found is not None:
+            yield found, name
+            return
+        descriptor = self._walk(folders, make=make)
+        if folders and folders[0] != _SHARED:
+            try:
+                yield descriptor, name
+            finally:
+                os.close(descriptor)
+            return
+        kept = self._open.setdefault(path, descriptor)
+        if kept != descriptor:  # another thread was here first
+            os.close(descriptor)
+        yield kept, name
+
+    def _walk(self, folders: list[str], *, make: bool) -> int:
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        way = self._root
+        for part in folders:
+            way = way / part
+            try:
+                deeper = self._step(descriptor, part, make=make)
+            except OSError as error:
+                if error.errno in _MAYBE_LINK and way.is_symlink():
+                    raise _refuse(way) from None
+                raise
+            finally:
+                os.close(descriptor)
+            descriptor = deeper
+        return descriptor
+
+    @staticmethod
+    def _step(descriptor: int, part: str, *, make: bool) -> int:
+        try:
+            return os.open(part, _FLAGS, dir_fd=descriptor)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o700, dir_fd=descriptor)
+        os.fsync(descriptor)  # the new name is durable before anything is put there
+        return os.open(part, _FLAGS, dir_fd=descriptor)
+
+    def open(self, key: str, flags: int, mode: int = 0o600, *, make: bool = False) -> int:
+        """Open the file of a key.
+
+        Raises:
+            StorageError: it is no key, or it or a folder on the way is a link.
+            OSError: as `os.open`.
+        """
+        above, _, name = key.rpartition("/")
+        found = self._open.get(above)
+        if found is not None and name not in ("", ".", ".."):  # the way of nearly all reads
+            return self._open_in(found, key, name, flags, mode)
+        with self.at(key, make=make) as (folder, name):
+            return self._open_in(folder, key, name, flags, mode)
+
+    def _open_in(self, folder: int, key: str, name: str, flags: int, mode: int) -> int:
+        try:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+        except OSError as error:
+            if error.errno in _MAYBE_LINK and (self._root / key).is_symlink():
+                raise _refuse(self._root / key) from None
+            raise
+
+    def stat(self, key: str) -> os.stat_result:
+        """What is known of the file of a key.
+
+        Raises:
+            StorageError: it is no key, or it or a folder on the way is a link.
+            OSError: as `os.stat`.
+        """
+        with self.at(key) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISLNK(found.st_mode):
+            raise _refuse(self._root / key)
+        return found
