@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 import fieldpack
-from tests.installation import Installation
+from tests.installation import Installation, installed
 from tests.refusals import refused
-from tests.scenario import PNG, TASK, Scenario, collection_body, expect
+from tests.scenario import FREE_TEXT, PNG, TASK, Scenario, collection_body, expect
 
 COLLECTIONS = "/data-collection/collections"
 COLLECTION_FIELDS = {
@@ -471,6 +471,40 @@ def test_order_decides_where_it_is_given(api: httpx.Client, workspace: str) -> N
         "second",
         "third",
     ]
+
+
+def test_limits_hold_for_what_is_sent_and_not_for_what_is_there() -> None:
+    """The defaults at their edge; then lower ones, under which what exists is answered and exported as before."""
+    with installed() as server:
+        with server.client() as api:
+            scenario = Scenario.create(api, *[FREE_TEXT] * 3)
+            body = collection_body(scenario.collection["workspace_id"])
+            page = {"page_items": [FREE_TEXT] * 4}
+            path = f"{COLLECTIONS}/{scenario.collection['id']}"
+            made = expect(api.post(COLLECTIONS, json={**body, "collection_items": [page] * 500}), 201)
+            assert made["item_count"] == 500
+            many = {**body, "collection_items": [{"page_items": [FREE_TEXT] * 2001}]}
+            answer = api.post(COLLECTIONS, json=many)
+            assert "2,001 page items" in str(refused(answer, 400, "collection_items"))
+            answer = api.put(path, json={**body, "collection_items": [page] * 501})
+            assert "501 pages" in str(refused(answer, 400, "collection_items"))
+            bomb = {"type": "rich_text", "content": "<div>" * 300}
+            refused(api.post(COLLECTIONS, json=collection_body("w", bomb)), 400, f"{ITEM}.content")
+            started = scenario.start("before")
+        server.stop()
+        server.settings["FIELDPACK_MAX_COLLECTION_ITEMS"] = "2"
+        server.start()
+        with server.client() as api:
+            scenario.api = started.http = api
+            assert len(expect(api.get(path), 200)["collection_items"][0]["page_items"]) == 3
+            refused(api.put(path, json=scenario.collection), 400, "collection_items")
+            for number in range(3):
+                expect(started.answer(started.item(number), {"value": "x"}), 200)
+            started.submit()
+            archive = zipfile.ZipFile(io.BytesIO(scenario.download()))
+            assert len(json.loads(archive.read("responses.jsonl"))["responses"]) == 3
+            smaller = {**body, "collection_items": [{"page_items": [FREE_TEXT] * 2}]}
+            expect(api.put(path, json=smaller), 200)
 
 
 def test_ids_of_elsewhere_are_refused(api: httpx.Client, workspace: str) -> None:

@@ -6,16 +6,17 @@ import asyncio
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.gates import wait_for
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
-from tests.scenario import Scenario, expect
+from tests.scenario import Participant, Scenario, expect
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,83 @@ def test_edits_and_ends_at_once_do_not_deadlock(busy: Installation) -> None:
         ).fetchone()
     assert deadlocks == (0,)
     assert "crash" not in busy.log
+
+
+ENDS: dict[str, Callable[[httpx.Client, Participant], httpx.Response]] = {
+    "submit": lambda own, person: own.post(f"{person.path}/submit", headers=person.headers),
+    "return": lambda own, person: own.post(f"{person.path}/return", headers=person.headers),
+    "review": lambda own, person: own.post(
+        f"/submissions/{person.submission_id}/transition", json={"action": "APPROVE"}
+    ),
+    "approve": lambda own, person: own.post(
+        "/submissions/bulk-approve", json={"submission_ids": [person.submission_id]}
+    ),
+    "erase": lambda own, person: own.delete(f"/submissions/{person.submission_id}"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_whoever_waits_for_the_counter_holds_nothing_that_others_need(busy: Installation, name: str) -> None:
+    """The counter is the first lock of all: were it taken after the submission's, two would wait for each other."""
+    with busy.client() as api, connected(busy) as holder, connected(busy) as other:
+        scenario = Scenario.create(api)
+        person = scenario.start("p")
+        expect(person.answer(person.item(0), {"value": "x"}), 200)
+        if name in ("review", "approve"):
+            person.submit()
+        waiting = """
+            SELECT 1 FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND query ~ 'collection_changes' AND datname = current_database()
+        """
+        with ThreadPoolExecutor(1) as pool, busy.client() as own:
+            with holder.transaction():
+                lock = "SELECT 1 FROM collection_changes WHERE collection_id = %s FOR UPDATE"
+                holder.execute(lock, [scenario.collection["id"]])
+                ending = pool.submit(ENDS[name], own, person)
+                wait_for(lambda: other.execute(waiting).fetchone() is not None)
+                with other.transaction():
+                    other.execute(
+                        "SELECT 1 FROM studies WHERE id = %s FOR UPDATE NOWAIT", [scenario.study["id"]]
+                    )
+                    row = "SELECT 1 FROM submissions WHERE id = %s FOR UPDATE NOWAIT"
+                    other.execute(row, [person.submission_id])
+            assert ending.result().status_code in (200, 204)
+
+
+def test_ends_of_one_submission_at_once(busy: Installation) -> None:
+    """Each end is asked for by several at the same moment, while the collection is edited and exported."""
+    with busy.client() as api:
+        scenario = Scenario.create(api, places=500)
+        collection = f"/data-collection/collections/{scenario.collection['id']}"
+        people = [scenario.start(f"p{number}") for number in range(8)]
+        for person in people:
+            expect(person.answer(person.item(0), {"value": "x"}), 200)
+
+    def edit(own: httpx.Client, person: Participant) -> httpx.Response:
+        return own.put(collection, json=scenario.collection)
+
+    def export(own: httpx.Client, person: Participant) -> httpx.Response:
+        return own.post(scenario.export_path)
+
+    def work(
+        call: tuple[Callable[[httpx.Client, Participant], httpx.Response], Participant],
+    ) -> httpx.Response:
+        with busy.client() as own:
+            return call[0](own, call[1])
+
+    steps = [*ENDS.values(), edit, export] * 2
+    with ThreadPoolExecutor(14) as pool:
+        for person in people:
+            for answer in pool.map(work, [(step, person) for step in steps]):
+                assert answer.status_code < 500, (answer.request.url, answer.text)
+    with busy.client() as api:
+        scenario.api = api
+        archive = zipfile.ZipFile(io.BytesIO(scenario.download()))
+        assert archive.read("responses.jsonl") == b""
+        assert expect(api.get(f"/studies/{scenario.study['id']}/submissions/counts"), 200)["TOTAL"] == 0
+    with connected(busy) as database:
+        deadlocks = "SELECT sum(deadlocks) FROM pg_stat_database WHERE datname = current_database()"
+        assert database.execute(deadlocks).fetchone() == (0,)
 
 
 def test_time_is_up_for_all_while_others_start(busy: Installation) -> None:

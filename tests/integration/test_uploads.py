@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -24,8 +24,10 @@ import pytest
 from fieldpack.server.administration import administer
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.uploads.queries import move_offset, set_writer
 from tests.bucket import Bucket
 from tests.installation import Installation
+from tests.integration.rows import connected
 from tests.integration.waiting import wait_for, wait_until_read
 from tests.scenario import FREE_TEXT, PNG, Participant, Scenario, expect
 
@@ -618,6 +620,26 @@ def query(installation: Installation, sql: str, *values: Any) -> list[dict[str, 
         return await cursor.fetchall() if cursor.description else []
 
     return administer(Settings(data_dir=installation.data_dir), work)
+
+
+def test_only_the_newest_request_moves_the_offset(server: Installation, local: Scenario) -> None:
+    """Bytes of an older one may be on their way still: what it commits after another took over is refused."""
+    tus = Tus(local.start("p1"))
+    upload_id = UUID(tus.create(1000).rpartition("/")[2])
+    older, newer = uuid4(), uuid4()
+
+    async def work(connection: Connection) -> list[bool]:
+        await set_writer(connection, upload_id, older)
+        moved = [await move_offset(connection, upload_id, older, 100, 1, None)]
+        await set_writer(connection, upload_id, newer)
+        moved.append(await move_offset(connection, upload_id, older, 500, 2, "text/plain"))
+        moved.append(await move_offset(connection, upload_id, newer, 200, 3, None))
+        return moved
+
+    assert administer(Settings(data_dir=server.data_dir), work) == [True, False, True]
+    query = "SELECT offset_bytes, crc32, content_type FROM uploads WHERE id = %s"
+    with connected(server) as database:
+        assert database.execute(query, [upload_id]).fetchone() == (200, 3, None)
 
 
 def test_removed_bytes_leave_the_disk(server: Installation, local: Scenario) -> None:

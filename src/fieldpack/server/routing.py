@@ -14,9 +14,13 @@ from uuid import UUID
 import orjson
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
 from ..text import say_bytes
+from .config import Settings
+from .large import run_large
 from .listing import name_ignored
 from .problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 
@@ -37,6 +41,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 MAX_DEPTH = 100
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
+MAX_ERRORS = 100  # that one answer names; who has more mends these first
 
 
 def parse_id(kind: str, text: str) -> UUID:
@@ -180,6 +185,9 @@ class ApiRoute(APIRoute):
         limit: int = request.app.state.context.settings.max_body_bytes
         return min(limit, MAX_UNKNOWN_BYTES) if type(self).authenticate is ApiRoute.authenticate else limit
 
+    def check_body(self, body: Any, settings: Settings) -> None:
+        """Hook: refuse a body that is too much, before what is in it is looked at. Runs in a thread."""
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         known = set(_iter_declared(self.dependant))
@@ -190,15 +198,40 @@ class ApiRoute(APIRoute):
             _check_texts(request, known)
             if self.body_field is None:
                 return await handle(request)
+            settings = request.app.state.context.settings
             body = await read_limited(request, self.max_body_bytes(request))
             headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
             request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             again = JsonRequest(request.scope, request.receive)
             again._body = body
-            again.parsed = parse_json(body) if body.strip() else None
+            again.parsed = await run_large(len(body), self._parse, body, settings)
             return await handle(again)
 
         return read_then_handle
+
+    def _parse(self, body: bytes, settings: Settings) -> Any:
+        """The body as the route takes it: FastAPI would check it on the event loop, and leaves alone what is checked.
+
+        Raises:
+            Problem: 400.
+            RequestValidationError: 400 by field path.
+        """
+        if not body.strip():
+            return None
+        value = parse_json(body)
+        self.check_body(value, settings)
+        assert self.body_field is not None
+        model = self.dependant.body_params[0].field_info.annotation
+        is_whole = model is self.body_field.field_info.annotation  # not one field of several
+        if not (is_whole and isinstance(model, type) and issubclass(model, BaseModel)):
+            return value
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+            raise RequestValidationError(
+                [{**entry, "loc": ("body", *entry["loc"])} for entry in found[:MAX_ERRORS]]
+            ) from None
 
 
 async def discard_body(request: Request) -> None:
@@ -217,4 +250,4 @@ async def read_json(request: Request) -> Any:
         Problem: 400, 413.
     """
     body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
-    return parse_json(body)
+    return await run_large(len(body), parse_json, body)

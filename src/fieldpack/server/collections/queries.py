@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,15 @@ SOURCE = """
     collections c
     JOIN collection_versions v ON v.collection_id = c.id AND v.version = c.version
     JOIN workspaces w ON w.id = c.workspace_id
+"""
+
+
+KEEP_ITEM = """
+    INSERT INTO items (id, collection_id, type, page_order, item_order, body, created_by)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (id) DO UPDATE SET
+        page_order = excluded.page_order, item_order = excluded.item_order,
+        body = excluded.body, retired = false
 """
 
 
@@ -140,39 +150,42 @@ async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, 
 
 
 async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, Row]:
-    """Every item the collection ever had, by id, in order; retired ones last."""
+    """Every item the collection ever had, by id, in order, without what it says; retired ones last."""
     cursor = await connection.execute(
-        "SELECT * FROM items WHERE collection_id = %s ORDER BY retired, page_order, item_order, id",
+        "SELECT id, type, created_at, created_by, retired FROM items WHERE collection_id = %s"
+        " ORDER BY retired, page_order, item_order, id",
         [collection_id],
     )
     return {row["id"]: row for row in await cursor.fetchall()}
 
 
-async def keep_page(connection: Connection, id: UUID, collection_id: UUID, by: UUID) -> None:
+async def keep_pages(connection: Connection, ids: list[UUID], collection_id: UUID, by: UUID) -> None:
     await connection.execute(
-        "INSERT INTO pages (id, collection_id, created_by) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING",
-        [id, collection_id, by],
+        "INSERT INTO pages (id, collection_id, created_by) SELECT unnest(%s::uuid[]), %s, %s"
+        " ON CONFLICT (id) DO NOTHING",
+        [ids, collection_id, by],
     )
 
 
 async def retire_items(connection: Connection, collection_id: UUID) -> None:
-    """Retire all; those that are kept come back through `keep_item`."""
-    await connection.execute("UPDATE items SET retired = true WHERE collection_id = %s", [collection_id])
-
-
-async def keep_item(
-    connection: Connection, collection_id: UUID, by: UUID, page_order: int, item_order: int, body: Row
-) -> None:
+    """Retire all; those that are kept come back through `keep_items`."""
     await connection.execute(
-        """
-        INSERT INTO items (id, collection_id, type, page_order, item_order, body, created_by)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (id) DO UPDATE SET
-            page_order = excluded.page_order, item_order = excluded.item_order,
-            body = excluded.body, retired = false
-        """,
-        [body["id"], collection_id, body["type"], page_order, item_order, Json(body), by],
+        "UPDATE items SET retired = true WHERE collection_id = %s AND NOT retired", [collection_id]
     )
+
+
+async def keep_items(
+    connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[tuple[int, int, Row]]
+) -> None:
+    """Write items, each with the number of its page and its own on it, in one go."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            KEEP_ITEM,
+            [
+                [body["id"], collection_id, body["type"], page_order, item_order, Json(body), by]
+                for page_order, item_order, body in placed
+            ],
+        )
 
 
 async def list_responses(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller, require_collections, require_member
+from ..config import Settings
 from ..context import CurrentContext
 from ..db.pool import Connection
 from ..downloads import send_blob
@@ -15,6 +16,7 @@ from ..listing import Page, envelope
 from ..problems import not_found
 from ..routing import parse_given_id, parse_id
 from . import queries, service
+from .limits import check_limits
 from .schemas import CollectionInput, CollectionReplacement
 
 
@@ -24,6 +26,9 @@ class CollectionRoute(ResearcherRoute):
     async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
         if "collection_id" in ids:
             await service.get_collection(connection, caller, parse_id("Collection", ids["collection_id"]))
+
+    def check_body(self, body: Any, settings: Settings) -> None:
+        check_limits(body, settings)
 
 
 router = APIRouter(prefix="/data-collection/collections", route_class=CollectionRoute, tags=["collections"])

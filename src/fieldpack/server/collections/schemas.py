@@ -1,5 +1,6 @@
 """What a collection is made of, as clients send it: pages of seven item types, checked field by field.
 
+How many there may be of each is in `limits`, and looked at before.
 Fields that a client leaves out, or sends as null, take the defaults of the contract. Unknown fields are
 ignored, so that what the API answered can be sent back.
 """
@@ -39,8 +40,6 @@ ITEM_TYPES = (
 )
 DEFAULT_FILE_TYPES = [".jpg", ".jpeg", ".png", ".heic", ".heif"]
 _EXTENSION = re.compile(r"(\.[\w+~-]+)+")
-MAX_ITEMS = 1000
-MAX_OPTIONS = 1000
 MAX_UNIT = 200
 
 
@@ -58,7 +57,7 @@ def _drop_nulls(value: Any) -> Any:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 OptionalText = Annotated[str, StringConstraints(max_length=100_000)] | None
-Html = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(sanitise)]
+Html = Annotated[str, AfterValidator(sanitise)]
 Identifier = Annotated[UUID | None, BeforeValidator(_none_if_blank)]
 Order = Annotated[Integer, Field(ge=0, le=1_000_000)] | None
 
@@ -166,16 +165,12 @@ class Choice(Instruction):
 
 class MultipleChoice(Choice):
     type: Literal["multiple_choice"]
-    options: Annotated[
-        list[Option], Field(min_length=1, max_length=MAX_OPTIONS), AfterValidator(_check_unique)
-    ]
+    options: Annotated[list[Option], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 class MultipleChoiceWithFreeText(Choice):
     type: Literal["multiple_choice_with_free_text"]
-    options: Annotated[
-        list[OptionWithHeading], Field(min_length=1, max_length=MAX_OPTIONS), AfterValidator(_check_unique)
-    ]
+    options: Annotated[list[OptionWithHeading], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 def _check_unit(value: bool | int | float | str) -> bool | int | float | str:
@@ -192,9 +187,7 @@ class UnitOption(Given):
 
 class FreeTextWithUnit(Instruction):
     type: Literal["free_text_with_unit"]
-    unit_options: Annotated[
-        list[UnitOption], Field(min_length=1, max_length=MAX_OPTIONS), AfterValidator(_check_unique)
-    ]
+    unit_options: Annotated[list[UnitOption], Field(min_length=1), AfterValidator(_check_unique)]
     default_unit: Annotated[Scalar | None, BeforeValidator(_none_if_blank)] = None
     unit_position: Literal["prefix", "suffix"] = "suffix"
     validation: Validation | None = None
@@ -247,12 +240,16 @@ class FileUpload(Instruction):
 
 class RichText(ItemBase):
     type: Literal["rich_text"]
-    content: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
     content_format: Literal["html", "markdown"] = "html"
+    content: Annotated[str, StringConstraints(min_length=1)]
+
+    @field_validator("content")
+    @classmethod
+    def _clean(cls, value: str, info: ValidationInfo) -> str:
+        return sanitise(value, markdown=info.data.get("content_format") == "markdown")
 
     @model_validator(mode="after")
-    def _clean(self) -> Self:
-        self.content = sanitise(self.content, markdown=self.content_format == "markdown")
+    def _is_html_now(self) -> Self:
         self.content_format = "html"
         return self
 
@@ -280,7 +277,7 @@ Item = Annotated[
 class PageInput(Given):
     id: Identifier = None
     order: Order = None
-    page_items: Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS)]
+    page_items: Annotated[list[Item], Field(min_length=1)]
 
 
 class CollectionReplacement(Given):
@@ -289,7 +286,7 @@ class CollectionReplacement(Given):
     name: ShortText
     description: OptionalText = None
     task_details: TaskDetails
-    collection_items: Annotated[list[PageInput], Field(min_length=1, max_length=MAX_ITEMS)]
+    collection_items: Annotated[list[PageInput], Field(min_length=1)]
 
 
 def _drop_id(value: Any) -> Any:
@@ -312,7 +309,5 @@ def _without_ids(pages: Any) -> Any:
 class CollectionInput(CollectionReplacement):
     """What `POST` takes."""
 
-    collection_items: Annotated[
-        list[PageInput], Field(min_length=1, max_length=MAX_ITEMS), BeforeValidator(_without_ids)
-    ]
+    collection_items: Annotated[list[PageInput], Field(min_length=1), BeforeValidator(_without_ids)]
     workspace_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]

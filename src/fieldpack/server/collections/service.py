@@ -142,13 +142,15 @@ async def _write_version(
     await queries.retire_items(connection, collection_id)
     now = await queries.transaction_time(connection)
     described = []
-    for page_number, (page_order, page) in enumerate(_in_order(given.collection_items)):
+    for page_order, page in _in_order(given.collection_items):
         described.append(_describe_page(caller, page, page_order, pages, items, now))
-        page_id = UUID(described[-1]["id"])
-        if page_id not in pages:
-            await queries.keep_page(connection, page_id, collection_id, caller.id)
-        for item_number, item in enumerate(described[-1]["page_items"]):
-            await queries.keep_item(connection, collection_id, caller.id, page_number, item_number, item)
+    await queries.keep_pages(connection, [UUID(page["id"]) for page in described], collection_id, caller.id)
+    placed = [
+        (page_number, item_number, item)
+        for page_number, page in enumerate(described)
+        for item_number, item in enumerate(page["page_items"])
+    ]
+    await queries.keep_items(connection, collection_id, caller.id, placed)
     body = {
         "name": given.name,
         "description": given.description,

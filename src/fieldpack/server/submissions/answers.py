@@ -219,17 +219,26 @@ def find_broken(
 ) -> dict[str, list[Broken]]:
     """The rules that a submission breaks as it is, by instruction id."""
     found: dict[str, list[Broken]] = {}
+    by_item = group_files(files)
     for item in items:
         if item["type"] in ("rich_text", "image"):
             continue
         if item["type"] == "file_upload":
-            broken = _check_files(item, [file for file in files if str(file["instruction_id"]) == item["id"]])
+            broken = _check_files(item, by_item.get(item["id"], []))
         elif is_empty(answers.get(item["id"])):
             broken = [Broken("missing")] if item["required"] else []
         else:
             broken = check_rules(item, answers[item["id"]])
         if broken:
             found[item["id"]] = broken
+    return found
+
+
+def group_files(files: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Files by the id of their instruction, in their order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in files:
+        found.setdefault(str(file["instruction_id"]), []).append(file)
     return found
 
 

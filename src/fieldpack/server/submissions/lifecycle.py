@@ -35,7 +35,7 @@ from ..studies.completion_codes import code_given, find_participant_code, handle
 from ..uploads import service as uploads
 from . import queries
 from .admission import require_admitted
-from .answers import find_problems, is_empty
+from .answers import find_problems, group_files, is_empty
 
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
 
@@ -238,14 +238,15 @@ def _record(
 ) -> dict[str, Any]:
     """The archive's `responses` of this submission, written once, and where its files go."""
     names = MemberNames(str(submission_id))
+    by_item = group_files(files)
     saved: list[tuple[str, str, dict[str, Any]]] = []
     uploaded: dict[str, list[FileEntry]] = {}
     places: list[tuple[UUID, int, str]] = []
     for item in items:
         if item["type"] == "file_upload":
             entries: list[FileEntry] = []
-            for file in files:
-                if str(file["instruction_id"]) != item["id"] or file["status"] != "complete":
+            for file in by_item.get(item["id"], []):
+                if file["status"] != "complete":
                     continue
                 path = names.add(file["file_name"])
                 places.append((file["id"], len(places), path))

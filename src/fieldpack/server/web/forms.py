@@ -175,6 +175,7 @@ async def save_page(
     An answer that changed elsewhere since the page was shown is kept: the page comes back with both.
     """
     outcome = Outcome()
+    form = _Grouped(form.multi_items())
     async with context.database.transaction() as connection:
         row = await queries.find_submission(connection, submission["id"], lock=True)
         if row is not None:
@@ -281,6 +282,19 @@ def _file_message(
         types=" ".join(types),
         count=item["max_file_count"],
     )
+
+
+class _Grouped(FormData):
+    """A form that knows the values of each name, where `FormData` goes through all fields for each question."""
+
+    def __init__(self, fields: list[tuple[str, UploadFile | str]]) -> None:
+        super().__init__(fields)
+        self._values: dict[str, list[UploadFile | str]] = {}
+        for name, value in fields:
+            self._values.setdefault(name, []).append(value)
+
+    def getlist(self, key: Any) -> list[UploadFile | str]:
+        return self._values.get(key, [])
 
 
 class _FileBody:

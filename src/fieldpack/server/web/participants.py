@@ -15,6 +15,7 @@ from ..collections.queries import find_collection, get_version
 from ..context import Context, CurrentContext
 from ..http.authentication import mark_authenticated
 from ..http.forms import read_unknown_form
+from ..participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
 from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
 from ..routing import parse_id
 from ..studies.completion_codes import code_given
@@ -33,15 +34,20 @@ from .contacts import StudyPageRoute
 from .forms import Outcome, read_form, save_page, text_of
 from .rendering import catalogue_of, render, state_page
 from .sessions import keep_participant, remembered
-from .views import describe_broken, page_of, questions_of, view_pages
+from .views import describe_broken, number_pages, questions_of, view_pages
 
 router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
 
-MAX_ID = 200
 REVIEW = "review"
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 
 Text = Annotated[str, Query()]
+
+
+def _id_of(text: str) -> str:
+    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody filled it in."""
+    found = normalise_participant_id(text) if len(text) <= MAX_GIVEN else ""
+    return "" if is_no_participant(found) else found
 
 
 def _see_other(path: str) -> RedirectResponse:
@@ -61,10 +67,10 @@ async def show_study(
 ) -> Response:
     """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
     identifier = parse_id("Study", study_id)
-    participant_id, session_id = PROLIFIC_PID.strip(), SESSION_ID.strip()
-    participant_id = "" if is_no_participant(participant_id) else participant_id
-    session_id = "" if is_no_session(session_id) else session_id
-    _check_link(participant_id, session_id)
+    session_id = "" if is_no_session(SESSION_ID) else SESSION_ID.strip()
+    participant_id = _id_of(PROLIFIC_PID)
+    given = "" if is_no_participant(PROLIFIC_PID) else PROLIFIC_PID.strip()
+    _check_link(participant_id or given, session_id)
     known = await _find_known(request, context, identifier)
     if known is not None and known["again"] and not session_id:
         known = None
@@ -148,11 +154,11 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
     """The start button: takes a place, or resumes."""
     identifier = parse_id("Study", study_id)
     form = await read_unknown_form(request)
-    participant_id = text_of(form, "participant_id").strip()
-    participant_id = "" if is_no_participant(participant_id) else participant_id
-    session_id = text_of(form, "session_id")
+    given = text_of(form, "participant_id")
+    participant_id, session_id = _id_of(given), text_of(form, "session_id")
     if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
-        key = "start.ask_id_long" if participant_id else "start.ask_id_missing"
+        is_long = participant_id or len(given) > MAX_GIVEN
+        key = "start.ask_id_long" if is_long else "start.ask_id_missing"
         return await _show_study(
             request,
             context,
@@ -160,7 +166,7 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
             "",
             session_id[:MAX_ID],
             None,
-            entered=participant_id[:MAX_ID],
+            entered=(participant_id or given)[:MAX_ID],
             error=catalogue_of(request).text(key),
         )
     held = remembered(request, identifier)
@@ -210,7 +216,7 @@ def _last_page(loaded: dict[str, Any]) -> int:
     """The page of the newest answer or file; the first when there is none."""
     did = [(row["updated_at"], str(row["instruction_id"])) for row in loaded["saved"]]
     did += [(file["created_at"], str(file["instruction_id"])) for file in loaded["files"]]
-    return page_of(loaded["body"], max(did)[1]) if did else 1
+    return number_pages(loaded["body"]).get(max(did)[1], 1) if did else 1
 
 
 @router.get("/participate/submissions/{submission_id}/done")
@@ -337,9 +343,10 @@ def error_rows(
 ) -> list[dict[str, str]]:
     """Links to the questions that need attention, in the order of the questions."""
     rows = []
+    pages = number_pages(body) if errors else {}
     for item in questions_of(body):
         if item["id"] in errors:
-            page = page_of(body, item["id"])
+            page = pages[item["id"]]
             path = "" if page == step else f"{base}{page}"
             rows.append({"href": f"{path}#q-{item['id']}", "label": item["description"]})
     return rows
@@ -373,7 +380,7 @@ async def _take_step(
             return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
         return await _submit(request, context, submission, loaded, catalogue)
     assert isinstance(at, int)
-    questions = [item for item in questions_of(loaded["body"]) if page_of(loaded["body"], item["id"]) == at]
+    questions = questions_of(loaded["body"], at)
     remove = text_of(form, "remove")
     if remove:
         await uploads.remove_upload(context, submission, parse_id("Upload", remove))

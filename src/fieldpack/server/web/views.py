@@ -8,7 +8,7 @@ import orjson
 
 from ..collections.schemas import value_key
 from ..collections.service import iter_items
-from ..submissions.answers import Broken, find_option, is_empty
+from ..submissions.answers import Broken, find_option, group_files, is_empty
 from .catalogue import Catalogue
 from .rendering import size_text
 
@@ -44,6 +44,7 @@ def view_pages(
     errors: dict[str, list[str]],
 ) -> list[View]:
     """Every page with its items, numbered from 1."""
+    by_item = group_files(files)
     pages = []
     for number, page in enumerate(body["collection_items"], 1):
         items = [
@@ -52,7 +53,7 @@ def view_pages(
                 catalogue,
                 answer=answers.get(item["id"]),
                 revision=revisions.get(item["id"], 0),
-                files=[file for file in files if str(file["instruction_id"]) == item["id"]],
+                files=by_item.get(item["id"], []),
                 errors=errors.get(item["id"], []),
             )
             for item in page["page_items"]
@@ -245,14 +246,16 @@ def describe_broken(broken: Broken, catalogue: Catalogue) -> str:
     return catalogue.text(f"problem.{broken.reason}", bound=bound, count=broken.count)
 
 
-def page_of(body: dict[str, Any], item_id: str) -> int:
-    """The number of the page that an item is on; 1 when it isn't there."""
-    for number, page in enumerate(body["collection_items"], 1):
-        if any(item["id"] == item_id for item in page["page_items"]):
-            return number
-    return 1
+def number_pages(body: dict[str, Any]) -> dict[str, int]:
+    """The number of the page that each item is on, by the item's id."""
+    return {
+        item["id"]: number
+        for number, page in enumerate(body["collection_items"], 1)
+        for item in page["page_items"]
+    }
 
 
-def questions_of(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The items that take an answer."""
-    return [item for item in iter_items(body) if item["type"] not in CONTENT]
+def questions_of(body: dict[str, Any], page: int | None = None) -> list[dict[str, Any]]:
+    """The items that take an answer, of all pages or of one."""
+    items = iter_items(body) if page is None else body["collection_items"][page - 1]["page_items"]
+    return [item for item in items if item["type"] not in CONTENT]
