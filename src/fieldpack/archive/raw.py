@@ -142,9 +142,9 @@ class _Reader:
         cells = self._rows * len(self.instructions)
         if cells > max(self._limits.table_cells, self._limits.table_ratio * self._size_bytes):
             raise ArchiveError(
-                f"A table of {len(self.instructions):,} questions and {self._rows:,} submissions would be almost empty: it"
-                " is not made. `fieldpack inspect`, `verify` and `extract` read this archive; in Python limits=NO_LIMITS makes"
-                " its table all the same.",
+                f"A table of {len(self.instructions):,} questions and {self._rows:,} submissions would be almost"
+                " empty: it is not made. `fieldpack inspect`, `verify` and `extract` read this archive; in Python"
+                " limits=NO_LIMITS makes its table all the same.",
                 member=RESPONSES,
             )
 

@@ -367,7 +367,6 @@ class LocalStorage(Storage):
         key = f"{STAGING}/{uuid.uuid4().hex}"
         return key, self._folders.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, make=True)
 
-
     def _unlink(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._folders.at(key) as (folder, name):
             os.unlink(name, dir_fd=folder)
