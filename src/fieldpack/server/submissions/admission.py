@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from ..db.pool import Connection
+from ..participant_ids import normalise_participant_id
 from ..problems import NOT_ADMITTED, Problem
 from ..studies.targeting import read_targeting
 from . import queries
@@ -17,18 +18,13 @@ NOT_ADMITTED_DETAIL = (
 )
 
 
-def comparable(participant_id: str) -> str:
-    """A participant's id as ids are compared."""
-    return participant_id.strip()
-
-
 async def is_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> bool:
     """Whether a study's targeting lets this participant start."""
     targeting = read_targeting(study["fields"], study["known_studies"])
-    own = comparable(participant_id)
-    if any(own not in map(comparable, allowed) for allowed in targeting.allowed):
+    own = normalise_participant_id(participant_id)
+    if any(own not in map(normalise_participant_id, allowed) for allowed in targeting.allowed):
         return False
-    if own in map(comparable, targeting.blocked):
+    if own in map(normalise_participant_id, targeting.blocked):
         return False
     asked = {UUID(each) for each in targeting.blocked_studies}
     asked |= {UUID(each) for studies in targeting.allowed_studies for each in studies}

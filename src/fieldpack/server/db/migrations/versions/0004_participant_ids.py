@@ -15,8 +15,8 @@ from sqlalchemy import text
 from fieldpack.server.db.migrate import run_sql
 from fieldpack.server.participant_ids import normalise_participant_id
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
