@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -53,6 +54,10 @@ class _Root(LazyGroup):
         "demo": LazyCommand(_SERVER, "Run a server filled with example data.", "server"),
         "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
         "token": LazyCommand(_SERVER, "Create, list and revoke API tokens.", "server"),
+        "keys": LazyCommand(
+            "fieldpack.cli.keys", "List and change the keys that sign links and cookies.", "server"
+        ),
+        "open": LazyCommand("fieldpack.cli.opening", "Open the researcher's page, signed in.", "server"),
         "workspace": LazyCommand(_SERVER, "Create and list workspaces, switch their features.", "server"),
     }
 
@@ -137,8 +142,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "fieldpack"
-        sentence = error.format_message().rstrip(".?")
-        ending = "?" if error.format_message().endswith("?") else "."
+        message = _explain(error) or error.format_message()
+        sentence = message.rstrip(".?")
+        ending = "?" if message.endswith("?") else "."
         return _fail(f"{sentence}{ending} See '{where} --help'.", error.exit_code)
     if isinstance(error, TemplateError):
         # as compilers do, so that editors can go to the line
@@ -151,6 +157,34 @@ def _report(error: Exception) -> int:
         named = f"{error.filename}: " if error.filename else ""
         return _fail(f"{named}{error.strerror or error}", 1)
     return _fail(f"This is a bug: {type(error).__name__}: {error}. `fieldpack --debug …` shows where.", 1)
+
+
+def _explain(error: Exception) -> str | None:
+    """What an option that takes a number or one of some words takes; None for any other error."""
+    parameter = getattr(error, "param", None)
+    kind = getattr(parameter, "type", None)
+    given = re.match(
+        r"(.+) is not (?:in the range|a valid|one of) ", getattr(error, "message", ""), re.DOTALL
+    )
+    if parameter is None or kind is None or given is None:
+        return None
+    choices, least, most = (getattr(kind, name, None) for name in ("choices", "min", "max"))
+    if choices is not None:
+        wanted = f"one of {', '.join(map(str, choices))}"
+    elif kind.name.startswith(("int", "float")):
+        wanted = "a whole number" if kind.name.startswith("int") else "a number"
+        if least is not None and most is not None:
+            wanted += f" from {least} to {most}"
+        elif least is not None or most is not None:
+            wanted += f" of at {'least' if most is None else 'most'} {most if least is None else least}"
+    else:
+        return None
+    name = (
+        max(parameter.opts, key=len)
+        if parameter.param_type_name == "option"
+        else parameter.human_readable_name
+    )
+    return f"{name} takes {wanted}, not {given[1].strip(chr(39))}"
 
 
 def _fail(message: str, code: int) -> int:

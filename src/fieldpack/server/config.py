@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..errors import ConfigError
+from .urls import is_web_url
 
 __all__ = ["Settings", "load_settings"]
 
 PREFIX = "FIELDPACK_"
+STORAGE_SCHEMES = ("file", "s3", "gs", "az")
 QUEUE_NAMES = ("exports", "parts", "maintenance")
 
 
@@ -44,6 +48,11 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         default=None, description="Origin that links begin with, e.g. `https://data.example.org`."
     )
+    hsts_seconds: int = Field(
+        default=0,
+        ge=0,
+        description="How long browsers are told to reach this host over https only (HSTS); 0 tells them nothing.",
+    )
     trusted_proxies: str = Field(
         default="127.0.0.1,::1",
         description="Addresses whose `X-Forwarded-*` headers are believed; `*` for all.",
@@ -62,7 +71,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Exports of one collection that are made at a time; the next waits its turn.",
     )
-    export_max_age_days: float = Field(
+    export_max_age_days: FiniteFloat = Field(
         default=90, gt=0, description="Exports older than this, and with no valid link, are removed."
     )
     export_retries: int = Field(
@@ -104,10 +113,10 @@ class Settings(BaseSettings):
         default=20_480, ge=1, description="Bytes that one submission may upload, in MiB."
     )
     max_study_mb: int = Field(default=10_485_760, ge=1, description="Bytes that one study may take, in MiB.")
-    upload_abandoned_days: float = Field(
+    upload_abandoned_days: FiniteFloat = Field(
         default=7, gt=0, description="Unfinished uploads without a byte for this long are removed."
     )
-    orphan_hours: float = Field(
+    orphan_hours: FiniteFloat = Field(
         default=24, gt=0, description="Stored objects no row refers to are removed when older than this."
     )
     reserve_mb: int = Field(
@@ -134,15 +143,20 @@ class Settings(BaseSettings):
     def _origin(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.netloc
-            or parts.path not in ("", "/")
-            or parts.query
-        ):
+        if not is_web_url(value) or not re.fullmatch("[^/]+//[^/?#]+/?", value):
             raise ValueError("must be an origin such as https://data.example.org, without a path")
-        return f"{parts.scheme}://{parts.netloc}"
+        return value.removesuffix("/").lower()
+
+    @field_validator("storage_url")
+    @classmethod
+    def _storage(cls, value: str | None) -> str | None:
+        try:
+            scheme = urlsplit(value or "file:///").scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in STORAGE_SCHEMES:
+            raise ValueError("must be a URL that begins with file://, s3://, gs:// or az://")
+        return value
 
     @field_validator("data_dir")
     @classmethod
@@ -152,14 +166,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         scheme = urlsplit(self.resolved_storage_url).scheme
-        if scheme not in ("file", "s3", "gs", "az"):
-            raise ValueError(f"storage_url: {scheme or 'no'} scheme; use file://, s3://, gs:// or az://")
         if self.delivery == "store" and scheme == "file":
             raise ValueError(
-                "delivery: `store` needs a bucket (storage_url s3://, gs:// or az://), not files"
+                "FIELDPACK_DELIVERY: `store` needs a bucket (FIELDPACK_STORAGE_URL s3://, gs:// or az://), not files"
             )
         if self.storage_link_endpoint and (self.delivery != "store" or scheme != "s3"):
-            raise ValueError("storage_link_endpoint: means something only for `store` delivery from s3://")
+            raise ValueError(
+                "FIELDPACK_STORAGE_LINK_ENDPOINT means something only for `store` delivery from s3://"
+            )
         return self
 
     @property
@@ -209,6 +223,28 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{PREFIX + name.upper() + ': ' if name else ''}{message}") from None
+        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else ""
+        raise ConfigError(f"{name} {_wanted(first)}.".strip()) from None
+
+
+def _wanted(error: ErrorDetails) -> str:
+    """What a setting must be, and what it is instead where that is no secret: only short words and numbers."""
+    bounds = error.get("ctx", {})
+    sentences = {
+        "int": "must be a whole number",
+        "float": "must be a number",
+        "finite": "must be a number, not an endless one",
+        "bool": "must be true or false",
+        "greater_than_equal": f"must be at least {bounds.get('ge')}",
+        "greater_than": f"must be more than {bounds.get('gt')}",
+        "less_than_equal": f"must be at most {bounds.get('le')}",
+        "less_than": f"must be less than {bounds.get('lt')}",
+        "literal": f"must be {bounds.get('expected')}",
+    }
+    kind = str(error["type"])
+    for beginning, sentence in sentences.items():
+        if kind == beginning or (
+            kind.startswith(f"{beginning}_") and not kind.startswith(f"{beginning}_than_")
+        ):
+            return f"{sentence}; it is {str(error['input'])[:40]!r}"
+    return str(error["msg"]).removeprefix("Value error, ").rstrip(".")

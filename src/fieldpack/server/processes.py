@@ -20,18 +20,17 @@ from pathlib import Path
 
 import structlog
 
-from ..errors import ConfigError
 from .config import PREFIX, Settings, load_settings
-from .db.embedded import EmbeddedPostgres, open_embedded
-from .db.migrate import migrate, normalise_url
+from .db.embedded import EmbeddedPostgres
 from .http.addresses import AddressTable, Admission, clear_region, create_table
+from .installation import open_database
 from .logs import configure_logs
 from .metrics import FOLDER_VARIABLE
 from .reserve import reserve_of
 from .run.descriptors import most_connections
 from .run.shared_folder import shared_folder
 
-__all__ = ["Supervisor", "TlsPaths", "open_database"]
+__all__ = ["Supervisor", "TlsPaths"]
 
 GRACE_SECONDS = 25.0
 WEB_GRACE_SECONDS = 15
@@ -50,32 +49,6 @@ class TlsPaths:
 
     cert_file: Path
     key_file: Path
-
-
-def open_database(settings: Settings) -> tuple[str, EmbeddedPostgres | None]:
-    """The URL of the database, brought to the newest version; the embedded one is held open until closed.
-
-    Raises:
-        ConfigError, FieldpackError: it can't be reached, started or migrated; says why.
-    """
-    if settings.database_url is not None:
-        url = normalise_url(settings.database_url)
-        migrate(url)
-        return url, None
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        embedded = open_embedded(settings.data_dir)
-    except ConfigError:
-        reserve = reserve_of(settings)
-        if not (reserve.is_low() and reserve.give_up()):
-            raise
-        embedded = open_embedded(settings.data_dir)
-    try:
-        migrate(embedded.url)
-    except BaseException:
-        embedded.close()
-        raise
-    return embedded.url, embedded
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .locks import FileLock
 
-__all__ = ["EmbeddedPostgres", "open_embedded"]
+__all__ = ["EmbeddedPostgres", "has_cluster", "open_embedded"]
 
 _PAUSE_SECONDS = 0.02
 _ORPHAN_SECONDS = 3.0  # what backends get to notice by themselves that their postmaster was killed
@@ -109,6 +109,14 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def has_cluster(data_dir: Path) -> bool:
+    """Whether `data_dir` has a database; looking makes nothing. What this user may not look into counts as one."""
+    try:
+        return (data_dir / "postgres" / "data").exists()
+    except PermissionError:
+        return True
 
 
 def open_embedded(data_dir: Path, *, durable: bool = True, timeout: float = 300.0) -> EmbeddedPostgres:

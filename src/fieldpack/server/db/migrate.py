@@ -20,7 +20,9 @@ from sqlalchemy.pool import NullPool
 
 from fieldpack.errors import ConfigError, FieldpackError
 
-__all__ = ["LOCK_KEY", "migrate", "normalise_url", "run_sql"]
+from .connecting import connect
+
+__all__ = ["LOCK_KEY", "is_empty", "migrate", "normalise_url", "run_sql"]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK_KEY = 0x6669656C64706B  # "fieldpk": the key of the advisory lock
@@ -68,14 +70,7 @@ def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS)
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     scripts = ScriptDirectory.from_config(config)
-    try:
-        connection = psycopg.connect(conninfo, autocommit=True)
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ConfigError(
-            f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
-        ) from error
-    with connection:
+    with connect(conninfo) as connection:
         if _is_current(connection, scripts):
             return
         _take_lock(connection, timeout)
@@ -96,6 +91,15 @@ def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS)
                     f"The database could not be brought to the newest version: {said or cause}. The step "
                     "that failed was undone."
                 ) from error
+
+
+def is_empty(url: str) -> bool:
+    """Whether no migration ever ran in the database at `url`. Blocking.
+
+    Raises ConfigError as `migrate`.
+    """
+    with connect(normalise_url(url)) as connection:
+        return connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,)
 
 
 def run_sql(sql: str) -> None:
