@@ -230,6 +230,31 @@ def test_cookies_are_out_of_reach(example: Scenario, visitors: Contexts, server:
     assert all(server.token not in cookie["value"] for cookie in cookies)
 
 
+def test_over_https_no_sibling_can_plant_them(visitors: Contexts) -> None:
+    """In a real browser, which holds to what `__Host-` means: start, go on, sign in and out."""
+    from tests.installation import installed
+
+    with installed("--tls") as secure, secure.client() as api:
+        study = publish_example(api)
+        context = visitors(ignore_https_errors=True)
+        page = context.new_page()
+        start(page, link(study, "ann"))
+        page.reload()
+        ready(page)
+        page.goto(f"{origin(study)}/sign-in")
+        page.get_by_label("Token").fill(secure.token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Collections")
+        cookies = context.cookies()
+        assert len(cookies) == 3
+        for cookie in cookies:
+            assert cookie["name"].startswith("__Host-fieldpack_")
+            assert (cookie["secure"], cookie["path"], cookie["domain"]) == (True, "/", "127.0.0.1")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+        assert len(context.cookies()) == 2
+
+
 Begin = Callable[[Scenario, str], tuple[httpx.Client, str]]
 
 

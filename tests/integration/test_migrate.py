@@ -246,6 +246,32 @@ def test_ids_of_an_older_database_become_what_can_be_seen_of_them(
     assert asyncio.run(find()) == ["04 s", "03 t", "02 s", "01 s"]
 
 
+@pytest.mark.parametrize("upgraded", [True, False])
+def test_the_one_key_of_before_stays_good_and_nothing_else_has_it(
+    url: str, scripts: Path, upgraded: bool
+) -> None:
+    for script in (scripts / "versions").glob("*.py"):
+        script.unlink()
+    for name in ("0001_initial.py", "0002_line_end.py"):
+        shutil.copy(MIGRATIONS / "versions" / name, scripts / "versions")
+    migrate(url, migrations=scripts)
+    if upgraded:
+        with psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO settings VALUES ('link_key', %s)", [b"k" * 32])
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        keys = connection.execute(
+            """
+            SELECT purpose, id, secret, retired_at IS NULL, expires_at - now() > interval '11 hours'
+            FROM signing_keys ORDER BY purpose
+            """
+        ).fetchall()
+        settings = connection.execute("SELECT name FROM settings").fetchall()
+    first = ("first", b"k" * 32)
+    assert keys == ([("links", *first, True, None), ("sessions", *first, False, True)] if upgraded else [])
+    assert settings == ([("upgraded_at",)] if upgraded else [])
+
+
 def test_six_processes_at_once(url: str, scripts: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from fieldpack.server.db.migrate import migrate\n"

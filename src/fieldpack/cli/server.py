@@ -67,18 +67,25 @@ def serve(
         bool, typer.Option("--no-worker", help="Run no export jobs here; `fieldpack worker` does, elsewhere.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of web processes.")] = 1,
+    researcher: Annotated[
+        str | None,
+        typer.Option(help="E-mail of whom the sign-in link printed at a terminal is for, of several."),
+    ] = None,
 ) -> None:
     """Run the server: API, pages and export jobs.
 
     Without settings everything is in one folder: an embedded PostgreSQL, the files, and the token of the
     first researcher, printed once and stored for the command line on this machine. FIELDPACK_DATABASE_URL and
-    FIELDPACK_STORAGE_URL point to a PostgreSQL and a bucket instead.
+    FIELDPACK_STORAGE_URL point to a PostgreSQL and a bucket instead. Where there is no installation yet, one is
+    made. At a terminal it prints a link that signs a researcher in, once; `fieldpack open` makes another.
     """
     from fieldpack.server.config import load_settings
     from fieldpack.server.serving import serve_until_stopped
 
     settings = load_settings(data_dir=data_dir, public_url=public_url)
-    serve_until_stopped(settings, host=host, port=port, tls=tls, worker=not no_worker, web=workers)
+    serve_until_stopped(
+        settings, host=host, port=port, tls=tls, worker=not no_worker, web=workers, researcher=researcher
+    )
 
 
 def worker(
@@ -149,15 +156,21 @@ def create_token(
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Make a token. It is shown this once; only a hash of it is stored."""
+    """Make a token. It is shown this once; only a hash of it is stored.
+
+    Where a data folder or database is named that holds no installation yet, one is made.
+    """
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server import administration
     from fieldpack.server.accounts import service
+    from fieldpack.server.installation import is_named
 
     workspace_id = administration.parse_workspace(workspace)
+    settings = _settings(data_dir)
     made = administration.administer(
-        _settings(data_dir),
+        settings,
         lambda connection: service.create_token(connection, name, workspace_id, researcher),
+        may_create=is_named(settings),
     )
     if json:
         print_json(
@@ -230,12 +243,19 @@ def create_workspace(
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Make a workspace; the first researcher becomes its member."""
+    """Make a workspace; the first researcher becomes its member.
+
+    Where a data folder or database is named that holds no installation yet, one is made.
+    """
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server import administration
+    from fieldpack.server.installation import is_named
 
+    settings = _settings(data_dir)
     made = administration.administer(
-        _settings(data_dir), lambda connection: administration.create_workspace(connection, title)
+        settings,
+        lambda connection: administration.create_workspace(connection, title),
+        may_create=is_named(settings),
     )
     if json:
         print_json(made)

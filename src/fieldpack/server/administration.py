@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,10 +17,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ..errors import FieldpackError, UsageError
-from .accounts import queries, service
+from .accounts import key_queries, keys, queries, service
 from .config import Settings
+from .db.connecting import explain_unreachable, with_timeout
 from .db.pool import Connection
-from .processes import open_database
+from .installation import open_database
 from .routing import is_uuid
 
 __all__ = ["CREDENTIALS", "administer", "create_first_token", "keep_credentials", "opened_database"]
@@ -30,9 +32,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def opened_database(settings: Settings) -> Iterator[str]:
-    """The database's URL, for as long as the block lasts."""
-    url, embedded = open_database(settings)
+def opened_database(settings: Settings, *, may_create: bool = False) -> Iterator[str]:
+    """The database's URL, for as long as the block lasts; see `open_database`."""
+    url, embedded = open_database(settings, may_create=may_create)
     try:
         yield url
     finally:
@@ -40,14 +42,24 @@ def opened_database(settings: Settings) -> Iterator[str]:
             embedded.close()
 
 
-def administer(settings: Settings, work: Callable[[Connection], Awaitable[T]]) -> T:
-    """Run `work` in one transaction on the installation's database."""
+def administer(
+    settings: Settings, work: Callable[[Connection], Awaitable[T]], *, may_create: bool = False
+) -> T:
+    """Run `work` in one transaction on the installation's database.
+
+    Raises:
+        ConfigError: there is none, and it must not be made; or its database can't be reached.
+    """
 
     async def run(url: str) -> T:
-        async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+        try:
+            connection = await psycopg.AsyncConnection.connect(with_timeout(url), row_factory=dict_row)
+        except psycopg.OperationalError as error:
+            raise explain_unreachable(url, error) from error
+        async with connection:
             return await work(connection)
 
-    with opened_database(settings) as url:
+    with opened_database(settings, may_create=may_create) as url:
         return asyncio.run(run(url))
 
 
@@ -159,3 +171,18 @@ async def revoke_token(connection: Connection, token_id: str) -> None:
     """End a token at once."""
     if not is_uuid(token_id) or not await queries.revoke_token(connection, UUID(token_id)):
         raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")
+
+
+async def list_keys(connection: Connection) -> list[dict[str, Any]]:
+    """The keys that are good for anything, without their secrets."""
+    return [keys.describe_key(row) for row in await key_queries.list_keys(connection)]
+
+
+def rotate_keys(settings: Settings, *, now: bool) -> list[dict[str, Any]]:
+    """New keys; see `keys.rotate`. The keys that are good afterwards."""
+
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        life = timedelta(seconds=settings.link_lifetime_seconds)
+        return [keys.describe_key(row) for row in await keys.rotate(connection, life, now=now)]
+
+    return administer(settings, work)

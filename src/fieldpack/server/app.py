@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from .. import __version__
 from .accounts.routes import router as accounts
-from .accounts.service import link_key
+from .accounts.service import find_upgrade
 from .collections.routes import router as collections
 from .collections.schemas import ITEM_TYPES
 from .config import Settings
@@ -77,12 +77,12 @@ async def open_context(
     await database.open()
     try:
         async with database.transaction() as connection:
-            key = await link_key(connection)
+            upgraded_at = await find_upgrade(connection)
         reserve = reserve_of(settings)
         storage = open_storage(settings, spare_bytes=reserve.low_bytes)
         notices.start()
         try:
-            yield Context(settings, database, storage, notices, key, reserve)
+            yield Context(settings, database, storage, notices, upgraded_at, reserve)
         finally:
             await notices.stop()
             storage.close()
@@ -118,7 +118,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(pages)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     _handle_errors(app)
-    app.add_middleware(Envelope, rate_per_address=settings.rate_per_address)
+    app.add_middleware(
+        Envelope, rate_per_address=settings.rate_per_address, hsts_seconds=settings.hsts_seconds
+    )
     return app
 
 

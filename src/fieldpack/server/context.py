@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -22,14 +23,14 @@ GROWING = ("POST", "PUT", "PATCH")
 class Context:
     """The parts of one process: settings, the database, the blobs, and the news between processes.
 
-    `link_key` signs download links and cookies; all processes of an installation read the same one.
+    `upgraded_at`: when an installation from before `__Host-` cookies was brought up to date; None for others.
     """
 
     settings: Settings
     database: Database
     storage: Storage
     notices: Notices
-    link_key: bytes
+    upgraded_at: datetime | None
     reserve: Reserve
 
 

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ..errors import FieldpackError
 from ..text import say_bytes, say_count
 from .administration import CREDENTIALS
 from .demo_people import Person, make_people
+from .example import find_example
 
 __all__ = ["run_demo"]
 
@@ -36,12 +36,6 @@ CELL_CHARACTERS = 20
 HIDDEN = ["submission_id", "study_id", "started_at", "completed_at"]
 
 console = Console(highlight=False)
-
-
-def find_example() -> Path:
-    """`examples/collection.yaml`, of the checkout or of the installed package."""
-    checkout = Path(__file__).parents[3] / "examples" / "collection.yaml"
-    return checkout if checkout.exists() else Path(str(files("fieldpack.server").joinpath("example.yaml")))
 
 
 @contextlib.contextmanager

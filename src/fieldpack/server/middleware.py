@@ -69,8 +69,11 @@ class Envelope:
     the one error body, logs the end.
     """
 
-    def __init__(self, app: ASGIApp, *, rate_per_address: int) -> None:
+    def __init__(self, app: ASGIApp, *, rate_per_address: int, hsts_seconds: int = 0) -> None:
         self.app = app
+        self.hsts = (
+            (b"strict-transport-security", f"max-age={hsts_seconds}".encode()) if hsts_seconds else None
+        )
         self.limit = RateLimit(rate_per_address)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +97,8 @@ class Envelope:
                 ignored = state.get("ignored_parameters")
                 if ignored:
                     named.append((b"x-ignored-parameters", ignored.encode()))
+                if self.hsts is not None and scope["scheme"] == "https":
+                    named.append(self.hsts)  # over http it means nothing (RFC 6797 §7.2)
                 message = {**message, "headers": [*message["headers"], *named]}
             await send(message)
 

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
 
 import httpx
 
@@ -16,9 +18,12 @@ from ..errors import ConfigError
 from .administration import CREDENTIALS, create_first_token, keep_credentials
 from .config import Settings
 from .db.embedded import EmbeddedPostgres
+from .example import find_example
+from .installation import open_database
 from .logs import configure_logs
-from .processes import Supervisor, TlsPaths, open_database
+from .processes import Supervisor, TlsPaths
 from .run.descriptors import raise_limit
+from .signing_in import Welcome, link_of, prepare_welcome
 from .tls import TlsFiles, ensure_certificate, trust_line
 
 __all__ = ["serve_until_stopped", "work_until_stopped"]
@@ -56,44 +61,66 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve_until_stopped(
-    settings: Settings, *, host: str, port: int, tls: bool, worker: bool, web: int
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    tls: bool,
+    worker: bool,
+    web: int,
+    researcher: str | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    with serving(settings, host=host, port=port, tls=tls, worker=worker, web=web) as supervisor:
+    """Serve until SIGTERM or SIGINT.
+
+    At a terminal a link is printed that signs `researcher` in (the only one there is, when None): never into a
+    file, which may be a log.
+    """
+    with serving(
+        settings, host=host, port=port, tls=tls, worker=worker, web=web, researcher=researcher
+    ) as supervisor:
         supervisor.run()
 
 
 @contextmanager
 def serving(
-    settings: Settings, *, host: str, port: int, tls: bool, worker: bool, web: int
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    tls: bool,
+    worker: bool,
+    web: int,
+    researcher: str | None = None,
 ) -> Iterator[Supervisor]:
     """A supervisor ready to run: database up and migrated, first token made, address bound."""
     configure_logs(settings, process="serve")
     raise_limit(settings.connections_per_address * 2)
     listener = bind(host, port)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files = ensure_certificate(settings.data_dir, [host]) if tls else None
-    named = LOCAL.get(host, host)
-    shown = f"[{named}]" if ":" in named else named
-    url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
-    _, embedded = open_database(settings)
+    embedded: EmbeddedPostgres | None = None
     try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files = ensure_certificate(settings.data_dir, [host]) if tls else None
+        named = LOCAL.get(host, host)
+        shown = f"[{named}]" if ":" in named else named
+        url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
+        _, embedded = open_database(settings, may_create=True)
         made = create_first_token(settings)
         keep_credentials(settings, url=url, made=made, ca_file=files.ca_file if files else None)
         if made is not None:
             kept = settings.data_dir / CREDENTIALS
             print(f"Workspace {made.workspace_id}; its first token, shown this once and stored in {kept}:")
             print(f"\n    {made.token}\n", flush=True)
+        welcome = prepare_welcome(settings, researcher) if sys.stdout.isatty() or researcher else None
         paths = TlsPaths(files.cert_file, files.key_file) if files else None
         supervisor = Supervisor(settings, listener, web, worker, paths, embedded)
-        threading.Thread(target=_announce, args=(url, files, settings), daemon=True).start()
+        threading.Thread(target=_announce, args=(url, files, settings, welcome), daemon=True).start()
         yield supervisor
     finally:
         listener.close()
         _close(embedded)
 
 
-def _announce(url: str, files: TlsFiles | None, settings: Settings) -> None:
+def _announce(url: str, files: TlsFiles | None, settings: Settings, welcome: Welcome | None) -> None:
     """Say where the server is, once it answers."""
     verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(files.ca_file)) if files else True
     deadline = time.monotonic() + READY_SECONDS
@@ -112,6 +139,29 @@ def _announce(url: str, files: TlsFiles | None, settings: Settings) -> None:
     print(f"fieldpack serves {url} ({places}). Ctrl-C ends it.", flush=True)
     if files is not None:
         print(f"To make a client trust it:\n\n    {trust_line(files.ca_file)}\n", flush=True)
+    if welcome is not None and sys.stdout.isatty():
+        print(_describe(welcome, settings.public_url or url, settings), flush=True)
+
+
+def _describe(welcome: Welcome, origin: str, settings: Settings) -> str:
+    """Where to go from here, in lines that can be followed or pasted."""
+    folder = settings.data_dir
+    prefix = (
+        "" if folder == Path("fieldpack-data").absolute() else f"FIELDPACK_DATA_DIR={quote(str(folder))} "
+    )
+    command = "collection list" if welcome.has_collections else f"collection create -t {_example()}"
+    link = link_of(origin, welcome.code) if welcome.code else f"{prefix}fieldpack open --researcher EMAIL"
+    return (
+        f"\nSign in, once, within 15 minutes:   {link}"
+        f"\nParticipants' links begin with:     {origin}/participate/"
+        f"\nNext, in another terminal:          {prefix}fieldpack {command}\n"
+    )
+
+
+def _example() -> str:
+    """The example's path, short where it lies below this folder."""
+    path, here = find_example(), Path.cwd()
+    return quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def work_until_stopped(settings: Settings) -> None:

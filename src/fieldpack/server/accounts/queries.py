@@ -16,16 +16,6 @@ async def find_setting(connection: Connection, name: str) -> bytes | None:
     return bytes(row["value"]) if row else None
 
 
-async def keep_setting(connection: Connection, name: str, value: bytes) -> bytes:
-    """Store `value` unless the setting has one already; the one in force."""
-    await connection.execute(
-        "INSERT INTO settings (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", [name, value]
-    )
-    found = await find_setting(connection, name)
-    assert found is not None
-    return found
-
-
 async def lock_accounts(connection: Connection) -> None:
     """Serialise what must happen once in an installation, until this transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('fieldpack.accounts'))")
@@ -101,6 +91,20 @@ async def find_researcher_by_email(connection: Connection, email: str) -> UUID |
     cursor = await connection.execute("SELECT id FROM researchers WHERE lower(email) = lower(%s)", [email])
     row = await cursor.fetchone()
     return row["id"] if row else None
+
+
+async def list_researchers(connection: Connection, limit: int) -> list[Row]:
+    """Researchers, oldest first."""
+    cursor = await connection.execute(
+        "SELECT id, email FROM researchers ORDER BY created_at, id LIMIT %s", [limit]
+    )
+    return await cursor.fetchall()
+
+
+async def has_collections(connection: Connection) -> bool:
+    """Whether there is any collection, of anyone."""
+    cursor = await connection.execute("SELECT 1 FROM collections LIMIT 1")
+    return await cursor.fetchone() is not None
 
 
 async def find_first_researcher(connection: Connection, workspace_id: UUID | None = None) -> UUID | None:

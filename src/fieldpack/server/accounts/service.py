@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -175,7 +176,7 @@ async def create_first_token(connection: Connection) -> NewToken | None:
     return await create_token(connection, "first")
 
 
-async def link_key(connection: Connection) -> bytes:
-    """The key that signs links, made at the first start and the same for every process."""
-    found = await queries.find_setting(connection, "link_key")
-    return found or await queries.keep_setting(connection, "link_key", secrets.token_bytes(32))
+async def find_upgrade(connection: Connection) -> datetime | None:
+    """When this installation was brought from the first schemas to this one; None if it began with a later one."""
+    found = await queries.find_setting(connection, "upgraded_at")
+    return datetime.fromtimestamp(float(found), UTC) if found else None

@@ -94,14 +94,14 @@ def _gone() -> Problem:
 async def _find_linked(request: Request, context: Context, export_id: str) -> dict[str, Any]:
     """The export whose link was asked for, if the link holds."""
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
-    try:
-        expires_at = read_link(
-            context.link_key, raw_path.decode("latin-1"), request.scope["query_string"].decode("latin-1")
-        )
-    except Problem:
-        LINK_ERRORS.labels("altered").inc()
-        raise
     async with context.database.transaction() as connection:
+        try:
+            expires_at = await read_link(
+                connection, raw_path.decode("latin-1"), request.scope["query_string"].decode("latin-1")
+            )
+        except Problem:
+            LINK_ERRORS.labels("altered").inc()
+            raise
         export, expired = await queries.find_linked(connection, parse_id("Export", export_id), expires_at)
     if expired:
         LINK_ERRORS.labels("expired").inc()

@@ -6,30 +6,28 @@ link has expired is told by PostgreSQL's clock, the same for every process.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from ..accounts.keys import FIRST, KEY_ID, SigningKey, find_key
+from ..db.pool import Connection
 from ..problems import LINK_ALTERED, Problem
 
 __all__ = ["ARCHIVE_PATH", "altered", "is_signed", "make_link", "read_link"]
 
 ARCHIVE_PATH = "/api/v1/data-collection/exports/{export_id}/archive"
-_QUERY = re.compile(r"expires=(\d{1,16})&signature=([0-9a-f]{64})", re.ASCII)
+# links from before there were several keys name none
+_QUERY = re.compile(rf"(expires=(\d{{1,16}})(?:&key=({KEY_ID}))?)&signature=([0-9a-f]{{64}})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 
-def _sign(key: bytes, path_and_query: str) -> str:
-    return hmac.new(key, path_and_query.encode(), hashlib.sha256).hexdigest()
-
-
-def make_link(key: bytes, origin: str, export_id: UUID, expires_at: datetime) -> str:
+def make_link(key: SigningKey, origin: str, export_id: UUID, expires_at: datetime) -> str:
     """A link to the archive of one export. Its expiry is in microseconds, so that no two looks get the same."""
-    signed = f"{ARCHIVE_PATH.format(export_id=export_id)}?expires={(expires_at - _EPOCH) // _TICK}"
-    return f"{origin}{signed}&signature={_sign(key, signed)}"
+    path = ARCHIVE_PATH.format(export_id=export_id)
+    signed = f"{path}?expires={(expires_at - _EPOCH) // _TICK}&key={key.id}"
+    return f"{origin}{signed}&signature={key.sign(signed)}"
 
 
 def is_signed(query: str) -> bool:
@@ -45,13 +43,14 @@ def altered() -> Problem:
     )
 
 
-def read_link(key: bytes, raw_path: str, query: str) -> datetime:
+async def read_link(connection: Connection, raw_path: str, query: str) -> datetime:
     """When the link that was asked for expires.
 
     Raises:
-        Problem: 403 when any part of it after the host is not as it was signed.
+        Problem: 403 when any part of it after the host is not as it was signed, or its key was taken away.
     """
     match = _QUERY.fullmatch(query)
-    if match is None or not hmac.compare_digest(_sign(key, f"{raw_path}?expires={match[1]}"), match[2]):
+    key = await find_key(connection, "links", match[3] or FIRST) if match else None
+    if match is None or key is None or not key.has_signed(f"{raw_path}?{match[1]}", match[4]):
         raise altered()
-    return _EPOCH + int(match[1]) * _TICK
+    return _EPOCH + int(match[2]) * _TICK

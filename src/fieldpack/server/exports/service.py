@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from ..accounts.keys import get_signing_key
 from ..accounts.service import Caller, require_collections
 from ..collections import queries as collection_queries
 from ..context import Context
@@ -158,12 +159,13 @@ async def describe_export(context: Context, row: dict[str, Any], origin: str) ->
             )
             if expires_at is None:
                 found = await queries.find_export(connection, row["id"])
+            key = await get_signing_key(connection, "links")
         if expires_at is None:  # erased or deleted between the two looks
             if found is None:
                 raise not_found("Export", row["id"])
             return await describe_export(context, found, origin)
         answer |= {
-            "url": url or make_link(context.link_key, origin, row["id"], expires_at),
+            "url": url or make_link(key, origin, row["id"], expires_at),
             "expires_at": expires_at,
         }
     return answer | describe_facts(row)

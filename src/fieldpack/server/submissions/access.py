@@ -8,46 +8,24 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from ..cookies import Cookie, cookie_name, read_cookie, read_remembered
 from ..http.authentication import mark_authenticated
 from ..middleware import RateLimit
 from ..origin import is_same_origin
 from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
-from ..routing import ApiRoute, is_uuid, parse_id
+from ..routing import ApiRoute, parse_id
 from . import lifecycle, queries
 
 __all__ = [
     "ParticipantRoute",
     "ParticipantSubmission",
-    "cookie_name",
     "earlier_token",
     "find_participant",
     "given_token",
-    "remembered",
-    "study_cookie_name",
 ]
 
 _scheme = HTTPBearer(scheme_name="SubmissionToken", auto_error=False)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-
-
-def cookie_name(submission_id: UUID) -> str:
-    """The page keeps one cookie per submission, so that two studies in one browser don't meet."""
-    return f"fieldpack_{submission_id.hex}"
-
-
-def study_cookie_name(study_id: UUID) -> str:
-    """The cookie that names this browser's submission to a study."""
-    return f"fieldpack_study_{study_id.hex}"
-
-
-def remembered(request: Request, study_id: UUID) -> tuple[UUID, str] | None:
-    """The submission that this browser began in a study last, and its token, as far as the cookies say."""
-    text = request.cookies.get(study_cookie_name(study_id), "")
-    if not is_uuid(text):
-        return None
-    submission_id = UUID(text)
-    token = request.cookies.get(cookie_name(submission_id))
-    return (submission_id, token) if token else None
 
 
 def given_token(request: Request) -> str | None:
@@ -61,18 +39,20 @@ def earlier_token(request: Request, study_id: UUID) -> str | None:
     token = given_token(request)
     if token is not None:
         return token
-    found = remembered(request, study_id)
-    return found[1] if found and is_same_origin(request, request.app.state.context) else None
+    found = read_remembered(request, study_id)
+    if found is None or found.key.made_before is not None:
+        return None
+    return found.key.value if is_same_origin(request, request.app.state.context) else None
 
 
-def _cookie_token(request: Request, submission_id: UUID) -> str | None:
+def _cookie_token(request: Request, submission_id: UUID) -> Cookie | None:
     """The token of the page's cookie; writing with it is for pages of this origin only."""
-    token = request.cookies.get(cookie_name(submission_id))
-    if token is None or request.method in SAFE_METHODS:
-        return token
+    cookie = read_cookie(request, cookie_name(submission_id))
+    if cookie is None or request.method in SAFE_METHODS:
+        return cookie
     if not is_same_origin(request, request.app.state.context):
         raise Problem(FORBIDDEN, "This request does not come from the study's own page.")
-    return token
+    return cookie
 
 
 def _limits(request: Request) -> RateLimit:
@@ -97,8 +77,9 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
     Raises:
         Problem: 401 without a known token, 403 for a write from another site, 404 with another's token, 429.
     """
-    token = given_token(request) or _cookie_token(request, submission_id)
-    if token is None:
+    given = given_token(request)
+    held = Cookie(given) if given is not None else _cookie_token(request, submission_id)
+    if held is None:
         raise Problem(
             UNAUTHENTICATED,
             "Send the header `Authorization: Bearer <submission token>`,"
@@ -106,17 +87,19 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
             headers={"WWW-Authenticate": "Bearer"},
         )
     async with request.app.state.context.database.transaction() as connection:
-        held = await queries.find_by_token(connection, lifecycle.hash_token(token))
+        opened = await queries.find_by_token(connection, lifecycle.hash_token(held.value), held.made_before)
         row = await queries.find_submission(connection, submission_id)
-    if held is None:
+    if opened is None:
         raise Problem(
             UNAUTHENTICATED,
             "This token is unknown. Start the submission again to get another.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    if row is None or held != submission_id:
+    if row is None or opened != submission_id:
         raise not_found("Submission", submission_id)
     mark_authenticated(request)
+    if held.made_before is not None:
+        request.state.old_key = (row["study_id"], submission_id, held.value)
     # asked last, so that nobody can use up the requests of a submission that isn't theirs
     if _limits(request).wait_seconds(submission_id.hex):
         raise Problem(

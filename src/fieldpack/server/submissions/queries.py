@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -50,9 +51,16 @@ async def keep_token(connection: Connection, submission_id: UUID, token_sha256: 
     )
 
 
-async def find_by_token(connection: Connection, token_sha256: bytes) -> UUID | None:
+async def find_by_token(
+    connection: Connection, token_sha256: bytes, made_before: datetime | None = None
+) -> UUID | None:
+    """The submission that a token opens, if it was made before a time where one is given."""
     cursor = await connection.execute(
-        "SELECT submission_id FROM participant_tokens WHERE token_sha256 = %s", [token_sha256]
+        """
+        SELECT submission_id FROM participant_tokens
+        WHERE token_sha256 = %(token)s AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
+        """,
+        {"token": token_sha256, "before": made_before},
     )
     row = await cursor.fetchone()
     return row["submission_id"] if row else None

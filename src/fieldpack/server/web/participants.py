@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse
 
 from ..collections.queries import find_collection, get_version
 from ..context import Context, CurrentContext
+from ..cookies import keep_submission, read_remembered
 from ..http.authentication import mark_authenticated
 from ..http.forms import read_unknown_form
 from ..participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
@@ -33,7 +34,6 @@ from .catalogue import Catalogue
 from .contacts import StudyPageRoute
 from .forms import Outcome, read_form, save_page, text_of
 from .rendering import catalogue_of, render, state_page
-from .sessions import keep_participant, remembered
 from .views import describe_broken, number_pages, questions_of, view_pages
 
 router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
@@ -92,12 +92,14 @@ def _same_session(known: dict[str, Any], session_id: str) -> bool:
 
 async def _find_known(request: Request, context: Context, study_id: UUID) -> dict[str, Any] | None:
     """The submission to this study that this browser holds the key of."""
-    found = remembered(request, study_id)
+    found = read_remembered(request, study_id)
     if found is None:
         return None
-    submission_id, token = found
+    token_sha256 = lifecycle.hash_token(found.key.value)
     async with context.database.transaction() as connection:
-        known = await queries.find_resumable(connection, submission_id, study_id, lifecycle.hash_token(token))
+        known = await queries.find_resumable(
+            connection, found.submission_id, study_id, token_sha256, found.key.made_before
+        )
     if known is not None:
         mark_authenticated(request)
     return known
@@ -169,16 +171,16 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
             entered=(participant_id or given)[:MAX_ID],
             error=catalogue_of(request).text(key),
         )
-    held = remembered(request, identifier)
+    held = read_remembered(request, identifier)
     known = await _find_known(request, context, identifier)
     answer, _ = await start_submission(
         context,
         identifier,
         StartInput(participant_id=participant_id, session_id=session_id),
-        held[1] if held and known and not known["again"] else None,
+        held.key.value if held and known and not known["again"] else None,
     )
     response = _see_other(f"/participate/submissions/{answer['submission_id']}")
-    keep_participant(request, response, identifier, answer["submission_id"], answer["token"])
+    keep_submission(request, response, identifier, answer["submission_id"], answer["token"])
     return response
 
 

@@ -1,7 +1,8 @@
-"""SQL of the pages: who is signed in, and the counts that a researcher sees."""
+"""SQL of the pages: what this browser may resume, and the counts that a researcher sees."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,19 +10,6 @@ from ..db.pool import Connection
 from ..studies.queries import select_known_studies
 
 Row = dict[str, Any]
-
-
-async def find_token_holder(connection: Connection, token_id: UUID) -> Row | None:
-    """The researcher of a token that was not revoked."""
-    cursor = await connection.execute(
-        """
-        SELECT r.id, r.email, r.first_name, r.last_name
-        FROM tokens t JOIN researchers r ON r.id = t.researcher_id
-        WHERE t.id = %s AND t.revoked_at IS NULL
-        """,
-        [token_id],
-    )
-    return await cursor.fetchone()
 
 
 async def find_contact(
@@ -43,9 +31,16 @@ async def find_contact(
 
 
 async def find_resumable(
-    connection: Connection, submission_id: UUID, study_id: UUID, token_sha256: bytes
+    connection: Connection,
+    submission_id: UUID,
+    study_id: UUID,
+    token_sha256: bytes,
+    made_before: datetime | None,
 ) -> Row | None:
-    """The submission of this study that this token opens; `again`: it is over, and another one may begin."""
+    """The submission of this study that this token opens, if it was made before a time where one is given.
+
+    `again`: it is over, and another one may begin.
+    """
     cursor = await connection.execute(
         """
         SELECT s.id, s.participant_id, s.session_id, s.response, s.status,
@@ -56,8 +51,9 @@ async def find_resumable(
         FROM submissions s JOIN participant_tokens p ON p.submission_id = s.id
         JOIN studies t ON t.id = s.study_id
         WHERE s.id = %s AND s.study_id = %s AND p.token_sha256 = %s AND s.response <> 'deleted'
+            AND (%s::timestamptz IS NULL OR p.created_at < %s)
         """,
-        [submission_id, study_id, token_sha256],
+        [submission_id, study_id, token_sha256, made_before, made_before],
     )
     return await cursor.fetchone()
 

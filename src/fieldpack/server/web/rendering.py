@@ -20,6 +20,7 @@ from ..origin import is_same_origin
 from ..problems import FORBIDDEN, Detail, Problem, ProblemType
 from .assets import asset_url
 from .catalogue import Catalogue, choose_language
+from .sessions import renew_participant
 
 __all__ = ["PageRoute", "catalogue_of", "prefers_html", "refusal_page", "render", "state_page"]
 
@@ -230,7 +231,9 @@ class PageRoute(APIRoute):
             context = request.app.state.context
             if request.method not in SAFE_METHODS and not is_same_origin(request, context):
                 raise Problem(FORBIDDEN, "This request does not come from a page of this server.")
-            return await handle(request)
+            response = await handle(request)
+            renew_participant(request, response)
+            return response
 
         return handle_own
 

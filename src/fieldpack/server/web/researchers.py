@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 
 from ..accounts import queries as account_queries
 from ..accounts.service import Caller, hash_token
+from ..accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
 from ..collections import queries as collection_queries
 from ..collections.service import get_collection
 from ..context import Context, CurrentContext
@@ -70,24 +71,50 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
     """A token for a cookie."""
     form = await read_unknown_form(request)
     token, next = text_of(form, "token").strip(), _local(text_of(form, "next"))
-    row = None
+    cookie = None
     if token:
         async with context.database.transaction() as connection:
             row = await account_queries.find_caller(connection, hash_token(token))
-    if row is None:
+            cookie = await begin_session(connection, row["id"], row["token_id"]) if row else None
+    if cookie is None:
         error = catalogue_of(request).text("sign_in.wrong" if token else "sign_in.missing")
         return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
     mark_authenticated(request)
     response = _see_other(next)
-    keep_researcher(request, response, context, row["token_id"])
+    keep_researcher(request, response, cookie)
     return response
 
 
+@router.get(SIGN_IN_ONCE)
+async def show_sign_in_link(request: Request, context: CurrentContext, code: Text = "") -> Response:
+    """Says whom a link of the command line signs in, and asks to go on. Looking doesn't use the link up."""
+    async with context.database.transaction() as connection:
+        caller = await peek_code(connection, code)
+    return _sign_in_once(request, code, caller)
+
+
+@router.post(SIGN_IN_ONCE)
+async def sign_in_once(request: Request, context: CurrentContext) -> Response:
+    """The link's code, used up, for a cookie."""
+    code = text_of(await read_form(request, context), "code")
+    async with context.database.transaction() as connection:
+        cookie = await use_code(connection, code)
+    if cookie is None:
+        return _sign_in_once(request, "", None)
+    response = _see_other(HOME)
+    keep_researcher(request, response, cookie)
+    return response
+
+
+def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Response:
+    return render(request, "sign_in_once.html", status=200 if caller else 403, code=code, caller=caller)
+
+
 @router.post("/sign-out")
-async def sign_out(request: Request) -> Response:
-    """Forget the cookie."""
+async def sign_out(request: Request, context: CurrentContext) -> Response:
+    """End the session."""
     response = _see_other("/sign-in")
-    forget_researcher(response)
+    await forget_researcher(request, response, context)
     return response
 
 

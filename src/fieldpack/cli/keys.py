@@ -1,0 +1,68 @@
+"""`fieldpack keys`: the two keys that sign download links and researchers' cookies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fieldpack.cli.lazy import make_app
+
+__all__ = ["register"]
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+COLUMNS = ("purpose", "key_id", "signs", "created_at", "retired_at", "expires_at")
+_EXAMPLES = """\b
+Examples:
+  fieldpack keys rotate          new keys; what the old ones signed stays good until its time is over
+  fieldpack keys rotate --now    end every download link and every researcher's session at once
+"""
+
+keys_app = make_app(help="List and change the keys that sign links and cookies.", epilog=_EXAMPLES)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    root.add_typer(keys_app, name="keys")
+
+
+def _print(rows: list[dict[str, Any]], json: bool) -> None:
+    from fieldpack.cli.output import print_json, print_table
+
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows, COLUMNS, empty="There are no keys yet; they are made when they are first needed.")
+
+
+@keys_app.command("list")
+def list_keys(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List the keys by name, and until when each is good. Their secrets are never shown."""
+    from fieldpack.server.administration import administer, list_keys
+    from fieldpack.server.config import load_settings
+
+    _print(administer(load_settings(data_dir=data_dir), list_keys), json)
+
+
+@keys_app.command("rotate")
+def rotate_keys(
+    now: Annotated[
+        bool, typer.Option("--now", help="End every download link and researcher's session at once.")
+    ] = False,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Make new keys, which sign from now on in every process.
+
+    What the old keys signed stays good until its time is over, at most a link's or a session's life. With --now
+    it is refused at once: researchers sign in again, and downloads need a fresh link. Participants notice nothing.
+    """
+    from fieldpack.server.administration import rotate_keys
+    from fieldpack.server.config import load_settings
+
+    _print(rotate_keys(load_settings(data_dir=data_dir), now=now), json)

@@ -1,0 +1,100 @@
+"""SQL of the keys that sign links and cookies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+
+from psycopg.rows import class_row
+
+from ..db.pool import Connection
+
+# A key is as good as PostgreSQL's clock says, the same for every process.
+_LIVE: LiteralString = "(expires_at IS NULL OR expires_at > clock_timestamp())"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key and its life.
+
+    Attributes:
+        purpose: `links` or `sessions`.
+        id: what signatures name it by.
+        retired_at: since when it signs nothing new; None for the one that does.
+        expires_at: from when on what it signed is refused; None for the one that signs.
+    """
+
+    purpose: str
+    id: str
+    secret: bytes
+    created_at: datetime
+    retired_at: datetime | None
+    expires_at: datetime | None
+
+
+async def find_current(connection: Connection, purpose: str) -> KeyRow | None:
+    """The key that signs."""
+    async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
+        await cursor.execute(
+            "SELECT * FROM signing_keys WHERE purpose = %s AND retired_at IS NULL", [purpose]
+        )
+        return await cursor.fetchone()
+
+
+async def find_live(connection: Connection, purpose: str, id: str) -> KeyRow | None:
+    """The key of this name, unless its time is over."""
+    async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
+        await cursor.execute(
+            f"SELECT * FROM signing_keys WHERE purpose = %s AND id = %s AND {_LIVE}", [purpose, id]
+        )
+        return await cursor.fetchone()
+
+
+async def list_keys(connection: Connection) -> list[KeyRow]:
+    """All keys that are good for anything, newest first."""
+    async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
+        await cursor.execute(
+            f"SELECT * FROM signing_keys WHERE {_LIVE} ORDER BY purpose, retired_at DESC NULLS FIRST, created_at"
+        )
+        return await cursor.fetchall()
+
+
+async def insert_current(connection: Connection, purpose: str, id: str, secret: bytes) -> None:
+    """A key that signs from now on, unless another process was first."""
+    await connection.execute(
+        """
+        INSERT INTO signing_keys (purpose, id, secret) VALUES (%s, %s, %s)
+        ON CONFLICT (purpose) WHERE retired_at IS NULL DO NOTHING
+        """,
+        [purpose, id, secret],
+    )
+
+
+async def lock_keys(connection: Connection) -> None:
+    """Let nobody else change keys until this transaction ends. Signing and checking go on."""
+    await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def retire_current(connection: Connection, purpose: str, seconds: float) -> None:
+    """Let the key that signs sign no more, and be good for `seconds` more, or as long as the last link handed out."""
+    await connection.execute(
+        """
+        UPDATE signing_keys SET retired_at = now(), expires_at = greatest(
+            now() + %(seconds)s * interval '1 second',
+            CASE purpose WHEN 'links' THEN (SELECT max(links_expire_at) FROM exports) END)
+        WHERE purpose = %(purpose)s AND retired_at IS NULL
+        """,
+        {"purpose": purpose, "seconds": seconds},
+    )
+
+
+async def delete_expired(connection: Connection) -> None:
+    await connection.execute(f"DELETE FROM signing_keys WHERE NOT {_LIVE}")
+
+
+async def delete_all(connection: Connection) -> None:
+    """Every key, and with them every link and session that they signed."""
+    await connection.execute("DELETE FROM signing_keys")
+    await connection.execute("DELETE FROM researcher_sessions")
+    await connection.execute("DELETE FROM sign_in_links")

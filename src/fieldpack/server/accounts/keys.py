@@ -1,0 +1,112 @@
+"""The two keys that sign: one for download links, one for researchers' cookies. No HTTP, no SQL.
+
+They are rows, read whenever something is signed or checked: so a new key signs at once in every process, and one that
+was taken away is good for nothing at once. A signature names its key, so that others may follow it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from ..db.pool import Connection
+from . import key_queries as queries
+from .key_queries import KeyRow
+
+__all__ = [
+    "FIRST",
+    "KEY_ID",
+    "SESSION_LIFE",
+    "Purpose",
+    "SigningKey",
+    "find_key",
+    "get_signing_key",
+    "rotate",
+]
+
+Purpose = Literal["links", "sessions"]
+PURPOSES: tuple[Purpose, ...] = ("links", "sessions")
+FIRST = "first"
+"""Name of the key from before there were several; what it signed then names none."""
+KEY_ID = r"[0-9a-z]{1,16}"
+SECRET_BYTES = 32
+SESSION_LIFE = timedelta(hours=12)
+SLACK = timedelta(minutes=10)  # for whoever signs with the old key while it is being retired
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key, and its name in what it signs."""
+
+    id: str
+    secret: bytes
+
+    def sign(self, text: str) -> str:
+        """The signature of `text`: HMAC-SHA256 in hexadecimal."""
+        return hmac.new(self.secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+    def has_signed(self, text: str, signature: str) -> bool:
+        """Whether `signature` is that of `text`, compared in constant time."""
+        return hmac.compare_digest(self.sign(text).encode(), signature.encode("utf-8", "surrogateescape"))
+
+
+async def get_signing_key(connection: Connection, purpose: Purpose) -> SigningKey:
+    """The key to sign with; made if there is none, in a new installation or in one restored without its keys."""
+    row = await queries.find_current(connection, purpose)
+    if row is None:
+        await queries.insert_current(connection, purpose, *_make())
+        row = await queries.find_current(connection, purpose)
+        assert row is not None
+    return SigningKey(row.id, row.secret)
+
+
+async def find_key(connection: Connection, purpose: Purpose, id: str) -> SigningKey | None:
+    """The key of this name, as long as what it signed is good."""
+    row = await queries.find_live(connection, purpose, id)
+    return SigningKey(row.id, row.secret) if row else None
+
+
+def _make() -> tuple[str, bytes]:
+    return secrets.token_hex(4), secrets.token_bytes(SECRET_BYTES)
+
+
+async def rotate(connection: Connection, link_life: timedelta, *, now: bool) -> list[KeyRow]:
+    """New keys for both purposes. The keys that are good afterwards.
+
+    Args:
+        connection: in a transaction, with which the new keys begin to sign.
+        link_life: how long a link is good that was signed a moment ago.
+        now: end at once every link and every session there is, and every sign-in link; otherwise the old keys stay
+            good as long as anything that they signed.
+    """
+    await queries.lock_keys(connection)
+    if now:
+        await queries.delete_all(connection)
+    else:
+        lives: dict[Purpose, timedelta] = {"links": link_life, "sessions": SESSION_LIFE}
+        for purpose in PURPOSES:
+            await queries.retire_current(connection, purpose, (lives[purpose] + SLACK).total_seconds())
+        await queries.delete_expired(connection)
+    for purpose in PURPOSES:
+        await queries.insert_current(connection, purpose, *_make())
+    return await queries.list_keys(connection)
+
+
+def describe_key(row: KeyRow) -> dict[str, str | None]:
+    """A key as the command line shows it: everything but its secret."""
+
+    def text(at: datetime | None) -> str | None:
+        return at.isoformat().replace("+00:00", "Z") if at else None
+
+    return {
+        "purpose": row.purpose,
+        "key_id": row.id,
+        "signs": "yes" if row.retired_at is None else "no",
+        "created_at": text(row.created_at),
+        "retired_at": text(row.retired_at),
+        "expires_at": text(row.expires_at),
+    }

@@ -1,0 +1,150 @@
+"""SQL of researchers' sessions and of the links that sign in once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from ..db.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    """The researcher whom a session or a link is for.
+
+    Attributes:
+        stale: the session's last use was noted more than a minute ago.
+    """
+
+    id: UUID
+    email: str
+    first_name: str
+    last_name: str
+    stale: bool = False
+
+
+async def insert_session(
+    connection: Connection,
+    id: UUID,
+    token_sha256: bytes,
+    researcher_id: UUID,
+    token_id: UUID | None,
+    life: timedelta,
+) -> None:
+    """A session; those whose time is over go."""
+    await connection.execute("DELETE FROM researcher_sessions WHERE expires_at < now()")
+    await connection.execute(
+        """
+        INSERT INTO researcher_sessions (id, token_sha256, researcher_id, token_id, expires_at)
+        VALUES (%s, %s, %s, %s, now() + %s)
+        """,
+        [id, token_sha256, researcher_id, token_id, life],
+    )
+
+
+async def find_session(connection: Connection, token_sha256: bytes) -> HolderRow | None:
+    """Whose session this is, while it lasts: until it is ended, its time is over, or its API token is revoked."""
+    async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT r.id, r.email, r.first_name, r.last_name,
+                   s.last_used_at < now() - interval '1 minute' AS stale
+            FROM researcher_sessions s JOIN researchers r ON r.id = s.researcher_id
+            LEFT JOIN tokens t ON t.id = s.token_id
+            WHERE s.token_sha256 = %s AND s.ended_at IS NULL AND s.expires_at > now() AND t.revoked_at IS NULL
+            """,
+            [token_sha256],
+        )
+        return await cursor.fetchone()
+
+
+async def note_use(connection: Connection, token_sha256: bytes) -> None:
+    await connection.execute(
+        "UPDATE researcher_sessions SET last_used_at = now() WHERE token_sha256 = %s", [token_sha256]
+    )
+
+
+async def end_session(connection: Connection, token_sha256: bytes) -> None:
+    await connection.execute(
+        "UPDATE researcher_sessions SET ended_at = now() WHERE token_sha256 = %s AND ended_at IS NULL",
+        [token_sha256],
+    )
+
+
+async def find_token_holder(
+    connection: Connection, token_id: UUID, expires_at: int, cookie_sha256: bytes
+) -> HolderRow | None:
+    """The researcher of a live token, for a cookie that names it until `expires_at` (Unix time) and was not ended."""
+    async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT r.id, r.email, r.first_name, r.last_name
+            FROM tokens t JOIN researchers r ON r.id = t.researcher_id
+            WHERE t.id = %s AND t.revoked_at IS NULL AND to_timestamp(%s) > now()
+                AND NOT EXISTS (SELECT FROM researcher_sessions s WHERE s.token_sha256 = %s)
+            """,
+            [token_id, expires_at, cookie_sha256],
+        )
+        return await cursor.fetchone()
+
+
+async def insert_ended(
+    connection: Connection,
+    id: UUID,
+    cookie_sha256: bytes,
+    researcher_id: UUID,
+    token_id: UUID,
+    expires_at: int,
+) -> None:
+    """Remember a cookie that has no row as ended, for as long as it would have lasted."""
+    await connection.execute(
+        """
+        INSERT INTO researcher_sessions (id, token_sha256, researcher_id, token_id, expires_at, ended_at)
+        VALUES (%s, %s, %s, %s, to_timestamp(%s), now()) ON CONFLICT DO NOTHING
+        """,
+        [id, cookie_sha256, researcher_id, token_id, expires_at],
+    )
+
+
+# links that sign in once
+
+
+async def insert_link(
+    connection: Connection, code_sha256: bytes, researcher_id: UUID, life: timedelta
+) -> None:
+    """A link; those whose time is over go."""
+    await connection.execute("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
+    await connection.execute(
+        "INSERT INTO sign_in_links (code_sha256, researcher_id, expires_at) VALUES (%s, %s, now() + %s)",
+        [code_sha256, researcher_id, life],
+    )
+
+
+async def find_link(connection: Connection, code_sha256: bytes) -> HolderRow | None:
+    """Whom a link signs in, while it is good: before it is used, and its time is over."""
+    async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT r.id, r.email, r.first_name, r.last_name
+            FROM sign_in_links l JOIN researchers r ON r.id = l.researcher_id
+            WHERE l.code_sha256 = %s AND l.used_at IS NULL AND l.expires_at > now()
+            """,
+            [code_sha256],
+        )
+        return await cursor.fetchone()
+
+
+async def use_link(connection: Connection, code_sha256: bytes) -> UUID | None:
+    """Use a link up; the researcher whom it signs in. Of several at once, one gets it."""
+    cursor = await connection.execute(
+        """
+        UPDATE sign_in_links SET used_at = now()
+        WHERE code_sha256 = %s AND used_at IS NULL AND expires_at > now() RETURNING researcher_id
+        """,
+        [code_sha256],
+    )
+    row = await cursor.fetchone()
+    return row["researcher_id"] if row else None
