@@ -106,6 +106,16 @@ def test_a_planted_key_of_after_the_upgrade_is_not_taken(upgraded: Upgraded) -> 
     assert look(server, path, {f"__Host-{name}": value for name, value in planted.items()}).status_code == 200
 
 
+def test_a_planted_session_is_not_taken(upgraded: Upgraded) -> None:
+    """Else somebody could have a researcher work in an account of theirs, and look on."""
+    server, *_ = upgraded
+    answer = httpx.post(f"{server.url}/sign-in", data={"token": server.token}, headers=HTTPS, trust_env=False)
+    [(name, value)] = set_cookies(answer).items()
+    assert name == "__Host-fieldpack_researcher"
+    assert look(server, "/researcher", {name: value}).status_code == 200
+    assert look(server, "/researcher", {"fieldpack_researcher": value}).status_code == 303
+
+
 def test_the_new_name_wins(upgraded: Upgraded) -> None:
     server, scenario, before, after = upgraded
     mine = {f"__Host-{name}": value for name, value in hold(scenario, after).items()}

@@ -365,10 +365,10 @@ def test_a_sign_in_link_expires(own: Installation) -> None:
     assert press(url).status_code == 403
 
 
-def read_terminal(descriptor: int, until: str) -> str:
-    """What a program prints to its terminal, until it prints `until` or ends."""
+def read_terminal(descriptor: int, last: str) -> str:
+    """What a program prints to its terminal, up to the line that begins with `last`, or to its end."""
     found = ""
-    while until not in found:
+    while not re.search(rf"^{re.escape(last)}.*\n", found, re.MULTILINE):
         try:
             chunk = os.read(descriptor, 4096)
         except OSError:  # the other side is closed
@@ -396,8 +396,7 @@ def test_a_terminal_is_told_how_to_go_on_and_nothing_else_is(tmp_path: Path, ser
     drain = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
     drain.start()
     try:
-        shown = read_terminal(master, "another terminal:")
-        shown += read_terminal(master, "\n")
+        shown = read_terminal(master, "Next, in another terminal:")
         url = re.search(r"https?://\S+/sign-in/once\?code=\S+", shown)
         assert url, shown
         assert press(url[0]).status_code == 303

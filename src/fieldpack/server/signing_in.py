@@ -11,7 +11,7 @@ import orjson
 
 from ..errors import FieldpackError
 from .accounts import queries, sessions
-from .administration import CREDENTIALS, administer
+from .administration import CREDENTIALS, administer, opened_database
 from .config import Settings
 from .db.pool import Connection
 
@@ -53,6 +53,8 @@ def make_sign_in_link(settings: Settings, email: str | None) -> str:
         _require_answer(local, ca_file)
     origin = settings.public_url or local
     if origin is None:
+        with opened_database(settings):  # raises, where there is no installation at all
+            pass
         raise FieldpackError(
             "It isn't known where the server is: run this where `fieldpack serve` runs, or set FIELDPACK_PUBLIC_URL."
         )

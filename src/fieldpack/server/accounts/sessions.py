@@ -53,9 +53,13 @@ async def begin_session(connection: Connection, researcher_id: UUID, token_id: U
     return f"{token}.{key.id}.{key.sign(_signed(token))}"
 
 
-async def find_session(connection: Connection, cookie: str) -> Caller | None:
-    """Whoever is signed in; None for a cookie that is forged, expired or ended, or whose API token was revoked."""
-    token = await _read(connection, cookie)
+async def find_session(connection: Connection, cookie: str, *, of_before: bool = False) -> Caller | None:
+    """Whoever is signed in; None for a cookie that is forged, expired or ended, or whose API token was revoked.
+
+    With `of_before` only a cookie from before sessions were rows will do: a newer one never had the name that it came
+    under, so somebody else put it there.
+    """
+    token = None if of_before else await _read(connection, cookie)
     if token is not None:
         holder = await sessions.find_session(connection, hash_token(token))
         if holder is not None and holder.stale:

@@ -36,7 +36,9 @@ async def find_researcher(request: Request, context: Context) -> Caller | None:
     if cookie is None or not cookie.value:
         return None
     async with context.database.transaction() as connection:
-        caller = await sessions.find_session(connection, cookie.value)
+        caller = await sessions.find_session(
+            connection, cookie.value, of_before=cookie.made_before is not None
+        )
     if caller is not None:
         mark_authenticated(request)
     return caller
