@@ -236,7 +236,7 @@ def test_over_https_no_sibling_can_plant_them(visitors: Contexts) -> None:
 
     with installed("--tls") as secure, secure.client() as api:
         study = publish_example(api)
-        context = visitors(ignore_https_errors=True)
+        context = visitors(ignore_https_errors=True, pictures=False)
         page = context.new_page()
         start(page, link(study, "ann"))
         page.reload()
