@@ -101,6 +101,7 @@ async def sign_in_once(request: Request, context: CurrentContext) -> Response:
         cookie = await use_code(connection, code)
     if cookie is None:
         return _sign_in_once(request, "", None)
+    mark_authenticated(request)
     response = _see_other(HOME)
     keep_researcher(request, response, cookie)
     return response
