@@ -96,7 +96,7 @@ async def show_sign_in_link(request: Request, context: CurrentContext, code: Tex
 @router.post(SIGN_IN_ONCE)
 async def sign_in_once(request: Request, context: CurrentContext) -> Response:
     """The link's code, used up, for a cookie."""
-    code = text_of(await read_form(request, context), "code")
+    code = text_of(await read_unknown_form(request), "code")
     async with context.database.transaction() as connection:
         cookie = await use_code(connection, code)
     if cookie is None:
