@@ -52,6 +52,10 @@ class _Root(LazyGroup):
         "serve": LazyCommand(_SERVER, "Run the server: API, pages and export jobs.", "server"),
         "worker": LazyCommand(_SERVER, "Run export jobs for a server elsewhere.", "server"),
         "demo": LazyCommand(_SERVER, "Run a server filled with example data.", "server"),
+        "backup": LazyCommand(
+            "fieldpack.cli.backup", "Copy an installation; check and list copies.", "server"
+        ),
+        "restore": LazyCommand("fieldpack.cli.backup", "Bring an installation back from a copy.", "server"),
         "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
         "token": LazyCommand(_SERVER, "Create, list and revoke API tokens.", "server"),
         "keys": LazyCommand(

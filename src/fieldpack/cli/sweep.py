@@ -17,6 +17,13 @@ def register(root: typer.Typer) -> None:
 
 def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    after_restore: Annotated[
+        bool,
+        typer.Option(
+            "--after-restore",
+            help="Also remove files without a row that were there when the database was last restored.",
+        ),
+    ] = False,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
@@ -26,14 +33,18 @@ def sweep(
     """Remove exports past their age or number, abandoned uploads, and stored objects nothing refers to.
 
     Workers do this by themselves, every hour or day. What a collection, an export or a valid link needs is
-    never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS.
+    never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS, and those
+    that were there before a restore only with --after-restore: their rows may have been lost.
     """
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.administration import sweep_installation
     from fieldpack.server.config import load_settings
+    from fieldpack.server.logs import configure_logs
     from fieldpack.text import say_bytes
 
-    swept = sweep_installation(load_settings(data_dir=data_dir), dry_run=dry_run)
+    settings = load_settings(data_dir=data_dir)
+    configure_logs(settings, process="sweep")  # to standard error: nothing but the result on standard output
+    swept = sweep_installation(settings, dry_run=dry_run, with_restored=after_restore)
     if json:
         print_json({"dry_run": dry_run, **swept})
         return

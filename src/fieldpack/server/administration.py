@@ -23,6 +23,7 @@ from .db.connecting import explain_unreachable, with_timeout
 from .db.pool import Connection
 from .installation import open_database
 from .routing import is_uuid
+from .storage_marker import claim_storage
 
 __all__ = ["CREDENTIALS", "administer", "create_first_token", "keep_credentials", "opened_database"]
 
@@ -63,16 +64,17 @@ def administer(
         return asyncio.run(run(url))
 
 
-def sweep_installation(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
+def sweep_installation(settings: Settings, *, dry_run: bool, with_restored: bool = False) -> dict[str, Any]:
     """Clear away what is no longer needed, or say what that is; see `sweeps.Swept`."""
     from .app import open_context
     from .sweeps import sweep
 
     async def run(url: str) -> dict[str, Any]:
         async with open_context(settings, url) as context:
-            return (await sweep(context, dry_run=dry_run)).as_dict()
+            return (await sweep(context, dry_run=dry_run, with_restored=with_restored)).as_dict()
 
     with opened_database(settings) as url:
+        asyncio.run(claim_storage(settings, url))
         return asyncio.run(run(url))
 
 

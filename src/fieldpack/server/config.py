@@ -124,6 +124,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Disk space kept in the data folder for erasures on a full disk, in MiB; 0 for none.",
     )
+    erasure_list: Path | None = Field(
+        default=None,
+        description="A file that the ids of erased submissions are written to as well, for restores; on another disk.",
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged."
@@ -158,10 +162,10 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL that begins with file://, s3://, gs:// or az://")
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "erasure_list")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

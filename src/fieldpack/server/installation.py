@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 
 from ..errors import ConfigError
 from .config import Settings
 from .db.embedded import EmbeddedPostgres, has_cluster, open_embedded
-from .db.migrate import is_empty, migrate, normalise_url
+from .db.migrate import migrate, normalise_url
 from .reserve import reserve_of
+from .storage_marker import require_vacant
 
-__all__ = ["is_named", "open_database"]
+__all__ = ["is_named", "open_database", "reach_database"]
 
 
 def is_named(settings: Settings) -> bool:
@@ -34,20 +37,25 @@ def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str,
     Raises:
         ConfigError, FieldpackError: there is none; it can't be reached, started or migrated; says why.
     """
+    url, embedded = reach_database(settings, may_create=may_create)
+    try:
+        migrate(url, before_making=partial(_before_making, settings, may_create=may_create))
+    except BaseException:
+        if embedded is not None:
+            embedded.close()
+        raise
+    return url, embedded
+
+
+def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str, EmbeddedPostgres | None]:
+    """As `open_database`, with the database as it is, of whatever schema."""
     if settings.database_url is not None:
-        url = normalise_url(settings.database_url)
-        _prepare(url, settings, may_create=may_create)
-        return url, None
+        return normalise_url(settings.database_url), None
     if may_create:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     elif not has_cluster(settings.data_dir):
         raise _nothing_here(settings)
     embedded = _open_embedded(settings)
-    try:
-        _prepare(embedded.url, settings, may_create=may_create)
-    except BaseException:
-        embedded.close()
-        raise
     return embedded.url, embedded
 
 
@@ -62,13 +70,12 @@ def _open_embedded(settings: Settings) -> EmbeddedPostgres:
         return open_embedded(settings.data_dir)
 
 
-def _prepare(url: str, settings: Settings, *, may_create: bool) -> None:
-    """Migrate the database, and make its first schema only when that is wanted."""
-    if is_empty(url):
-        if not may_create:
-            raise _nothing_here(settings)
-        print(f"fieldpack: a new installation is made in {_name_of(settings)}.", file=sys.stderr, flush=True)
-    migrate(url)
+def _before_making(settings: Settings, *, may_create: bool) -> None:
+    """The database is empty: it gets its first schema only when that is wanted, and no other's files are there."""
+    if not may_create:
+        raise _nothing_here(settings)
+    asyncio.run(require_vacant(settings))
+    print(f"fieldpack: a new installation is made in {_name_of(settings)}.", file=sys.stderr, flush=True)
 
 
 def _name_of(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import sys
@@ -24,6 +25,7 @@ from .logs import configure_logs
 from .processes import Supervisor, TlsPaths
 from .run.descriptors import raise_limit
 from .signing_in import Welcome, link_of, prepare_welcome
+from .storage_marker import claim_storage
 from .tls import TlsFiles, ensure_certificate, trust_line
 
 __all__ = ["serve_until_stopped", "work_until_stopped"]
@@ -103,7 +105,8 @@ def serving(
         named = LOCAL.get(host, host)
         shown = f"[{named}]" if ":" in named else named
         url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
-        _, embedded = open_database(settings, may_create=True)
+        database_url, embedded = open_database(settings, may_create=True)
+        asyncio.run(claim_storage(settings, database_url))
         made = create_first_token(settings)
         keep_credentials(settings, url=url, made=made, ca_file=files.ca_file if files else None)
         if made is not None:
@@ -168,8 +171,9 @@ def work_until_stopped(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     configure_logs(settings, process="worker")
     raise_limit(0)
-    _, embedded = open_database(settings)
+    database_url, embedded = open_database(settings)
     try:
+        asyncio.run(claim_storage(settings, database_url))
         print(f"fieldpack worker runs (files in {settings.storage_place}). Ctrl-C ends it.", flush=True)
         Supervisor(settings, embedded=embedded).run()
     finally:

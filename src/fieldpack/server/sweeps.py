@@ -57,8 +57,11 @@ class Swept:
         return asdict(self)
 
 
-async def sweep(context: Context, *, dry_run: bool = False) -> Swept:
+async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool = False) -> Swept:
     """Do what the periodic jobs do, now; with `dry_run` only say what that would be.
+
+    Args:
+        with_restored: also remove stored objects without a row that were there when the database was last restored.
 
     Raises:
         StorageError, psycopg.Error: storage or database does not answer; what was done stays done.
@@ -71,7 +74,7 @@ async def sweep(context: Context, *, dry_run: bool = False) -> Swept:
     if not dry_run:
         await collect_garbage(database, context.storage)
     orphans = orphaned_bytes = 0
-    async for page in find_orphans(context, settings.orphan_hours):
+    async for page in find_orphans(context, settings.orphan_hours, with_restored=with_restored):
         orphans += len(page)
         orphaned_bytes += sum(entry.size_bytes for entry in page)
         if not dry_run:

@@ -20,16 +20,19 @@ from procrastinate import App
 from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
+from ..errors import FieldpackError
 from . import maintenance
 from . import worker_queries as queries
 from .app import open_context
 from .config import Settings
 from .context import Context
+from .erasures import list_erasures
 from .exports import maintenance as exports_maintenance
 from .exports import part_tasks
 from .exports import tasks as exports_tasks
 from .garbage import collect_garbage
 from .jobs import WorkerContext, queue_app
+from .storage_marker import raise_generation
 from .submissions import tasks as submissions_tasks
 from .sweeps import remove_leftovers
 from .uploads import tasks as uploads_tasks
@@ -106,6 +109,7 @@ async def _watch(context: Context, app: App, worker: Worker) -> None:
                 if time.monotonic() - swept_at > LEFTOVERS_SECONDS:  # on every machine there is a worker
                     swept_at = time.monotonic()
                     log.info("leftovers.swept", count=await remove_leftovers(context))
+                    await raise_generation(context.settings, context.storage, context.database.transaction)
                 if worker.worker_id is None:  # not registered yet
                     await asyncio.sleep(REGISTER_SECONDS)
                     continue
@@ -115,9 +119,12 @@ async def _watch(context: Context, app: App, worker: Worker) -> None:
                 await alive.execute("SELECT 1")
                 await hand_back(context, app)
                 await collect_garbage(context.database, context.storage)
+                await list_erasures(context)
             except psycopg.Error as error:
                 log.warning("worker.database", error=str(error))
                 alive = None
+            except (OSError, FieldpackError) as error:
+                log.warning("worker.storage", error=str(error))
             await asyncio.sleep(WATCH_SECONDS)
     finally:
         if alive is not None:

@@ -7,7 +7,9 @@ scripts that are plain SQL. The way back is a backup: there are no downgrades.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command, op
@@ -22,7 +24,7 @@ from fieldpack.errors import ConfigError, FieldpackError
 
 from .connecting import connect
 
-__all__ = ["LOCK_KEY", "is_empty", "migrate", "normalise_url", "run_sql"]
+__all__ = ["LOCK_KEY", "find_schema", "migrate", "normalise_url", "require_known_schema", "run_sql"]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK_KEY = 0x6669656C64706B  # "fieldpk": the key of the advisory lock
@@ -51,13 +53,20 @@ def normalise_url(url: str) -> str:
     return make_conninfo("", **parts)
 
 
-def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS) -> None:
+def migrate(
+    url: str,
+    *,
+    timeout: float = 120.0,
+    migrations: Path = _MIGRATIONS,
+    before_making: Callable[[], None] | None = None,
+) -> None:
     """Bring the database at `url` to the newest version; nothing to do when it is there. Blocking.
 
     Args:
         url: any form that `normalise_url` takes.
         timeout: seconds to wait for another process that is migrating.
         migrations: folder with ``env.py`` and ``versions``.
+        before_making: called when there is no schema yet, before one is made; may raise to prevent it.
 
     Raises:
         ConfigError: the URL is wrong, the server can't be reached, or the database was made by a newer
@@ -77,6 +86,8 @@ def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS)
         # Somebody else may have done it meanwhile.
         if _is_current(connection, scripts):
             return
+        if before_making is not None and find_schema(connection) is None:
+            before_making()
         engine = create_engine(
             "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool
         )
@@ -93,13 +104,26 @@ def migrate(url: str, *, timeout: float = 120.0, migrations: Path = _MIGRATIONS)
                 ) from error
 
 
-def is_empty(url: str) -> bool:
-    """Whether no migration ever ran in the database at `url`. Blocking.
+def find_schema(connection: psycopg.Connection[Any]) -> str | None:
+    """The version of the database's schema; None where there is none."""
+    row = connection.execute("SELECT to_regclass('alembic_version')::text").fetchone()
+    if row is None or row[0] is None:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row is not None else None
 
-    Raises ConfigError as `migrate`.
-    """
-    with connect(normalise_url(url)) as connection:
-        return connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,)
+
+def require_known_schema(version: str, what: str) -> None:
+    """Raises ConfigError when `what` ("The backup …") is of a schema that this program lacks."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    if version not in {script.revision for script in scripts.walk_revisions()}:
+        raise ConfigError(
+            f"{what} is of a newer fieldpack (schema {version}) than this one (schema "
+            f"{', '.join(scripts.get_heads())}): install that version or a later one."
+        )
 
 
 def run_sql(sql: str) -> None:

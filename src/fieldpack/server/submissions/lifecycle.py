@@ -17,6 +17,7 @@ from ..accounts.service import Caller
 from ..collections import queries as collection_queries
 from ..collections.service import iter_items
 from ..db.pool import Connection, Database
+from ..erasure_queries import insert_erasure
 from ..exports import erasure
 from ..jobs import MAINTENANCE_QUEUE, defer
 from ..problems import (
@@ -285,8 +286,10 @@ async def return_submission(connection: Connection, submission_id: UUID) -> dict
     return {"status": "RETURNED"}
 
 
-async def erase(connection: Connection, caller: Caller, submission_id: UUID) -> list[UUID]:
+async def erase(connection: Connection, caller: Caller | None, submission_id: UUID) -> list[UUID]:
     """Remove a participant's data; the exports that were touched by it.
+
+    Once committed, `erasures.keep_erasure` has it listed for restores. Without a caller nobody's rights are looked at.
 
     What is left is a tombstone without anything of the person, so that no export can complete with it.
     A place stays taken when the work had been done.
@@ -296,6 +299,7 @@ async def erase(connection: Connection, caller: Caller, submission_id: UUID) -> 
         counter = await collection_queries.raise_counter(connection, row["collection_id"])
     await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id, counter)
+    await insert_erasure(connection, submission_id)
     if row["holds_place"] and row["response"] == "in_progress":
         await study_queries.free_places(connection, row["study_id"], 1)
     touched = await erasure.reach_exports(connection, row)

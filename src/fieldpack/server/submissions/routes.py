@@ -10,6 +10,7 @@ from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller
 from ..context import CurrentContext
 from ..db.pool import Connection
+from ..erasures import keep_erasure
 from ..exports.erasure import require_withdrawn
 from ..listing import Page, envelope, parse_ordering, parse_words
 from ..routing import discard_body, parse_id
@@ -109,3 +110,4 @@ async def erase_submission(context: CurrentContext, caller: CurrentCaller, submi
     async with context.database.transaction() as connection:
         export_ids = await lifecycle.erase(connection, caller, identifier)
     await require_withdrawn(context, export_ids)
+    await keep_erasure(context, identifier)

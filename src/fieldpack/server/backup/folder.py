@@ -1,0 +1,328 @@
+"""A folder of backups that share their objects: making one in it, listing, thinning out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ...errors import UsageError
+from ..erasures import append_erasures
+from ..storage import BlobDamaged, BlobMissing, Storage
+from .format import (
+    BLOBS,
+    ERASURES,
+    EXPORTS,
+    MANIFEST,
+    BackupError,
+    Entry,
+    FileFacts,
+    Manifest,
+    is_name,
+    iter_entries,
+)
+from .objects import iter_object, map_windowed
+
+__all__ = ["BackupFolder", "FolderDestination", "Pruned"]
+
+PARTIAL = "partial"
+THREADS = 8
+WINDOW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What thinning out removed: names of backups, and objects that no other one names."""
+
+    backups: list[str]
+    objects: int
+    object_bytes: int
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+    """Write a new file, durably but for its name; its size and SHA-256."""
+    digest, size_bytes = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb", buffering=0) as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            size_bytes += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(descriptor)
+    return size_bytes, digest.hexdigest()
+
+
+class BackupFolder:
+    """`DIR` of `fieldpack backup DIR`; see `format` for what is in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.backups = self.root / "backups"
+        self.partial = self.root / PARTIAL
+        self.erasures = self.root / ERASURES
+
+    @contextlib.contextmanager
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Keep others out: those who write and remove from everyone, those who read (`shared`) from the former.
+
+        Raises:
+            BackupError: someone else is at it.
+        """
+        path = self.root / ".lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            if not shared:
+                raise
+            yield  # a folder that can only be read: nobody removes anything from it either
+            return
+        try:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BackupError(
+                    f"Another fieldpack is at work in {self.root}: wait until it has ended."
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            yield
+        finally:
+            os.close(descriptor)
+
+    def list_names(self) -> list[str]:
+        """Backups that came to their end, oldest first."""
+        if not self.backups.is_dir():
+            return []
+        return sorted(
+            path.name for path in self.backups.iterdir() if is_name(path.name) and (path / MANIFEST).is_file()
+        )
+
+    def has_unfinished(self) -> bool:
+        """Whether one is being made, or was cut short."""
+        return self.partial.is_dir() and any(self.partial.iterdir())
+
+    def read_manifest(self, name: str) -> Manifest:
+        """Raises BackupError when there is no such backup, or its manifest is damaged."""
+        path = self.backups / name / MANIFEST
+        try:
+            data = path.read_bytes()
+        except OSError:
+            known = ", ".join(self.list_names()[-3:]) or "none"
+            raise BackupError(
+                f"There is no whole backup {name} in {self.root} (there are: {known})."
+            ) from None
+        manifest = Manifest.decode(data, f"The backup {self.backups / name}")
+        if manifest.name != name:
+            raise BackupError(
+                f"The backup {self.backups / name} is damaged: its manifest is that of another."
+            )
+        return manifest
+
+    def choose(self, name: str | None) -> Manifest:
+        """The manifest of a backup, of the newest when `name` is None."""
+        names = self.list_names()
+        if name is None and not names:
+            left = ", only one that was cut short" if self.has_unfinished() else ""
+            raise BackupError(f"There is no whole backup in {self.root}{left}.")
+        return self.read_manifest(name or names[-1])
+
+    def entries(self, manifest: Manifest) -> Iterator[Entry]:
+        """All objects of a backup, without those that are absent from it."""
+        absent = {entry.key for entry in manifest.absent}
+        for name in (BLOBS, EXPORTS):
+            for entry in iter_entries(self.backups / manifest.name / name):
+                if entry.key not in absent:
+                    yield entry
+
+    def begin(self, storage_folder: Path | None, data_dir: Path) -> str:
+        """Make the folder ready for a new backup, and clear away what was cut short; the new one's name.
+
+        Raises:
+            UsageError: the folder lies in what is to be backed up, or holds other things.
+        """
+        root = self.root.resolve()
+        for inside in (data_dir, storage_folder):
+            if inside is not None and root.is_relative_to(inside.resolve()):
+                raise UsageError(
+                    f"{self.root} lies in {inside}, which is what is backed up: whatever takes one takes both. Choose "
+                    "a folder on another disk."
+                )
+        if self.root.is_dir() and not self.backups.is_dir() and not self.partial.is_dir():
+            others = [path.name for path in self.root.iterdir() if path.name not in (".lock", "lost+found")]
+            if others:
+                raise UsageError(
+                    f"{self.root} holds other things ({sorted(others)[0]}, …): give backups an empty folder of "
+                    "their own."
+                )
+        for folder in (self.root, self.backups, self.partial):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+    def clear_partial(self) -> None:
+        """Remove what was being made when it was cut short. The folder must be locked."""
+        for path in self.partial.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def prune(self, keep: int | None, keep_days: float | None) -> Pruned:
+        """Remove old backups, then objects that none of those left names. The folder must be locked.
+
+        A backup stays that is among the newest `keep`, or younger than `keep_days`; the newest always stays.
+
+        Raises:
+            BackupError: one of those that stay is damaged: nothing is removed then.
+        """
+        names = self.list_names()
+        if keep is None and keep_days is None:
+            return Pruned([], 0, 0)
+        staying = set(names[-max(keep or 0, 1) :])
+        if keep_days is not None:
+            oldest = datetime.now(UTC) - timedelta(days=keep_days)
+            staying |= {
+                name
+                for name in names
+                if datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) >= oldest
+            }
+        named: set[str] = set()
+        for name in sorted(staying):
+            named.update(entry.key for entry in self.entries(self.read_manifest(name)))
+        self.partial.mkdir(mode=0o700, exist_ok=True)
+        removed = [name for name in names if name not in staying]
+        for name in removed:
+            gone = self.partial / f"pruned-{name}"
+            os.rename(self.backups / name, gone)
+            sync_folder(self.backups)
+            shutil.rmtree(gone)
+        return Pruned(removed, *self._remove_unnamed(named))
+
+    def _remove_unnamed(self, named: set[str]) -> tuple[int, int]:
+        count = size_bytes = 0
+        for top in ("blobs", "exports"):
+            for folder, _, files in os.walk(self.root / top, topdown=False):
+                for file in files:
+                    path = Path(folder, file)
+                    if path.relative_to(self.root).as_posix() not in named:
+                        size_bytes += path.stat().st_size
+                        path.unlink()
+                        count += 1
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+        return count, size_bytes
+
+
+class FolderDestination:
+    """One backup being made in a folder, which must be locked. Nothing counts before `finish`."""
+
+    def __init__(self, folder: BackupFolder, name: str) -> None:
+        self.folder = folder
+        taken = set(folder.list_names())
+        self.name = next(
+            found for n in range(1, 1000) if (found := name if n == 1 else f"{name}-{n}") not in taken
+        )
+        folder.clear_partial()
+        self.scratch = folder.partial / self.name
+        self._objects = folder.partial / "objects"
+        self.scratch.mkdir(mode=0o700)
+        self._objects.mkdir(mode=0o700)
+        self._touched: set[Path] = set()
+        self._known = self._read_known()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="backup")
+
+    def _read_known(self) -> dict[str, Entry]:
+        """Hashes of exports' objects that earlier backups have; those of blobs are on record."""
+        known: dict[str, Entry] = {}
+        for name in self.folder.list_names():
+            with contextlib.suppress(BackupError):
+                for entry in iter_entries(self.folder.backups / name / EXPORTS):
+                    known[entry.key] = entry
+        return known
+
+    def begin(self, head: bytes) -> None:
+        """Nothing is needed before the rest."""
+
+    def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
+        return FileFacts(name, *write_file(self.scratch / name, chunks))
+
+    def add_file(self, name: str, path: Path) -> FileFacts:
+        """A file of this backup; one made in `scratch` under its own name is there already."""
+        target = self.scratch / name
+        if target != path:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return FileFacts(name, *write_file(target, [path.read_bytes()]))
+        digest, size_bytes = hashlib.sha256(), 0
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                size_bytes += len(chunk)
+            os.fsync(file.fileno())
+        return FileFacts(name, size_bytes, digest.hexdigest())
+
+    def copy_objects(self, storage: Storage, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str | None]]:
+        """Copy what isn't there yet; each with its hash, and `gone` or `damaged` where there is nothing to copy."""
+        return map_windowed(self._threads, lambda entry: self._copy(storage, entry), entries, WINDOW)
+
+    def _copy(self, storage: Storage, entry: Entry) -> tuple[Entry, str | None]:
+        target = self.folder.root / entry.key
+        self._touched.add(target.parent)
+        known = self._known.get(entry.key)
+        sha256 = entry.sha256 or (known.sha256 if known is not None else "")
+        with contextlib.suppress(OSError):
+            if target.stat().st_size == entry.size_bytes and sha256:
+                return Entry(sha256, entry.size_bytes, entry.key, entry.submission_id), None
+        draft = self._objects / uuid.uuid4().hex
+        try:
+            _, found = write_file(draft, iter_object(storage, entry))
+        except BlobDamaged:
+            draft.unlink()
+            return entry, "damaged"
+        except BlobMissing:
+            draft.unlink()
+            return entry, "gone"
+        if entry.sha256 and found != entry.sha256:
+            draft.unlink()
+            return entry, "damaged"
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.replace(draft, target)
+        return Entry(found, entry.size_bytes, entry.key, entry.submission_id), None
+
+    def finish(self, manifest: Manifest, erasures: dict[uuid.UUID, datetime]) -> None:
+        """Make everything durable, then the backup whole, in one step."""
+        append_erasures(self.folder.erasures, erasures)
+        folders = {self.folder.root}
+        for folder in self._touched:
+            while folder != self.folder.root:
+                folders.add(folder)
+                folder = folder.parent
+        for folder in sorted(folders):
+            if folder.is_dir():
+                sync_folder(folder)
+        keys = self.scratch / "keys"
+        for folder in (keys / "tls", keys):
+            if folder.is_dir():
+                sync_folder(folder)
+        write_file(self.scratch / MANIFEST, [manifest.encode()])
+        sync_folder(self.scratch)
+        os.rename(self.scratch, self.folder.backups / self.name)
+        sync_folder(self.folder.backups)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.folder.clear_partial()

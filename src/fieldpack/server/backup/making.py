@@ -1,0 +1,331 @@
+"""Making a backup: one snapshot of the database, a dump of it, and every file that its rows name.
+
+First the rows, then the files: a file that a row of the snapshot names was there then, and never changes. It is missing
+only if its row went since, by an erasure mostly (noted, and no fault), or if storage lost it (noted, and said aloud).
+What the files of others hold is left out: uploads under way, exports under way, archives stored in a bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ... import __version__
+from ...archive.members import HEADS
+from ...errors import ConfigError, FieldpackError
+from .. import erasure_queries
+from ..administration import CREDENTIALS
+from ..config import Settings
+from ..db.dumps import Programs, find_dump_programs
+from ..db.migrate import require_known_schema
+from ..db.pool import Connection
+from ..erasures import read_stored_erasures
+from ..exports.keys import INDEX, stored_key
+from ..installation import reach_database
+from ..storage import BlobMissing, LocalStorage, Storage, blob_key, open_storage
+from . import queries
+from .folder import BackupFolder, FolderDestination, Pruned
+from .format import (
+    BLOBS,
+    DUMP,
+    EXPORTS,
+    Absent,
+    BackupError,
+    Entry,
+    FileFacts,
+    Manifest,
+    iter_entries,
+    write_entries,
+)
+from .objects import Tell
+from .stream import Head, StreamDestination
+
+__all__ = ["Made", "back_up_to_folder", "back_up_to_stream"]
+
+BATCH = 1000
+TLS_FOLDER = "tls"
+
+
+class Destination(Protocol):
+    """Where a backup goes: a folder, or a stream."""
+
+    name: str
+    scratch: Path
+
+    def begin(self, head: bytes) -> None: ...
+    def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts: ...
+    def add_file(self, name: str, path: Path) -> FileFacts: ...
+    def copy_objects(
+        self, storage: Storage, entries: Iterable[Entry]
+    ) -> Iterator[tuple[Entry, str | None]]: ...
+    def finish(self, manifest: Manifest, erasures: dict[UUID, datetime]) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made, and what was removed for it."""
+
+    manifest: Manifest
+    pruned: Pruned = field(default_factory=lambda: Pruned([], 0, 0))
+
+
+def back_up_to_folder(
+    settings: Settings, root: Path, *, keys: bool, keep: int | None, keep_days: float | None, tell: Tell
+) -> Made:
+    """Add a backup to a folder, then remove old ones.
+
+    Raises:
+        FieldpackError, OSError: none was made; says why.
+    """
+    folder = BackupFolder(root)
+    storage = open_storage(settings)
+    try:
+        stored = storage.root if isinstance(storage, LocalStorage) else None
+        name = folder.begin(stored, settings.data_dir)
+        with folder.locked():
+            destination = FolderDestination(folder, name)
+            manifest = _run(
+                settings, storage, destination, keys=keys, erasure_list=folder.erasures, tell=tell
+            )
+            try:
+                return Made(manifest, folder.prune(keep, keep_days))
+            except BackupError as error:
+                raise BackupError(
+                    f"The backup {manifest.name} was made, and is whole; but no old one was removed: {error}"
+                ) from error
+    finally:
+        storage.close()
+
+
+def back_up_to_stream(settings: Settings, out: IO[bytes], *, keys: bool, tell: Tell) -> Made:
+    """Write a whole backup to a stream.
+
+    Raises:
+        FieldpackError, OSError: none was made, and the stream lacks its end; says why.
+    """
+    storage = open_storage(settings)
+    try:
+        return Made(_run(settings, storage, StreamDestination(out), keys=keys, erasure_list=None, tell=tell))
+    finally:
+        storage.close()
+
+
+def _run(
+    settings: Settings,
+    storage: Storage,
+    destination: Destination,
+    *,
+    keys: bool,
+    erasure_list: Path | None,
+    tell: Tell,
+) -> Manifest:
+    url, embedded = reach_database(settings)
+    try:
+        return asyncio.run(_Making(settings, storage, destination, url, keys, erasure_list, tell).run())
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
+        ) from error
+    finally:
+        destination.close()
+        if embedded is not None:
+            embedded.close()
+
+
+class _Making:
+    """One backup at work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        destination: Destination,
+        url: str,
+        keys: bool,
+        erasure_list: Path | None,
+        tell: Tell,
+    ) -> None:
+        self.settings = settings
+        self.storage = storage
+        self.destination = destination
+        self.url = url
+        self.keys = keys
+        self.erasure_list = erasure_list
+        self.tell = tell
+        self.files: list[FileFacts] = []
+        self.absent: list[Absent] = []
+        self.objects = self.object_bytes = 0
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Connection]:
+        async with await psycopg.AsyncConnection.connect(
+            self.url, row_factory=dict_row, options="-c timezone=UTC"
+        ) as connection:
+            yield connection
+
+    async def run(self) -> Manifest:
+        async with self._connect() as connection:
+            schema = await queries.find_schema(connection)
+            if schema is None:
+                raise FieldpackError("There is nothing to back up: the database is empty.")
+            require_known_schema(schema, "The database")
+            await connection.rollback()
+            snapshot = await queries.begin_snapshot(connection)
+            installation = await queries.find_installation(connection)
+            programs = find_dump_programs(snapshot.postgres)
+            head = Head(
+                self.destination.name,
+                str(installation) if installation else None,
+                schema,
+                snapshot.postgres,
+                programs.major,
+            )
+            self.destination.begin(head.encode())
+            blob_bytes = await self._list_blobs(connection)
+            counts = await queries.count_rows(connection)
+            exports = await queries.list_exports(connection)
+            await self._dump(connection, programs, snapshot.snapshot)
+        await self._copy_exports(exports)
+        await self._copy_blobs(blob_bytes)
+        erasures = await self._note_what_went()
+        if self.keys:
+            self._add_keys()
+        manifest = Manifest(
+            name=self.destination.name,
+            made_at=snapshot.made_at,
+            program=__version__,
+            installation=head.installation,
+            schema=schema,
+            postgres=snapshot.postgres,
+            dumped_by=programs.major,
+            keys=self.keys,
+            files=self.files,
+            counts=counts,
+            objects=self.objects,
+            object_bytes=self.object_bytes,
+            absent=self.absent,
+        )
+        self.destination.finish(manifest, erasures)
+        return manifest
+
+    async def _list_blobs(self, connection: Connection) -> int:
+        """Write the list of files that the snapshot names; their size."""
+        path = self.destination.scratch / BLOBS
+        size_bytes = 0
+        with path.open("xb") as out:
+            batch: list[Entry] = []
+
+            def entries() -> Iterator[Entry]:
+                while batch:
+                    yield from batch
+                    batch.clear()
+
+            # gzip members one after another are one file
+            async for row in queries.iter_blobs(connection):
+                batch.append(Entry(row.sha256, row.size_bytes, blob_key(row.id), row.submission_id))
+                size_bytes += row.size_bytes
+                if len(batch) >= BATCH * 10:
+                    write_entries(out, entries())
+            write_entries(out, entries())
+        self.files.append(self.destination.add_file(BLOBS, path))
+        return size_bytes
+
+    async def _dump(self, connection: Connection, programs: Programs, snapshot: str) -> None:
+        excluded = [] if self.keys else await queries.list_key_tables(connection)
+        done = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal done
+            for piece in programs.iter_dump(self.url, snapshot, without_rows_of=excluded):
+                done += len(piece)
+                self.tell("database", done, 0)
+                yield piece
+
+        self.files.append(await asyncio.to_thread(self.destination.add_dump, DUMP, pieces()))
+
+    async def _copy_exports(self, exports: list[queries.ExportRow]) -> None:
+        """What is stored for exports whose links this server answers; archives in a bucket are copies of the rest."""
+        wanted: list[Entry] = []
+        for export in exports:
+            if export.delivery != "stream":
+                continue
+            for name in (*HEADS, INDEX):
+                key = stored_key(export.id, export.build, name)
+                try:
+                    wanted.append(Entry("", await self.storage.size(key), key))
+                except BlobMissing:
+                    self.absent.append(Absent(key, "gone"))
+        path = self.destination.scratch / EXPORTS
+        copied = await asyncio.to_thread(self._copy, "exports", wanted, sum(e.size_bytes for e in wanted))
+        with path.open("xb") as out:
+            write_entries(out, copied)
+        self.files.append(self.destination.add_file(EXPORTS, path))
+
+    async def _copy_blobs(self, size_bytes: int) -> None:
+        path = self.destination.scratch / BLOBS
+        await asyncio.to_thread(self._count, iter_entries(path), size_bytes)
+
+    def _count(self, entries: Iterable[Entry], size_bytes: int) -> None:
+        for _ in self._iter_copied("files", entries, size_bytes):
+            pass
+
+    def _copy(self, step: str, entries: Iterable[Entry], size_bytes: int) -> list[Entry]:
+        return list(self._iter_copied(step, entries, size_bytes))
+
+    def _iter_copied(self, step: str, entries: Iterable[Entry], size_bytes: int) -> Iterator[Entry]:
+        done = 0
+        for entry, failure in self.destination.copy_objects(self.storage, entries):
+            done += entry.size_bytes
+            self.tell(step, done, size_bytes)
+            if failure is None:
+                self.objects += 1
+                self.object_bytes += entry.size_bytes
+                yield entry
+            else:
+                self.absent.append(Absent(entry.key, failure))
+
+    async def _note_what_went(self) -> dict[UUID, datetime]:
+        """Tell what was removed meanwhile from what storage lost; every erasure that is known by now."""
+        async with self._connect() as connection:
+            keys = {entry.key: entry.key.split("/") for entry in self.absent}
+            blobs = [UUID(parts[2]) for key, parts in keys.items() if key.startswith("blobs/")]
+            exports = [UUID(parts[1]) for key, parts in keys.items() if key.startswith("exports/")]
+            known = {blob_key(id) for id in await queries.list_known_blobs(connection, blobs)}
+            builds = await queries.list_current_builds(connection, exports)
+            known |= {
+                key
+                for key, parts in keys.items()
+                if parts[0] == "exports" and (UUID(parts[1]), UUID(parts[2])) in builds
+            }
+            self.absent = [
+                Absent(entry.key, _reason(entry) if entry.key in known else "removed")
+                for entry in self.absent
+            ]
+            erasures = await read_stored_erasures(self.storage)
+            erasures |= await erasure_queries.list_tombstones(connection)
+            # From now on erasures are written beside these backups as well.
+            if self.erasure_list is not None and await queries.find_installation(connection):
+                await erasure_queries.insert_path(connection, str(self.erasure_list))
+        return erasures
+
+    def _add_keys(self) -> None:
+        folder = self.settings.data_dir
+        for path in (folder / CREDENTIALS, *sorted((folder / TLS_FOLDER).glob("*"))):
+            if path.is_file() and path.suffix in (".json", ".pem", ".key"):
+                name = f"keys/{path.relative_to(folder).as_posix()}"
+                self.files.append(self.destination.add_file(name, path))
+
+
+def _reason(entry: Absent) -> str:
+    return "missing" if entry.reason == "gone" else entry.reason

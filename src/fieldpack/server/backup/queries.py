@@ -1,0 +1,209 @@
+"""SQL of backups: what a snapshot holds, and what a restore puts right. Works on every schema since the first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ..db.pool import Connection
+
+__all__ = ["BlobRow", "ExportRow", "SnapshotRow", "UploadRow"]
+
+COUNTED = (
+    "workspaces",
+    "researchers",
+    "collections",
+    "studies",
+    "submissions",
+    "answers",
+    "uploads",
+    "blobs",
+    "exports",
+)
+# Whoever has these can sign links and cookies. Until schema 0005 the key was among the settings.
+KEY_TABLES = ("signing_keys", "settings")
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """What a backup is of: the exported snapshot's name, its time, the version of the server."""
+
+    snapshot: str
+    made_at: str
+    postgres: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """A finished upload."""
+
+    id: UUID
+    size_bytes: int
+    sha256: str
+    submission_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """An export, as far as what is stored for it goes."""
+
+    id: UUID
+    build: UUID
+    collection_id: UUID
+    created_at: datetime
+    delivery: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "build": self.build,
+            "collection_id": self.collection_id,
+            "created_at": self.created_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """An upload, and whose it is."""
+
+    id: UUID
+    submission_id: UUID
+    study_id: UUID
+
+
+async def begin_snapshot(connection: Connection) -> SnapshotRow:
+    """From here on the transaction sees one state of the database, which others can take up by its name."""
+    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    cursor = await connection.execute(
+        """
+        SELECT pg_export_snapshot() AS snapshot,
+               to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS made_at,
+               current_setting('server_version_num')::int / 10000 AS postgres
+        """
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return SnapshotRow(**row)
+
+
+async def find_schema(connection: Connection) -> str | None:
+    """The version of the database's schema; None where there is none."""
+    if not await _has_table(connection, "alembic_version"):
+        return None
+    cursor = await connection.execute("SELECT version_num FROM alembic_version")
+    row = await cursor.fetchone()
+    return row["version_num"] if row else None
+
+
+async def find_installation(connection: Connection) -> UUID | None:
+    """The installation's id; None in a schema older than such ids."""
+    if not await _has_table(connection, "installation"):
+        return None
+    cursor = await connection.execute("SELECT id FROM installation")
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def _has_table(connection: Connection, name: str) -> bool:
+    cursor = await connection.execute("SELECT to_regclass(%s) IS NOT NULL AS found", [name])
+    row = await cursor.fetchone()
+    return bool(row and row["found"])
+
+
+async def list_key_tables(connection: Connection) -> list[str]:
+    """The tables with keys, in this schema."""
+    for table in KEY_TABLES:
+        if await _has_table(connection, table):
+            return [table]
+    return []
+
+
+async def count_rows(connection: Connection) -> dict[str, int]:
+    """How many rows the tables have that are counted."""
+    counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in COUNTED)
+    cursor = await connection.execute(f"SELECT {counts}")
+    row = await cursor.fetchone()
+    assert row is not None
+    return dict(row)
+
+
+async def iter_blobs(connection: Connection) -> AsyncIterator[BlobRow]:
+    """Every finished upload, and whose it is."""
+    async with connection.cursor("blobs") as cursor:
+        await cursor.execute(
+            """
+            SELECT b.id, b.size_bytes, encode(b.sha256, 'hex') AS sha256,
+                   (SELECT u.submission_id FROM uploads u WHERE u.blob_id = b.id LIMIT 1) AS submission_id
+            FROM blobs b ORDER BY b.id
+            """
+        )
+        async for row in cursor:
+            yield BlobRow(**row)
+
+
+async def list_exports(connection: Connection) -> list[ExportRow]:
+    """Every export that is complete."""
+    cursor = await connection.execute(
+        "SELECT id, build, collection_id, created_at, delivery FROM exports WHERE status = 'complete' ORDER BY id"
+    )
+    return [ExportRow(**row) for row in await cursor.fetchall()]
+
+
+async def list_known_blobs(connection: Connection, ids: list[UUID]) -> set[UUID]:
+    """Which of these there still are."""
+    cursor = await connection.execute("SELECT id FROM blobs WHERE id = ANY(%s)", [ids])
+    return {row["id"] for row in await cursor.fetchall()}
+
+
+async def list_current_builds(connection: Connection, ids: list[UUID]) -> set[tuple[UUID, UUID]]:
+    """Which of these exports are still complete, each with its build."""
+    cursor = await connection.execute(
+        "SELECT id, build FROM exports WHERE id = ANY(%s) AND status = 'complete'", [ids]
+    )
+    return {(row["id"], row["build"]) for row in await cursor.fetchall()}
+
+
+async def restart_uploads(connection: Connection) -> int:
+    """Unfinished uploads begin anew: their bytes are in no backup. How many there are."""
+    await connection.execute("DELETE FROM upload_chunks")
+    cursor = await connection.execute(
+        """
+        UPDATE uploads SET offset_bytes = 0, crc32 = 0, content_type = NULL, writer = NULL, finishing_at = NULL,
+                           updated_at = now()
+        WHERE blob_id IS NULL AND failure IS NULL
+        """
+    )
+    return cursor.rowcount
+
+
+async def restart_exports(connection: Connection, delivery: str) -> None:
+    """Exports under way begin anew, and as they are delivered now: what was made of them is in no backup."""
+    await connection.execute("DELETE FROM export_parts")
+    await connection.execute(
+        "UPDATE exports SET build = gen_random_uuid(), progress = 0, multipart_id = NULL, delivery = %s"
+        " WHERE status = 'generating'",
+        [delivery],
+    )
+
+
+async def fail_exports(connection: Connection, ids: list[UUID], reason: str) -> None:
+    await connection.execute(
+        "UPDATE exports SET status = 'failed', failure_reason = %s WHERE id = ANY(%s) AND status = 'complete'",
+        [reason, ids],
+    )
+
+
+async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[UploadRow]:
+    """The uploads that these blobs are of."""
+    cursor = await connection.execute(
+        """
+        SELECT u.id, u.submission_id, s.study_id FROM uploads u JOIN submissions s ON s.id = u.submission_id
+        WHERE u.blob_id = ANY(%s) ORDER BY s.study_id, s.id, u.id
+        """,
+        [blob_ids],
+    )
+    return [UploadRow(**row) for row in await cursor.fetchall()]

@@ -1,0 +1,348 @@
+"""Restoring a backup into an empty place: files, rows, then whatever time has made untrue of them.
+
+Until the end, storage says that a restore is under way: nothing starts on it, and the same restore may be run again,
+which goes on where it broke off. Order: files (each checked), rows (in one transaction), schema, then in the restored
+database: uploads and exports under way begin anew, and who was erased since is erased again, before anyone is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ...archive.members import HEADS
+from ...errors import ConfigError, FieldpackError, UsageError
+from .. import erasure_queries, installation_queries
+from ..app import open_context
+from ..config import Settings
+from ..context import Context
+from ..db.dumps import find_dump_programs
+from ..db.migrate import migrate, require_known_schema
+from ..db.parameters import cluster_folder
+from ..db.pool import Connection
+from ..db.scrubbing import Postponed, scrub
+from ..erasures import list_erasures, read_erasures, read_stored_erasures
+from ..exports.keys import INDEX, object_key, stored_key
+from ..garbage import collect_garbage
+from ..installation import reach_database
+from ..storage import BlobMissing, Storage, open_storage
+from ..storage_marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
+from ..submissions.lifecycle import erase
+from ..uploads.service import remove_uploads
+from . import queries
+from .folder import BackupFolder
+from .format import BackupError, Manifest
+from .objects import Tell
+from .sources import FolderSource, Intake, Source, StreamedSource
+
+__all__ = ["Restored", "restore"]
+
+WITHOUT_LIMIT = 1 << 62
+SCRUB_ATTEMPTS = 3
+LEFT_OUT = "What was stored of this export is not in the backup that was restored. Request the export again."
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored.
+
+    Attributes:
+        files, files_kept: objects put into storage, and those that were there already.
+        erased: submissions of the backup that were erased again.
+        uploads_restarted: uploads under way that begin anew.
+        exports_failed: exports of which nothing was stored.
+    """
+
+    manifest: Manifest
+    files: int
+    files_kept: int
+    erased: int
+    uploads_restarted: int
+    exports_failed: int
+
+
+def restore(
+    settings: Settings,
+    source: str,
+    *,
+    name: str | None,
+    erasure_files: list[Path],
+    reuse_storage: bool,
+    tell: Tell,
+) -> Restored:
+    """Restore a backup.
+
+    Args:
+        source: a folder of backups, a file that holds one, or `-` for one on standard input.
+        name: which one of the folder; the newest if None.
+        erasure_files: erasure lists beside those that are found by themselves.
+        reuse_storage: the storage is that of the installation that was backed up; what it has is kept.
+
+    Raises:
+        FieldpackError, OSError: nothing that could be served was made; says why.
+    """
+    for path in erasure_files:
+        if not path.is_file():
+            raise UsageError(f"There is no erasure list {path}.")
+    with ExitStack() as stack:
+        opened, scratch = _open(settings, source, name, stack)
+        require_known_schema(opened.schema, f"The backup {opened.name}")
+        url, embedded = reach_database(settings, may_create=True)
+        storage = open_storage(settings)
+        try:
+            work = _Restoring(settings, url, storage, opened, scratch, erasure_files, reuse_storage, tell)
+            return work.run(is_embedded=embedded is not None)
+        except psycopg.OperationalError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ConfigError(
+                f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
+            ) from error
+        finally:
+            storage.close()
+            if embedded is not None:
+                embedded.close()
+                embedded.wait_stopped()
+
+
+@contextmanager
+def _make_scratch(settings: Settings) -> Iterator[Path]:
+    """A folder for this restore; those of restores that were killed hold rows, and go first."""
+    parent = settings.data_dir / "tmp"
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in parent.glob("restore-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="restore-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open(settings: Settings, source: str, name: str | None, stack: ExitStack) -> tuple[Source, Path]:
+    """The backup, looked at before anything is made in its place; and a folder for what comes of it."""
+    if source == "-" or Path(source).is_file():
+        if name is not None:
+            raise UsageError("--backup chooses among those of a folder; a stream is one backup.")
+        if source == "-" and sys.stdin.isatty():
+            raise UsageError("`-` reads the backup from standard input: give it one, as with `< FILE`.")
+        scratch = stack.enter_context(_make_scratch(settings))
+        unpacked = scratch / "backup"
+        unpacked.mkdir(mode=0o700)
+        if source == "-":
+            return StreamedSource(sys.stdin.buffer, unpacked, "The backup on standard input"), scratch
+        file = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115
+        return StreamedSource(file, unpacked, f"The backup {source}"), scratch
+    folder = BackupFolder(Path(source))
+    if not folder.root.is_dir():
+        raise UsageError(f"There is no backup at {source}: give a folder of backups, a file, or `-`.")
+    stack.enter_context(folder.locked(shared=True))
+    return FolderSource(folder, name), stack.enter_context(_make_scratch(settings))
+
+
+class _Restoring:
+    """One restore at work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        storage: Storage,
+        source: Source,
+        scratch: Path,
+        erasure_files: list[Path],
+        reuse_storage: bool,
+        tell: Tell,
+    ) -> None:
+        self.settings = settings
+        self.url = url
+        self.storage = storage
+        self.source = source
+        self.scratch = scratch
+        self.erasure_files = erasure_files
+        self.reuse_storage = reuse_storage
+        self.tell = tell
+        self.erasures: dict[UUID, datetime] = {}
+
+    def run(self, *, is_embedded: bool) -> Restored:
+        with psycopg.connect(self.url) as connection:
+            row = connection.execute("SELECT current_setting('server_version_num')::int / 10000").fetchone()
+            assert row is not None
+        programs = find_dump_programs(max(row[0], self.source.dumped_by))
+        present = asyncio.run(self._prepare())
+        intake = Intake(self.storage, self.scratch, present, set(self.erasures))
+        manifest = self.source.unpack(lambda: intake, self.tell)
+        self._read_lists()
+        if asyncio.run(self._is_empty()):
+            self.tell("database", 0, 0)
+            programs.restore(self.url, self.source.dump)
+        migrate(self.url)
+        return asyncio.run(self._settle(manifest, intake, is_embedded=is_embedded))
+
+    async def _prepare(self) -> dict[str, int]:
+        """Refuse a place that is not empty, mark it as being restored into; sizes of what is stored there already."""
+        identity = self.source.identity()
+        marker = await find_marker(self.storage)
+        goes_on = marker is not None and marker.restoring == identity
+        if not goes_on:
+            if marker is not None and marker.restoring:
+                raise FieldpackError(
+                    f"A restore of another backup ({marker.restoring.split()[0]}) into "
+                    f"{self.settings.resolved_storage_url} was begun and has not come to its end: run that one again, "
+                    "or name an empty place."
+                )
+            await self._require_vacant(marker)
+        self.erasures = await read_stored_erasures(self.storage)
+        self._read_lists()
+        await put_marker(self.storage, Marker(self.source.installation or "", restoring=identity))
+        present: dict[str, int] = {}
+        if goes_on or self.reuse_storage:
+            for prefix in OBJECT_PREFIXES:
+                async for page in self.storage.iter_objects(prefix):
+                    present |= {entry.key: entry.size_bytes for entry in page}
+        return present
+
+    async def _require_vacant(self, marker: Marker | None) -> None:
+        if not await self._is_empty():
+            raise FieldpackError(
+                "The database is not empty, and a restore never writes over anything: name an empty one "
+                "(FIELDPACK_DATABASE_URL), or a data folder that isn't there yet (--data-dir)."
+            )
+        if self.reuse_storage:
+            if marker is not None and marker.installation != self.source.installation:
+                raise FieldpackError(
+                    f"{self.settings.resolved_storage_url} holds the files of installation {marker.installation}, and "
+                    f"the backup is of installation {self.source.installation}: --reuse-storage is for the storage "
+                    "of the installation that was backed up."
+                )
+        elif marker is not None or await has_objects(self.storage):
+            raise FieldpackError(
+                f"{self.settings.resolved_storage_url} is not empty, and a restore never writes over anything: name "
+                "an empty place (FIELDPACK_STORAGE_URL, --data-dir). If these are the files of the installation "
+                "that was backed up, and only its database is lost, give --reuse-storage."
+            )
+
+    async def _is_empty(self) -> bool:
+        async with await psycopg.AsyncConnection.connect(self.url, row_factory=dict_row) as connection:
+            return await queries.find_schema(connection) is None
+
+    def _read_lists(self) -> None:
+        """Every erasure that any list at hand names."""
+        paths = [*self.erasure_files, self.settings.erasure_list, self.source.erasures]
+        self.erasures |= read_erasures(path for path in paths if path is not None and path.is_file())
+
+    async def _settle(self, manifest: Manifest, intake: Intake, *, is_embedded: bool) -> Restored:
+        async with open_context(self.settings, self.url) as context:
+            async with context.database.transaction() as connection:
+                if await queries.count_rows(connection) != manifest.counts and not await self._was_settled(
+                    connection
+                ):
+                    raise BackupError(
+                        f"The rows that were restored are not those that the manifest of {manifest.name} counts."
+                    )
+                uploads = await queries.restart_uploads(connection)
+                await queries.restart_exports(connection, self.settings.delivery)
+                await erasure_queries.insert_erasures(connection, self.erasures)
+                await installation_queries.set_restored(connection)
+            erased = await self._erase_again(context)
+            await self._remove_absent(context, manifest)
+            failed = await self._fail_exports(context)
+            await collect_garbage(context.database, context.storage)
+            await list_erasures(context)
+            if erased and is_embedded:
+                self.tell("erasures", 0, 0)
+                await asyncio.to_thread(self._scrub, context)
+            self._put_keys()
+            async with context.database.transaction() as connection:
+                row = await installation_queries.lock_installation(connection)
+                await put_marker(self.storage, Marker(str(row.id), row.generation))
+        return Restored(manifest, intake.put, intake.kept, len(erased), uploads, failed)
+
+    @staticmethod
+    async def _was_settled(connection: Connection) -> bool:
+        """Whether an earlier run of this restore came this far, so that rows may have changed since."""
+        return await installation_queries.find_restored(connection) is not None
+
+    async def _remove_absent(self, context: Context, manifest: Manifest) -> None:
+        """What was removed while the backup was made is in its rows, and not among its files: it goes here too."""
+        removed = [entry.key for entry in manifest.absent if entry.reason == "removed"]
+        async with context.database.transaction() as connection:
+            blobs = [UUID(key.split("/")[2]) for key in removed if key.startswith("blobs/")]
+            for upload in await queries.list_uploads_of(connection, blobs):
+                await remove_uploads(connection, upload.study_id, upload.submission_id, [upload.id])
+        # A stream may hold a piece of what went while it was sent.
+        await self.storage.delete(
+            [entry.key for entry in manifest.absent if entry.key.startswith("exports/")]
+        )
+
+    async def _fail_exports(self, context: Context) -> int:
+        """Exports of which something is not there: their links would lead to half an archive."""
+        async with context.database.transaction() as connection:
+            exports = await queries.list_exports(connection)
+            broken = [export.id for export in exports if not await self._is_stored(export)]
+            await queries.fail_exports(connection, broken, LEFT_OUT)
+        return len(broken)
+
+    async def _is_stored(self, export: queries.ExportRow) -> bool:
+        keys = [stored_key(export.id, export.build, name) for name in (*HEADS, INDEX)]
+        if export.delivery == "store":
+            keys.append(object_key(export.as_dict()))
+            if not self.storage.can_sign:
+                return False
+        try:
+            for key in keys:
+                await self.storage.size(key)
+        except BlobMissing:
+            return False
+        return True
+
+    async def _erase_again(self, context: Context) -> list[UUID]:
+        async with context.database.transaction() as connection:
+            alive = await erasure_queries.list_alive(connection, list(self.erasures))
+        for submission_id in alive:
+            async with context.database.transaction() as connection:
+                await erase(connection, None, submission_id)
+        return alive
+
+    def _scrub(self, context: Context) -> None:
+        """Nothing of who was erased stays in the database's files; nobody is served yet, so no table is too large."""
+        for attempt in range(SCRUB_ATTEMPTS):
+            try:
+                with context.database.connect() as connection:
+                    folder = cluster_folder(self.settings.data_dir)
+                    scrub(connection, folder, threading.Event(), largest_bytes=WITHOUT_LIMIT)
+                return
+            except Postponed as error:
+                if attempt + 1 == SCRUB_ATTEMPTS:
+                    raise FieldpackError(
+                        f"What the database's files keep of erased submissions can't be removed: {error}. Run the same "
+                        "restore again, which goes on from here."
+                    ) from error
+
+    def _put_keys(self) -> None:
+        """The keys of the backup, if it has any; what is there already stays."""
+        if not self.source.keys.is_dir():
+            return
+        for path in sorted(self.source.keys.rglob("*")):
+            target = self.settings.data_dir / path.relative_to(self.source.keys)
+            if path.is_dir():
+                target.mkdir(mode=0o700, exist_ok=True)
+            elif not target.exists():
+                with contextlib.suppress(FileNotFoundError):
+                    target.with_name(f"{target.name}.new").unlink()
+                draft = target.with_name(f"{target.name}.new")
+                shutil.copyfile(path, draft)
+                draft.chmod(0o600)
+                draft.replace(target)

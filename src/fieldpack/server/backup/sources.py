@@ -1,0 +1,206 @@
+"""What a restore reads from: a backup in a folder, or one that is a stream; and into where."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Protocol
+from uuid import UUID
+
+from ..storage import Storage
+from .folder import BackupFolder
+from .format import BLOBS, DUMP, ERASURES, BackupError, Entry, Manifest
+from .objects import Tell, map_windowed
+from .stream import StreamSource
+from .verification import check_files
+
+__all__ = ["FolderSource", "Intake", "Source", "StreamedSource"]
+
+THREADS = 8
+WINDOW = 64
+CHUNK_BYTES = 1 << 20
+
+
+class Intake:
+    """Puts objects into storage: each whole and with the right bytes, or not at all.
+
+    Args:
+        scratch: a folder on a local disk.
+        present: sizes by key of what storage has already.
+        erased: submissions whose files are not put back.
+    """
+
+    def __init__(self, storage: Storage, scratch: Path, present: dict[str, int], erased: set[UUID]) -> None:
+        self.storage = storage
+        self.scratch = scratch
+        self.present = present
+        self.erased = erased
+        self.put = self.kept = self.left_out = 0
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether this object is yet to be put."""
+        if entry.submission_id in self.erased:
+            self.left_out += 1
+            return False
+        if self.present.get(entry.key) == entry.size_bytes:
+            self.kept += 1
+            return False
+        return True
+
+    def take(self, entry: Entry, chunks: Iterable[bytes]) -> bool:
+        """Store an object, if its bytes are those on record; whether they are."""
+        digest, path = hashlib.sha256(), self.scratch / uuid.uuid4().hex
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb", buffering=0) as out:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    view = memoryview(chunk)
+                    while view:
+                        view = view[out.write(view) :]
+            if path.stat().st_size != entry.size_bytes or (
+                entry.sha256 and digest.hexdigest() != entry.sha256
+            ):
+                return False
+            self.storage.put_file_blocking(entry.key, path)
+            self.put += 1
+            return True
+        finally:
+            path.unlink(missing_ok=True)
+
+
+class Source(Protocol):
+    """A backup to be restored.
+
+    Attributes:
+        name, installation, schema, postgres, dumped_by: as in `Manifest`.
+    """
+
+    name: str
+    installation: str | None
+    schema: str
+    postgres: int
+    dumped_by: int
+    erasures: Path | None
+
+    def identity(self) -> str:
+        """Tells this backup from every other."""
+
+    def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
+        """Put all its objects into storage; afterwards `dump` and `keys` are there, and checked.
+
+        Raises:
+            BackupError: it is not whole, or damaged.
+        """
+
+    @property
+    def dump(self) -> Path:
+        """The dump of the database."""
+
+    @property
+    def keys(self) -> Path:
+        """The folder of its keys; may be missing."""
+
+
+class FolderSource:
+    """A backup in a folder, which must be locked. Looked through before anything is done.
+
+    Raises:
+        BackupError: it is not whole, or damaged.
+    """
+
+    def __init__(self, folder: BackupFolder, name: str | None) -> None:
+        self.folder = folder
+        self.manifest = folder.choose(name)
+        problems = list(check_files(folder, self.manifest, quick=False))
+        if problems:
+            raise BackupError(f"The backup {self.manifest.name} is damaged: {problems[0]}.")
+        self.name = self.manifest.name
+        self.installation = self.manifest.installation
+        self.schema = self.manifest.schema
+        self.postgres, self.dumped_by = self.manifest.postgres, self.manifest.dumped_by
+        self.erasures: Path | None = folder.erasures if folder.erasures.is_file() else None
+
+    def identity(self) -> str:
+        return f"{self.name} {self.manifest.find_file(BLOBS).sha256}"
+
+    @property
+    def dump(self) -> Path:
+        return self.folder.backups / self.name / DUMP
+
+    @property
+    def keys(self) -> Path:
+        return self.folder.backups / self.name / "keys"
+
+    def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
+        target = intake()
+        wrong: list[str] = []
+        done = 0
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="restore") as threads:
+
+            def put(entry: Entry) -> tuple[Entry, bool]:
+                try:
+                    return entry, target.take(entry, _read(self.folder.root / entry.key))
+                except FileNotFoundError:
+                    return entry, False
+
+            wanted = (entry for entry in self.folder.entries(self.manifest) if target.wants(entry))
+            for entry, is_right in map_windowed(threads, put, wanted, WINDOW):
+                done += entry.size_bytes
+                tell("files", done, self.manifest.object_bytes)
+                if not is_right:
+                    wrong.append(entry.key)
+        if wrong:
+            raise BackupError(
+                f"The backup {self.name} is damaged: {len(wrong)} of its files are missing or have other bytes, "
+                f"{wrong[0]} for one. `fieldpack backup verify` names them; another backup may be whole."
+            )
+        return self.manifest
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+class StreamedSource:
+    """A backup that comes as a stream; it is known to be whole only at its end."""
+
+    def __init__(self, stream: IO[bytes], scratch: Path, where: str) -> None:
+        self._source = StreamSource(stream, scratch, where)
+        head = self._source.head
+        self.scratch = scratch
+        self.name, self.installation, self.schema = head.name, head.installation, head.schema
+        self.postgres, self.dumped_by = head.postgres, head.dumped_by
+        self.erasures: Path | None = None
+
+    def identity(self) -> str:
+        return f"{self.name} {hashlib.sha256(self._source.head.encode()).hexdigest()}"
+
+    @property
+    def dump(self) -> Path:
+        return self.scratch / DUMP
+
+    @property
+    def keys(self) -> Path:
+        return self.scratch / "keys"
+
+    def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
+        target = intake()
+        done = 0
+
+        def take(entry: Entry, chunks: Iterator[bytes]) -> None:
+            nonlocal done
+            done += entry.size_bytes
+            tell("files", done, 0)
+            if target.wants(entry):
+                target.take(entry, chunks)
+
+        manifest = self._source.read(take)
+        self.erasures = self.scratch / ERASURES
+        return manifest
