@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fieldpack.archive.members import explain_outsider
 from fieldpack.archive.naming import MAX_NAME_BYTES, MemberNames, clean_file_name, member_paths, safe_name
 
 HOSTILE = st.text(
@@ -59,6 +60,11 @@ DEVICES = ["CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT")
 )
 def test_safe_name(file_name: str, expected: str) -> None:
     assert safe_name(file_name) == expected
+
+
+@given(st.lists(HOSTILE, max_size=5))
+def test_whatever_is_given_out_is_a_member(file_names: list[str]) -> None:
+    assert all(explain_outsider(path) is None for path in member_paths("0198c0de", file_names))
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -212,6 +212,7 @@ class Served:
     ranges: bool = True
     status: int = 206
     breaks: int = 0
+    is_generous: bool = False
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     sent_bytes: int = 0
@@ -250,6 +251,8 @@ def serve(served: Served) -> Iterator[Served]:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start = max(0, size - int(last)) if not first else int(first)
             stop = size if not first or not last else min(size, int(last) + 1)
+            if served.is_generous:
+                start = 0
             headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
             if served.etag:
                 headers["ETag"] = served.etag
@@ -360,6 +363,14 @@ def test_tables_of_2_gib_behind_a_link_take_under_a_hundredth() -> None:
         assert served.sent_bytes < len(served.data) // 100
         with export.open_file(export.files()["path"].iloc[-1]) as opened:
             assert opened.read() == bytes(1 << 20)
+
+
+def test_more_than_was_asked_for_is_not_taken(large: bytes) -> None:
+    """The answer says how much it is; that much would be held in memory."""
+    with serve(Served(large, is_generous=True)) as served:
+        with pytest.raises(ArchiveError, match="answered with more bytes than were asked for"):
+            open_export(served.url)
+        assert len(served.requests) == 1
 
 
 def test_a_link_that_leads_on(large: bytes) -> None:

@@ -616,3 +616,27 @@ def test_many_small_files_wait_for_the_disk_together(
     flushes = sum(kind == "fsync" for kind, _ in order)
     batches = -(-300 // run.BATCH_FILES) + 2
     assert flushes - 305 <= batches * 3 + 12
+
+
+@pytest.mark.parametrize("link", ["files", ".fieldpack", "files/deep"])
+def test_where_no_steps_can_be_taken_the_way_is_resolved_and_compared(
+    link: str, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: the same is written, and no link is followed."""
+    monkeypatch.setattr("fieldpack.containment._STEPS", False)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "data"
+    offer(server, {**TWO, "files/deep/x": b"x", "../y": b"y"})
+    assert sync(server, folder).fetched == len(TWO) + 1
+    assert list_files(folder) == sorted([*TWO, "files/deep/x"])
+    (folder / link).rename(outside / "moved")
+    (folder / link).symlink_to(outside / "moved")
+    before = sorted(path.name for path in (outside / "moved").rglob("*"))
+    offer(server, make_archive("bob", "cid", "dan"))
+    if link == ".fieldpack":
+        with pytest.raises(fieldpack.UsageError, match=r"\.fieldpack is a link where a folder should be"):
+            sync(server, folder)
+    else:
+        assert list(sync(server, folder).conflicts) == [link]
+    assert sorted(path.name for path in (outside / "moved").rglob("*")) == before
