@@ -39,9 +39,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 MAX_DEPTH = 100
+MAX_ERRORS = 100  # that one answer names; who has more mends these first
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
-MAX_ERRORS = 100  # that one answer names; who has more mends these first
 
 
 def parse_id(kind: str, text: str) -> UUID:
@@ -198,13 +198,12 @@ class ApiRoute(APIRoute):
             _check_texts(request, known)
             if self.body_field is None:
                 return await handle(request)
-            settings = request.app.state.context.settings
             body = await read_limited(request, self.max_body_bytes(request))
             headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
             request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             again = JsonRequest(request.scope, request.receive)
             again._body = body
-            again.parsed = await run_large(len(body), self._parse, body, settings)
+            again.parsed = await run_large(len(body), self._parse, body, request.app.state.context.settings)
             return await handle(again)
 
         return read_then_handle

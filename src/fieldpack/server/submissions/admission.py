@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from ..db.pool import Connection
-from ..participant_ids import normalise_participant_id
+from ..participant_ids import MAX_GIVEN, normalise_participant_id
 from ..problems import NOT_ADMITTED, Problem
 from ..studies.targeting import read_targeting
 from . import queries
@@ -18,13 +19,18 @@ NOT_ADMITTED_DETAIL = (
 )
 
 
+def _normalise(participant_ids: Iterable[str]) -> set[str]:
+    """The ids of a list as participants' own are; what is too long to be one is nobody's."""
+    return {normalise_participant_id(each) for each in participant_ids if len(each) <= MAX_GIVEN}
+
+
 async def is_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> bool:
     """Whether a study's targeting lets this participant start."""
     targeting = read_targeting(study["fields"], study["known_studies"])
     own = normalise_participant_id(participant_id)
-    if any(own not in map(normalise_participant_id, allowed) for allowed in targeting.allowed):
+    if any(own not in _normalise(allowed) for allowed in targeting.allowed):
         return False
-    if own in map(normalise_participant_id, targeting.blocked):
+    if own in _normalise(targeting.blocked):
         return False
     asked = {UUID(each) for each in targeting.blocked_studies}
     asked |= {UUID(each) for studies in targeting.allowed_studies for each in studies}

@@ -45,7 +45,7 @@ Text = Annotated[str, Query()]
 
 
 def _id_of(text: str) -> str:
-    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody filled it in."""
+    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody named."""
     found = normalise_participant_id(text) if len(text) <= MAX_GIVEN else ""
     return "" if is_no_participant(found) else found
 
@@ -67,10 +67,9 @@ async def show_study(
 ) -> Response:
     """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
     identifier = parse_id("Study", study_id)
-    session_id = "" if is_no_session(SESSION_ID) else SESSION_ID.strip()
-    participant_id = _id_of(PROLIFIC_PID)
-    given = "" if is_no_participant(PROLIFIC_PID) else PROLIFIC_PID.strip()
-    _check_link(participant_id or given, session_id)
+    participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
+    session_id = "" if is_no_session(session_id) else session_id
+    _check_link(PROLIFIC_PID, participant_id, session_id)
     known = await _find_known(request, context, identifier)
     if known is not None and known["again"] and not session_id:
         known = None
@@ -81,8 +80,8 @@ async def show_study(
     )
 
 
-def _check_link(*texts: str) -> None:
-    if any(len(text) > MAX_ID or "\0" in text for text in texts):
+def _check_link(given: str, participant_id: str, session_id: str) -> None:
+    if "\0" in given + session_id or len(participant_id or given) > MAX_ID or len(session_id) > MAX_ID:
         raise Problem(INVALID, "PROLIFIC_PID and SESSION_ID have at most 200 characters.")
 
 
