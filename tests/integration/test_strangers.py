@@ -414,16 +414,14 @@ def test_options_tells_the_truth(server: Installation, scenario: Scenario) -> No
             assert ("tus-version" in answer.headers) == ("/uploads" in path)
             for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
                 found = nobody.request(method, filled)
-                assert (found.status_code != 405) == (method in allowed), (method, path)
+                # who has no token may not learn of a word where an id goes that it is none
+                possible = found.status_code not in (401, 404, 405)
+                assert method in allowed or not possible, (method, path)
+                assert found.status_code != 405 or method not in allowed, (method, path)
                 if found.status_code == 405:
                     assert set(found.headers["allow"].split(", ")) == allowed
-        for path in (
-            "/nothing",
-            "/api/v1/nothing",
-            "/api/v1/submissions/word",
-            "/participate/submissions/word/1",
-            "/api/v1/studies/x/y/z",
-        ):
+        words = ("/api/v1/submissions/word", "/participate/submissions/word/1")
+        for path in ("/nothing", "/api/v1/nothing", "/api/v1/studies/x/y/z", *words):
             assert nobody.options(path).status_code == 404
     status, got = ask(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert status == 204
