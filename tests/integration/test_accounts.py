@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -97,7 +98,9 @@ def server_workspace(server: Installation) -> str:
         return found
 
 
-def test_who_names_the_place_may_make_an_installation_there_and_nobody_else(server: Installation) -> None:
+def test_who_names_the_place_may_make_an_installation_there_and_nobody_else(
+    server: Installation, tmp_path: Path
+) -> None:
     with connected(server) as database:
         database.execute("CREATE DATABASE empty")
         [(place,)] = database.execute("SELECT current_setting('unix_socket_directories')").fetchall()
@@ -107,10 +110,17 @@ def test_who_names_the_place_may_make_an_installation_there_and_nobody_else(serv
             assert (refused_there.returncode, refused_there.stdout) == (1, "")
             assert "There is no installation in the database empty" in refused_there.stderr
             assert "`fieldpack serve`" in refused_there.stderr
-        made = server.run("token", "create", "--name", "x", "--json", FIELDPACK_DATABASE_URL=url)
+        beside = server.run("token", "create", "--name", "x", check=False, FIELDPACK_DATABASE_URL=url)
+        assert beside.returncode == 1
+        assert "holds files" in beside.stderr  # of another database, which may only be missing
+        place_of_its_own = {
+            "FIELDPACK_DATABASE_URL": url,
+            "FIELDPACK_STORAGE_URL": (tmp_path / "files").as_uri(),
+        }
+        made = server.run("token", "create", "--name", "x", "--json", **place_of_its_own)
         assert json.loads(made.stdout)["token"]
         assert "a new installation is made in the database empty" in made.stderr
-        again = server.run("token", "list", FIELDPACK_DATABASE_URL=url)
+        again = server.run("token", "list", **place_of_its_own)
         assert "new installation" not in again.stderr
         assert "x" in again.stdout
         database.execute("DROP DATABASE empty WITH (FORCE)")
