@@ -509,7 +509,7 @@ def test_the_public_url_is_the_origin_of_links(small: Installation) -> None:
         assert scenario.study["external_study_url"].startswith("https://data.example.org/participate/")
         url = poll(scenario, answer.json()["export_id"])["url"]
         assert re.fullmatch(
-            r"https://data\.example\.org/api/v1/[\w/-]+\?expires=\d+&signature=[0-9a-f]+", url
+            r"https://data\.example\.org/api/v1/[\w/-]+\?expires=\d+&key=[0-9a-f]+&signature=[0-9a-f]+", url
         )
 
 
