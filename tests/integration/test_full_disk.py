@@ -80,7 +80,9 @@ def test_everything_can_be_erased_on_a_full_disk(disk: Path) -> None:
             insert_submissions(server, scenario.study["id"], ROWS)
             with connected(server) as database:
                 database.execute("VACUUM ANALYZE")  # what it would do by itself, and write much log for
-                database.execute("SELECT pg_switch_wal()")  # a segment of the log that has room for what reading logs
+                database.execute(
+                    "SELECT pg_switch_wal()"
+                )  # a segment of the log that has room for what reading logs
                 database.execute("CHECKPOINT")
 
             filler = fill(disk, 0)

@@ -35,6 +35,7 @@ __all__ = [
     "has_objects",
     "put_marker",
     "raise_generation",
+    "require_no_restore",
     "require_vacant",
 ]
 
@@ -100,6 +101,24 @@ async def has_objects(storage: Storage) -> bool:
             if page:
                 return True
     return False
+
+
+async def require_no_restore(settings: Settings) -> None:
+    """Before a place is said to be empty: a restore into it may have been begun.
+
+    Raises:
+        ConfigError: it was, and has not come to its end.
+    """
+    folder = settings.storage_folder
+    if folder is not None and not folder.is_dir():
+        return  # looking makes no folder
+    storage = open_storage(settings)
+    try:
+        marker = await find_marker(storage)
+    finally:
+        storage.close()
+    if marker is not None and marker.restoring:
+        raise _unfinished(settings)
 
 
 async def require_vacant(settings: Settings) -> None:
