@@ -772,7 +772,7 @@ def test_what_can_not_be_is_said_in_a_sentence(filled: Filled, place: Path) -> N
         assert words in done.stderr, (arguments, done.stderr)
         assert done.stderr.count("\n") == 1, (arguments, done.stderr)
     done = run(["backup", str(place / "new"), "--data-dir", str(place / "fresh")])
-    assert (done.code, "database is empty" in done.stderr) == (1, True), done.stderr
+    assert (done.code, "There is no installation in" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_terminal_gets_no_backup(filled: Filled) -> None:

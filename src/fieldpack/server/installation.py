@@ -13,7 +13,7 @@ from .config import Settings
 from .db.embedded import EmbeddedPostgres, has_cluster, open_embedded
 from .db.migrate import migrate, normalise_url
 from .reserve import reserve_of
-from .storage_marker import require_no_restore, require_vacant
+from .storage_marker import require_vacant
 
 __all__ = ["is_named", "open_database", "reach_database"]
 
@@ -54,7 +54,7 @@ def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str
     if may_create:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     elif not has_cluster(settings.data_dir):
-        asyncio.run(require_no_restore(settings))
+        asyncio.run(require_vacant(settings))
         raise _nothing_here(settings)
     embedded = _open_embedded(settings)
     return embedded.url, embedded
@@ -73,10 +73,9 @@ def _open_embedded(settings: Settings) -> EmbeddedPostgres:
 
 def _before_making(settings: Settings, *, may_create: bool) -> None:
     """The database is empty: it gets its first schema only when that is wanted, and no other's files are there."""
-    if not may_create:
-        asyncio.run(require_no_restore(settings))
-        raise _nothing_here(settings)
     asyncio.run(require_vacant(settings))
+    if not may_create:
+        raise _nothing_here(settings)
     print(f"fieldpack: a new installation is made in {_name_of(settings)}.", file=sys.stderr, flush=True)
 
 

@@ -35,7 +35,6 @@ __all__ = [
     "has_objects",
     "put_marker",
     "raise_generation",
-    "require_no_restore",
     "require_vacant",
 ]
 
@@ -103,30 +102,15 @@ async def has_objects(storage: Storage) -> bool:
     return False
 
 
-async def require_no_restore(settings: Settings) -> None:
-    """Before a place is said to be empty: a restore into it may have been begun.
-
-    Raises:
-        ConfigError: it was, and has not come to its end.
-    """
-    folder = settings.storage_folder
-    if folder is not None and not folder.is_dir():
-        return  # looking makes no folder
-    storage = open_storage(settings)
-    try:
-        marker = await find_marker(storage)
-    finally:
-        storage.close()
-    if marker is not None and marker.restoring:
-        raise _unfinished(settings)
-
-
 async def require_vacant(settings: Settings) -> None:
     """Before a new database is made: nothing may be stored that belongs to another, lost or not.
 
     Raises:
-        ConfigError: something is.
+        ConfigError: something is, or a restore was begun.
     """
+    folder = settings.storage_folder
+    if folder is not None and not folder.is_dir():
+        return  # looking makes no folder
     storage = open_storage(settings)
     try:
         marker = await find_marker(storage)

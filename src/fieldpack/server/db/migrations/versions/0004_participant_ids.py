@@ -32,6 +32,7 @@ CREATE UNIQUE INDEX submissions_ordinal ON submissions (study_id, participant_id
     WHERE response <> 'deleted' AND NOT merged;
 CREATE UNIQUE INDEX submissions_session ON submissions (study_id, participant_id, session_id)
     WHERE session_id IS NOT NULL AND response <> 'deleted' AND NOT merged;
+CREATE INDEX submissions_participant ON submissions (study_id, participant_id) WHERE response <> 'deleted';
 """
 # what is not printable ASCII without spaces: nothing else can change
 SUSPECT = """
