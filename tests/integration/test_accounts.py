@@ -105,7 +105,10 @@ def test_who_names_the_place_may_make_an_installation_there_and_nobody_else(
         database.execute("CREATE DATABASE empty")
         [(place,)] = database.execute("SELECT current_setting('unix_socket_directories')").fetchall()
         url = f"host={place.strip(chr(34))} user=fieldpack dbname=empty"
-        place_of_its_own = {"FIELDPACK_DATABASE_URL": url, "FIELDPACK_STORAGE_URL": (tmp_path / "files").as_uri()}
+        place_of_its_own = {
+            "FIELDPACK_DATABASE_URL": url,
+            "FIELDPACK_STORAGE_URL": (tmp_path / "files").as_uri(),
+        }
         for command in (["worker"], ["keys", "rotate"]):
             refused_there = server.run(*command, check=False, **place_of_its_own)
             assert (refused_there.returncode, refused_there.stdout) == (1, "")
