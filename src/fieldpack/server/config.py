@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..errors import ConfigError
@@ -231,7 +231,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError(f"{name} {_wanted(first)}.".strip()) from None
 
 
-def _wanted(error: ErrorDetails) -> str:
+def _wanted(error: Mapping[str, Any]) -> str:
     """What a setting must be, and what it is instead where that is no secret: only short words and numbers."""
     bounds = error.get("ctx", {})
     sentences = {

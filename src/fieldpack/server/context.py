@@ -52,7 +52,7 @@ def require_room(request: Request, context: CurrentContext) -> None:
         raise StorageFull("The disk of the data folder is nearly full.")
 
 
-def make_room(request: Request, context: CurrentContext) -> None:
+def make_room(request: Request) -> None:
     """Before anything is deleted on a full disk: the reserve is for this. A dependency of all routes."""
     if request.method == "DELETE":
-        context.reserve.make_room()
+        _current(request).reserve.make_room()
