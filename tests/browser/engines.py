@@ -48,10 +48,17 @@ class Engine(Protocol):
     def choose_file(self, selector: str, path: Path) -> None: ...
 
     def choose_option(self, selector: str, value: str) -> None:
-        """In a select."""
+        """In a select, by value or label."""
 
     def close_tab(self) -> None:
         """Close the page as a person would, and open an empty one of the same browser."""
+
+
+# the place of the option with this value or label
+FIND_OPTION = (
+    "[...document.querySelector(arguments[0]).options]"
+    ".findIndex((each) => each.value === arguments[1] || each.label === arguments[1])"
+)
 
 
 def wait_for(engine: Engine, condition: str, *arguments: Any) -> Any:
@@ -119,7 +126,8 @@ class WebKit:
         self.type(selector, str(path))
 
     def choose_option(self, selector: str, value: str) -> None:
-        option = self._find(f'{selector} option[value="{value}"]')
+        at = self.run(f"return {FIND_OPTION};", selector, value)
+        option = self._find(f"{selector} option:nth-of-type({at + 1})")
         self._ask("POST", f"{option}/click", {})
 
     def close_tab(self) -> None:
@@ -208,9 +216,9 @@ class Firefox:
     def choose_option(self, selector: str, value: str) -> None:
         # BiDi has no way into a list that the system draws
         self.run(
-            """const select = document.querySelector(arguments[0]);
-            select.value = arguments[1];
-            for (const kind of ["input", "change"]) select.dispatchEvent(new Event(kind, { bubbles: true }));""",
+            f"""const select = document.querySelector(arguments[0]);
+            select.selectedIndex = {FIND_OPTION};
+            for (const kind of ["input", "change"]) select.dispatchEvent(new Event(kind, {{ bubbles: true }}));""",
             selector,
             value,
         )
