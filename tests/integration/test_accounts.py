@@ -105,26 +105,29 @@ def test_who_names_the_place_may_make_an_installation_there_and_nobody_else(
         database.execute("CREATE DATABASE empty")
         [(place,)] = database.execute("SELECT current_setting('unix_socket_directories')").fetchall()
         url = f"host={place.strip(chr(34))} user=fieldpack dbname=empty"
-        place_of_its_own = {
-            "FIELDPACK_DATABASE_URL": url,
-            "FIELDPACK_STORAGE_URL": (tmp_path / "files").as_uri(),
-        }
+        files = (tmp_path / "files").as_uri()
         for command in (["worker"], ["keys", "rotate"]):
-            refused_there = server.run(*command, check=False, **place_of_its_own)
+            refused_there = server.run(
+                *command, check=False, FIELDPACK_DATABASE_URL=url, FIELDPACK_STORAGE_URL=files
+            )
             assert (refused_there.returncode, refused_there.stdout) == (1, "")
             assert "There is no installation in the database empty" in refused_there.stderr
             assert "`fieldpack serve`" in refused_there.stderr
         beside = server.run("token", "create", "--name", "x", check=False, FIELDPACK_DATABASE_URL=url)
         assert beside.returncode == 1
         assert "holds files" in beside.stderr  # of another database, which may only be missing
-        place_of_its_own = {
-            "FIELDPACK_DATABASE_URL": url,
-            "FIELDPACK_STORAGE_URL": (tmp_path / "files").as_uri(),
-        }
-        made = server.run("token", "create", "--name", "x", "--json", **place_of_its_own)
+        made = server.run(
+            "token",
+            "create",
+            "--name",
+            "x",
+            "--json",
+            FIELDPACK_DATABASE_URL=url,
+            FIELDPACK_STORAGE_URL=files,
+        )
         assert json.loads(made.stdout)["token"]
         assert "a new installation is made in the database empty" in made.stderr
-        again = server.run("token", "list", **place_of_its_own)
+        again = server.run("token", "list", FIELDPACK_DATABASE_URL=url, FIELDPACK_STORAGE_URL=files)
         assert "new installation" not in again.stderr
         assert "x" in again.stdout
         database.execute("DROP DATABASE empty WITH (FORCE)")
