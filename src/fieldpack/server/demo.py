@@ -54,7 +54,7 @@ def running_server(folder: Path) -> Iterator[Path]:
         )
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while f"(data in {data_dir})" not in log.read_text(errors="replace"):
+        while "fieldpack serves " not in log.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise FieldpackError(f"The demo's server did not start; {log} says why.")
             time.sleep(0.1)
