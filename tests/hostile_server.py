@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,11 +139,14 @@ class HostileServer:
         self._links[name] = 0
         return self.url + name
 
-    def hold(self, after_bytes: int) -> None:
-        """Send so many bytes of archives, then nothing until `release`."""
+    def hold(self, after_bytes: int, until: Callable[[], bool] = lambda: True) -> None:
+        """Send so many bytes of archives, then a little at a time until `until`, then nothing until `release`."""
 
         def wait(sent: int) -> None:
             if sent >= after_bytes:
+                if not until():
+                    time.sleep(0.02)
+                    return
                 self.held.set()
                 self._released.wait()
 
