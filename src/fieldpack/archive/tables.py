@@ -48,9 +48,9 @@ Numbers = Literal["safe", "coerce", "text"]
 Role = Literal["base", "text", "number", "unit", "choice", "choices", "indicator", "explanation", "files"]
 
 # A plain decimal number that says the same as a double: no leading zeros, at most 15 digits.
-_PLAIN_NUMBER = re.compile(r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$")
+_PLAIN_NUMBER = re.compile(r"^-?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$")
 _PLAIN_PATTERN = _PLAIN_NUMBER.pattern
-_MANY_DIGITS = r"^-?([0-9]\.?){16,}"
+_MANY_DIGITS = r"^-?\.?([0-9]\.?){16,}"
 _ANY_NUMBER = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*$"
 
 

@@ -6,9 +6,8 @@ the collection spells them, explanations always there, nothing besides.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -16,12 +15,21 @@ import orjson
 from ...text import say_count
 from ..collections.schemas import value_key
 from ..problems import INVALID, Problem
+from .numbers import Ambiguous, read_number
 
-__all__ = ["Broken", "check_rules", "find_broken", "find_option", "find_problems", "normalise"]
+__all__ = [
+    "Broken",
+    "check_rules",
+    "describe_reading",
+    "find_broken",
+    "find_option",
+    "find_problems",
+    "is_number",
+    "normalise",
+    "put_numbers_right",
+]
 
 MAX_TEXT = 1_000_000
-# ASCII digits only: what else Python calls a digit, those who read the archive would not take for a number
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def normalise(item: dict[str, Any], given: Any) -> dict[str, Any]:
@@ -137,11 +145,13 @@ class Broken:
         reason: a key of `SENTENCES`.
         bound: the bound that is not kept, where there is one.
         count: how many files there are, where that is the matter.
+        readings: the two numbers that an ambiguous one may be.
     """
 
     reason: str
     bound: float | int | None = None
     count: int | None = None
+    readings: Ambiguous | None = None
 
     @property
     def sentence(self) -> str:
@@ -153,12 +163,15 @@ class Broken:
             }
         else:
             values["characters"] = f"{self.bound} characters"
+        if self.readings is not None:
+            values |= {"whole": self.readings.whole, "decimal": self.readings.decimal}
         return SENTENCES[self.reason].format(**values)
 
 
 SENTENCES = {
     "missing": "An answer is required.",
     "not_number": "Must be a number, such as 72.5.",
+    "ambiguous": "Can be read as {whole} or as {decimal}: write it in one of these ways.",
     "number_low": "Must be at least {bound}.",
     "number_high": "Must be at most {bound}.",
     "text_short": "Must be at least {characters}.",
@@ -169,18 +182,58 @@ SENTENCES = {
 }
 
 
-def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
-    """What a non-empty answer breaks of its instruction's length and number rules."""
+def _rules_of(item: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of lengths and numbers that hold for an answer, those of its unit included."""
     if item["type"] not in ("free_text", "free_text_with_unit"):
         return []
     rules = [item.get("validation")]
     if item["type"] == "free_text_with_unit":
-        unit = find_option(item["unit_options"], answer["unit"])
-        assert unit is not None  # as it was saved
-        rules.append(unit.get("validation"))
+        unit = find_option(item["unit_options"], answer.get("unit"))
+        rules.append(unit.get("validation") if unit else None)
+    return [rule for rule in rules if rule is not None]
+
+
+def is_number(item: dict[str, Any], answer: dict[str, Any]) -> bool:
+    """Whether a rule has this answer be a number."""
+    return any(rule["type"] == "number" for rule in _rules_of(item, answer))
+
+
+def describe_reading(item: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """What is answered beside a saved number: `read_as`, or the two that it may be, `ambiguous`."""
+    found = read_number(answer["value"]) if is_number(item, answer) else None
+    if isinstance(found, Ambiguous):
+        return {"ambiguous": [found.whole, found.decimal]}
+    return {} if found is None else {"read_as": found}
+
+
+def put_numbers_right(
+    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The answers, of those that break no rule, whose numbers are stored otherwise than they were typed."""
+    found = {}
+    for item in items:
+        answer = answers.get(item["id"])
+        if answer is not None and not is_empty(answer) and is_number(item, answer):
+            number = read_number(answer["value"])
+            if isinstance(number, str) and number != answer["value"]:
+                found[item["id"]] = {**answer, "value": number}
+    return found
+
+
+def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
+    """What a non-empty answer breaks of its instruction's length and number rules."""
+    rules = _rules_of(item, answer)
+    text = answer["value"]
+    if any(rule["type"] == "number" for rule in rules):
+        number = read_number(text)
+        if number is None:
+            return [Broken("not_number")]
+        if isinstance(number, Ambiguous):
+            return [Broken("ambiguous", readings=number)]
+        text = number  # as it is stored: a length counts no more than that
     found = []
     for rule in rules:
-        broken = None if rule is None else _check_rule(rule, answer["value"])
+        broken = _check_rule(rule, text)
         if broken is not None and broken not in found:
             found.append(broken)
     return found
@@ -188,17 +241,10 @@ def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
 
 def _check_rule(rule: dict[str, Any], text: str) -> Broken | None:
     low, high = rule.get("min"), rule.get("max")
-    size = Decimal(len(text))
-    under, over = "text_short", "text_long"
     if rule["type"] == "number":
-        stripped = text.strip()
-        under, over = "number_low", "number_high"
-        try:
-            if _NUMBER.fullmatch(stripped) is None:
-                return Broken("not_number")
-            size = Decimal(stripped)
-        except InvalidOperation:
-            return Broken("not_number")
+        size, under, over = Decimal(text), "number_low", "number_high"
+    else:
+        size, under, over = Decimal(len(text)), "text_short", "text_long"
     if low is not None and size < Decimal(str(low)):
         return Broken(under, low)
     if high is not None and size > Decimal(str(high)):

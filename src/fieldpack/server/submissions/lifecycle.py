@@ -36,7 +36,7 @@ from ..studies.completion_codes import code_given, find_participant_code, handle
 from ..uploads import service as uploads
 from . import queries
 from .admission import require_admitted
-from .answers import find_problems, group_files, is_empty
+from .answers import find_problems, group_files, is_empty, put_numbers_right
 
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
 
@@ -207,7 +207,9 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         await queries.clear_answers(
             connection, submission_id, [UUID(key) for key, answer in answers.items() if is_empty(answer)]
         )
-        record = _record(submission_id, items, answers, files)
+        numbers = put_numbers_right(items, answers)
+        await queries.replace_answers(connection, submission_id, numbers)
+        record = _record(submission_id, items, {**answers, **numbers}, files)
         handling = handle(handled_by) if row["status"] == "ACTIVE" else None
         status = handling.status if handling else row["status"]
         await queries.set_file_places(connection, record["places"])

@@ -17,7 +17,7 @@ from ..routing import ApiRoute, discard_body, parse_id, read_json
 from ..uploads.service import list_files
 from . import lifecycle, queries
 from .access import ParticipantRoute, ParticipantSubmission, earlier_token, given_token
-from .answers import normalise
+from .answers import describe_reading, normalise
 from .schemas import StartInput
 
 start_router = APIRouter(prefix="/participate", route_class=ApiRoute, tags=["participants"])
@@ -100,6 +100,7 @@ async def save_answer(
 ) -> dict[str, Any]:
     """Save one answer: the instruction's value shape less `type`; `null` clears it.
 
+    Where a rule asks for a number, `read_as` is what the text is taken for, or `ambiguous` the two it may be.
     With `If-Match: <revision>` an answer that was changed elsewhere meanwhile is not overwritten (412).
     """
     identifier = parse_id("Instruction", instruction_id)
@@ -131,6 +132,7 @@ async def save_answer(
         "answer": answer,
         "revision": saved["revision"],
         "saved_at": saved["updated_at"],
+        **describe_reading(item, answer),
     }
 
 

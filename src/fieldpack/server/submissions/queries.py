@@ -318,6 +318,19 @@ async def save_answer(connection: Connection, submission_id: UUID, instruction_i
     return row
 
 
+async def replace_answers(connection: Connection, submission_id: UUID, values: dict[str, Row]) -> None:
+    """Other values for answers that are there, by instruction id; they are the same answers, of the same time."""
+    if values:
+        await connection.execute(
+            """
+            UPDATE answers SET value = given.value
+            FROM (SELECT key::uuid AS id, value FROM json_each(%s)) AS given
+            WHERE submission_id = %s AND instruction_id = given.id
+            """,
+            [Json(values), submission_id],
+        )
+
+
 async def clear_answers(connection: Connection, submission_id: UUID, instruction_ids: list[UUID]) -> None:
     if instruction_ids:
         await connection.execute(
