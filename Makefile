@@ -4,7 +4,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Its temporary files lie in the environment, so that an interrupted installation leaves nothing elsewhere.
+TEMPORARY := $(abspath $(VENV))/tmp
 
 .PHONY: help demo test interop check bench soak lock clean
 
@@ -13,17 +15,22 @@ help:  ## What there is
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "fieldpack needs Python 3.11 or newer; none was found. Set PYTHON=/path/to/python3."; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { echo "This Python can't make virtual environments: install its venv package (Debian: python3-venv)."; exit 1; }
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python can't make virtual environments: install its venv package (Debian: python3-venv)."; exit 1; }
 
 $(VENV)/.demo: requirements/demo.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/demo.lock
-	$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@
+	@echo "Installing into $(VENV) what the demo needs, about 150 MB:"
+	@mkdir -p $(TEMPORARY)
+	TMPDIR=$(TEMPORARY) $(PIP) install --require-hashes -r requirements/demo.lock
+	TMPDIR=$(TEMPORARY) $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@rm -rf $(TEMPORARY) && touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/dev.lock
-	$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@
+	@echo "Installing into $(VENV) what the tests need, about 700 MB:"
+	@mkdir -p $(TEMPORARY)
+	TMPDIR=$(TEMPORARY) $(PIP) install --require-hashes -r requirements/dev.lock
+	TMPDIR=$(TEMPORARY) $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@rm -rf $(TEMPORARY) && touch $@
 
 demo: $(VENV)/.demo  ## The main job on real parts: server, participants, export, pandas
 	$(BIN)/fieldpack demo $(DEMO)

@@ -71,14 +71,23 @@ def test_the_client_imports_neither_server_nor_command_line() -> None:
     for name in MODULES:
         if within(name, "client"):
             for imported in ours(imports_of(name)):
-                assert not within(imported, "server", "cli"), f"{name} imports {imported}"
+                assert not within(imported, "server", "cli", "demo"), f"{name} imports {imported}"
 
 
 def test_the_server_imports_neither_client_nor_command_line() -> None:
     for name in MODULES:
-        if within(name, "server") and not within(name, "server.demo", "server.demo_people"):
+        if within(name, "server"):
             for imported in ours(imports_of(name)):
-                assert not within(imported, "client", "cli"), f"{name} imports {imported}"
+                assert not within(imported, "client", "cli", "demo"), f"{name} imports {imported}"
+
+
+def test_the_demo_is_a_client_and_starts_the_server_as_a_program() -> None:
+    for name in MODULES:
+        if within(name, "demo"):
+            for imported in ours(imports_of(name)):
+                assert not within(imported, "server") or within(imported, "server.example"), (
+                    f"{name} imports {imported}"
+                )
 
 
 def test_the_package_is_light_to_import() -> None:

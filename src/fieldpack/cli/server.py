@@ -124,20 +124,29 @@ def demo(
         int, typer.Option("-n", "--submissions", min=1, help="Submissions to make.")
     ] = 200,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Keep everything here; a temporary folder otherwise.")
+        Path | None,
+        typer.Option("--folder", help="Keep everything here; without it, only the archive is kept."),
     ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the demo's server; 0 takes a free one.")
+    ] = 0,
     keep_running: Annotated[
-        bool, typer.Option("--keep-running", help="Leave the server up afterwards, until Ctrl-C.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-running/--no-keep-running",
+            help="Leave the server up afterwards, until Ctrl-C. Without either: at a terminal.",
+        ),
+    ] = None,
 ) -> None:
     """Show the whole of it: a server, a collection, participants with photos, an export, a table.
 
     Nothing is mocked: participants answer and upload through the public routes, the archive comes through the
-    command line, and pandas opens it.
+    command line, and pandas opens it. At a terminal the server then stays up, with links to look at. In the end,
+    or when it is stopped, everything but the archive is cleared away, unless a folder was named.
     """
-    from fieldpack.server.demo import run_demo
+    from fieldpack.demo.demonstration import run_demo
 
-    run_demo(submissions, folder, keep_running=keep_running)
+    run_demo(submissions, folder, port=port, keep_running=keep_running)
 
 
 def _settings(data_dir: Path | None) -> Any:
