@@ -23,6 +23,7 @@ from tests.hostile_server import COLLECTION, TOKEN, HostileServer, make_archive,
 
 ARCHIVE = make_archive(members=5)
 COMMAND = [sys.executable, "-c", "import sys; from fieldpack.cli import main; sys.exit(main())"]
+COMMANDS = ("check", "create", "update", "list", "get", "preview", "publish", "export", "sync", "erase")
 
 
 @pytest.fixture
@@ -218,18 +219,7 @@ def test_help_and_version_are_there_for_every_command(tmp_path: Path) -> None:
     ):
         assert re.search(rf"^  {command} +\S", root, re.MULTILINE)
     group = run("collection", "--help", cwd=tmp_path, env=make_env()).stdout
-    for command in (
-        "check",
-        "create",
-        "update",
-        "list",
-        "get",
-        "preview",
-        "publish",
-        "export",
-        "sync",
-        "erase",
-    ):
+    for command in COMMANDS:
         assert re.search(rf"^  {command} +\S", group, re.MULTILINE)
         if command != "sync":
             assert run("collection", command, "-h", cwd=tmp_path, env=make_env()).stdout.startswith(
@@ -408,18 +398,7 @@ def test_an_unknown_collection_is_said(home: Path) -> None:
 
 def test_the_page_on_the_command_line_names_every_command_and_option(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    for command in (
-        "check",
-        "create",
-        "update",
-        "list",
-        "get",
-        "preview",
-        "publish",
-        "export",
-        "sync",
-        "erase",
-    ):
+    for command in COMMANDS:
         assert f"fieldpack collection {command} " in page
         if command == "sync":
             continue

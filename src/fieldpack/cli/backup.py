@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -255,15 +256,15 @@ def verify(
         raise typer.Exit(INCOMPLETE)
 
 
-def _verify_stream(target: str, check: Any, tell: _Teller) -> Verdict:
+def _verify_stream(target: str, check: Callable[..., Verdict], tell: _Teller) -> Verdict:
     from fieldpack.errors import UsageError
 
     if target == "-":
         if sys.stdin.isatty():
             raise UsageError("`-` reads the backup from standard input: give it one, as with `< FILE`.")
-        return check(sys.stdin.buffer, "The backup on standard input", tell=tell)  # type: ignore[no-any-return]
+        return check(sys.stdin.buffer, "The backup on standard input", tell=tell)
     with Path(target).open("rb") as file:
-        return check(file, f"The backup {target}", tell=tell)  # type: ignore[no-any-return]
+        return check(file, f"The backup {target}", tell=tell)
 
 
 @backup_app.command("list")
