@@ -16,6 +16,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict
 
 from fieldpack.errors import ConfigError, FieldpackError
@@ -99,14 +101,24 @@ def scripts(tmp_path: Path) -> Path:
     (folder / "versions").mkdir(parents=True)
     shutil.copy(MIGRATIONS / "env.py", folder)
     shutil.copy(MIGRATIONS / "script.py.mako", folder)
-    (folder / "versions" / "1_first.py").write_text(FIRST)
-    (folder / "versions" / "2_second.py").write_text(SECOND)
+    (folder / "versions" / "t1_first.py").write_text(FIRST)
+    (folder / "versions" / "t2_second.py").write_text(SECOND)
     return folder
 
 
 def read_version(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version").fetchall()]
+
+
+def test_files_are_named_by_their_place_in_the_chain() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    chain = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert [path.name.partition("_")[0] for path in sorted((MIGRATIONS / "versions").glob("*.py"))] == chain[
+        ::-1
+    ]
 
 
 def test_to_the_newest_and_again(url: str, scripts: Path) -> None:
@@ -121,7 +133,7 @@ def test_to_the_newest_and_again(url: str, scripts: Path) -> None:
 
 
 def test_step_by_step(url: str, scripts: Path) -> None:
-    later = scripts / "versions" / "2_second.py"
+    later = scripts / "versions" / "t2_second.py"
     later.rename(scripts / "later")
     migrate(url, migrations=scripts)
     assert read_version(url) == ["t1"]
@@ -297,7 +309,7 @@ def test_a_newer_database_is_refused(url: str, scripts: Path) -> None:
 
 
 def test_a_failing_step_is_undone_and_says_why(url: str, scripts: Path) -> None:
-    (scripts / "versions" / "3_broken.py").write_text(BROKEN)
+    (scripts / "versions" / "t3_broken.py").write_text(BROKEN)
     with pytest.raises(FieldpackError) as caught:
         migrate(url, migrations=scripts)
     assert 'relation "nowhere" does not exist' in str(caught.value)

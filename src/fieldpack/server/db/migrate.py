@@ -2,6 +2,9 @@
 
 Alembic runs the scripts in ``migrations/versions``, each in a transaction of its own; `run_sql` is for
 scripts that are plain SQL. The way back is a backup: there are no downgrades.
+
+A script's file begins with its revision, and revisions follow one another in the order of their names: so it is known
+what is newest without Alembic, which takes every program half a second to load.
 """
 
 from __future__ import annotations
@@ -12,13 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from alembic import command, op
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from fieldpack.errors import ConfigError, FieldpackError
 
@@ -74,34 +71,43 @@ def migrate(
         FieldpackError: another process holds the migration lock for too long.
     """
     conninfo = normalise_url(url)
+    with connect(conninfo) as connection:
+        if _is_current(connection, migrations):
+            return
+        _take_lock(connection, timeout)
+        # Somebody else may have done it meanwhile.
+        if _is_current(connection, migrations):
+            return
+        if before_making is not None and find_schema(connection) is None:
+            before_making()
+        _upgrade(conninfo, migrations)
+
+
+def _upgrade(conninfo: str, migrations: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import NullPool
+
     config = Config()
     # ConfigParser would interpolate a % in the path.
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
-    with connect(conninfo) as connection:
-        if _is_current(connection, scripts):
-            return
-        _take_lock(connection, timeout)
-        # Somebody else may have done it meanwhile.
-        if _is_current(connection, scripts):
-            return
-        if before_making is not None and find_schema(connection) is None:
-            before_making()
-        engine = create_engine(
-            "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool
-        )
-        with engine.connect() as bind:
-            config.attributes["connection"] = bind
-            try:
-                command.upgrade(config, "heads")
-            except DBAPIError as error:
-                cause = error.orig
-                said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
-                raise FieldpackError(
-                    f"The database could not be brought to the newest version: {said or cause}. The step "
-                    "that failed was undone."
-                ) from error
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool
+    )
+    with engine.connect() as bind:
+        config.attributes["connection"] = bind
+        try:
+            command.upgrade(config, "heads")
+        except DBAPIError as error:
+            cause = error.orig
+            said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+            raise FieldpackError(
+                f"The database could not be brought to the newest version: {said or cause}. The step "
+                "that failed was undone."
+            ) from error
 
 
 def find_schema(connection: psycopg.Connection[Any]) -> str | None:
@@ -115,23 +121,27 @@ def find_schema(connection: psycopg.Connection[Any]) -> str | None:
 
 def require_known_schema(version: str, what: str) -> None:
     """Raises ConfigError when `what` ("The backup …") is of a schema that this program lacks."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
-    if version not in {script.revision for script in scripts.walk_revisions()}:
+    known = _list_revisions(_MIGRATIONS)
+    if version not in known:
         raise ConfigError(
-            f"{what} is of a newer fieldpack (schema {version}) than this one (schema "
-            f"{', '.join(scripts.get_heads())}): install that version or a later one."
+            f"{what} is of a newer fieldpack (schema {version}) than this one (schema {known[-1]}): install that "
+            "version or a later one."
         )
 
 
 def run_sql(sql: str) -> None:
     """Execute raw SQL in the migration that is running: any number of statements, `%` as it is."""
+    from alembic import op
+
     op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
-def _is_current(connection: psycopg.Connection, scripts: ScriptDirectory) -> bool:
+def _list_revisions(migrations: Path) -> list[str]:
+    """The schema's versions, oldest first, as the scripts' files name them."""
+    return sorted(path.name.partition("_")[0] for path in (migrations / "versions").glob("[!_]*_*.py"))
+
+
+def _is_current(connection: psycopg.Connection, migrations: Path) -> bool:
     """Whether the schema is at the newest version.
 
     Raises ConfigError when it is at one that this code lacks.
@@ -140,14 +150,14 @@ def _is_current(connection: psycopg.Connection, scripts: ScriptDirectory) -> boo
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except psycopg.errors.UndefinedTable:
         return False
-    known = {script.revision for script in scripts.walk_revisions()}
-    unknown = sorted({row[0] for row in rows} - known)
+    known = _list_revisions(migrations)
+    unknown = sorted({row[0] for row in rows}.difference(known))
     if unknown:
         raise ConfigError(
             f"The database is of a newer fieldpack (schema {', '.join(unknown)}) than this one "
-            f"(schema {', '.join(scripts.get_heads())}): install that version or a later one."
+            f"(schema {known[-1]}): install that version or a later one."
         )
-    return {row[0] for row in rows} == set(scripts.get_heads())
+    return [row[0] for row in rows] == known[-1:]
 
 
 def _take_lock(connection: psycopg.Connection, timeout: float) -> None:
