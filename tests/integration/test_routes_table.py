@@ -11,13 +11,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from fieldpack.pictures import MOST_BYTES
 from fieldpack.server.app import API, create_app
 from fieldpack.server.config import load_settings
 from tests.installation import Installation
 from tests.refusals import refused
 from tests.scenario import PNG, Participant, Scenario, collection_body, expect
-
-OVERSIZE = b'"' + b"x" * (4096 * 1024) + b'"'
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Row:
         body: a valid body, when the route takes JSON.
         wrong: bodies with a field of the wrong type, and the field that the refusal names.
         large: status for a body over the limit; None where bodies are not read, or are not JSON.
+        limit_bytes: that limit.
+        success: status of what an `open` route answers anybody.
         query: what the route needs in its query.
     """
 
@@ -39,6 +40,8 @@ class Row:
     wrong: list[tuple[Any, str]] = field(default_factory=list)
     large: int | None = None
     query: str = ""
+    limit_bytes: int = 4096 * 1024
+    success: int = 201
 
 
 COLLECTION = collection_body("{workspace_id}")
@@ -75,6 +78,11 @@ TABLE: dict[str, Row] = {
         other=201, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
     ),
     "GET /workspaces/{workspace_id}": Row(),
+    "POST /workspaces/{workspace_id}/pictures": Row(
+        other=403, body=PNG, wrong=[({"picture": "x"}, "picture")], large=413, limit_bytes=MOST_BYTES
+    ),
+    "GET /pictures/{picture_id}": Row(access="open", success=200),
+    "HEAD /pictures/{picture_id}": Row(access="open", success=200),
     "POST /data-collection/collections": Row(other=403, body=COLLECTION, wrong=WRONG_COLLECTION, large=413),
     "GET /data-collection/collections": Row(other=403, query="?workspace_id={workspace_id}"),
     "GET /data-collection/collections/{collection_id}": Row(),
@@ -210,8 +218,9 @@ def world(server: Installation) -> Iterator[World]:
         records = expect(api.get(f"/data-collection/collections/{scenario.collection['id']}/responses"), 200)[
             "results"
         ]
+        workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
         ids = {
-            "workspace_id": expect(api.get("/workspaces"), 200)["results"][0]["id"],
+            "workspace_id": workspace,
             "collection_id": scenario.collection["id"],
             "study_id": scenario.study["id"],
             "submission_id": submission,
@@ -223,6 +232,7 @@ def world(server: Installation) -> Iterator[World]:
                 if "file_key" in answer
             ),
             "instruction_id": participant.item(0),
+            "picture_id": expect(api.post(f"/workspaces/{workspace}/pictures", content=PNG), 201)["id"],
             "upload_id": upload.rpartition("/")[2],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
@@ -267,7 +277,7 @@ def test_without_a_token(world: World, route: str) -> None:
     access = TABLE[route].access
     answer = world.valid(world.nobody, route, **own(world, route))
     if access == "open":
-        assert answer.status_code == 201
+        assert answer.status_code == TABLE[route].success
     else:
         refuse(answer, 403 if access == "link" else 401)
 
@@ -332,7 +342,8 @@ def test_bodies_over_the_limit(world: World, route: str) -> None:
     client, token = world.owner(route)
     large = TABLE[route].large
     assert large is not None
-    refused(world.send(client, route, token, OVERSIZE, **own(world, route)), large)
+    oversize = b'"' + b"x" * TABLE[route].limit_bytes + b'"'
+    refused(world.send(client, route, token, oversize, **own(world, route)), large)
 
 
 @pytest.mark.parametrize(

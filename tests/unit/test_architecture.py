@@ -16,7 +16,7 @@ MODULES = {
     "fieldpack." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-RESOURCES = ("accounts", "collections", "studies", "submissions", "uploads", "exports", "web")
+RESOURCES = ("accounts", "collections", "pictures", "studies", "submissions", "uploads", "exports", "web")
 
 
 def imports_of(name: str) -> Iterator[str]:
@@ -49,8 +49,8 @@ def ours(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "fieldpack" or name.startswith("fieldpack.")}
 
 
-GROUND = ("errors", "text", "files", "containment")
-"""What stands on nothing else of ours: errors, names and text, the file system."""
+GROUND = ("errors", "text", "files", "containment", "pictures")
+"""What stands on nothing else of ours: errors, names and text, the file system, pictures."""
 
 
 def test_the_ground_imports_nothing_above_it() -> None:

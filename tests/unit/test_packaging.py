@@ -52,6 +52,7 @@ def imported(folder: Path) -> set[str]:
     [
         ("server", ("server", "store", "pandas")),
         ("client", ()),
+        ("pictures", ()),
         ("cli", ("server",)),
         ("archive", ("pandas", "polars", "convert", "server")),
     ],

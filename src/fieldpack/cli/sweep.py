@@ -30,7 +30,7 @@ def sweep(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Remove exports past their age or number, abandoned uploads, and stored objects nothing refers to.
+    """Remove old exports, abandoned uploads, unused pictures, and stored objects nothing refers to.
 
     Workers do this by themselves, every hour or day. What a collection, an export or a valid link needs is
     never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS, and those
@@ -54,6 +54,7 @@ def sweep(
         (len(swept["exports_outdated"]), "export", "exports", "older than they are kept"),
         (len(swept["exports_surplus"]), "export", "exports", "beyond those kept for each collection"),
         (len(swept["uploads_abandoned"]), "abandoned upload", "abandoned uploads", ""),
+        (len(swept["pictures_unused"]), "picture", "pictures", "that nothing shows"),
         (swept["objects_thrown_away"], "stored object", "stored objects", "whose rows were deleted"),
         (
             swept["objects_orphaned"],

@@ -30,6 +30,7 @@ from .http.methods import allowed_methods
 from .middleware import Envelope
 from .notices import Notices
 from .openapi import describe_api
+from .pictures.routes import router as pictures
 from .problems import (
     FORBIDDEN,
     INVALID,
@@ -56,8 +57,21 @@ from .web.routes import router as pages
 __all__ = ["API", "create_app", "open_context"]
 
 API = "/api/v1"
-ROUTERS = (accounts, collections, exports, download, studies, submissions, start_router, participate, uploads)
-GROWING = (exports, start_router, participate, uploads)  # what these take needs room on the disk
+ROUTERS = (
+    *(
+        accounts,
+        collections,
+        pictures,
+        exports,
+        download,
+        studies,
+        submissions,
+        start_router,
+        participate,
+        uploads,
+    ),
+)
+GROWING = (pictures, exports, start_router, participate, uploads)  # what these take needs room on the disk
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 log = structlog.get_logger()

@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     upload_abandoned_days: FiniteFloat = Field(
         default=7, gt=0, description="Unfinished uploads without a byte for this long are removed."
     )
+    picture_unused_days: FiniteFloat = Field(
+        default=7, gt=0, description="Uploaded pictures that no collection took for this long are removed."
+    )
     orphan_hours: FiniteFloat = Field(
         default=24, gt=0, description="Stored objects no row refers to are removed when older than this."
     )

@@ -20,6 +20,7 @@ from .collections.queries import transaction_time
 from .context import Context
 from .exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
 from .garbage import collect_garbage, count_garbage
+from .pictures.service import sweep_unused
 from .routing import is_uuid
 from .storage import LocalStorage, Multipart
 from .uploads.sweeps import find_orphans, sweep_abandoned
@@ -37,6 +38,7 @@ class Swept:
         exports_outdated: ids of exports past their age, with no valid link.
         exports_surplus: ids of exports beyond those kept for each collection.
         uploads_abandoned: ids of uploads that won't go on.
+        pictures_unused: ids of pictures that nothing shows.
         objects_thrown_away: stored objects (or prefixes) whose rows are gone, still waiting to be deleted.
         objects_orphaned: stored objects that no row refers to.
         orphaned_bytes: their size.
@@ -47,6 +49,7 @@ class Swept:
     exports_outdated: list[str]
     exports_surplus: list[str]
     uploads_abandoned: list[str]
+    pictures_unused: list[str]
     objects_thrown_away: int
     objects_orphaned: int
     orphaned_bytes: int
@@ -70,6 +73,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
     outdated = await remove_outdated(database, settings.export_max_age_days, dry_run=dry_run)
     surplus = await remove_surplus(database, settings, dry_run=dry_run)
     abandoned = await sweep_abandoned(database, settings.upload_abandoned_days, dry_run=dry_run)
+    unused = await sweep_unused(database, settings.picture_unused_days, dry_run=dry_run)
     thrown_away = await count_garbage(database)
     if not dry_run:
         await collect_garbage(database, context.storage)
@@ -83,6 +87,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
         exports_outdated=outdated,
         exports_surplus=[name for name in surplus if name not in set(outdated)],
         uploads_abandoned=[str(upload) for upload in abandoned],
+        pictures_unused=[str(picture) for picture in unused],
         objects_thrown_away=thrown_away,
         objects_orphaned=orphans,
         orphaned_bytes=orphaned_bytes,

@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["is_own_path", "is_plain_url", "is_web_url"]
+__all__ = ["PICTURES", "find_picture", "is_own_path", "is_picture_url", "is_plain_url", "is_web_url"]
+
+PICTURES = "/api/v1/pictures/"
+"""What the path of a picture that a server like this one serves begins with; its id is the rest."""
 
 # a name or an IPv4 address, or an IPv6 address in brackets; no user, whom readers take for the host
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
@@ -63,3 +66,19 @@ def is_plain_url(text: str) -> bool:
         return is_web_url(text) or (scheme[1].lower() in _TO_PEOPLE and bool(scheme[2]))
     # a colon before the first slash makes a scheme of what stands before it, however odd
     return bool(text) and ":" not in re.split(r"[/?#]", text, maxsplit=1)[0]
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def find_picture(text: str) -> str | None:
+    """The id of the picture whose path `text` is, or whose URL, of whatever server it may be."""
+    before, mark, name = text.partition(PICTURES)
+    if not mark or _UUID.fullmatch(name) is None:
+        return None
+    return name if not before or (is_web_url(text) and before.count("/") == 2) else None
+
+
+def is_picture_url(text: str) -> bool:
+    """Whether an item of type image may have this URL: https, or a picture that a server like this one serves."""
+    return find_picture(text) is not None or (is_web_url(text, schemes=("https",)) and " " not in text)

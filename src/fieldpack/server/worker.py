@@ -32,6 +32,7 @@ from .exports import part_tasks
 from .exports import tasks as exports_tasks
 from .garbage import collect_garbage
 from .jobs import WorkerContext, queue_app
+from .pictures import tasks as pictures_tasks
 from .storage_marker import raise_generation
 from .submissions import tasks as submissions_tasks
 from .sweeps import remove_leftovers
@@ -49,7 +50,10 @@ GRACE_SECONDS = 15.0
 LAST_RESORT_SECONDS = 5.0
 
 # imported for the jobs they register
-REGISTERED = (exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks)
+REGISTERED = (
+    *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
+    pictures_tasks,
+)
 
 log = structlog.get_logger()
 

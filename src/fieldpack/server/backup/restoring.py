@@ -38,6 +38,7 @@ from ..erasures import list_erasures, read_erasures, read_stored_erasures
 from ..exports.keys import INDEX, object_key, stored_key
 from ..garbage import collect_garbage
 from ..installation import reach_database
+from ..pictures.queries import delete_pictures
 from ..storage import BlobMissing, Storage, open_storage
 from ..storage_marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
 from ..submissions.lifecycle import erase
@@ -282,6 +283,7 @@ class _Restoring:
             blobs = [UUID(key.split("/")[2]) for key in removed if key.startswith("blobs/")]
             for upload in await queries.list_uploads_of(connection, blobs):
                 await remove_uploads(connection, upload.study_id, upload.submission_id, [upload.id])
+            await delete_pictures(connection, blobs)
         # A stream may hold a piece of what went while it was sent.
         await self.storage.delete(
             [entry.key for entry in manifest.absent if entry.key.startswith("exports/")]

@@ -13,6 +13,7 @@ from ..context import CurrentContext
 from ..db.pool import Connection
 from ..downloads import send_blob
 from ..listing import Page, envelope
+from ..origin import origin_of
 from ..problems import not_found
 from ..routing import parse_given_id, parse_id
 from . import queries, service
@@ -36,18 +37,20 @@ router = APIRouter(prefix="/data-collection/collections", route_class=Collection
 
 @router.post("", status_code=201)
 async def create_collection(
-    context: CurrentContext, caller: CurrentCaller, body: CollectionInput
+    request: Request, context: CurrentContext, caller: CurrentCaller, body: CollectionInput
 ) -> dict[str, Any]:
     """A new collection in a workspace of the caller's."""
     workspace_id = parse_given_id("workspace_id", "Workspace", body.workspace_id)
+    origin = origin_of(request, context)
     async with context.database.transaction() as connection:
         require_collections(await require_member(connection, caller, workspace_id))
-        row = await service.create_collection(connection, caller, workspace_id, body)
-    return service.describe_collection(row)
+        row = await service.create_collection(connection, caller, workspace_id, body, origin)
+    return service.describe_collection(row, origin)
 
 
 @router.get("")
 async def list_collections(
+    request: Request,
     context: CurrentContext,
     caller: CurrentCaller,
     page: Page,
@@ -58,29 +61,35 @@ async def list_collections(
     async with context.database.transaction() as connection:
         require_collections(await require_member(connection, caller, identifier))
         rows, count = await queries.list_collections(connection, identifier, page.limit, page.offset)
-    return envelope([service.describe_collection(row) for row in rows], count)
+    origin = origin_of(request, context)
+    return envelope([service.describe_collection(row, origin) for row in rows], count)
 
 
 @router.get("/{collection_id}")
 async def get_collection(
-    context: CurrentContext, caller: CurrentCaller, collection_id: str
+    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str
 ) -> dict[str, Any]:
     """One collection in its latest version."""
     async with context.database.transaction() as connection:
         row = await service.get_collection(connection, caller, parse_id("Collection", collection_id))
-    return service.describe_collection(row)
+    return service.describe_collection(row, origin_of(request, context))
 
 
 @router.put("/{collection_id}")
 async def replace_collection(
-    context: CurrentContext, caller: CurrentCaller, collection_id: str, body: CollectionReplacement
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: str,
+    body: CollectionReplacement,
 ) -> dict[str, Any]:
     """Full replacement; submissions under way keep the version they started with."""
+    origin = origin_of(request, context)
     async with context.database.transaction() as connection:
         row = await service.replace_collection(
-            connection, caller, parse_id("Collection", collection_id), body
+            connection, caller, parse_id("Collection", collection_id), body, origin
         )
-    return service.describe_collection(row)
+    return service.describe_collection(row, origin)
 
 
 @router.get("/{collection_id}/responses")

@@ -25,7 +25,7 @@ from pydantic import (
 from ...text import say_count
 from ..html import sanitise
 from ..json_types import Boolean, Integer, Number, Scalar
-from ..urls import is_web_url
+from ..urls import is_picture_url
 
 __all__ = ["CollectionInput", "CollectionReplacement", "Item", "PageInput", "TaskDetails"]
 
@@ -262,9 +262,11 @@ class Image(ItemBase):
 
     @field_validator("url")
     @classmethod
-    def _https(cls, value: str) -> str:
-        if not is_web_url(value, schemes=("https",)) or " " in value:
-            raise ValueError("Must be an https URL such as https://example.org/picture.png.")
+    def _is_shown(cls, value: str) -> str:
+        if not is_picture_url(value):
+            raise ValueError(
+                "Must be an https URL such as https://example.org/picture.png, or that of an uploaded picture."
+            )
         return value
 
 

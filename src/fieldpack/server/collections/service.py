@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 
 from ..accounts.service import Caller, require_collections
 from ..db.pool import Connection
+from ..pictures import queries as picture_queries
+from ..pictures.references import make_absolute
+from ..pictures.service import refer_to_pictures, remove_unused
 from ..problems import INVALID, Problem, not_found
 from . import queries
 from .schemas import CollectionInput, CollectionReplacement, PageInput
@@ -31,9 +34,9 @@ async def get_collection(connection: Connection, caller: Caller, collection_id: 
     return row
 
 
-def describe_collection(row: dict[str, Any]) -> dict[str, Any]:
-    """A collection as the API answers it."""
-    body = describe_body(row["body"])
+def describe_collection(row: dict[str, Any], origin: str) -> dict[str, Any]:
+    """A collection as the API answers it, its pictures as URLs of `origin`."""
+    body = make_absolute(describe_body(row["body"]), origin)
     described = {
         "id": row["id"],
         "schema_version": SCHEMA_VERSION,
@@ -65,32 +68,38 @@ def find_item(body: dict[str, Any], item_id: str) -> dict[str, Any] | None:
 
 
 async def create_collection(
-    connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput
+    connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput, origin: str
 ) -> dict[str, Any]:
-    """A new collection."""
+    """A new collection.
+
+    Args:
+        origin: where the request reached us, for URLs of pictures.
+    """
     collection_id = uuid4()
     await queries.insert_collection(
         connection, collection_id, workspace_id, given.name, given.description, caller.id
     )
-    await _write_version(connection, caller, collection_id, 1, given)
+    await _write_version(connection, caller, collection_id, 1, given, origin)
     row = await queries.find_collection(connection, collection_id)
     assert row is not None
     return row
 
 
 async def replace_collection(
-    connection: Connection, caller: Caller, collection_id: UUID, given: CollectionReplacement
+    connection: Connection, caller: Caller, collection_id: UUID, given: CollectionReplacement, origin: str
 ) -> dict[str, Any]:
     """The whole collection anew: known ids kept, unknown ones refused, those left out retired.
 
-    The counter's lock, the first in the common order, makes one replacement wait for another.
+    The counter's lock, the first in the common order, makes one replacement wait for another. Pictures that nothing
+    shows any more go with it.
     """
     await get_collection(connection, caller, collection_id)
     await queries.raise_counter(connection, collection_id)
     version = await queries.replace_collection(
         connection, collection_id, given.name, given.description, caller.id
     )
-    await _write_version(connection, caller, collection_id, version, given)
+    await _write_version(connection, caller, collection_id, version, given, origin)
+    await remove_unused(connection, await picture_queries.list_uses(connection, collection_id))
     return await get_collection(connection, caller, collection_id)
 
 
@@ -134,7 +143,12 @@ def _check_ids(given: CollectionReplacement, pages: dict[UUID, Any], items: dict
 
 
 async def _write_version(
-    connection: Connection, caller: Caller, collection_id: UUID, version: int, given: CollectionReplacement
+    connection: Connection,
+    caller: Caller,
+    collection_id: UUID,
+    version: int,
+    given: CollectionReplacement,
+    origin: str,
 ) -> None:
     pages = await queries.list_pages(connection, collection_id)
     items = await queries.list_items(connection, collection_id)
@@ -144,6 +158,16 @@ async def _write_version(
     described = []
     for page_order, page in _in_order(given.collection_items):
         described.append(_describe_page(caller, page, page_order, pages, items, now))
+    body: dict[str, Any] = {
+        "name": given.name,
+        "description": given.description,
+        "task_details": given.task_details.model_dump(),
+        "collection_items": described,
+    }
+    body, pictures = await refer_to_pictures(
+        connection, caller, collection_id, body, given.model_dump(), origin
+    )
+    described = body["collection_items"]
     await queries.keep_pages(connection, [UUID(page["id"]) for page in described], collection_id, caller.id)
     placed = [
         (page_number, item_number, item)
@@ -151,13 +175,8 @@ async def _write_version(
         for item_number, item in enumerate(page["page_items"])
     ]
     await queries.keep_items(connection, collection_id, caller.id, placed)
-    body = {
-        "name": given.name,
-        "description": given.description,
-        "task_details": given.task_details.model_dump(),
-        "collection_items": described,
-    }
     await queries.keep_version(connection, collection_id, version, body)
+    await picture_queries.insert_uses(connection, collection_id, version, pictures)
 
 
 def _origin(known: dict[UUID, Any], identifier: UUID, caller: Caller, now: datetime) -> dict[str, str]:

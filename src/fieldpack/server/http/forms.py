@@ -22,7 +22,7 @@ from ..problems import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 from ..routing import read_limited
 from ..storage import StorageFull
 
-__all__ = ["FormFile", "Room", "read_known_form", "read_unknown_form"]
+__all__ = ["MULTIPART", "FormFile", "Room", "read_known_form", "read_unknown_form", "type_of"]
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -47,7 +47,8 @@ class Room(Protocol):
         """Whether `more` bytes of the file in field `name`, now of `size`, are kept; False: none of it is."""
 
 
-def _type_of(request: Request) -> str:
+def type_of(request: Request) -> str:
+    """What the body calls itself, without parameters, in lower case."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -75,7 +76,7 @@ async def read_unknown_form(request: Request) -> FormData:
     Raises:
         Problem: 400 for too many fields, or U+0000; 413; 415 when it is not url-encoded.
     """
-    if _type_of(request) != URLENCODED:
+    if type_of(request) != URLENCODED:
         raise Problem(UNSUPPORTED_TYPE, f"Send this form as `Content-Type: {URLENCODED}`.")
     return _checked(_parse(await read_limited(request, MAX_UNKNOWN_BYTES), MAX_UNKNOWN_FIELDS))
 
@@ -97,7 +98,7 @@ async def read_known_form(
     declared = request.headers.get("content-length", "")
     if not declared.isdigit():
         raise Problem(MALFORMED, "A form has a Content-Length.")
-    if _type_of(request) != MULTIPART:
+    if type_of(request) != MULTIPART:
         return _checked(_parse(await read_limited(request, text_bytes), MAX_FIELDS))
     if int(declared) > text_bytes + file_bytes:
         raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes} bytes.")

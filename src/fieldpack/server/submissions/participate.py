@@ -12,6 +12,8 @@ from ..collections.service import find_item
 from ..collections.shapes import describe_body
 from ..context import Context, CurrentContext
 from ..db.pool import Connection
+from ..origin import origin_of
+from ..pictures.references import make_absolute
 from ..problems import PRECONDITION_FAILED, Problem, conflict, not_found
 from ..routing import ApiRoute, discard_body, parse_id, read_json
 from ..uploads.service import list_files
@@ -71,7 +73,12 @@ async def start(
     identifier = parse_id("Study", study_id)
     answer, created = await start_submission(context, identifier, body, earlier_token(request, identifier))
     response.status_code = 201 if created else 200
-    return answer
+    return _with_pictures(request, context, answer)
+
+
+def _with_pictures(request: Request, context: Context, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with URLs at which who asked reaches the pictures."""
+    return {**answer, "collection": make_absolute(answer["collection"], origin_of(request, context))}
 
 
 @router.get("")
@@ -83,7 +90,8 @@ async def get_submission(
     The token is the one that was sent; a cookie's is not shown to the page's scripts.
     """
     async with context.database.transaction() as connection:
-        return {**await describe(connection, submission), "token": given_token(request)}
+        answer = {**await describe(connection, submission), "token": given_token(request)}
+    return _with_pictures(request, context, answer)
 
 
 @router.put(

@@ -1,0 +1,131 @@
+"""`/workspaces/{workspace_id}/pictures`, and the pictures themselves, which need no token."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
+
+from ...pictures import MOST_BYTES
+from ...text import say_bytes
+from ..accounts.access import CurrentCaller, ResearcherRoute
+from ..accounts.service import require_collections, require_member
+from ..context import Context, CurrentContext
+from ..downloads import ByteStream
+from ..http.forms import MULTIPART, read_known_form, type_of
+from ..origin import origin_of
+from ..problems import TOO_LARGE, Problem, invalid, not_found
+from ..ranges import select_range
+from ..routing import ApiRoute, parse_id, read_limited
+from ..storage import Buffer, blob_key
+from . import queries
+from .references import picture_path
+from .service import FIELD, keep_picture
+
+__all__ = ["router"]
+
+FORM_BYTES = 64 * 1024  # what a form around the picture may take
+CONTENT = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in ("image/jpeg", "image/png", "image/webp", "image/gif")
+} | {
+    MULTIPART: {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
+}
+
+router = APIRouter(tags=["pictures"])
+uploading = APIRouter(route_class=ResearcherRoute)
+showing = APIRouter(route_class=ApiRoute)
+
+
+class _OnePicture:
+    """Room for the files of a form: each as large as a picture may be."""
+
+    def take(self, name: str, size: int, more: int) -> bool:
+        return size <= MOST_BYTES
+
+
+@uploading.post(
+    "/workspaces/{workspace_id}/pictures",
+    status_code=201,
+    responses={200: {"description": "The workspace has this picture"}},
+    openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
+)
+async def upload_picture(
+    request: Request, response: Response, context: CurrentContext, caller: CurrentCaller, workspace_id: str
+) -> dict[str, Any]:
+    """A picture for instructions: JPEG, PNG, WebP or GIF, as the body or as the one file of a form."""
+    identifier = parse_id("Workspace", workspace_id)
+    async with context.database.transaction() as connection:
+        require_collections(await require_member(connection, caller, identifier))
+    data = await _read(request, context)
+    picture_id, is_new = await keep_picture(context, caller, identifier, data)
+    response.status_code = 201 if is_new else 200
+    return {"id": picture_id, "url": origin_of(request, context) + picture_path(picture_id)}
+
+
+async def _read(request: Request, context: Context) -> bytes:
+    """The picture that was sent.
+
+    Raises:
+        Problem: 400 for a form without one file; 413.
+    """
+    if type_of(request) != MULTIPART:
+        return await read_limited(request, MOST_BYTES)
+    form = await read_known_form(
+        request,
+        text_bytes=FORM_BYTES,
+        file_bytes=MOST_BYTES,
+        room=_OnePicture(),
+        folder=context.settings.data_dir / "tmp",
+    )
+    try:
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise invalid(FIELD, f"Send one picture as a file of the form; it has {len(files)}.")
+        if (files[0].size or 0) > MOST_BYTES:
+            raise Problem(TOO_LARGE, f"A picture may have at most {say_bytes(MOST_BYTES)}.")
+        return await files[0].read()
+    finally:
+        await form.close()
+
+
+@showing.head("/pictures/{picture_id}", response_class=Response, operation_id="describe_picture")
+@showing.get(
+    "/pictures/{picture_id}",
+    response_class=Response,
+    operation_id="get_picture",
+    responses={
+        200: {"description": "The picture", "content": {"image/*": {}}},
+        206: {"description": "The range asked for", "content": {"image/*": {}}},
+        304: {"description": "Not modified"},
+    },
+)
+async def get_picture(request: Request, context: CurrentContext, picture_id: str) -> Response:
+    """A picture, to whoever knows its id; it never changes."""
+    async with context.database.transaction() as connection:
+        found = await queries.find_picture(connection, parse_id("Picture", picture_id))
+    if found is None:
+        raise not_found("Picture", picture_id)
+    etag = f'"{found.sha256.hex()}"'
+    selected = select_range(request.headers, found.size_bytes, etag, method=request.method)
+    headers = selected.headers(etag) | {
+        "Content-Type": found.content_type,
+        "Content-Disposition": "inline",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        # `private`: what a researcher removed must not live on in caches that many share
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+
+    def chunks() -> AsyncGenerator[Buffer]:
+        return context.storage.iter_range(
+            blob_key(found.id), selected.start, selected.length_bytes, size_bytes=found.size_bytes
+        )
+
+    return ByteStream(chunks, status=selected.status, headers=headers)
+
+
+router.include_router(uploading)
+router.include_router(showing)
