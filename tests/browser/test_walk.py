@@ -20,6 +20,7 @@ from tests.browser.visitor import (
     here,
     is_saved,
     link,
+    origin,
     publish,
     publish_example,
     question,
@@ -39,6 +40,10 @@ def test_from_link_to_code_to_archive(example: Scenario, visitors: Contexts, dev
     is_saved(page)
     go_on(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Page 2 of 2")
+    shown = here(page).locator("figure img")
+    shown.scroll_into_view_if_needed()
+    expect(shown).to_have_js_property("naturalWidth", 960)
+    assert shown.evaluate("image => image.currentSrc").startswith(f"{origin(example)}/api/v1/pictures/")
     fill_second_page(page)
     expect(here(page).locator(".file.done")).to_have_count(2)
     go_on(page)

@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 import yaml
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, Route
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page
 
 from tests.proxy import Proxy
 from tests.scenario import Scenario, expect
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "collection.yaml"
-PHOTO = ROOT / "docs" / "images" / "example-photo.png"
+PHOTO = ROOT / "examples" / "packaging.png"
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 AXE_SCRIPT = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -69,20 +69,13 @@ def open_context(
     context = browser.new_context(**options)
     context.set_default_timeout(60_000)
     if pictures:
-        context.route(re.compile("^https://"), _serve_photo)
+        context.route(re.compile("^https://"), lambda route: route.abort())
     context.on("page", faults.watch)
     return context
 
 
-def _serve_photo(route: Route) -> None:
-    if route.request.url.endswith("/example-photo.png"):
-        route.fulfill(path=str(PHOTO), content_type="image/png")
-    else:
-        route.abort()
-
-
 def example_body() -> dict[str, Any]:
-    """The example collection, as a client sends it."""
+    """The example collection, as its file has it."""
     body: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     return body
 
@@ -90,8 +83,13 @@ def example_body() -> dict[str, Any]:
 def publish(
     api: httpx.Client, body: dict[str, Any], *, places: int = 1000, publish: bool = True, **study: Any
 ) -> Scenario:
-    """A collection and a study of it."""
+    """A collection and a study of it; the example's picture is uploaded first."""
     workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
+    picture = api.post(f"/workspaces/{workspace}/pictures", content=PHOTO.read_bytes())
+    assert picture.status_code in (200, 201), picture.text
+    for item in (item for page in body["collection_items"] for item in page["page_items"]):
+        if item.get("url") == "./packaging.png":
+            item["url"] = picture.json()["url"]
     collection = expect(
         api.post("/data-collection/collections", json={**body, "workspace_id": workspace}), 201
     )

@@ -89,6 +89,9 @@ ODD = st.one_of(
     ),
     st.sampled_from(["", " ", "g", "1", "x", ".jpg", "jpg", "text", "string", "number", "html", "prefix"]),
     st.sampled_from(["https://example.org/x.png", "http://example.org/x.png", "https://a b", "javascript:x"]),
+    st.sampled_from(["", "http://a", "https://a/b", "//a"]).map(
+        lambda start: f"{start}/api/v1/pictures/0b9d4e0e-3f6b-4c39-9d0a-6d1f2b3a4c5d"
+    ),
     st.sampled_from([list(ITEMS), [], {}, [None], [1], [""], [".a", "b"], [{}], {"type": "number"}]),
     st.sampled_from([*ITEMS, "multiple_choise"]),
     st.sampled_from([200, 201, 2_000, 2_001, 4_001, 100_001, 200_001]).map("x".__mul__),
@@ -154,7 +157,7 @@ collection_items:
         content: >-
           two
           lines
-      - {type: image, url: "https://example.org/a.png", alt_text: 7}
+      - {type: image, url: "https://example.org/api/v1/pictures/0b9d4e0e-3f6b-4c39-9d0a-6d1f2b3a4c5d", alt_text: 7}
       - type: multiple_choise
         description: x
         options: [{label: 1, value: 1}, {label: no, value: no}]

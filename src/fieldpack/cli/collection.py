@@ -14,6 +14,7 @@ from fieldpack.errors import ConfigError, UsageError
 from fieldpack.text import say_count
 
 if TYPE_CHECKING:
+    from fieldpack.cli.template import Template as TemplateFile
     from fieldpack.client import Client
 
 __all__ = ["register"]
@@ -72,17 +73,21 @@ def create(
     """Create a collection from a file.
 
     The file holds the API's own fields: name, description, task_details, collection_items, and workspace_id
-    unless -w gives it. Without either, your first workspace is used.
+    unless -w gives it. Without either, your first workspace is used. Pictures beside the file (`url: ./photo.jpg`)
+    are uploaded first.
     """
+    from fieldpack.cli.collection_pictures import read_pictures
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
 
     read = read_template(template)
-    body = read.body
+    pictures = read_pictures(read)
     with Client() as client, read.explain():
-        body["workspace_id"] = workspace or body.get("workspace_id") or find_workspace(client)
-        made = client.create_collection(body)
+        workspace_id = workspace or read.body.get("workspace_id") or find_workspace(client)
+        body = pictures.upload(client, str(workspace_id))
+        made = client.create_collection({**body, "workspace_id": workspace_id})
+    _warn_of_strangers(read, body)
     if json:
         print_json(made)
     else:
@@ -94,15 +99,22 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
     """Replace a collection by what a file holds.
 
     Pages and items that carry an id are kept under it, those without one are new, those left out are retired.
-    `fieldpack collection get ID --json` prints what to start from.
+    `fieldpack collection get ID --json` prints what to start from. Pictures beside the file are uploaded first.
     """
+    from fieldpack.cli.collection_pictures import read_pictures
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
 
     read = read_template(template)
+    pictures = read_pictures(read)
     with Client() as client, read.explain():
-        made = client.update_collection(collection_id, read.body)
+        body = read.body
+        if pictures.files or pictures.findings:
+            workspace_id = str(client.get_collection(collection_id)["workspace_id"])
+            body = pictures.upload(client, workspace_id)
+        made = client.update_collection(collection_id, body)
+    _warn_of_strangers(read, body)
     if json:
         print_json(made)
     else:
@@ -263,6 +275,15 @@ def publish(
     print_text(f"{'Participants will go' if draft else 'Participants go'} to {link}")
     if "{{%" in str(link):
         print_text("In it, put each participant's own id in place of {{%PROLIFIC_PID%}}, and so on.")
+
+
+def _warn_of_strangers(read: TemplateFile, body: dict[str, Any]) -> None:
+    """Say which pictures lead participants' browsers to somebody else."""
+    from fieldpack.cli.collection_pictures import find_strangers
+    from fieldpack.cli.output import print_note
+
+    for finding in find_strangers(body):
+        print_note(f"Warning: {read.say(finding.path, finding.message)}.")
 
 
 def find_workspace(client: Client) -> str:

@@ -29,19 +29,21 @@ def check(
 ) -> None:
     """Check a collection's file, without a server.
 
-    Names the line of everything a server would refuse (exit 2), and warns of questions nobody can answer and
-    of fields that would be ignored.
+    Names the line of everything a server would refuse (exit 2), the pictures beside the file too, and warns of
+    questions nobody can answer, of fields that would be ignored, and of pictures on other hosts.
     """
     from fieldpack.cli.collection_doubts import find_doubts
+    from fieldpack.cli.collection_pictures import find_strangers, read_pictures
     from fieldpack.cli.collection_rules import check_collection
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template, split_path
     from fieldpack.text import say_count
 
     template = read_template(file)
-    findings = check_collection(template.body)
+    pictures = read_pictures(template)
+    findings = pictures.findings + check_collection(pictures.body)
     if not any(finding.is_error for finding in findings):
-        findings += find_doubts(template.body, template.written)
+        findings += find_doubts(pictures.body, template.written) + find_strangers(pictures.body)
     findings.sort(key=lambda finding: template.find_line(finding.path))
     errors = [finding for finding in findings if finding.is_error]
     if json:

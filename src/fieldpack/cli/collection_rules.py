@@ -275,12 +275,14 @@ def _file_counts(item: dict[str, Any], path: Path) -> list[Finding]:
 
 
 def _picture(value: Any, path: Path, name: str) -> list[Finding]:
-    from fieldpack.server.urls import is_web_url  # needs nothing that a server needs
+    from fieldpack.server.urls import is_picture_url  # needs nothing that a server needs
 
     if found := _text(0, 4_000)(value, path, name):
         return found
-    if not is_web_url(value, schemes=("https",)) or " " in value:
-        return _wrong(path, f"{name} must be an https address such as https://example.org/picture.png")
+    if not is_picture_url(value):
+        return _wrong(
+            path, f"{name} must be a file beside this one such as ./picture.png, or an https address"
+        )
     return []
 
 

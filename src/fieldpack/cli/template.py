@@ -55,12 +55,14 @@ class Template:
 
     Attributes:
         shown: the file as errors name it.
+        folder: where it is, for files that it names; the current folder for standard input.
         body: the object in it.
         lines: the line of everything in it, by path.
         written: what numbers are written as, by path.
     """
 
     shown: str
+    folder: Path
     body: dict[str, Any]
     lines: dict[documents.Path, int] = field(repr=False)
     written: dict[documents.Path, str] = field(repr=False)
@@ -151,7 +153,8 @@ def read_template(path: Path) -> Template:
     except DocumentError as error:
         where = f"{shown}:{error.line}" if error.line else shown
         raise TemplateError([f"{where}: {error}"]) from error
-    return Template(shown, body, lines, written)
+    folder = Path() if str(path) == "-" else path.parent
+    return Template(shown, folder, body, lines, written)
 
 
 def _is_text(path: documents.Path) -> bool:

@@ -106,6 +106,21 @@ class Client:
 
     # Collections
 
+    def upload_picture(self, workspace_id: str, picture: Path | bytes) -> Json:
+        """Have a picture for instructions served (ours): `{id, url}`, the same for the same picture.
+
+        Args:
+            workspace_id: whose collections will show it.
+            picture: JPEG, PNG, WebP or GIF, a file or its bytes.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        data = picture if isinstance(picture, bytes) else picture.read_bytes()
+        path = f"/workspaces/{_safe(workspace_id)}/pictures"
+        answer: Json = self._transport.request("POST", path, content=data, repeatable=True)
+        return answer
+
     def list_collections(self, workspace_id: str) -> list[Json]:
         """The collections of a workspace."""
         return list(self._iter(_COLLECTIONS, {"workspace_id": workspace_id}))

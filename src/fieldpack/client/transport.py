@@ -64,6 +64,7 @@ class Transport:
         *,
         params: Mapping[str, str | int] | None = None,
         body: Any = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         waits: bool = True,
@@ -71,6 +72,8 @@ class Transport:
         """Send one request; return the decoded JSON body, or None when there is none.
 
         Args:
+            body: what to send as JSON.
+            content: what to send as it is.
             repeatable: may be sent again when it is not known whether it arrived.
             waits: whether 429 is waited out here, a few times; False raises it at once.
 
@@ -80,10 +83,12 @@ class Transport:
         """
         backoff = Backoff(tries=self._retries)
         repeatable = repeatable or method in _REPEATABLE_METHODS
-        content = None if body is None else orjson.dumps(body)
         sent = dict(headers or {})
-        if content is not None:
+        if body is not None:
+            content = orjson.dumps(body)
             sent["Content-Type"] = "application/json"
+        elif content is not None:
+            sent["Content-Type"] = "application/octet-stream"
         while True:
             try:
                 response = self._http.request(

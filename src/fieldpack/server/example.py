@@ -9,6 +9,6 @@ __all__ = ["find_example"]
 
 
 def find_example() -> Path:
-    """`examples/collection.yaml`, of the checkout or of the installed package."""
+    """`examples/collection.yaml`, of the checkout or of the installed package, with its picture beside it."""
     checkout = Path(__file__).parents[3] / "examples" / "collection.yaml"
     return checkout if checkout.exists() else Path(str(files("fieldpack.server").joinpath("example.yaml")))
