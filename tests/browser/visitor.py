@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -87,6 +88,7 @@ def publish(
     workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
     picture = api.post(f"/workspaces/{workspace}/pictures", content=PHOTO.read_bytes())
     assert picture.status_code in (200, 201), picture.text
+    body = copy.deepcopy(body)
     for item in (item for page in body["collection_items"] for item in page["page_items"]):
         if item.get("url") == "./packaging.png":
             item["url"] = picture.json()["url"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -218,6 +219,20 @@ def test_a_collection_keeps_a_reference_whatever_the_server_is_called(
         assert "data.example" not in body
         assert body.count(url) == 1  # the text
         assert body.count(url.removeprefix(place.url)) == 5
+
+
+def test_every_way_to_write_its_address_is_the_reference(api: httpx.Client, workspace: str) -> None:
+    """Each of them shows the picture, so each must keep it."""
+    picture = upload(api, workspace, new_picture())
+    url, name = picture["url"], picture["id"]
+    path = f"/api/v1/pictures/{name}"
+    for written in (
+        *(path, f"{path}/", f"{path}?size=large", f"{url}#top", url.replace(name, name.upper())),
+        *(f"https://data.example:443{path}", f"HTTP://Data.Example{path}/?a=/api/v1/pictures/"),
+    ):
+        assert url_of(create(api, workspace, image(written))) == url
+        shown = create(api, workspace, text(f'<img alt="" src="{written}">'))
+        assert f'src="{url}"' in shown["collection_items"][0]["page_items"][1]["content"], written
 
 
 def test_participants_see_it_on_our_own_pages_and_through_the_api(
@@ -445,3 +460,41 @@ def test_a_file_of_the_client_is_uploaded(place: Installation, workspace: str, t
         with pytest.raises(ApiError, match="SVG"):
             client.upload_picture(workspace, b"<svg/>")
     assert fetch(made["url"]).content == data
+
+
+def test_a_restore_has_the_pictures_and_not_those_that_went_while_the_backup_was_made(
+    api: httpx.Client, workspace: str, place: Installation
+) -> None:
+    from fieldpack.server.backup.making import back_up_to_folder
+    from fieldpack.server.config import load_settings
+
+    data = save(make_drawing(), "JPEG")
+    kept, gone = upload(api, workspace, data)["url"], upload(api, workspace, new_picture())["url"]
+    create(api, workspace, image(kept))
+    leaving = create(api, workspace, image(gone))
+    told: list[str] = []
+
+    def tell(step: str, done: int, total: int) -> None:
+        if step == "database" and not told:  # the rows are in the dump by now, the files are copied later
+            told.append(step)
+            replace(api, leaving)
+            blob = gone.rpartition("/")[2]
+            wait_for(lambda: not (place.data_dir / "storage" / "blobs" / blob[:2] / blob).exists())
+
+    with tempfile.TemporaryDirectory(prefix="fieldpack-test-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        backup = back_up_to_folder(
+            load_settings(data_dir=place.data_dir), folder / "kept", keys=True, keep=None, keep_days=None, tell=tell
+        )  # fmt: skip
+        assert [entry.reason for entry in backup.manifest.absent] == ["removed"]
+        place.run("restore", str(folder / "kept"), "--data-dir", str(folder / "restored"))
+        restored = Installation(folder / "restored")
+        try:
+            restored.start()
+            assert fetch(kept.replace(place.url, restored.url)).content == data
+            refused(fetch(gone.replace(place.url, restored.url)), 404)
+            with restored.client(place.token) as again:
+                assert upload(again, workspace, data, 200)["url"] == kept.replace(place.url, restored.url)
+        finally:
+            restored.stop()

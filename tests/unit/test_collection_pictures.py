@@ -153,3 +153,29 @@ def test_a_text_without_end_takes_no_time(folder: Path) -> None:
             ]})
         )  # fmt: skip
         read_pictures(read_template(Path("s.json")))
+
+
+def test_a_server_that_takes_no_pictures_is_told_apart_from_one_that_refuses_this(folder: Path) -> None:
+    from fieldpack import ApiError, FieldpackError
+    from fieldpack.errors import TemplateError
+
+    class Refusing:
+        base_url = "https://hosted.example"
+
+        def __init__(self, status: int, detail: object) -> None:
+            self.error = ApiError("No.", status=status, detail=detail)
+
+        def upload_picture(self, workspace_id: str, data: bytes) -> dict[str, str]:
+            raise self.error
+
+    Path("s.yaml").write_text(SURVEY.replace("ADDRESS", "./photo.png"))
+    pictures = read_pictures(read_template(Path("s.yaml")))
+    with pytest.raises(TemplateError) as refused:
+        pictures.upload(Refusing(400, {"picture": ["It is damaged."]}), "w")  # type: ignore[arg-type]
+    assert refused.value.problems == (
+        "s.yaml:11: page 1, item 2: the picture './photo.png' can't be used: It is damaged",
+    )
+    with pytest.raises(FieldpackError, match="give their https addresses"):
+        pictures.upload(Refusing(404, "Nothing here."), "w")  # type: ignore[arg-type]
+    with pytest.raises(ApiError):
+        pictures.upload(Refusing(507, "Full."), "w")  # type: ignore[arg-type]

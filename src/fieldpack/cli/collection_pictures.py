@@ -43,20 +43,22 @@ class Pictures:
     Attributes:
         body: the collection, with an address in place of each of them that is no picture's.
         files: their bytes, by the name in the file.
+        paths: where each name stands first.
         findings: what is wrong with them.
     """
 
     template: Template
     body: dict[str, Any]
     files: dict[str, bytes] = field(repr=False)
+    paths: dict[str, Path]
     findings: list[Finding]
 
     def upload(self, client: Client, workspace_id: str) -> dict[str, Any]:
         """Upload them all; the collection with their addresses.
 
         Raises:
-            TemplateError: there is something wrong with them, so that none was uploaded.
-            FieldpackError: the server did not take one.
+            TemplateError: there is something wrong with them, so that none was uploaded, or the server refused one.
+            FieldpackError: the server takes no pictures.
         """
         if self.findings:
             raise TemplateError(
@@ -67,11 +69,15 @@ class Pictures:
             try:
                 urls[name] = str(client.upload_picture(workspace_id, data)["url"])
             except ApiError as error:
-                if error.status in (401, 403):
+                if error.status == 400:
+                    raise TemplateError(
+                        [self.template.say(self.paths[name], _refuse(name, error))]
+                    ) from error
+                if error.status not in (404, 405):
                     raise
                 raise FieldpackError(
-                    f"{client.base_url} did not take the picture {name}: {error} A server that takes no pictures needs "
-                    "https addresses in the file."
+                    f"{client.base_url} did not take the picture {name}: {error} If that server takes no pictures, "
+                    "give their https addresses in the file."
                 ) from error
         return _map_names(self.template.body, lambda _, name: urls.get(name, name))
 
@@ -81,20 +87,22 @@ def read_pictures(template: Template) -> Pictures:
     files: dict[str, bytes] = {}
     wrong: dict[str, str] = {}
     findings: list[Finding] = []
+    paths: dict[str, Path] = {}
 
     def read(path: Path, name: str) -> str:
         if not _is_beside(name):
             return name
-        if name not in files and name not in wrong:
+        if name not in paths:
+            paths[name] = path
             try:
                 files[name] = _read(template, name)
             except PictureError as error:
-                wrong[name] = str(error).removesuffix(".")
+                wrong[name] = _refuse(name, error)
         if name in wrong:
-            findings.append(Finding(path, f"the picture {name!r} can't be used: {wrong[name]}"))
+            findings.append(Finding(path, wrong[name]))
         return _STAND_IN
 
-    return Pictures(template, _map_names(template.body, read), files, findings)
+    return Pictures(template, _map_names(template.body, read), files, paths, findings)
 
 
 def find_strangers(body: dict[str, Any]) -> list[Finding]:
@@ -116,6 +124,14 @@ def find_strangers(body: dict[str, Any]) -> list[Finding]:
 
     _map_names(body, look)
     return findings
+
+
+def _refuse(name: str, error: Exception) -> str:
+    """What is wrong with a picture, by our own rules or by a server's."""
+    said = str(error)
+    if isinstance(error, ApiError) and isinstance(error.detail, dict):
+        said = " ".join(str(message) for messages in error.detail.values() for message in messages)
+    return f"the picture {name!r} can't be used: {said.removesuffix('.')}"
 
 
 def _is_beside(name: str) -> bool:

@@ -68,15 +68,17 @@ def is_plain_url(text: str) -> bool:
     return bool(text) and ":" not in re.split(r"[/?#]", text, maxsplit=1)[0]
 
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# as the server takes it: in any case, with a slash behind; what follows as query or fragment changes nothing
+_PICTURE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/?(?:[?#].*)?", re.IGNORECASE)
 
 
 def find_picture(text: str) -> str | None:
     """The id of the picture whose path `text` is, or whose URL, of whatever server it may be."""
-    before, mark, name = text.partition(PICTURES)
-    if not mark or _UUID.fullmatch(name) is None:
+    before, mark, rest = text.partition(PICTURES)
+    found = _PICTURE.fullmatch(rest) if mark else None
+    if found is None or _is_obscure(text):
         return None
-    return name if not before or (is_web_url(text) and before.count("/") == 2) else None
+    return found[1].lower() if not before or (is_web_url(text) and before.count("/") == 2) else None
 
 
 def is_picture_url(text: str) -> bool:
