@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -113,16 +114,8 @@ def facts_of(server: Installation, scenario: Scenario) -> dict[str, Any]:
     api = scenario.api
     collection = f"/data-collection/collections/{scenario.collection['id']}"
     study = f"/studies/{scenario.study['id']}"
-    with database_of(server) as database:
-        counters = database.execute(
-            "SELECT counter FROM collection_changes WHERE collection_id = %s", [scenario.collection["id"]]
-        ).fetchall()
-        places = database.execute(
-            "SELECT places_taken, upload_bytes FROM studies WHERE id = %s", [scenario.study["id"]]
-        ).fetchall()
     return {
-        "counters": counters,
-        "places": places,
+        **rows_of(server, scenario),
         "collection": expect(api.get(collection), 200),
         "responses": expect(api.get(f"{collection}/responses"), 200),
         "submissions": expect(api.get(f"{study}/submissions"), 200),
@@ -131,19 +124,26 @@ def facts_of(server: Installation, scenario: Scenario) -> dict[str, Any]:
             {key: value for key, value in export.items() if key not in ("url", "expires_at")}
             for export in results_of(expect(api.get(f"{collection}/export"), 200))
         ],
-        "tokens": [row["token_id"] for row in run_json(server, "token", "list", "--json")],
     }
+
+
+def rows_of(server: Installation, scenario: Scenario) -> dict[str, Any]:
+    """What only the database tells."""
+    with database_of(server) as database:
+        return {
+            "counters": database.execute(
+                "SELECT counter FROM collection_changes WHERE collection_id = %s", [scenario.collection["id"]]
+            ).fetchall(),
+            "places": database.execute(
+                "SELECT places_taken, upload_bytes FROM studies WHERE id = %s", [scenario.study["id"]]
+            ).fetchall(),
+            "tokens": {row[0] for row in database.execute("SELECT id FROM tokens").fetchall()},
+        }
 
 
 def results_of(answer: Any) -> list[Any]:
     found: list[Any] = answer if isinstance(answer, list) else answer["results"]
     return found
-
-
-def run_json(server: Installation, *arguments: str) -> Any:
-    import json
-
-    return json.loads(server.run(*arguments).stdout)
 
 
 @contextmanager
@@ -154,6 +154,7 @@ def database_of(server: Installation) -> Iterator[psycopg.Connection[Any]]:
         return
     with open_embedded(server.data_dir) as held, psycopg.connect(held.url, autocommit=True) as connection:
         yield connection
+    held.wait_stopped()
 
 
 def at(server: Installation, url: str) -> str:
@@ -168,10 +169,9 @@ def check_restored(
     """The restored server has all that there was, and goes on."""
     with restored.client(token) as api:
         again = Scenario(api, filled.scenario.collection, filled.scenario.study)
-        assert facts_of(restored, again)["counters"] == facts["counters"]
         found = facts_of(restored, again)
         assert {**found, "tokens": None} == {**facts, "tokens": None}
-        assert set(facts["tokens"]) <= set(found["tokens"])
+        assert facts["tokens"] <= found["tokens"]
         answer = httpx.get(at(restored, filled.export["url"]), trust_env=False)
         if keys:
             assert answer.content == filled.archive
@@ -198,6 +198,12 @@ def check_restored(
 def run(arguments: Sequence[str | Path], data_dir: Path | None = None, **settings: str) -> Done:
     more = {"FIELDPACK_DATA_DIR": str(data_dir)} if data_dir else {}
     return run_program(arguments, more | settings)
+
+
+def run_json(server: Installation, *arguments: str, **settings: str) -> Any:
+    done = run([*arguments, "--json"], server.data_dir, **server.settings, **settings)
+    assert done.code == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def call(*arguments: str | Path) -> int:
@@ -298,6 +304,15 @@ def test_the_documented_procedures(postgres: ForeignPostgres, bucket: Bucket, pl
         finally:
             restored.stop()
 
+    def blobs_below(folder: Path) -> set[str]:
+        return {path.name for path in (folder / "blobs").rglob("*-*")}
+
+    def look(folder: str) -> None:
+        """Without starting it: the other ways of the same are tested at length above."""
+        found = rows_of(Installation(place / folder), filled.scenario)
+        assert {**found, "tokens": facts["tokens"] & found["tokens"]} == {name: facts[name] for name in found}
+        assert blobs_below(place / "backups") <= blobs_below(place / folder / "storage")
+
     server = Installation(place / "fieldpack-data").start()
     try:
         with server.client() as api:
@@ -308,24 +323,18 @@ def test_the_documented_procedures(postgres: ForeignPostgres, bucket: Bucket, pl
     finally:
         server.stop()
     follow()  # into a new data folder
-    check("new-data")
+    look("new-data")
     shutil.rmtree(place / "new-data")
     follow()  # from the stream
-    check("new-data")
+    look("new-data")
     follow()  # into a PostgreSQL and a bucket
     used = {name.removeprefix("NEW_"): shell[name] for name in ("NEW_DATABASE_URL", "NEW_STORAGE_URL")}
     check("elsewhere", **bucket.environment, **{f"FIELDPACK_{name}": value for name, value in used.items()})
     shutil.rmtree(place / "fieldpack-data" / "storage" / "blobs")  # some files are lost as well
     follow()  # only the database, and what is missing
-    check("fieldpack-data")
+    look("fieldpack-data")
     follow()  # the stopped folder as it is
-    copied = Installation(place / "copied-data")
-    try:
-        with copied.start().client(token) as api:
-            again = Scenario(api, filled.scenario.collection, filled.scenario.study)
-            assert again.export()["submission_count"] == 4
-    finally:
-        copied.stop()
+    check("copied-data")
     assert next(blocks, None) is None
 
 
@@ -582,18 +591,16 @@ def test_old_backups_go_with_the_files_that_only_they_had(place: Path) -> None:
         scenario.take_part("stays", "Stays", [("stays.png", PNG)])
         before = {path.name: path.stat().st_ino for path in (backups / "blobs").rglob("*-*")}
         expect(api.delete(f"/submissions/{erased}"), 204)
-        done = run_json(server, "backup", str(backups), "--json", "--keep", "2")
+        done = run_json(server, "backup", str(backups), "--keep", "2")
         assert len(done["removed"]) == 1
         after = {path.name: path.stat().st_ino for path in (backups / "blobs").rglob("*-*")}
         assert before.items() < after.items()  # copied once; those of another backup stay
-        assert len(run_json(server, "backup", "list", str(backups), "--json")) == 2
-        pruned = run_json(server, "backup", "prune", str(backups), "--keep", "1", "--json")
+        assert len(run_json(server, "backup", "list", str(backups))) == 2
+        pruned = run_json(server, "backup", "prune", str(backups), "--keep", "1")
         assert (len(pruned["removed"]), pruned["objects_removed"]) == (1, 1)
         assert not find_on_disk(backups, [PNG + b"leaves"])
         assert call("backup", "verify", backups) == 0
-        assert (
-            run_json(server, "backup", "prune", str(backups), "--keep-days", "1", "--json")["removed"] == []
-        )
+        assert run_json(server, "backup", "prune", str(backups), "--keep-days", "1")["removed"] == []
 
 
 # database and storage know each other
@@ -661,20 +668,12 @@ def test_files_younger_than_a_database_that_was_taken_back_are_not_swept(place: 
         shutil.rmtree(server.data_dir / "postgres")
         subprocess.run(["cp", "-a", str(place / "postgres"), str(server.data_dir / "postgres")], check=True)
         blobs = list((server.data_dir / "storage" / "blobs").rglob("*-*"))
-        assert run_json_of(server, "sweep", **short)["objects_orphaned"] == 0
+        assert run_json(server, "sweep", **short)["objects_orphaned"] == 0
         assert all(blob.exists() for blob in blobs)
-        found = run_json_of(server, "sweep", "--after-restore", "--dry-run", **short)
+        found = run_json(server, "sweep", "--after-restore", "--dry-run", **short)
         assert found["objects_orphaned"] >= len(blobs) > 0
-        run_json_of(server, "sweep", "--after-restore", **short)
+        run_json(server, "sweep", "--after-restore", **short)
         assert not any(blob.exists() for blob in blobs)
-
-
-def run_json_of(server: Installation, *arguments: str, **settings: str) -> Any:
-    import json
-
-    done = run([*arguments, "--json"], server.data_dir, **settings)
-    assert done.code == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 # versions
