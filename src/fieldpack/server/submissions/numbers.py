@@ -14,8 +14,8 @@ __all__ = ["Ambiguous", "read_number"]
 
 # marks of direction and characters without width, which keyboards and clipboards put in between unseen
 _UNSEEN = (0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
-# Unicode's property White_Space
-_WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+# what `trim` of JavaScript takes away
+_WHITE = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _ALIKE = {
     **dict.fromkeys(map(chr, _UNSEEN), ""),
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # full width

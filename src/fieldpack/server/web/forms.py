@@ -1,7 +1,7 @@
 """What a page without scripts posts: answers by field name, and files; saved as the API saves them.
 
 Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit's index, `e.<id>.<index>` an
-explanation, `r.<id>` the revision that the page showed, `f.<id>` files.
+explanation, `n.<id>` which of two numbers is meant, `r.<id>` the revision that the page showed, `f.<id>` files.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from ..context import Context
 from ..http.forms import FormFile, read_known_form
 from ..problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 from ..submissions import queries
-from ..submissions.answers import MAX_TEXT, is_empty, normalise
+from ..submissions.answers import MAX_TEXT, is_empty, is_number, normalise
 from ..submissions.participate import require_open
 from ..uploads import service as uploads
 from ..uploads.receiving import receive
 from ..uploads.signatures import extension_of
 from .catalogue import Catalogue
+from .readings import find_chosen, is_asked
 from .rendering import size_text
 from .views import summarise
 
@@ -37,10 +38,14 @@ CHUNK_BYTES = MIB
 
 @dataclass
 class Outcome:
-    """What came of saving a page: messages by item, and what was given but could not be saved."""
+    """What came of saving a page: messages by item, and what was given but could not be saved.
+
+    `unclear` are the items of `unsaved` whose number has to be made clear first.
+    """
 
     errors: dict[str, list[str]] = field(default_factory=dict)
     unsaved: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
 
 
 class _Room:
@@ -169,10 +174,20 @@ async def save_page(
     items: list[dict[str, Any]],
     form: FormData,
     catalogue: Catalogue,
+    *,
+    point_groups: bool,
 ) -> Outcome:
     """Save the answers and files of one page; what can't be saved is told, and the rest is saved.
 
     An answer that changed elsewhere since the page was shown is kept: the page comes back with both.
+
+    Args:
+        context: of the server.
+        submission: whose page it is.
+        items: the questions of the page.
+        form: what was posted.
+        catalogue: the reader's texts.
+        point_groups: whether the reader's locale groups digits by points.
     """
     outcome = Outcome()
     form = _Grouped(form.multi_items())
@@ -188,7 +203,7 @@ async def save_page(
                 if item["type"] == "file_upload" or f"r.{item['id']}" not in form:
                     continue
                 current = saved.get(item["id"])
-                given = _keep_changes(item, form, current, outcome, catalogue)
+                given = _keep_changes(item, form, current, outcome, catalogue, point_groups)
                 if given is not None:
                     await queries.save_answer(connection, row["id"], UUID(item["id"]), given)
     for item in items:
@@ -203,6 +218,7 @@ def _keep_changes(
     current: dict[str, Any] | None,
     outcome: Outcome,
     catalogue: Catalogue,
+    point_groups: bool,
 ) -> dict[str, Any] | None:
     """The answer to save; None when there is nothing new, or it can't be saved."""
     given: dict[str, Any] = {}
@@ -218,6 +234,10 @@ def _keep_changes(
         if given:
             outcome.unsaved[item["id"]] = given
         return None
+    number = answer["value"] if is_number(item, answer) else ""
+    chosen = find_chosen(number, text_of(form, f"n.{item['id']}"))
+    if chosen is not None:
+        answer = {**answer, "value": chosen}
     if current is not None and answer == current["value"]:
         return None
     shown = text_of(form, f"r.{item['id']}")
@@ -227,6 +247,11 @@ def _keep_changes(
         )
         outcome.errors[item["id"]] = [catalogue.text("form.changed_elsewhere", other=other)]
         outcome.unsaved[item["id"]] = answer
+        return None
+    if chosen is None and is_asked(number, point_groups=point_groups):
+        outcome.errors[item["id"]] = [catalogue.text("problem.ambiguous")]
+        outcome.unsaved[item["id"]] = answer
+        outcome.unclear.add(item["id"])
         return None
     return answer
 

@@ -33,6 +33,7 @@ from . import queries
 from .catalogue import Catalogue
 from .contacts import StudyPageRoute
 from .forms import Outcome, read_form, save_page, text_of
+from .readings import groups_by_point
 from .rendering import catalogue_of, render, state_page
 from .views import describe_broken, number_pages, questions_of, view_pages
 
@@ -307,6 +308,7 @@ def _show_form(
         revisions=loaded["revisions"],
         files=loaded["files"],
         errors=outcome.errors,
+        unclear=outcome.unclear,
     )
     deadline: datetime | None = submission["deadline_at"]
     late = submission["status"] == "TIMED-OUT" or submission["overdue"]
@@ -335,6 +337,7 @@ def _show_form(
             "preview": False,
             "texts": catalogue.for_browser(),
             "language": catalogue.language,
+            "point_groups": groups_by_point(request.headers.get("accept-language", "")),
         },
     )
 
@@ -386,7 +389,14 @@ async def _take_step(
     if remove:
         await uploads.remove_upload(context, submission, parse_id("Upload", remove))
         go = "stay"
-    outcome = await save_page(context, submission, questions, form, catalogue)
+    outcome = await save_page(
+        context,
+        submission,
+        questions,
+        form,
+        catalogue,
+        point_groups=groups_by_point(request.headers.get("accept-language", "")),
+    )
     loaded = await _load(context, submission)
     if go == "next" and not outcome.errors:
         broken = find_broken(questions, loaded["answers"], loaded["files"])

@@ -27,6 +27,7 @@ from ..urls import is_own_path
 from . import queries
 from .forms import read_form, text_of
 from .participants import error_rows
+from .readings import groups_by_point
 from .rendering import PageRoute, catalogue_of, render
 from .sessions import find_researcher, forget_researcher, keep_researcher
 from .views import questions_of, view_pages
@@ -268,6 +269,7 @@ async def show_preview(
             "preview": True,
             "texts": catalogue.for_browser(),
             "language": catalogue.language,
+            "point_groups": groups_by_point(request.headers.get("accept-language", "")),
         },
     )
 

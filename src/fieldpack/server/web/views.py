@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import orjson
 
 from ..collections.schemas import value_key
 from ..collections.service import iter_items
-from ..submissions.answers import Broken, find_option, group_files, is_empty
+from ..submissions.answers import Broken, find_option, group_files, is_empty, is_number
 from .catalogue import Catalogue
+from .readings import view_reading
 from .rendering import size_text
 
 __all__ = ["describe_broken", "summarise", "view_item", "view_pages"]
@@ -42,8 +44,13 @@ def view_pages(
     revisions: dict[str, int],
     files: list[dict[str, Any]],
     errors: dict[str, list[str]],
+    unclear: Collection[str] = (),
 ) -> list[View]:
-    """Every page with its items, numbered from 1."""
+    """Every page with its items, numbered from 1.
+
+    Args:
+        unclear: ids of the questions whose number has to be made clear, because the reader's locale groups by points.
+    """
     by_item = group_files(files)
     pages = []
     for number, page in enumerate(body["collection_items"], 1):
@@ -55,6 +62,7 @@ def view_pages(
                 revision=revisions.get(item["id"], 0),
                 files=by_item.get(item["id"], []),
                 errors=errors.get(item["id"], []),
+                is_unclear=item["id"] in unclear,
             )
             for item in page["page_items"]
         ]
@@ -70,6 +78,7 @@ def view_item(
     revision: int,
     files: list[dict[str, Any]],
     errors: list[str],
+    is_unclear: bool = False,
 ) -> View:
     """One item, ready to be shown. What scripts need of it is in `data`."""
     if item["type"] in CONTENT:
@@ -91,6 +100,8 @@ def view_item(
         _view_upload(view, catalogue, files)
     else:
         _view_text(view, catalogue, answer)
+        text = answer["value"] if answer is not None and is_number(item, answer) else ""
+        view["reading"] = view_reading(text, catalogue, point_groups=is_unclear)
     return view
 
 

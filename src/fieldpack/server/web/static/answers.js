@@ -1,15 +1,17 @@
 // Answers in the page: read from the controls, written into them, checked, and put in words.
 
-import { t } from "./texts.js";
-
-const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$/;
+import { readNumber } from "./numbers.js";
+import { state, t } from "./texts.js";
 
 /** Every question by id: its element and what the server says of it. Call once all pages are in the document. */
 export function findQuestions(root) {
   const found = new Map();
   for (const element of root.querySelectorAll("[data-item]")) {
     const item = JSON.parse(element.dataset.item);
-    found.set(item.id, { ...item, element, text: element.querySelector(".text").textContent });
+    const question = { ...item, element, text: element.querySelector(".text").textContent };
+    // which text needs no more asking: what the server has
+    question.settled = state.unsaved.includes(item.id) ? null : textOf(question)?.defaultValue;
+    found.set(item.id, question);
   }
   return found;
 }
@@ -26,7 +28,7 @@ function explanationOf(question, control) {
   return question.element.querySelector(`.explain[data-for="${control.value}"] textarea`);
 }
 
-const textOf = (question) => question.element.querySelector(`[name="a.${question.id}"]`);
+export const textOf = (question) => question.element.querySelector(`[name="a.${question.id}"]`);
 const unitControl = (question) => question.element.querySelector(`[name="u.${question.id}"]`);
 
 // units, as options, may be texts, numbers or booleans; JSON tells 1, "1" and true apart
@@ -120,25 +122,40 @@ export function summarise(question, answer) {
   });
 }
 
-/** Whether the server could save this as it is: a text without its unit it could not. */
+const rulesOf = (question, answer) => [question.validation, unitNamed(question, answer.unit)?.validation].filter(Boolean);
+
+/** What is read in an answer where a rule asks for a number: as `readNumber` says it; undefined where none does. */
+export function numberIn(question, answer) {
+  if (isChoice(question) || isEmpty(answer) || !rulesOf(question, answer).some((rule) => rule.type === "number")) return undefined;
+  return readNumber(answer.value, { pointGroups: state.point_groups && answer.value !== question.settled });
+}
+
+/** Whether the reader's locale makes two numbers of one that the server would take for a decimal: it is not sent so. */
+export function isUnclear(question, answer) {
+  const number = numberIn(question, answer);
+  return Boolean(number) && typeof number === "object" && typeof readNumber(answer.value) === "string";
+}
+
+/** Whether this can be saved as it is: a text without its unit can't, nor a number that has to be made clear first. */
 export function isSavable(question, answer) {
-  return question.type !== "free_text_with_unit" || answer.unit !== null;
+  return (question.type !== "free_text_with_unit" || answer.unit !== null) && !isUnclear(question, answer);
 }
 
 /** What is wrong with an answer, in words; the server has the last word at submit. */
 export function check(question, answer) {
   if (isEmpty(answer)) return question.required ? [t("missing")] : [];
   if (isChoice(question)) return [];
-  if (!isSavable(question, answer)) return [t("unit")];
-  const rules = [question.validation, unitNamed(question, answer.unit)?.validation];
-  const found = rules.filter(Boolean).map((rule) => checkRule(rule, answer.value)).filter(Boolean);
+  if (question.type === "free_text_with_unit" && answer.unit === null) return [t("unit")];
+  const number = numberIn(question, answer);
+  if (number === null) return [t("not_number")];
+  if (typeof number === "object") return [t("ambiguous")];
+  const found = rulesOf(question, answer).map((rule) => checkRule(rule, number ?? answer.value)).filter(Boolean);
   return [...new Set(found)];
 }
 
 function checkRule(rule, text) {
   const isNumber = rule.type === "number";
-  if (isNumber && !NUMBER.test(text.trim())) return t("not_number");
-  const size = isNumber ? Number(text.trim()) : [...text].length;
+  const size = isNumber ? Number(text) : [...text].length;
   const low = rule.min ?? null;
   const high = rule.max ?? null;
   if (low !== null && size < low) return t(isNumber ? "number_low" : "text_short", { bound: low });

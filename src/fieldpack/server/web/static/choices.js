@@ -2,13 +2,16 @@
 
 import { make, say } from "./dom.js";
 import { isChoice, optionsOf } from "./answers.js";
+import { livenReading } from "./readings.js";
 import { t } from "./texts.js";
 
 /** Make a question's controls live; `refresh` is to be called after an answer was written into them. */
 export function liven(question) {
   if (isChoice(question)) return livenChoice(question);
-  if (question.type === "free_text") return livenText(question);
-  return () => {};
+  const refreshers = [];
+  if (question.type === "free_text") refreshers.push(livenText(question));
+  if (question.element.querySelector(".reading")) refreshers.push(livenReading(question));
+  return () => { for (const refresh of refreshers) refresh(); };
 }
 
 function livenChoice(question) {

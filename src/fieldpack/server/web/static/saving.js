@@ -1,7 +1,7 @@
 // Answers are saved as they are given: at once on this device, soon after on the server, and again until it
 // worked. Every save names the revision it builds on, so that two tabs don't overwrite each other unseen.
 
-import { check, isSame, isSavable, isTouched, read, summarise, write } from "./answers.js";
+import { check, isSame, isSavable, isTouched, isUnclear, read, summarise, write } from "./answers.js";
 import { make, say, sleep, untilOnline } from "./dom.js";
 import { state, t } from "./texts.js";
 
@@ -122,7 +122,9 @@ async function run() {
       failures = 0;
     }
   }
-  if (!ended && !waiting().length && !stuck.size && savedOnce) show("saved", "done");
+  if (ended || waiting().length || stuck.size) return;
+  if ([...unsaved].some(([id, { answer }]) => isUnclear(questions.get(id), answer))) show("unclear", "trouble");
+  else if (savedOnce) show("saved", "done");
 }
 
 function show(key, kind, values) {
@@ -170,6 +172,7 @@ async function send(id) {
 /** Saved: nothing is left of this answer, unless it changed meanwhile. */
 function settle(id, entry) {
   savedOnce = true;
+  questions.get(id).settled = entry.answer.value;
   const latest = unsaved.get(id);   // gone when the same answer went out twice, as the page was put aside
   if (!latest) return;
   if (latest === entry || isSame(latest.answer, entry.answer)) unsaved.delete(id);
@@ -208,7 +211,11 @@ function ask(question, other) {
     question.conflict.remove();
     question.conflict = null;
     stuck.delete(question.id);
-    if (answer !== undefined) { write(question, answer); onWritten(question); }
+    if (answer !== undefined) {
+      question.settled = answer?.value;
+      write(question, answer);
+      onWritten(question);
+    }
     unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
     keep();
     // whoever marked the question as undecided looks again
