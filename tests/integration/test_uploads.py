@@ -26,6 +26,7 @@ from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.uploads.queries import move_offset, set_writer
 from tests.bucket import Bucket
+from tests.containers import iso
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.integration.waiting import wait_for, wait_until_read
@@ -393,10 +394,47 @@ def test_content_is_judged_before_it_is_whole(tus: Tus) -> None:
     )
 
 
+def test_tracks_decide_wherever_they_are(tus: Tus) -> None:
+    """Recorders write what is in a file at its end, behind any number of pieces."""
+    memo = iso(b"mp42", b"soun", media_bytes=9 * MIB)
+    url = tus.create(len(memo), "memo.mp4")
+    for offset in range(0, len(memo), 2 * MIB):
+        assert tus.patch(url, offset, memo[offset : offset + 2 * MIB]).status_code == 204
+    assert tus.require_complete(url, memo)["content_type"] == "audio/mp4"
+    whole = tus.create(len(memo), "whole.mp4")
+    assert tus.patch(whole, 0, memo).status_code == 204
+    assert tus.require_complete(whole, memo)["content_type"] == "audio/mp4"
+
+
+def test_a_film_under_the_name_of_a_recording_gets_no_receipt(installation: Installation) -> None:
+    film = iso(b"mp42", b"vide", b"soun", media_bytes=MIB)
+    with installation.client() as client:
+        tus = Tus(Scenario.create(client, {**ANY, "accepted_file_types": [".m4a"]}).start("p1"))
+        url = tus.create(len(film), "memo.m4a")
+        assert tus.patch(url, 0, film[:-10]).status_code == 204
+        refused = expect(tus.patch(url, len(film) - 10, film[-10:]), 415)
+        assert "an MP4 film, which is not accepted here" in refused["error"]["detail"]
+        state = tus.get(url)
+        assert (state["status"], state["sha256"]) == ("failed", None)
+        assert tus.head(url).status_code == 410
+
+
 def test_names_of_types_not_accepted(tus: Tus) -> None:
     for name in ("a.exe", "a.mp4.html", "A.PDF"):
         assert tus.post(10, name).status_code == 415, name
-    for name in ("A.MP4", "a.jpg", "no extension", "../../etc/passwd", "", "v1.2", "a.png\0", "a.png\u200f"):
+    for name in (
+        "A.MP4",
+        "a.jpg",
+        "a.jpeg",
+        "a.JFIF",
+        "a.text",
+        "no extension",
+        "../../etc/passwd",
+        "",
+        "v1.2",
+        "a.png\0",
+        "a.png\u200f",
+    ):
         url = tus.create(len(PNG), name)
         assert tus.delete(url).status_code == 204
 

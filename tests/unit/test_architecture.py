@@ -49,8 +49,8 @@ def ours(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "fieldpack" or name.startswith("fieldpack.")}
 
 
-GROUND = ("errors", "text", "files", "containment", "pictures")
-"""What stands on nothing else of ours: errors, names and text, the file system, pictures."""
+GROUND = ("errors", "text", "files", "containment", "pictures", "filetypes")
+"""What stands on nothing else of ours: errors, names and text, the file system, pictures, the table of file types."""
 
 
 def test_the_ground_imports_nothing_above_it() -> None:

@@ -4,7 +4,6 @@ them."""
 from __future__ import annotations
 
 import datetime as dt
-import mimetypes
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from fieldpack.archive.model import UploadedFile
 from fieldpack.archive.records import format_time
 from fieldpack.archive.tables import Columns, Numbers, TableOptions, build_columns, read_raw
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.filetypes import MEDIA, find_medium
 
 # isort: split
 # After `tables`, which says what to install when it is missing.
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_media"]
 
-_KINDS = ("image", "audio", "video")
-# Types that Python's own table lacks, or has only where the system's does.
-_BY_EXTENSION = {
-    **dict.fromkeys(
-        (".heic", ".heif", ".avif", ".webp", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"), "image"
-    ),
-    **dict.fromkeys((".m4a", ".opus", ".oga", ".flac", ".amr", ".aac", ".caf", ".wma"), "audio"),
-    **dict.fromkeys((".3gp", ".3g2", ".mkv", ".webm", ".m4v", ".mts", ".m2ts", ".wmv"), "video"),
-}
 # The loaders take a file called `test.png` for all of a split named test, and then find no metadata for it
 # ("Structure your repository", File names). An x before the word keeps it from being one.
 _SPLIT = re.compile(
@@ -72,7 +63,7 @@ def write_media(
     none of the three, and files that the archive lacks, are counted in a warning.
     """
     if folder.is_dir() and any(folder.iterdir()) and force:
-        for kind in _KINDS:
+        for kind in MEDIA:
             shutil.rmtree(folder / kind, ignore_errors=True)
     table_columns = build_columns(read_raw(export), TableOptions(columns, labels, numbers=numbers))
     table = pa.table([column.data for column in table_columns], names=[c.name for c in table_columns])
@@ -84,7 +75,7 @@ def write_media(
         folder, len(held), table.num_columns, [*warnings, *explain_numbers(table_columns, numbers)]
     )
     rows = {row["submission_id"]: row for row in _iter_rows(table)}
-    for kind in _KINDS:
+    for kind in MEDIA:
         mine = [file for file, its_kind in held if its_kind == kind]
         if not mine:
             continue
@@ -110,7 +101,7 @@ def _choose(export: Export) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
     others: Counter[str] = Counter()
     missing = 0
     for file in export.iter_files():
-        kind = _find_kind(file)
+        kind = find_medium(file.path, file.content_type)
         member = export.find_member(file.path)
         if member is None or not is_member(member.name):
             missing += 1
@@ -148,18 +139,6 @@ def _make_plain(name: str) -> str:
     """A name that the loaders take for nothing but a name."""
     name = _HIDDEN.sub("_x", _SPECIAL.sub("_", name))
     return _SPLIT.sub(r"\1x\2", name)
-
-
-def _find_kind(file: UploadedFile) -> str | None:
-    """The folder for a file: by its type on record, else by its extension."""
-    recorded = (file.content_type or "").partition("/")[0].lower()
-    if recorded in _KINDS:
-        return recorded
-    if file.content_type not in (None, "", "application/octet-stream"):
-        return None
-    extension = os.path.splitext(file.path)[1].lower()
-    guessed = _BY_EXTENSION.get(extension) or (mimetypes.guess_type(file.path)[0] or "").partition("/")[0]
-    return guessed if guessed in _KINDS else None
 
 
 def _describe(

@@ -25,10 +25,9 @@ from ..metrics import UPLOAD_BYTES
 from ..problems import CHECKSUM_MISMATCH, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
 from ..storage import BlobDamaged
 from . import queries
+from .content_types import HEAD_BYTES, Verdict, judge_content, judge_head
 from .digests import live_digests
-from .kinds import TEXT
-from .service import accepted_types, fail_upload, gone
-from .signatures import HEAD_BYTES, extension_of, judge
+from .service import fail_upload, find_accepted, gone
 from .sinks import Chunk, Sink
 from .tus import Checksum
 from .writing import WriteBehind
@@ -80,7 +79,7 @@ class Reception:
         self.context = context
         self.row = row
         self.writer = writer
-        self.accepted = accepted_types(item)
+        self.accepted = find_accepted(item)
         self.chunks = chunks
         self.sink = sink
         self.body = body
@@ -111,7 +110,7 @@ class Reception:
     async def run(self) -> int:
         try:
             if self.content_type is None and self.committed:
-                self._head += await self.sink.read_head(min(self.committed, HEAD_BYTES), self.chunks)
+                self._head += await self.sink.read(0, min(self.committed, HEAD_BYTES), self.chunks)
             return await self._settle(whole=await self._take_all())
         except asyncio.CancelledError:  # the server is stopping: keep what arrived
             with contextlib.suppress(Exception):
@@ -175,11 +174,14 @@ class Reception:
         self._judge(bytes(self._head), whole=end == self.length and end <= HEAD_BYTES)
 
     def _judge(self, head: bytes, *, whole: bool) -> None:
-        verdict = judge(head, self.row["file_name"], self.accepted, whole=whole)
+        verdict = judge_head(head, self.row["file_name"], self.accepted, whole=whole)
         if verdict is not None:
-            if verdict.refusal is not None:
-                raise Refused(verdict.refusal)
-            self.content_type = verdict.content_type
+            self._heed(verdict)
+
+    def _heed(self, verdict: Verdict) -> None:
+        if verdict.refusal is not None:
+            raise Refused(verdict.refusal)
+        self.content_type = verdict.content_type
 
     # committing
 
@@ -257,11 +259,7 @@ class Reception:
         chunks = self.chunks + [_as_row(chunk) for chunk in made]
         try:
             with self._pulsing():
-                if self.length:
-                    head = await self.sink.read_head(HEAD_BYTES, chunks)
-                    self._judge(head, whole=self.length <= HEAD_BYTES)
-                else:
-                    self.content_type = TEXT.extensions.get(extension_of(self.row["file_name"]))
+                self._heed(await self._look_closely(chunks))
                 crc32, sha256 = await self.sink.finish(self.length, self.digests, chunks)
         except BaseException:
             await self._delete_own(made)
@@ -272,6 +270,15 @@ class Reception:
             await self._delete_own(made)
             raise
         live_digests.forget(self.upload_id)
+
+    async def _look_closely(self, chunks: list[dict[str, Any]]) -> Verdict:
+        """Judge the whole by what is stored."""
+
+        async def read(offset: int, size: int) -> bytes:
+            return await self.sink.read(offset, size, chunks)
+
+        head = await read(0, min(self.length, HEAD_BYTES))
+        return await judge_content(read, head, self.length, self.row["file_name"], self.accepted)
 
     async def _delete_own(self, made: list[Chunk]) -> None:
         """Delete the objects that this request made and that no row counts on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from ...filetypes import Listing, extension_of
 from ...text import say_bytes, say_count
 from ..collections.queries import get_version
 from ..collections.service import find_item
@@ -17,15 +18,14 @@ from ..routing import is_uuid
 from ..storage import blob_key, upload_prefix
 from . import queries
 from .digests import live_digests
-from .signatures import accepts_empty, extension_of
 
 __all__ = [
     "MIB",
-    "accepted_types",
     "create_upload",
     "describe_upload",
     "erase_uploads",
     "fail_upload",
+    "find_accepted",
     "find_state",
     "list_files",
     "max_upload_bytes",
@@ -42,9 +42,9 @@ def max_upload_bytes(settings: Settings) -> int:
     return settings.max_submission_mb * MIB
 
 
-def accepted_types(item: dict[str, Any]) -> set[str]:
-    """The extensions that a `file_upload` item accepts, in small letters."""
-    return {extension.lower() for extension in item["accepted_file_types"]}
+def find_accepted(item: dict[str, Any]) -> Listing:
+    """What a `file_upload` item accepts."""
+    return Listing(item["accepted_file_types"])
 
 
 def require_open(open: bool) -> None:
@@ -69,15 +69,14 @@ def _require_size(item: dict[str, Any], length_bytes: int, settings: Settings) -
 
 def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> None:
     """Hold the name against what is accepted. One without an extension is left to the content."""
-    accepted = accepted_types(item)
-    names = ", ".join(sorted(accepted))
-    extension = extension_of(file_name)
-    fits = file_name.lower().endswith(tuple(accepted))  # also `.tar.gz`, which is more than an extension
-    if extension and not fits and not extension[1:].isdigit():
+    accepted = find_accepted(item)
+    names = ", ".join(sorted(accepted.listed))
+    if not accepted.admits_name(file_name):
+        extension = extension_of(file_name)
         raise Problem(
             UNSUPPORTED_TYPE, f"Files of type {extension} are not accepted here. Accepted: {names}."
         )
-    if length_bytes == 0 and not accepts_empty(accepted):
+    if length_bytes == 0 and not accepted.admits_empty(file_name):
         raise Problem(UNSUPPORTED_TYPE, f"This file is empty. Accepted: {names}.")
 
 

@@ -65,8 +65,8 @@ class Sink(ABC):
         """Make everything taken so far durable; the objects made for it since the last time."""
 
     @abstractmethod
-    async def read_head(self, length: int, chunks: Sequence[dict[str, Any]]) -> bytes:
-        """Up to `length` of the upload's first bytes, as they are stored."""
+    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+        """Up to `size` of the upload's bytes from `offset` on, as they are stored."""
 
     @abstractmethod
     async def finish(
@@ -114,8 +114,8 @@ class FileSink(Sink):
         await self.storage.run(self._part.sync)
         return []
 
-    async def read_head(self, length: int, chunks: Sequence[dict[str, Any]]) -> bytes:
-        return await self.storage.run(self._part.read, 0, length)
+    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+        return await self.storage.run(self._part.read, offset, size)
 
     async def finish(
         self, length: int, digests: Digests, chunks: Sequence[dict[str, Any]]
@@ -188,14 +188,14 @@ class ChunkSink(Sink):
         made, self._made = self._made, []
         return made
 
-    async def read_head(self, length: int, chunks: Sequence[dict[str, Any]]) -> bytes:
-        head = bytearray()
+    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+        data = bytearray()
         for chunk in chunks:
-            if len(head) >= length:
-                break
-            wanted = min(chunk["size_bytes"], length - len(head))
-            head += await self.storage.read_range(chunk["key"], 0, wanted)
-        return bytes(head)
+            begin = offset + len(data) - chunk["offset_bytes"]
+            wanted = min(chunk["size_bytes"] - begin, size - len(data))
+            if begin >= 0 and wanted > 0:
+                data += await self.storage.read_range(chunk["key"], begin, wanted)
+        return bytes(data)
 
     async def finish(
         self, length: int, digests: Digests, chunks: Sequence[dict[str, Any]]

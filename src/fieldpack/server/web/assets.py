@@ -8,6 +8,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from ..problems import not_found
+from .formats import build_script
 
 __all__ = ["asset_url", "router"]
 
@@ -16,7 +17,8 @@ CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 
 def _read() -> dict[str, bytes]:
     folder = files(__package__).joinpath("static")
-    return {entry.name: entry.read_bytes() for entry in folder.iterdir() if _suffix(entry.name)}
+    found = {entry.name: entry.read_bytes() for entry in folder.iterdir() if _suffix(entry.name)}
+    return {**found, "formats.js": build_script()}
 
 
 def _suffix(name: str) -> str:

@@ -345,6 +345,8 @@ ENGLISH: dict[str, str] = {
     "js.files.kind.audio": "a sound recording",
     "js.files.kind.pdf": "a PDF",
     "js.files.kind.archive": "an archive",
+    "js.files.kind.document": "a document of another type",
+    "js.files.kind.text": "plain text",
     "js.files.kind.web": "a web page or drawing with code",
     "js.files.kind.program": "a program",
 }

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
+from ...filetypes import extension_of
 from ..collections.queries import get_version
 from ..context import Context
 from ..http.forms import FormFile, read_known_form
@@ -24,7 +25,6 @@ from ..submissions.answers import MAX_TEXT, is_empty, is_number, normalise
 from ..submissions.participate import require_open
 from ..uploads import service as uploads
 from ..uploads.receiving import receive
-from ..uploads.signatures import extension_of
 from .catalogue import Catalogue
 from .readings import find_chosen, is_asked
 from .rendering import size_text
@@ -294,7 +294,7 @@ def _file_message(
     if problem.type is TOO_LARGE:
         key = "too_large" if size_bytes > limit_bytes else "no_room"
     elif problem.type is UNSUPPORTED_TYPE:
-        misnamed = extension_of(name) and not name.lower().endswith(tuple(types))
+        misnamed = not uploads.find_accepted(item).admits_name(name)
         key = "wrong_type" if misnamed else "wrong_kind" if size_bytes else "empty"
     else:
         key = "too_many" if problem.type is CONFLICT else "not_taken"

@@ -10,6 +10,7 @@ import orjson
 from ..collections.schemas import value_key
 from ..collections.service import iter_items
 from ..submissions.answers import Broken, find_option, group_files, is_empty, is_number
+from ..uploads.service import find_accepted
 from .catalogue import Catalogue
 from .readings import view_reading
 from .rendering import size_text
@@ -22,8 +23,8 @@ CONTENT = ("rich_text", "image")
 CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 MIB = 1 << 20
 CAMERA_TYPES = {
-    "image/*": {".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp"},
-    "video/*": {".mp4", ".mov", ".webm", ".m4v", ".3gp"},
+    "image/*": {"jpeg", "png", "heic", "heif", "webp"},
+    "video/*": {"mp4", "mov", "webm", "3gp"},
 }
 CAMERA_TEXTS = {"image/*": "files.camera_photo", "video/*": "files.camera_video"}
 
@@ -214,10 +215,11 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
         f"{rule}, {catalogue.text('rule.size', size=size_text(limit_bytes))}",
         catalogue.text("rule.types", types=" ".join(view["accepted_file_types"])),
     ]
-    accepted = set(view["accepted_file_types"])
+    accepted = find_accepted(view)
+    view["accept"] = ",".join(accepted.names)
     view["has_field"] = False
     view["files"] = files
-    kinds = [kind for kind, types in CAMERA_TYPES.items() if types & accepted]
+    kinds = [kind for kind, types in CAMERA_TYPES.items() if types & accepted.holds]
     view["camera"] = ",".join(kinds)
     view["camera_text"] = CAMERA_TEXTS[kinds[0]] if len(kinds) == 1 else "files.camera"
     view["data"] |= {

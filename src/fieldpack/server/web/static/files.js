@@ -2,7 +2,7 @@
 
 import { make, say, sleep } from "./dom.js";
 import { keptUploads } from "./keeping.js";
-import { detect, extensionOf, refuse } from "./sniff.js";
+import { Listing, extensionOf, previewOf } from "./sniff.js";
 import { durationText, sizeText, state, t } from "./texts.js";
 import { Transfer, canHash, fingerprintOf } from "./transfer.js";
 
@@ -80,6 +80,7 @@ export function problemsOfFiles(question) {
 class FileList {
   constructor(question, kept) {
     this.question = question;
+    this.listing = new Listing(question.types);
     this.element = question.element;
     this.list = this.element.querySelector(".files");
     this.messages = this.element.querySelector(".messages");
@@ -152,12 +153,10 @@ class FileList {
   async addOne(file) {
     const { types, max_bytes: most, max_files: count } = this.question;
     const names = types.join(" ");
-    const extension = extensionOf(file.name);
-    const fits = types.some((type) => file.name.toLowerCase().endsWith(type));   // a type may have two dots: .nii.gz
-    if (extension && !fits && !/^\.\d+$/.test(extension)) {
-      return this.tell(t("files.wrong_type", { name: file.name, type: extension, types: names }));
+    if (!this.listing.admitsName(file.name)) {
+      return this.tell(t("files.wrong_type", { name: file.name, type: extensionOf(file.name), types: names }));
     }
-    if (file.size === 0) return this.tell(t("files.empty", { name: file.name }));
+    if (file.size === 0 && !this.listing.admitsEmpty(file.name)) return this.tell(t("files.empty", { name: file.name }));
     if (file.size > most) {
       return this.tell(t("files.too_large", { name: file.name, size: sizeText(file.size), max: sizeText(most) }));
     }
@@ -169,7 +168,8 @@ class FileList {
     } catch {
       return this.tell(t("files.unreadable", { name: file.name }));
     }
-    const kind = refuse(head, types);
+    const kind = this.listing.refuse(file.name, head);
+    if (kind === "data") return this.tell(t("files.wrong_kind", { name: file.name, types: names }));
     if (kind) return this.tell(t("files.wrong_content", { name: file.name, kind: t(`files.kind.${kind}`), types: names }));
     const known = this.transfers.find((each) => each.fingerprint === fingerprint && each.state !== "failed");
     if (known?.state === "detached" || known?.state === "unreadable") return this.attach(known, file, head);
@@ -179,7 +179,7 @@ class FileList {
       item: this.question.id, name: file.name, size: file.size, file, fingerprint,
       state: state.preview ? "shown" : "queued", onChange: (each) => this.changed(each),
     });
-    transfer.preview = detect(head)?.[2] ?? null;
+    transfer.preview = previewOf(head);
     this.transfers.push(transfer);
     this.draw(transfer);
     say(this.rows.get(transfer).spoken, t("files.announce_added", { name: file.name }));
@@ -189,7 +189,7 @@ class FileList {
 
   attach(transfer, file, head) {
     transfer.file = file;
-    transfer.preview = detect(head)?.[2] ?? null;
+    transfer.preview = previewOf(head);
     this.rows.get(transfer).thumb.replaceWith(this.rows.get(transfer).thumb = thumbOf(transfer));
     transfer.change("queued");
     schedule();

@@ -1,61 +1,86 @@
-// What a file is, told by its first bytes: only kinds that are told with certainty. Everything else is left to
-// the server, which looks closer.
+// Which files fit, as far as their name and their first bytes tell for certain: by the server's own table. What needs a
+// closer look is left to the server.
 
-const PICTURES = [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-  ".heic", ".heif", ".heics", ".heifs", ".hif", ".avif", ".avifs"];
-const ISO_FILMS = [".mp4", ".m4v", ".mov", ".qt", ".m4a", ".m4b", ".mp4v", ".f4v", ".3gp", ".3g2"];
-const CONTAINERS = [".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx", ".pptx", ".pptm", ".ppsx", ".odt", ".ott", ".ods",
-  ".ots", ".odp", ".epub", ".zip"];
-const WEB = [".html", ".htm", ".xhtml", ".xht", ".svg", ".xml"];
+import { CONTROLS, EXTENSIONS, SCANNED_BYTES, SIGNATURES, TEXTS, TYPES, WEB_TAGS } from "./formats.js";
 
-const starts = (head, ...bytes) => bytes.every((byte, at) => head[at] === byte);
-const ascii = (head, from, to) => String.fromCharCode(...head.slice(from, to));
+const ROWS = new Map(EXTENSIONS.flatMap(([names, holds]) => names.map((name) => [name, { names, holds }])));
+const NO_TEXT = new RegExp(CONTROLS);
 
-/** `[label, extensions that fit, previewable]`, or null when nothing tells for sure. */
-export function detect(head) {
-  if (starts(head, 0xff, 0xd8, 0xff)) return ["picture", [".jpg", ".jpeg", ".jpe", ".jfif"], "image"];
-  if (starts(head, 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return ["picture", [".png", ".apng"], "image"];
-  if (/^GIF8[79]a/.test(ascii(head, 0, 6))) return ["picture", [".gif"], "image"];
-  if (ascii(head, 0, 4) === "RIFF") {
-    const form = ascii(head, 8, 12);
-    if (form === "WEBP") return ["picture", [".webp"], "image"];
-    if (form === "WAVE") return ["audio", [".wav", ".wave", ".bwf"], null];
-    if (form === "AVI ") return ["video", [".avi"], null];
+const latin1 = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+
+const matches = (pieces, head, text) => pieces.every(([offset, piece]) => (offset === null
+  ? text.slice(0, SCANNED_BYTES).includes(latin1(piece))
+  : piece.every((byte, at) => head[offset + at] === byte)));
+
+/** The types that a text can be, by its first element; all of them where it is not in UTF-8, none if it is no text. */
+function findText(head, text) {
+  if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) return TEXTS;
+  if (!head.length || NO_TEXT.test(text)) return [];
+  let rest = text.replace(/^\xef\xbb\xbf/, "").trimStart();
+  for (const [start, end] of [["<?", "?>"], ["<!--", "-->"], ["<?", "?>"], ["<!--", "-->"]]) {
+    if (!rest.startsWith(start)) continue;
+    const at = rest.indexOf(end, start.length);
+    if (at < 0) return TEXTS;
+    rest = rest.slice(at + end.length).trimStart();
   }
-  if (ascii(head, 4, 8) === "ftyp") return detectIso(ascii(head, 8, 12));
-  if (starts(head, 0x1a, 0x45, 0xdf, 0xa3)) {
-    return ["video", [".webm", ".weba", ".mkv", ".mka", ".mk3d"], "video"];
-  }
-  if (/^\s*%PDF-/.test(ascii(head, 0, 64))) return ["pdf", [".pdf"], null];
-  if (starts(head, 0x50, 0x4b, 0x03, 0x04)) return ["archive", null, null];
-  if (starts(head, 0x7f, 0x45, 0x4c, 0x46)) return ["program", [".exe", ".dll", ".so", ".dylib", ".elf", ".app"], null];
-  const text = new TextDecoder().decode(head.slice(0, 1024)).toLowerCase();
-  if (/^[\ufeff\s]*(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype\s+(html|svg)|html|head|body|script|iframe|svg)[\s>]/.test(text)) {
-    return ["web", WEB, null];
-  }
-  return null;
+  const tag = /^<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)/i.exec(rest)?.[1].toLowerCase();
+  if (WEB_TAGS.includes(tag)) return ["html"];
+  if (tag === "svg") return ["svg"];
+  return rest.startsWith("<") ? TEXTS : ["text", "xml"];
 }
 
-function detectIso(brand) {
-  if (/^(avif|avis)$/.test(brand)) return ["picture", [".avif", ".avifs"], "image"];
-  if (/^(hei[cxms]|hev[cxms]|mif1|mif2|msf1|miaf)$/.test(brand)) {
-    return ["picture", [".heic", ".heif", ".heics", ".heifs", ".hif", ".avif", ".avifs"], null];
-  }
-  return ["video", ISO_FILMS, "video"];
+/** The types that a file can be which begins so, the likeliest first. */
+export function possibleTypes(head) {
+  const text = latin1(head);
+  return SIGNATURES.find(([, pieces]) => matches(pieces, head, text))?.[0] ?? findText(head, text);
+}
+
+/** `image` or `video` if the browser may be able to show it. */
+export function previewOf(head) {
+  const medium = TYPES[possibleTypes(head)[0]]?.[1];
+  return medium === "audio" ? null : medium ?? null;
 }
 
 export function extensionOf(name) {
-  return /\.[^\s./\\:]{1,16}$/.exec(name)?.[0].toLowerCase() ?? "";
+  return /\.[\p{L}\p{N}_]{1,16}$/u.exec(name)?.[0].toLowerCase() ?? "";
 }
 
-/** Whether the content surely is of no accepted type: the label of what it is, or null. */
-export function refuse(head, accepted) {
-  const found = detect(head);
-  if (!found || found[1] === null) return null;
-  const [label, extensions] = found;
-  if (extensions.some((extension) => accepted.includes(extension))) return null;
-  const known = [...PICTURES, ...ISO_FILMS, ...CONTAINERS, ...WEB, ".webm", ".mkv", ".avi", ".pdf", ".txt", ".csv", ".wav",
-    ".mp3", ".exe"];
-  // a type that is unknown here may be built on any of these
-  return accepted.every((extension) => known.includes(extension)) ? label : null;
+/** A question's accepted extensions. */
+export class Listing {
+  constructor(listed) {
+    this.rows = new Map();
+    for (const each of listed) {
+      const row = ROWS.get(each) ?? { names: [each], holds: ROWS.get(each.slice(each.lastIndexOf(".")))?.holds ?? [] };
+      for (const name of row.names) this.rows.set(name, row);
+    }
+    this.holds = new Set([...this.rows.values()].flatMap((row) => row.holds));
+    this.isOpen = [...this.rows.values()].some((row) => !row.holds.length);
+  }
+
+  find(name) {
+    const fitting = [...this.rows.keys()].filter((each) => name.toLowerCase().endsWith(each));
+    return this.rows.get(fitting.sort((one, other) => other.length - one.length)[0]);
+  }
+
+  admitsName(name) {
+    const extension = extensionOf(name);
+    return !extension || /^\.\d+$/.test(extension) || this.find(name) !== undefined;
+  }
+
+  admitsAny(name) {
+    const row = this.find(name);
+    return row ? !row.holds.length : this.isOpen;
+  }
+
+  admitsEmpty(name) {
+    const holds = this.find(name)?.holds ?? [...this.holds];
+    return this.admitsAny(name) || TEXTS.some((type) => holds.includes(type));
+  }
+
+  /** Which word of the catalogue says what the content is, if it surely does not fit; else null. */
+  refuse(name, head) {
+    if (!head.length || this.admitsAny(name)) return null;
+    const types = possibleTypes(head);
+    return types.some((type) => this.holds.has(type)) ? null : TYPES[types[0]]?.[0] ?? "data";
+  }
 }

@@ -1,0 +1,73 @@
+"""Content without a signature: text, and what markup it is."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from fieldpack.filetypes import CONTROLS, WEB_TAGS
+
+from .looking import Look, Types
+
+__all__ = ["find_text", "look_at_program"]
+
+_CONTROLS = re.compile(CONTROLS.encode())
+_TAG = re.compile(r"<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.I)
+_SKIPPED = (("<?", "?>"), ("<!--", "-->"))
+_MARKS = (
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def find_text(head: bytes) -> Types:
+    """The types that a text can be, by its first element if it is markup; nothing if it is no text."""
+    text = _decode(head)
+    if text is None:
+        return ()
+    rest = text.lstrip()
+    is_xml = rest[:5] == "<?xml"
+    while skipped := next((pair for pair in _SKIPPED if rest.startswith(pair[0])), None):
+        end = rest.find(skipped[1], len(skipped[0]))
+        rest = rest[end + len(skipped[1]) :].lstrip() if end >= 0 else ""
+    found = _TAG.match(rest)
+    tag = found.group(1).lower() if found else ""
+    if tag in WEB_TAGS:
+        return ("html",)
+    if tag == "svg":
+        return ("svg",)
+    if is_xml:
+        return ("xml", "text")
+    return ("text", "xml") if tag else ("text",)
+
+
+def _decode(head: bytes) -> str | None:
+    """Text in UTF-8, UTF-16 with its mark, or any 8-bit code without control characters; else None.
+
+    The last is what spreadsheet programs save as CSV in much of the world.
+    """
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            try:
+                text = codecs.getincrementaldecoder(encoding)().decode(head[2:])
+            except UnicodeDecodeError:
+                return None
+            return None if "\0" in text else text
+    if not head or _CONTROLS.search(head):
+        return None
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
+
+
+def look_at_program(types: Types, head: bytes, length: int) -> Look:
+    """Programs for DOS and Windows begin with two letters, as a text may."""
+    at = int.from_bytes(head[60:64], "little")
+    is_program = (
+        head[at : at + 2] in (b"PE", b"NE", b"LE")
+        or b"This program" in head
+        or _CONTROLS.search(head[:64]) is not None
+    )
+    return ("program",) if is_program else find_text(head)
+    yield  # it needs no more than the head
