@@ -240,6 +240,47 @@ def test_json_has_lines_too_and_is_told_in_json(tmp_path: Path, capsys: pytest.C
     }
 
 
+UPLOAD = """\
+name: Files
+task_details: {task_name: a, task_introduction: b, task_steps: c}
+collection_items:
+  - page_items:
+      - type: file_upload
+        description: Files
+        accepted_file_types: [.JPG, .png, .nef, .csv, .omv2, .tar.gz]
+"""
+
+
+def test_it_says_how_each_listed_extension_will_be_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = """\
+survey.yaml: OK, 1 page, 1 item.
+  page 1, item 1: .jpg (also .jpeg .jpe .jfif), .png, .tar.gz (also .tgz): by signature
+  page 1, item 1: .nef: by family, a TIFF picture
+  page 1, item 1: .csv: by family, plain text
+  page 1, item 1: .omv2: not known, any content is accepted
+"""
+    assert check(capsys, tmp_path, UPLOAD) == (0, said)
+    assert main(["collection", "check", str(tmp_path / "survey.yaml"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["file_types"]
+    assert {each["extension"]: each["judged_by"] for each in told} == {
+        ".jpg": "signature",
+        ".png": "signature",
+        ".nef": "family",
+        ".csv": "family",
+        ".omv2": "nothing",
+        ".tar.gz": "signature",
+    }
+    assert told[0] == {
+        "place": "page 1, item 1",
+        "extension": ".jpg",
+        "also": [".jpeg", ".jpe", ".jfif"],
+        "judged_by": "signature",
+        "what": "a JPEG picture",
+    }
+
+
 def test_the_example_is_right_and_json_and_yaml_are_read_alike(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collection", "check", str(EXAMPLE)]) == 0
     assert "OK, 2 pages, 11 items." in capsys.readouterr().out

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS
 
 from fieldpack.archive.members import FILES, HEADS
+from fieldpack.filetypes import EXTENSIONS, TYPES
+from fieldpack.filetypes.manner import explain_extension
 from fieldpack.server.app import create_app
 from fieldpack.server.config import PREFIX, Settings
 from fieldpack.server.problems import REGISTRY
@@ -99,3 +101,24 @@ def test_what_is_installed_is_the_clone() -> None:
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for words in re.findall(r"pip install (?!-)([^`\n]*)", page.read_text(encoding="utf-8")):
             assert not re.match(r"['\"]?fieldpack\b", words), f"{page.name}: pip install {words}"
+
+
+def file_type_rows() -> list[str]:
+    """The table of file types as docs/file-types.md has it."""
+    rows = []
+    for row in dict.fromkeys(EXTENSIONS.values()):
+        manner = explain_extension(row.names[0])
+        held = [TYPES[type_id] for type_id in row.holds]
+        labels = dict.fromkeys(kind.label for kind in held)
+        types = dict.fromkeys(
+            row.content_type if row.content_type and kind.open else kind.content_type for kind in held
+        )
+        names = " ".join(f"`{name}`" for name in row.names)
+        shown = " ".join(f"`{name}`" for name in types)
+        rows.append(f"| {names} | {manner.judged_by} | {', '.join(labels)} | {shown} |")
+    return rows
+
+
+def test_the_table_of_file_types_is_documented() -> None:
+    written = (DOCS / "file-types.md").read_text().splitlines()
+    assert [line for line in written if line.startswith("| `.")] == file_type_rows()

@@ -77,6 +77,7 @@ def create(
     are uploaded first.
     """
     from fieldpack.cli.collection_pictures import read_pictures
+    from fieldpack.cli.file_types import say_file_types
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
@@ -92,6 +93,7 @@ def create(
         print_json(made)
     else:
         print_text(f"Created collection {made['id']}: {made['name']} ({_say_size(made)}).")
+        say_file_types(made)
 
 
 @app.command()
@@ -102,6 +104,7 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
     `fieldpack collection get ID --json` prints what to start from. Pictures beside the file are uploaded first.
     """
     from fieldpack.cli.collection_pictures import read_pictures
+    from fieldpack.cli.file_types import say_file_types
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template
     from fieldpack.client import Client
@@ -119,6 +122,7 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
         print_json(made)
     else:
         print_text(f"Updated collection {made['id']}: {made['name']} ({_say_size(made)}).")
+        say_file_types(made)
 
 
 @app.command("list")

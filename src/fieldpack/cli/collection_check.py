@@ -30,11 +30,13 @@ def check(
     """Check a collection's file, without a server.
 
     Names the line of everything a server would refuse (exit 2), the pictures beside the file too, and warns of
-    questions nobody can answer, of fields that would be ignored, and of pictures on other hosts.
+    questions nobody can answer, of fields that would be ignored, and of pictures on other hosts. Says of every
+    accepted file type how content will be held against it.
     """
     from fieldpack.cli.collection_doubts import find_doubts
     from fieldpack.cli.collection_pictures import find_strangers, read_pictures
     from fieldpack.cli.collection_rules import check_collection
+    from fieldpack.cli.file_types import list_file_types, say_file_types
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.cli.template import read_template, split_path
     from fieldpack.text import say_count
@@ -61,6 +63,7 @@ def check(
                     }
                     for finding in findings
                 ],
+                "file_types": [] if errors else list_file_types(template.body),
             }
         )
         if errors:
@@ -78,3 +81,4 @@ def check(
     pages = template.body["collection_items"]
     items = sum(len(page["page_items"]) for page in pages)
     print_text(f"{template.shown}: OK, {say_count(len(pages), 'page')}, {say_count(items, 'item')}.")
+    say_file_types(template.body)
