@@ -86,7 +86,9 @@ def test_dropped_and_pasted(study: Scenario, visitors: Contexts) -> None:
 def test_what_the_server_refuses_is_not_submitted_unseen(study: Scenario, visitors: Contexts) -> None:
     page = visitors().new_page()
     start(page, link(study, "ann"))
-    add(page, "Files", ("noise.txt", "text/plain", bytes(range(256)) * 40), ("a.png", "image/png", EXTRA))
+    # it begins as a text may: that it is a program is seen by a closer look only
+    program = b"MZ" + bytes(range(256)) * 40
+    add(page, "Files", ("noise.txt", "text/plain", program), ("a.png", "image/png", EXTRA))
     failed = here(page).locator(".file.failed")
     expect(failed.locator(".file-state")).to_contain_text("of no type that is accepted here")
     expect(failed.locator("[role=status]")).to_contain_text("noise.txt: Not accepted")

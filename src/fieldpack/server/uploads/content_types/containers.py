@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .looking import Look, Types, narrow
+from .texts import find_text
 
 __all__ = ["look_at_asf", "look_at_boxes", "look_at_ebml", "look_at_ogg", "look_at_pictures"]
 
@@ -31,8 +32,8 @@ def look_at_pictures(types: Types, head: bytes, length: int) -> Look:
 
 def look_at_boxes(types: Types, head: bytes, length: int) -> Look:
     """ISO media and QuickTime: the handlers of the tracks (ISO 14496-12 §8.4.3)."""
-    if head[4:8] != b"ftyp" and head[:1] >= b"\x20":
-        return tuple(each for each in types if each == "text")  # a word that is also the name of a box
+    if head[:1] >= b"\x09" and (found := find_text(head)):
+        return found  # a word that is also the name of a box
     media: set[str] = set()
     ends = [length]
     at = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .looking import Look, Types, narrow
+from .texts import find_text
 
 __all__ = ["look_at_mpeg_audio", "look_at_tagged", "look_at_transport"]
 
@@ -55,6 +56,9 @@ def look_at_tagged(types: Types, head: bytes, length: int) -> Look:
 
 def look_at_transport(types: Types, head: bytes, length: int) -> Look:
     """The streams that the programme map lists (ISO 13818-1 §2.4.4.8)."""
+    if found := find_text(head):
+        return found
+    types = tuple(each for each in types if each != "text")
     data = yield 0, STREAM_BYTES
     step, at = (188, 0) if head[:1] == b"G" and head[188:189] == b"G" else (192, 4)
     maps: set[int] = set()

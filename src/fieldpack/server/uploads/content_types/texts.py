@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 
-from fieldpack.filetypes import CONTROLS, WEB_TAGS
+from fieldpack.filetypes import CONTROLS, TEXTS, WEB_TAGS
 
 from .looking import Look, Types
 
-__all__ = ["find_text", "look_at_program"]
+__all__ = ["find_text", "look_at_program", "look_at_word"]
 
 _CONTROLS = re.compile(CONTROLS.encode())
 _TAG = re.compile(r"<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.I)
@@ -32,7 +32,7 @@ def find_text(head: bytes) -> Types:
         rest = rest[end + len(skipped[1]) :].lstrip() if end >= 0 else ""
     found = _TAG.match(rest)
     tag = found.group(1).lower() if found else ""
-    if tag in WEB_TAGS:
+    if tag in WEB_TAGS and (tag == "html" or not is_xml):
         return ("html",)
     if tag == "svg":
         return ("svg",)
@@ -59,6 +59,12 @@ def _decode(head: bytes) -> str | None:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
         return head.decode("latin-1")
+
+
+def look_at_word(types: Types, head: bytes, length: int) -> Look:
+    """What begins like a format with letters for a signature: it may be a text all the same."""
+    return find_text(head) or tuple(each for each in types if each not in TEXTS)
+    yield  # it needs no more than the head
 
 
 def look_at_program(types: Types, head: bytes, length: int) -> Look:

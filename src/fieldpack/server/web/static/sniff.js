@@ -17,6 +17,7 @@ function findText(head, text) {
   if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) return TEXTS;
   if (!head.length || NO_TEXT.test(text)) return [];
   let rest = text.replace(/^\xef\xbb\xbf/, "").trimStart();
+  const isXml = rest.startsWith("<?xml");
   for (const [start, end] of [["<?", "?>"], ["<!--", "-->"], ["<?", "?>"], ["<!--", "-->"]]) {
     if (!rest.startsWith(start)) continue;
     const at = rest.indexOf(end, start.length);
@@ -24,7 +25,7 @@ function findText(head, text) {
     rest = rest.slice(at + end.length).trimStart();
   }
   const tag = /^<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)/i.exec(rest)?.[1].toLowerCase();
-  if (WEB_TAGS.includes(tag)) return ["html"];
+  if (WEB_TAGS.includes(tag) && (tag === "html" || !isXml)) return ["html"];
   if (tag === "svg") return ["svg"];
   return rest.startsWith("<") ? TEXTS : ["text", "xml"];
 }
