@@ -186,7 +186,9 @@ def test_the_walk(api: Any, network: Proxy, engine: Engine, tmp_path: Path) -> N
         engine.click(walk.question("Several", f".option:nth-child({number}) input"))
     engine.click(walk.question("Why", ".option:nth-child(3) input"))
     engine.type(walk.question("Why", ".option:nth-child(3) textarea"), "because")
-    engine.type(walk.question("Weight", "input[type=text]"), "72.5")
+    engine.type(walk.question("Weight", "input[type=text]"), "72,125")
+    walk.has_text(".reading", "can be read in two ways")
+    engine.click(walk.question("Weight", ".reading button:last-child"))
     engine.choose_option(walk.question("Weight", "select"), "lb")
     walk.is_saved()
     engine.click("#next")
@@ -216,7 +218,7 @@ def test_the_walk(api: Any, network: Proxy, engine: Engine, tmp_path: Path) -> N
         "Of many": ["value 4"],
         "Several": ["value 0", "value 2"],
         "Why": [{"value": "value 2", "explanation": "because"}],
-        "Weight": "72.5",
+        "Weight": "72.125",
     }
     assert given["Weight"]["unit"] == "lb"
 
