@@ -1,5 +1,6 @@
 """Which files fit: one table of types, and what follows from it for a name. Needs nothing but the standard library."""
 
+from fieldpack.filetypes.extensions import EXTENSIONS
 from fieldpack.filetypes.listing import (
     OCTETS,
     Listing,
@@ -9,7 +10,8 @@ from fieldpack.filetypes.listing import (
     guess_content_type,
 )
 from fieldpack.filetypes.model import MEDIA, Extension, FileType, Signature, medium_of
-from fieldpack.filetypes.table import CONTROLS, EXTENSIONS, SCANNED_BYTES, SIGNATURES, TEXTS, TYPES, WEB_TAGS
+from fieldpack.filetypes.signatures import SCANNED_BYTES, SIGNATURES
+from fieldpack.filetypes.types import CONTROLS, TEXTS, TYPES, WEB_TAGS
 
 __all__ = [
     "CONTROLS",

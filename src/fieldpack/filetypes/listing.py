@@ -6,8 +6,9 @@ import mimetypes
 import re
 from collections.abc import Iterable
 
+from fieldpack.filetypes.extensions import EXTENSIONS
 from fieldpack.filetypes.model import MEDIA, Extension, medium_of
-from fieldpack.filetypes.table import EXTENSIONS, TEXTS, TYPES
+from fieldpack.filetypes.types import TEXTS, TYPES
 
 __all__ = ["OCTETS", "Listing", "extension_of", "find_extension", "find_medium", "guess_content_type"]
 

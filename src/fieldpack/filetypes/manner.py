@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fieldpack.filetypes.listing import find_extension
-from fieldpack.filetypes.table import TYPES
+from fieldpack.filetypes.types import TYPES
 
 __all__ = ["Manner", "explain_extension", "explain_listing"]
 
