@@ -406,3 +406,19 @@ def test_the_page_on_the_command_line_names_every_command_and_option(tmp_path: P
         for line in told.split("Examples:")[0].splitlines():
             names = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line) if line.startswith("  -") else []
             assert not names or "--help" in names or any(name in page for name in names), line
+
+
+def test_creating_and_updating_say_how_extensions_will_be_judged(home: Path) -> None:
+    item = "      - {type: file_upload, description: Files, accepted_file_types: [.JPG, .nef, .omv2]}\n"
+    (home / "files.yaml").write_text(TEMPLATE + item)
+    made = run("collection", "create", "-t", "files.yaml", cwd=home, env=make_env()).stdout.splitlines()
+    judged = [
+        "  page 1, item 3: .jpg (also .jpeg .jpe .jfif): by signature",
+        "  page 1, item 3: .nef: by family, a TIFF picture",
+        "  page 1, item 3: .omv2: not known, any content is accepted",
+    ]
+    assert made[1:] == judged
+    found = re.search(r"[0-9a-f-]{36}", made[0])
+    assert found is not None
+    done = run("collection", "update", found.group(), "-t", "files.yaml", cwd=home, env=make_env())
+    assert done.stdout.splitlines()[1:] == judged

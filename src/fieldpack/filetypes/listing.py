@@ -126,6 +126,8 @@ class Listing:
         row = self.find(file_name)
         if row is not None and row.holds:
             named = row.content_type if type_id in row.holds else ""
+            if type_id in TEXTS and row.holds[0] not in TEXTS and medium_of(named) is None:
+                named = ""  # another meaning of the extension than the one it is best known for
         else:
             # a stranger's table may say finer what kind of ZIP, XML or text it is, but not make media of it
             named = guess_content_type(extension_of(file_name)) or ""

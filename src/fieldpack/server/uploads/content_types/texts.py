@@ -15,6 +15,8 @@ _CONTROLS = re.compile(CONTROLS.encode())
 _TAG = re.compile(r"<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.I)
 _SKIPPED = (("<?", "?>"), ("<!--", "-->"))
 _MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
@@ -42,14 +44,14 @@ def find_text(head: bytes) -> Types:
 
 
 def _decode(head: bytes) -> str | None:
-    """Text in UTF-8, UTF-16 with its mark, or any 8-bit code without control characters; else None.
+    """Text in UTF-8, in UTF-16 or UTF-32 with its mark, or any 8-bit code without control characters; else None.
 
     The last is what spreadsheet programs save as CSV in much of the world.
     """
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             try:
-                text = codecs.getincrementaldecoder(encoding)().decode(head[2:])
+                text = codecs.getincrementaldecoder(encoding)().decode(head[len(mark) :])
             except UnicodeDecodeError:
                 return None
             return None if "\0" in text else text

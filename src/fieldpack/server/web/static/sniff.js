@@ -14,7 +14,7 @@ const matches = (pieces, head, text) => pieces.every(([offset, piece]) => (offse
 
 /** The types that a text can be, by its first element; all of them where it is not in UTF-8, none if it is no text. */
 function findText(head, text) {
-  if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) return TEXTS;
+  if (/^(\xff\xfe|\xfe\xff|\0\0\xfe\xff)/.test(text)) return TEXTS;
   if (!head.length || NO_TEXT.test(text)) return [];
   let rest = text.replace(/^\xef\xbb\xbf/, "").trimStart();
   const isXml = rest.startsWith("<?xml");
