@@ -27,8 +27,9 @@ from tests.bucket import Bucket
 from tests.foreign import ForeignPostgres, foreign_postgres
 from tests.forked import Done, run_program
 from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.pictures import make_drawing, save
 from tests.refusals import refused
-from tests.scenario import PNG, Participant, Scenario, expect
+from tests.scenario import FREE_TEXT, PNG, UPLOAD, Participant, Scenario, expect
 
 ROOT = Path(__file__).parents[2]
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -61,6 +62,7 @@ class Filled:
     archive: bytes
     under_way: Participant
     upload: str
+    picture: tuple[str, bytes]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -69,7 +71,10 @@ class Filled:
 
 def fill(server: Installation, api: httpx.Client) -> Filled:
     """Submitted, erased and unfinished submissions, an upload under way, an export whose link was handed out."""
-    scenario = Scenario.create(api)
+    workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
+    data = save(make_drawing(), "JPEG")
+    url = expect(api.post(f"/workspaces/{workspace}/pictures", content=data), 201)["url"]
+    scenario = Scenario.create(api, FREE_TEXT, UPLOAD, {"type": "image", "url": url, "alt_text": "A drawing"})
     scenario.take_part("one", "Fine", [("photo.png", PNG), ("more.png", PNG + b"more")])
     expect(api.delete(f"/submissions/{scenario.take_part('gone', 'Gone', [('gone.png', PNG)])}"), 204)
     scenario.take_part("two", "Well", [("photo.png", PNG + b"two")])
@@ -78,7 +83,7 @@ def fill(server: Installation, api: httpx.Client) -> Filled:
     under_way.upload(under_way.item(1), "done.png", PNG + b"done")
     upload = begin_upload(under_way)
     export = scenario.export()
-    return Filled(server, scenario, export, scenario.download(export), under_way, upload)
+    return Filled(server, scenario, export, scenario.download(export), under_way, upload, (url, data))
 
 
 def begin_upload(participant: Participant) -> str:
@@ -116,7 +121,7 @@ def facts_of(server: Installation, scenario: Scenario) -> dict[str, Any]:
     study = f"/studies/{scenario.study['id']}"
     return {
         **rows_of(server, scenario),
-        "collection": expect(api.get(collection), 200),
+        "collection": expect(api.get(collection, headers={"Host": "any.example"}), 200),
         "responses": expect(api.get(f"{collection}/responses"), 200),
         "submissions": expect(api.get(f"{study}/submissions"), 200),
         "counts": expect(api.get(f"{study}/submissions/counts"), 200),
@@ -179,6 +184,8 @@ def check_restored(
             refused(answer, 403)
         state = expect(api.get(f"{again.export_path}/{filled.export['export_id']}"), 200)
         assert again.download(state) == filled.archive
+        url, picture = filled.picture
+        assert httpx.get(at(restored, url), trust_env=False).content == picture
         # who was on the way goes on; the upload under way begins anew, and no offset promises bytes
         headers = {**filled.under_way.headers, **TUS}
         head = httpx.head(f"{restored.url}{filled.upload}", headers=headers, trust_env=False)

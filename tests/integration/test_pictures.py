@@ -330,6 +330,42 @@ def test_it_goes_with_the_last_collection_that_shows_it(
     wait_for(lambda: not blob.exists())
 
 
+def test_who_takes_it_as_the_last_other_leaves_it_has_it_or_is_told(
+    api: httpx.Client, workspace: str
+) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(12):
+            url = upload(api, workspace, new_picture())["url"]
+            first = create(api, workspace, image(url))
+            body = collection_body(workspace, FREE_TEXT, image(url))
+            leaving = threads.submit(replace, api, first)
+            taking = threads.submit(api.post, "/data-collection/collections", json=body)
+            leaving.result()
+            answer = taking.result()
+            if answer.status_code == 201:
+                assert fetch(url).status_code == 200
+            else:
+                refused(answer, 400, "collection_items.0.page_items.1.url")
+                refused(fetch(url), 404)
+
+
+def test_collections_that_swap_their_pictures_do_not_wait_for_each_other(
+    api: httpx.Client, workspace: str
+) -> None:
+    one, two = (upload(api, workspace, new_picture())["url"] for _ in range(2))
+    kept = create(api, workspace, image(one), image(two))
+    first, second = create(api, workspace, image(one)), create(api, workspace, image(two))
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(15):
+            for url, other in ((two, one), (one, two)):
+                swaps = [
+                    threads.submit(replace, api, first, image(url)),
+                    threads.submit(replace, api, second, image(other)),
+                ]
+                assert [url_of(swap.result()) for swap in swaps] == [url, other]
+    assert url_of(kept) == one
+
+
 def test_it_stays_for_who_began_with_it_and_goes_when_they_are_erased(
     api: httpx.Client, workspace: str, place: Installation
 ) -> None:

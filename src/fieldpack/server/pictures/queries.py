@@ -74,23 +74,23 @@ async def insert_picture(
 async def lock_usable(
     connection: Connection, ids: list[UUID], researcher_id: UUID, collection_id: UUID
 ) -> set[UUID]:
-    """Which of these a researcher may put into a collection, held until commit.
+    """Which of these a researcher may put into a collection: those of their workspaces, and what it shows already.
 
-    Those of workspaces they are a member of, and those that the collection shows already.
+    They are held until commit, together with all that the collection shows and may show no longer: so nobody who
+    writes another collection waits for one of them and holds another.
     """
     cursor = await connection.execute(
         """
         SELECT p.id FROM pictures p
-        WHERE p.id = ANY(%(ids)s) AND (
-            EXISTS (SELECT FROM memberships m
-                    WHERE m.workspace_id = p.workspace_id AND m.researcher_id = %(researcher)s)
-            OR EXISTS (SELECT FROM picture_uses u
-                       WHERE u.picture_id = p.id AND u.collection_id = %(collection)s))
-        ORDER BY p.id FOR NO KEY UPDATE OF p
+        WHERE (p.id = ANY(%(ids)s) AND EXISTS (
+                SELECT FROM memberships m
+                WHERE m.workspace_id = p.workspace_id AND m.researcher_id = %(researcher)s))
+           OR p.id IN (SELECT picture_id FROM picture_uses WHERE collection_id = %(collection)s)
+        ORDER BY p.id FOR UPDATE OF p
         """,
         {"ids": ids, "researcher": researcher_id, "collection": collection_id},
     )
-    return {row["id"] for row in await cursor.fetchall()}
+    return {row["id"] for row in await cursor.fetchall()} & set(ids)
 
 
 async def insert_uses(connection: Connection, collection_id: UUID, version: int, ids: list[UUID]) -> None:
