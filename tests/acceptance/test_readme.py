@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.installation import Installation, environment
@@ -46,6 +47,11 @@ def test_command_flow(server: Installation, tmp_path: Path) -> None:
 
     made = json.loads(created.stdout)
     assert made["id"] in collection_id
+    pictures = [
+        item["url"] for page in made["collection_items"] for item in page["page_items"] if "url" in item
+    ]
+    assert [url.startswith(f"{server.url}/api/v1/pictures/") for url in pictures] == [True]
+    assert httpx.get(pictures[0], trust_env=False).headers["content-type"] == "image/png"
     published = server.run("collection", "publish", made["id"], "-p", "3")
     assert "/participate/" in published.stdout
     target = tmp_path / "export.zip"
