@@ -177,6 +177,32 @@ def test_xml_may_call_its_root_what_web_pages_call_theirs() -> None:
     assert judge(declared + b"<script/>", "a.jpg").refusal
 
 
+def test_a_text_may_speak_of_what_another_format_begins_with() -> None:
+    said = b"A document begins with %PDF-1.7, a picture with GIF89a.\n"
+    assert judge(said, "a.txt") == Verdict("text/plain")
+    assert judge(b"<html>" + said, "a.txt").refusal
+    assert judge(b"<html>" + said, "a.html") == Verdict("text/html")
+    assert judge(b"\r\n" + said, "a.pdf") == Verdict("application/pdf")
+    assert judge(b"\1\2\3" + said, "a.txt").refusal
+
+
+POLYGLOTS = {
+    "a picture with an archive behind it": (picture("JPEG") + package(("a.txt", "x")), "image/jpeg"),
+    "an archive that holds a document": (package(("a.pdf", "%PDF-1.7")), "application/zip"),
+    "a picture with a script in it": (picture("PNG") + b"<script>alert(1)</script>", "image/png"),
+    "a document with a page in it": (b"%PDF-1.7\n<html><script>", "application/pdf"),
+    "a film that calls itself a picture, too": (iso(b"isom", b"vide", compatible=(b"heic",)), "video/mp4"),
+}
+
+
+@pytest.mark.parametrize("case", POLYGLOTS)
+def test_what_is_several_things_is_what_it_begins_as(case: str) -> None:
+    data, content_type = POLYGLOTS[case]
+    everything = (".jpg", ".png", ".pdf", ".zip", ".mp4", ".heic", ".html", ".txt")
+    for name in ("a", "a.jpg", "a.html", "a.txt"):
+        assert judge(data, name, *everything) == Verdict(content_type)
+
+
 CUT = {
     **{given.name: given for given in FORMATS if given.fits},
 }

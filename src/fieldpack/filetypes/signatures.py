@@ -159,6 +159,6 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("ico", (0, b"\0\0\2\0"), (5, b"\0")),
     _signature("dicom", (128, b"DICM")),
     _signature("tar", (257, b"ustar")),
-    _signature("pdf", (None, b"%PDF-")),
+    _signature("pdf text xml html", (None, b"%PDF-"), look="mention"),
 )  # fmt: skip
 """How types begin; the first that matches counts."""

@@ -23,7 +23,7 @@ from .containers import look_at_asf, look_at_boxes, look_at_ebml, look_at_ogg, l
 from .looking import Look, Read, Types, run_look
 from .packages import look_at_ole, look_at_tiff, look_at_zip
 from .streams import look_at_mpeg_audio, look_at_tagged, look_at_transport
-from .texts import find_text, look_at_program, look_at_word
+from .texts import find_text, look_at_mention, look_at_program, look_at_word
 
 __all__ = ["ENOUGH_BYTES", "HEAD_BYTES", "Verdict", "judge_content", "judge_head"]
 
@@ -38,6 +38,7 @@ _LOOKS: dict[str, Callable[[Types, bytes, int], Look]] = {
     "ebml": look_at_ebml,
     "heif": look_at_pictures,
     "iso": look_at_boxes,
+    "mention": look_at_mention,
     "mpeg-audio": look_at_mpeg_audio,
     "ogg": look_at_ogg,
     "ole": look_at_ole,

@@ -9,7 +9,7 @@ from fieldpack.filetypes import CONTROLS, TEXTS, WEB_TAGS
 
 from .looking import Look, Types
 
-__all__ = ["find_text", "look_at_program", "look_at_word"]
+__all__ = ["find_text", "look_at_mention", "look_at_program", "look_at_word"]
 
 _CONTROLS = re.compile(CONTROLS.encode())
 _TAG = re.compile(r"<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.I)
@@ -66,6 +66,12 @@ def _decode(head: bytes) -> str | None:
 def look_at_word(types: Types, head: bytes, length: int) -> Look:
     """What begins like a format with letters for a signature: it may be a text all the same."""
     return find_text(head) or tuple(each for each in types if each not in TEXTS)
+    yield  # it needs no more than the head
+
+
+def look_at_mention(types: Types, head: bytes, length: int) -> Look:
+    """A PDF may begin a little later than at its first byte; so may a text that only speaks of one."""
+    return (types[0], *find_text(head))
     yield  # it needs no more than the head
 
 
