@@ -367,6 +367,9 @@ def test_media_by_type_and_where_that_says_nothing_by_name() -> None:
         names = ("a.cr3", "a.m4a", "a.MTS", "a.docx", "a", "a.tga", "a.mxf", "a.pcx")
         found = [find_medium(name, recorded) for name in names]
         assert found == ["image", "audio", "video", None, None, found[5], "video", found[7]]
+    assert find_medium("a.CR3", "Binary/Octet-Stream") == "image"
+    assert find_medium("a", "Audio/MP4; codecs=mp4a.40.2") == "audio"
+    assert find_medium("a.m4a", "application/mp4") == "audio"
     assert find_medium("a.mxf", "application/mxf") == "video"
     assert find_medium("a.mka", "application/x-matroska") == "audio"
     assert find_medium("a", "application/ogg") == "video"

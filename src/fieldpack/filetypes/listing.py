@@ -15,9 +15,12 @@ __all__ = ["OCTETS", "Listing", "extension_of", "find_extension", "find_medium",
 _EXTENSION = re.compile(r"\.\w{1,16}\Z")
 OCTETS = "application/octet-stream"
 """The content type of what nothing is known of."""
+_NOTHING = ("", OCTETS, "binary/octet-stream")
+"""What other servers, too, record of what they know nothing of."""
 _CONTAINERS = {
     "application/ogg": "video",
     "application/x-matroska": "video",
+    "application/mp4": "video",
     **{kind.content_type: kind.word for kind in TYPES.values() if kind.word in MEDIA and kind.medium is None},
 }
 """Registered types that name no medium, and which one they mostly hold."""
@@ -49,14 +52,15 @@ def find_medium(file_name: str, content_type: str | None) -> str | None:
 
     The name decides where nothing is on record, or a container that may hold one or the other.
     """
-    if content_type and content_type != OCTETS and content_type not in _CONTAINERS:
+    content_type = (content_type or "").partition(";")[0].strip().lower()
+    if content_type not in (*_NOTHING, *_CONTAINERS):
         return medium_of(content_type)
     extension = extension_of(file_name)
     row = find_extension(extension)
     named = row.content_type or (
         TYPES[row.holds[0]].content_type if row.holds else guess_content_type(extension)
     )
-    return medium_of(named or "") or _CONTAINERS.get(named or content_type or "")
+    return medium_of(named or "") or _CONTAINERS.get(named or content_type)
 
 
 def guess_content_type(extension: str) -> str | None:
