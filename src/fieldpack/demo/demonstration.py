@@ -83,9 +83,10 @@ def run_demo(submissions: int, folder: Path | None, *, port: int, keep_running: 
                 stays_up = sys.stdout.isatty() if keep_running is None else keep_running
                 if stays_up:
                     _say_links(data_dir, f"{client.base_url}/participate/{study['id']}", report)
-                _say_next(made, archive, stays_up=stays_up)
-                if stays_up:
-                    with contextlib.suppress(_Stopped):
+                # once it is said that Ctrl-C ends it, that is its end and no interruption
+                with contextlib.suppress(_Stopped) if stays_up else contextlib.nullcontext():
+                    _say_next(made, archive, stays_up=stays_up)
+                    if stays_up:
                         server.wait()
 
 
