@@ -27,8 +27,8 @@ from fieldpack.errors import (
 )
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import open_export
     from fieldpack.client import Client
+    from fieldpack.export import open_export
 
     __version__: str
 
@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
 
         value: Any = Client
     elif name == "open_export":
-        from fieldpack.archive.reader import open_export
+        from fieldpack.export import open_export
 
         value = open_export
     elif name == "__version__":

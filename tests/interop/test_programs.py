@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fieldpack.archive.reader import Export, open_export
+from fieldpack.export import Export, open_export
 from tests.unit.archives import ask, make_members, make_zip, option
 
 NASTY = [

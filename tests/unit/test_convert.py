@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from fieldpack.archive.convert import csv as csv_module
 from fieldpack.archive.convert import xlsx as xlsx_module
 from fieldpack.archive.model import scalar_text
-from fieldpack.archive.reader import Export, open_export
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.export import Export, open_export
 from tests.unit.archives import LABELS, answered, ask, make_members, make_zip, option
 
 Case = tuple[list[dict[str, Any]], list[dict[str, Any]]]

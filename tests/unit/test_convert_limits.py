@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fieldpack.archive.convert import stata
 from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.naming import safe_name
-from fieldpack.archive.reader import Export, open_export
 from fieldpack.archive.tables import TableOptions, build_table
+from fieldpack.export import Export, open_export
 from tests.unit.archives import answered, ask, make_members, make_zip, option, write_folder
 
 LONG = 2_045

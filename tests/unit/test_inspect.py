@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fieldpack.archive.reader import open_export
 from fieldpack.archive.report.page import render_page
 from fieldpack.archive.report.summary import make_histogram, summarize
 from fieldpack.archive.report.terminal import render_summary
 from fieldpack.archive.report.wording import clean, say_duration, say_number, say_percent
 from fieldpack.cli import main
+from fieldpack.export import open_export
 from fieldpack.text import say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 

@@ -21,8 +21,8 @@ import pytest
 from fieldpack.archive.extract import extract_export
 from fieldpack.archive.layout import STORED, BlobRange, IndexWriter, Member, iter_archive, open_index
 from fieldpack.archive.lines import iter_blocks
-from fieldpack.archive.reader import open_export
 from fieldpack.errors import ApiError, ArchiveError, FieldpackError, TransportError, UsageError
+from fieldpack.export import open_export
 from tests.unit.archives import START, ask, make_members, make_zip, option, write_folder, write_zip
 
 SURVEY = [

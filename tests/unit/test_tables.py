@@ -19,9 +19,9 @@ from fieldpack.archive import raw as raw_module
 from fieldpack.archive.codes import OptionCodes
 from fieldpack.archive.model import Instruction, Option, scalar_text
 from fieldpack.archive.raw import read_raw
-from fieldpack.archive.reader import Export, open_export
 from fieldpack.archive.tables import TableOptions, build_columns
 from fieldpack.errors import ArchiveError, UsageError
+from fieldpack.export import Export, open_export
 from tests.unit.archives import START, answered, ask, make_members, make_zip, option, write_folder, write_zip
 
 
@@ -442,7 +442,7 @@ def test_without_table_libraries_the_extra_is_named_and_the_rest_works(tmp_path:
 
 def test_reading_loads_no_table_library() -> None:
     code = (
-        "import sys, fieldpack.archive.reader; "
+        "import sys, fieldpack.export; "
         "heavy = ('pandas', 'polars', 'pyarrow', 'numpy', 'openpyxl', 'pyreadstat', 'fieldpack.server'); "
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from fieldpack.archive import raw as raw_module
 from fieldpack.archive.raw import RawTable, read_raw
-from fieldpack.archive.reader import Export, open_export
 from fieldpack.archive.report.page import render_page
 from fieldpack.errors import ArchiveError, FieldpackError
+from fieldpack.export import Export, open_export
 from tests.unit.archives import ask, make_zip, option
 
 INSTRUCTIONS = [

@@ -22,7 +22,7 @@ from fieldpack.errors import ArchiveError, FieldpackError, UsageError
 from fieldpack.text import say_bytes
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["By", "Extracted", "Selection", "extract_export"]
 
@@ -94,7 +94,7 @@ class _LeftOut:
 
 
 def extract_export(
-    export: Export,
+    export: OpenArchive,
     folder: str | os.PathLike[str],
     *,
     by: By | None = None,
@@ -158,7 +158,7 @@ def extract_export(
     return Extracted(target, paths, total, left_out.missing, left_out.ignored)
 
 
-def _check_size(export: Export, tasks: list[_Task], total: int) -> None:
+def _check_size(export: OpenArchive, tasks: list[_Task], total: int) -> None:
     limit = export.limits.extract_bytes
     if limit is not None and total > limit:
         raise ArchiveError(
@@ -168,7 +168,7 @@ def _check_size(export: Export, tasks: list[_Task], total: int) -> None:
         raise ArchiveError(f"{export.label} is not extracted: {bomb}. Nothing was written.")
 
 
-def _plan(export: Export, by: By | None, selection: Selection, left_out: _LeftOut) -> Iterator[_Task]:
+def _plan(export: OpenArchive, by: By | None, selection: Selection, left_out: _LeftOut) -> Iterator[_Task]:
     members = export.members
     if by is None and selection.is_everything:
         left_out.ignored.update(find_outsiders(export.source, members))
@@ -185,7 +185,7 @@ def _plan(export: Export, by: By | None, selection: Selection, left_out: _LeftOu
     yield from _place(export, by, _select(export, selection), left_out)
 
 
-def _select(export: Export, selection: Selection) -> Iterator[UploadedFile]:
+def _select(export: OpenArchive, selection: Selection) -> Iterator[UploadedFile]:
     wanted = {export.get_instruction(name).id for name in selection.instructions}
     unseen = set(selection.submissions)
     for submission in export.iter_submissions():
@@ -200,7 +200,7 @@ def _select(export: Export, selection: Selection) -> Iterator[UploadedFile]:
 
 
 def _place(
-    export: Export,
+    export: OpenArchive,
     by: By | None,
     files: Iterable[UploadedFile],
     left_out: _LeftOut,
@@ -268,7 +268,7 @@ class _Places:
 
 
 def _write_all(
-    export: Export,
+    export: OpenArchive,
     folder: ContainedFolder,
     tasks: list[_Task],
     force: bool,
@@ -295,7 +295,7 @@ def _write_all(
 
 
 def _write(
-    export: Export,
+    export: OpenArchive,
     task: _Task,
     folder: ContainedFolder,
     replacing: bool,

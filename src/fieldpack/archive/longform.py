@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 from fieldpack.archive.raw import STRING, TIME, RawTable
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["build_answers", "build_files"]
 
 
-def build_answers(export: Export) -> pa.Table:
+def build_answers(export: OpenArchive) -> pa.Table:
     """The long form; see `Export.answers`."""
     raw = read_raw(export)
     parts = []
@@ -100,7 +100,7 @@ def _build_long(raw: RawTable, instruction: Instruction, order: int, data: pa.Ar
     )
 
 
-def build_files(export: Export, root: str | None) -> pa.Table:
+def build_files(export: OpenArchive, root: str | None) -> pa.Table:
     """A row per file; see `Export.files`."""
     names = (
         "submission_id", "participant_id", "completed_at", "instruction_id", "question", "path", "file_name",

@@ -29,7 +29,7 @@ from fieldpack.archive.source import Limits
 from fieldpack.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["BASE", "STRING", "TIME", "RawTable", "read_raw", "rebuild_list"]
 
@@ -68,7 +68,7 @@ class RawTable:
         return {name: at for at, name in enumerate(self.table.column_names)}
 
 
-def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
+def read_raw(export: OpenArchive, *, bulk: bool = True) -> RawTable:
     """Read every submission into flat columns.
 
     Args:
@@ -87,7 +87,7 @@ def read_raw(export: Export, *, bulk: bool = True) -> RawTable:
         return _read_all(export, instructions | _survey(export, instructions), bulk)
 
 
-def _read_all(export: Export, instructions: dict[str, Instruction], bulk: bool) -> RawTable:
+def _read_all(export: OpenArchive, instructions: dict[str, Instruction], bulk: bool) -> RawTable:
     reader = _Reader(instructions, export.limits)
     blocks = reader.measure(export.iter_response_blocks(_BLOCK_BYTES))
     batches = list(reader.read(blocks) if bulk else (reader.read_lines(*block) for block in blocks))
@@ -101,7 +101,7 @@ class _Mixed(ArchiveError):
     """A line can't be read, perhaps as the first answer to a question that nothing lists misled."""
 
 
-def _survey(export: Export, listed: Mapping[str, Instruction]) -> dict[str, Instruction]:
+def _survey(export: OpenArchive, listed: Mapping[str, Instruction]) -> dict[str, Instruction]:
     """The answered questions that collection.json doesn't list, or gives a type that isn't known here, each
     with the widest type that any of its answers has."""
     widest: dict[str, int] = {}

@@ -28,7 +28,7 @@ except ImportError as error:
 from fieldpack.archive.raw import BASE, STRING, RawTable, read_raw, rebuild_list
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = [
     "Column",
@@ -98,7 +98,7 @@ class Column:
     not_numeric: int = 0
 
 
-def build_table(export: Export, options: TableOptions) -> pa.Table:
+def build_table(export: OpenArchive, options: TableOptions) -> pa.Table:
     """A row per submission and a column per question; retired questions nobody answered are left out."""
     columns = build_columns(read_raw(export), options)
     return pa.table([column.data for column in columns], names=[column.name for column in columns])

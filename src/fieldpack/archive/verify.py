@@ -18,7 +18,7 @@ from fieldpack.errors import ArchiveError
 from fieldpack.text import say_count
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["Finding", "Report", "verify_export"]
 
@@ -81,7 +81,7 @@ class Report:
 
 
 def verify_export(
-    export: Export, *, contents: bool = True, progress: Callable[[int, int], None] | None = None
+    export: OpenArchive, *, contents: bool = True, progress: Callable[[int, int], None] | None = None
 ) -> Report:
     """Check the whole archive.
 
@@ -113,7 +113,7 @@ class _Named(NamedTuple):
 
 
 class _Check:
-    def __init__(self, export: Export, report: Report) -> None:
+    def __init__(self, export: OpenArchive, report: Report) -> None:
         self._export = export
         self._report = report
         self._instructions: dict[str, Instruction] = {}

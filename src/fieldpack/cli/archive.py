@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldpack.archive.reader import Export, open_export
 from fieldpack.archive.source import NO_LIMITS
 from fieldpack.cli.output import print_json, print_left_out, print_note, print_text
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.export import Export, open_export
 from fieldpack.text import say_bytes, say_count
 
 __all__ = ["register"]

@@ -213,7 +213,7 @@ def _show(archive: Path) -> None:
     except ModuleNotFoundError:
         console.print("pandas is not installed: pip install 'fieldpack[pandas]'")
         return
-    from ..archive.reader import open_export
+    from ..export import open_export
 
     with open_export(archive) as export:
         table = export.to_pandas()

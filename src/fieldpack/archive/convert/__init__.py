@@ -16,7 +16,7 @@ from fieldpack.errors import ConfigError, FieldpackError, UsageError
 
 if TYPE_CHECKING:
     from fieldpack.archive.columns import Columns
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
     from fieldpack.archive.tables import Column, Numbers
 
 __all__ = ["Converted", "Format", "convert_export", "require", "write_whole"]
@@ -35,7 +35,7 @@ class Converted:
 
 
 def convert_export(
-    export: Export,
+    export: OpenArchive,
     to: Format,
     out: str | os.PathLike[str],
     *,
@@ -101,7 +101,7 @@ def convert_export(
     return converted
 
 
-def _write_table(export: Export, columns: list[Column], to: Format, path: Path, bom: bool) -> Converted:
+def _write_table(export: OpenArchive, columns: list[Column], to: Format, path: Path, bom: bool) -> Converted:
     if to == "sav":
         from fieldpack.archive.convert.spss import write_spss
 

@@ -28,7 +28,7 @@ from fieldpack.filetypes import MEDIA, find_medium
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["write_media"]
 
@@ -45,7 +45,7 @@ _OWN = ("file_name", "original_name", "instruction_id", "question", "content_typ
 
 
 def write_media(
-    export: Export,
+    export: OpenArchive,
     folder: Path,
     *,
     columns: Columns = "slug",
@@ -95,7 +95,7 @@ def write_media(
     return converted
 
 
-def _choose(export: Export) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
+def _choose(export: OpenArchive) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
     """The files that go into a folder, with which; and a sentence about those that go into none."""
     held: list[tuple[UploadedFile, str]] = []
     others: Counter[str] = Counter()
@@ -126,7 +126,7 @@ def _choose(export: Export) -> tuple[list[tuple[UploadedFile, str]], list[str]]:
 
 
 def _extract(
-    export: Export, files: list[UploadedFile], target: Path, progress: Callable[[int, int], None] | None
+    export: OpenArchive, files: list[UploadedFile], target: Path, progress: Callable[[int, int], None] | None
 ) -> dict[str, str]:
     """Write the files flat; give each one's name there by its path in the archive."""
     done = extract_export(

@@ -11,7 +11,7 @@ from fieldpack.archive.convert.variables import DataSet, Limits, build_data_set,
 from fieldpack.archive.tables import Column
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["write_spss"]
 
@@ -21,7 +21,7 @@ _TEXT = LabelLimit(32_767)
 _DATA_SET_LABEL_CHARACTERS = 60
 
 
-def write_spss(export: Export, columns: list[Column], path: Path) -> Converted:
+def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Converted:
     """Write one data set; see `variables.build_data_set`.
 
     Texts longer than 32,767 bytes, the most that SPSS holds, are cut, and a warning counts them.

@@ -11,7 +11,7 @@ from fieldpack.archive.convert.variables import Limits, build_data_set, name_dat
 from fieldpack.archive.tables import Column
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["choose_release", "write_stata"]
 
@@ -22,7 +22,7 @@ _RELEASE_118_VARIABLES = 32_767
 _DATA_SET_LABEL_CHARACTERS = 80
 
 
-def write_stata(export: Export, columns: list[Column], path: Path) -> Converted:
+def write_stata(export: OpenArchive, columns: list[Column], path: Path) -> Converted:
     """Write one data set; see `variables.build_data_set`. A text over 2,045 bytes makes its variable `strL`."""
     require("pandas")
     from pandas.io.stata import StataWriterUTF8

@@ -18,7 +18,7 @@ from fieldpack.archive.tables import Column
 if TYPE_CHECKING:
     import pandas
 
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["DataSet", "Limits", "build_data_set", "name_data_set"]
 
@@ -125,7 +125,7 @@ def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
     return DataSet(frame, dict(zip(data, descriptions, strict=True)), value_labels, measures, warnings)
 
 
-def name_data_set(export: Export, most_characters: int) -> str:
+def name_data_set(export: OpenArchive, most_characters: int) -> str:
     """The collection's name, for the data set's own label."""
     if COLLECTION not in export.members:
         return ""

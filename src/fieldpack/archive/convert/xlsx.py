@@ -17,7 +17,7 @@ from fieldpack.archive.tables import Column
 from fieldpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["write_xlsx"]
 
@@ -30,7 +30,7 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0d\x0e-\x1f\ufffe\uffff]|_(?=x[0-9
 _BATCH = 10_000
 
 
-def write_xlsx(export: Export, columns: list[Column], path: Path) -> Converted:
+def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Converted:
     """Write a workbook with the sheets `Responses`, `Codebook` and, if there are any, `Files`.
 
     Texts are text cells, so nothing is run as a formula. Times are UTC, as Excel knows no zones.

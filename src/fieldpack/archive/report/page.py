@@ -22,14 +22,14 @@ from fieldpack.archive.report.wording import (
 from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["render_page"]
 
 _MOST_SAMPLES = 24
 
 
-def render_page(summary: Summary, export: Export) -> str:
+def render_page(summary: Summary, export: OpenArchive) -> str:
     """The whole page. Without Pillow it has no thumbnails, and says so."""
     pictures = have_pillow()
     title = _text(summary.name or summary.archive)
@@ -79,7 +79,7 @@ def _render_overview(summary: Summary) -> str:
 
 
 def _render_question(
-    number: int, question: Question, summary: Summary, export: Export, pictures: bool
+    number: int, question: Question, summary: Summary, export: OpenArchive, pictures: bool
 ) -> str:
     parts = [
         f"<section id='q{number}'><h2>{number}. {_text(question.instruction.title)}</h2>",
@@ -105,7 +105,7 @@ def _render_question(
     return "\n".join(parts)
 
 
-def _render_samples(number: int, question: Question, export: Export, pictures: bool) -> str:
+def _render_samples(number: int, question: Question, export: OpenArchive, pictures: bool) -> str:
     """Some of a question's files: photos, which open in full size without a script, and a card for all else."""
     figures = []
     for at, sample in enumerate(question.samples[:_MOST_SAMPLES], 1):

@@ -20,7 +20,7 @@ from fieldpack.archive.shapes import read_time
 from fieldpack.text import say_count
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
     from fieldpack.archive.source import Member
 
 __all__ = [
@@ -228,7 +228,7 @@ def _describe_question(question: Question) -> dict[str, Any]:
     return found
 
 
-def summarize(export: Export, *, progress: Callable[[int, int], None] | None = None) -> Summary:
+def summarize(export: OpenArchive, *, progress: Callable[[int, int], None] | None = None) -> Summary:
     """Gather the summary.
 
     Args:
@@ -265,7 +265,7 @@ def summarize(export: Export, *, progress: Callable[[int, int], None] | None = N
 
 
 class _Gatherer:
-    def __init__(self, export: Export, summary: Summary) -> None:
+    def __init__(self, export: OpenArchive, summary: Summary) -> None:
         self._export = export
         self._summary = summary
         self._answers = {i.id: _Tally(i) for i in export.instructions if i.is_question}

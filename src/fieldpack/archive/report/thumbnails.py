@@ -11,7 +11,7 @@ from fieldpack.archive.model import UploadedFile
 from fieldpack.errors import FieldpackError
 
 if TYPE_CHECKING:
-    from fieldpack.archive.reader import Export
+    from fieldpack.archive.reader import OpenArchive
 
 __all__ = ["FORMATS", "have_pillow", "make_thumbnail"]
 
@@ -33,7 +33,7 @@ def have_pillow() -> bool:
     return bool(PIL.Image)
 
 
-def make_thumbnail(export: Export, file: UploadedFile) -> str | None:
+def make_thumbnail(export: OpenArchive, file: UploadedFile) -> str | None:
     """A JPEG data URI, or None: no image, too large, not readable.
 
     What a participant uploaded is untrusted: only `FORMATS` are opened, and the image's size is checked before
