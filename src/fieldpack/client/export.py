@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from fieldpack.client.download import check_target, download_archive
@@ -25,7 +25,7 @@ from fieldpack.errors import (
 )
 
 if TYPE_CHECKING:
-    from fieldpack.client.api import Client
+    import ssl
 
 __all__ = ["Export", "ExportNotReady", "begin_export", "collect_filter", "export_collection", "wait_export"]
 
@@ -100,6 +100,25 @@ class Export:
         )
 
 
+class ExportRoutes(Protocol):
+    """What is asked of a client here: its address, and the routes of exports."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def timeout(self) -> float: ...
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext: ...
+
+    def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> Export: ...
+
+    def _post_export(
+        self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True
+    ) -> Export: ...
+
+
 def collect_filter(
     study_id: str | None, from_: datetime | str | None, to: datetime | str | None
 ) -> dict[str, str]:
@@ -113,7 +132,7 @@ def collect_filter(
 
 
 def begin_export(
-    client: Client,
+    client: ExportRoutes,
     collection_id: str,
     narrowed: dict[str, str],
     *,
@@ -145,7 +164,7 @@ def begin_export(
 
 
 def wait_export(
-    client: Client,
+    client: ExportRoutes,
     collection_id: str,
     export: Export,
     *,
@@ -193,7 +212,7 @@ def wait_export(
 
 
 def export_collection(
-    client: Client,
+    client: ExportRoutes,
     collection_id: str,
     output: str | Path | None,
     *,
@@ -236,7 +255,7 @@ def export_collection(
 
 
 def _iter_links(
-    client: Client, collection_id: str, export: Export, narrowed: dict[str, str], timeout: float | None
+    client: ExportRoutes, collection_id: str, export: Export, narrowed: dict[str, str], timeout: float | None
 ) -> Iterator[str]:
     """The link at hand first, then one fresh link after another."""
     while True:

@@ -31,10 +31,11 @@ from ..collections.shapes import SCHEMA_VERSION, describe_item
 from ..context import Context
 from ..storage import Buffer
 from . import job_queries as queries
+from .ends import Incomplete, Interrupted, Superseded, WornOut
 from .keys import INDEX, head_id, stored_key
 from .retired_options import find_retired_options
 
-__all__ = ["Incomplete", "Interrupted", "Superseded", "build_export", "work_folder"]
+__all__ = ["build_export", "work_folder"]
 
 BEAT_SECONDS = 0.5
 MOST_ATTEMPTS = 40
@@ -53,22 +54,6 @@ INTERNAL_FIELDS = {
 
 log = structlog.get_logger()
 Batch = TypeVar("Batch")
-
-
-class Superseded(Exception):
-    """The export was erased from, deleted or taken over while this build was at work."""
-
-
-class Interrupted(Exception):
-    """The worker is stopping; the job is to be taken up by another."""
-
-
-class WornOut(Exception):
-    """This export was begun so often that beginning it again is no use."""
-
-
-class Incomplete(Exception):
-    """What the rows say and what was found differ: the archive would lack something."""
 
 
 class Deflated(NamedTuple):

@@ -12,7 +12,7 @@ from procrastinate import JobContext
 from ..jobs import PARTS_QUEUE, WorkerContext, blueprint
 from ..storage import BlobMissing, StorageError
 from . import part_queries
-from .build import Interrupted
+from .ends import Interrupted
 from .parts import finish_object, send_part
 from .tasks import PassingFault, RetryPassing, explain
 from .waiting import note_waiting, watch_storage

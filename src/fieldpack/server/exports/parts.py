@@ -24,8 +24,8 @@ from ..context import Context
 from ..storage import BlobDamaged, BlobMissing, Buffer, FileRange, Multipart, StorageError, UploadGone
 from . import job_queries
 from . import part_queries as queries
-from .build import Interrupted, Superseded
 from .checksums import combine_crc32
+from .ends import Interrupted, Superseded
 from .keys import archive_name, build_prefix, object_key
 from .reading import Archive, Piece, open_archive
 

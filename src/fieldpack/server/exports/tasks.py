@@ -16,7 +16,8 @@ from ...errors import FieldpackError
 from ..jobs import EXPORTS_QUEUE, WorkerContext, blueprint
 from ..storage import StorageError, StorageFull
 from . import job_queries
-from .build import Incomplete, Interrupted, WornOut, build_export
+from .build import build_export
+from .ends import Incomplete, Interrupted, WornOut
 from .waiting import note_waiting, watch_storage
 
 __all__ = ["export"]

@@ -8,19 +8,8 @@ from urllib.parse import urlsplit
 from fieldpack.errors import ConfigError
 
 from ..config import Settings
-from .base import (
-    BlobDamaged,
-    BlobMissing,
-    Buffer,
-    Storage,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-    StoredObject,
-    blob_key,
-    chunk_key,
-    upload_prefix,
-)
+from .base import Buffer, Storage, StoredObject, blob_key, chunk_key, upload_prefix
+from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 from .local import LocalStorage
 from .multipart import Multipart, UploadGone
 from .proofs import FileRange

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -14,20 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from fieldpack.errors import FieldpackError
+from .faults import BlobMissing
 
 if TYPE_CHECKING:
     from .multipart import Multipart
     from .proofs import Proofs
 
 __all__ = [
-    "BlobDamaged",
-    "BlobMissing",
     "Buffer",
     "Storage",
-    "StorageError",
-    "StorageFull",
-    "StorageUnavailable",
     "StoredObject",
     "blob_key",
     "chunk_key",
@@ -39,30 +33,6 @@ T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
 LONGEST_LINK_SECONDS = 7 * 86400  # what all providers allow
-
-
-class StorageError(FieldpackError, OSError):
-    """Storage refused, for a reason that trying again won't change, such as wrong credentials."""
-
-
-class StorageUnavailable(StorageError):
-    """A passing fault: the same call may succeed later."""
-
-
-class StorageFull(StorageError):
-    """No room left: someone has to free space or raise a quota."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.errno = errno.ENOSPC
-
-
-class BlobMissing(StorageError):
-    """There is no object of this key, or not the one on record."""
-
-
-class BlobDamaged(BlobMissing):
-    """An object exists, but not with the size (or the bytes) on record."""
 
 
 @dataclass(frozen=True, slots=True)

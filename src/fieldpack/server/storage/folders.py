@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .base import StorageError
+from .faults import StorageError
 
 __all__ = ["Folders", "refuse_links", "split_key"]
 

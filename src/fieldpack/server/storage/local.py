@@ -24,17 +24,9 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from .base import (
-    BlobDamaged,
-    BlobMissing,
-    Buffer,
-    Storage,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-    StoredObject,
-)
+from .base import Buffer, Storage, StoredObject
 from .buffers import Buffers
+from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 from .folders import Folders, refuse_links
 from .proofs import Proofs
 

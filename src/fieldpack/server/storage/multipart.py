@@ -18,14 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from fieldpack.errors import ConfigError
 
-from .base import (
-    LONGEST_LINK_SECONDS,
-    BlobDamaged,
-    BlobMissing,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-)
+from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 
 __all__ = ["Multipart", "UnfinishedObject", "UploadGone"]
 
@@ -237,7 +230,7 @@ class Multipart:
         """A URL that GETs this object for `seconds`, or as long as credentials last, and how long that is."""
         with _translated(key):
             credentials = self._session.get_credentials()
-            seconds = _seconds_left(credentials, min(seconds, LONGEST_LINK_SECONDS))
+            seconds = _seconds_left(credentials, seconds)
             url: str = self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket, "Key": self._full(key)}, ExpiresIn=seconds
             )

@@ -16,16 +16,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import from_url
 
-from .base import (
-    BlobDamaged,
-    BlobMissing,
-    Buffer,
-    Storage,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-    StoredObject,
-)
+from .base import LONGEST_LINK_SECONDS, Buffer, Storage, StoredObject
+from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 from .multipart import Multipart
 
 __all__ = ["RemoteStorage"]
@@ -299,7 +291,7 @@ class RemoteStorage(Storage):
     async def sign_for(self, key: str, seconds: int) -> tuple[str, int]:
         if self._multipart is None:
             return await super().sign_for(key, seconds)
-        return await self.run(self._multipart.sign, key, seconds)
+        return await self.run(self._multipart.sign, key, min(seconds, LONGEST_LINK_SECONDS))
 
     def open_multipart(self) -> Multipart | None:
         return self._multipart
