@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-    from fieldpack.archive.convert import Converted, Format
+    from fieldpack.archive.convert.conversion import Format
+    from fieldpack.archive.convert.output import Converted
     from fieldpack.archive.extract import By, Extracted
     from fieldpack.archive.report.summary import Summary
     from fieldpack.archive.tables import Columns, Numbers, Several
@@ -248,7 +249,7 @@ class Export(OpenArchive):
     def convert(self, to: Format, path: str | os.PathLike[str], **options: Any) -> Converted:
         """Write the archive as `csv`, `parquet`, `xlsx`, `sav`, `dta` or `media`; see
         `convert.convert_export`."""
-        from fieldpack.archive.convert import convert_export
+        from fieldpack.archive.convert.conversion import convert_export
 
         return convert_export(self, to, path, **options)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from fieldpack.archive.columns import Variants, make_slug
 from fieldpack.archive.members import explain_outsider, is_member
 from fieldpack.archive.model import Instruction, UploadedFile
 from fieldpack.archive.naming import safe_name
+from fieldpack.archive.slugs import Variants, make_slug
 from fieldpack.archive.source import find_outsiders
 from fieldpack.containment import ContainedFolder, InTheWay, name_kind
 from fieldpack.errors import ArchiveError, FieldpackError, UsageError

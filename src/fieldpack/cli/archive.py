@@ -257,7 +257,7 @@ def convert(
 
             text = render_codebook(export.collection, codebook.suffix)
         if to is not None and output is not None:
-            from fieldpack.archive.convert import convert_export
+            from fieldpack.archive.convert.conversion import convert_export
 
             with _progress("Converting", "bytes") as report:
                 done = convert_export(
@@ -301,7 +301,7 @@ def _refuse_existing(path: Path | None, force: bool) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from fieldpack.archive.convert import write_whole
+    from fieldpack.archive.convert.output import write_whole
 
     with write_whole(path) as part:
         part.write_text(text, encoding="utf-8")

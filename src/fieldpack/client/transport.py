@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import httpx
 import orjson
 
-import fieldpack
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
 from fieldpack.client.problems import PASSING, make_api_error
@@ -25,7 +25,7 @@ _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is told to the per
 
 def user_agent() -> str:
     """What every request calls itself."""
-    return f"fieldpack/{fieldpack.__version__}"
+    return f"fieldpack/{version('fieldpack')}"
 
 
 class Transport:

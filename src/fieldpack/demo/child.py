@@ -7,12 +7,10 @@ or dies, even by SIGKILL; the command then gets SIGTERM, as from an operator.
 from __future__ import annotations
 
 import os
+import runpy
 import signal
-import sys
 import threading
 from types import FrameType
-
-from fieldpack.cli import main
 
 
 def _end_with_starter() -> None:
@@ -29,4 +27,4 @@ def _stop(number: int, frame: FrameType | None) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    sys.exit(main())
+    runpy.run_module("fieldpack", run_name="__main__")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from fieldpack.archive.convert import Converted, write_whole
+from fieldpack.archive.convert.output import Converted, write_whole
 from fieldpack.archive.tables import Column
 
 __all__ = ["neutralise", "restore", "write_csv"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fieldpack.archive.convert import Converted, explain_numbers
+from fieldpack.archive.convert.output import Converted, explain_numbers
 from fieldpack.archive.extract import extract_export
 from fieldpack.archive.members import is_member
 from fieldpack.archive.model import UploadedFile

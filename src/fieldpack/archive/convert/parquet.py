@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from fieldpack.archive.convert import Converted, write_whole
+from fieldpack.archive.convert.output import Converted, write_whole
 from fieldpack.archive.tables import Column
 
 __all__ = ["write_parquet"]

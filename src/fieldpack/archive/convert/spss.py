@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.archive.convert import Converted, require, write_whole
 from fieldpack.archive.convert.labels import LabelLimit
+from fieldpack.archive.convert.output import Converted, require, write_whole
 from fieldpack.archive.convert.variables import DataSet, Limits, build_data_set, name_data_set
 from fieldpack.archive.tables import Column
 

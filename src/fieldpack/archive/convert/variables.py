@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldpack.archive.columns import Variants, make_slug
 from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.frames import arrow_to_pandas
 from fieldpack.archive.members import COLLECTION
+from fieldpack.archive.slugs import Variants, make_slug
 from fieldpack.archive.tables import Column
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fieldpack.archive.codebook import list_variables
-from fieldpack.archive.convert import Converted, require, write_whole
+from fieldpack.archive.convert.output import Converted, require, write_whole
 from fieldpack.archive.longform import build_files
 from fieldpack.archive.tables import Column
 from fieldpack.errors import UsageError
