@@ -18,8 +18,9 @@ from fieldpack.server.app import open_context
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
 from fieldpack.server.garbage import collect_garbage
+from fieldpack.server.orphans import find_orphans, remove_orphans
 from fieldpack.server.uploads.service import list_files
-from fieldpack.server.uploads.sweeps import find_orphans, remove_orphans, sweep_abandoned
+from fieldpack.server.uploads.sweeps import sweep_abandoned
 from tests.installation import Installation
 from tests.scenario import PNG, Participant, Scenario
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from fieldpack.server.app import create_app
 from fieldpack.server.config import Settings, load_settings
-from fieldpack.server.middleware import RateLimit
+from fieldpack.server.http.rate_limit import RateLimit
 from tests.refusals import refused
 
 

@@ -20,14 +20,15 @@ from .accounts.service import find_upgrade
 from .collections.routes import router as collections
 from .collections.schemas import ITEM_TYPES
 from .config import Settings
-from .context import Context, make_room, require_room
+from .context import Context
 from .db.pool import Database
+from .envelope import Envelope
 from .exports import links
 from .exports.download import router as download
 from .exports.routes import router as exports
 from .health import router as health
+from .http.dependencies import make_room, require_room
 from .http.methods import allowed_methods
-from .middleware import Envelope
 from .notices import Notices
 from .openapi import describe_api
 from .pictures.routes import router as pictures

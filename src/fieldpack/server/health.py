@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from . import health_queries
 from .config import QUEUE_NAMES
-from .context import CurrentContext
+from .http.dependencies import CurrentContext
 from .metrics import collect_processes
 from .problems import RETRY_SECONDS, UNAVAILABLE, Problem
 from .storage import StorageError, StorageFull

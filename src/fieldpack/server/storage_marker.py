@@ -25,7 +25,7 @@ from .config import Settings
 from .db.pool import Connection
 from .erasures import ERASURES_PREFIX
 from .storage import BlobMissing, Storage, open_storage
-from .uploads.sweeps import list_known
+from .uploads.known import list_known
 
 __all__ = [
     "MARKER",

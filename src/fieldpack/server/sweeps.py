@@ -20,10 +20,11 @@ from .collections.queries import transaction_time
 from .context import Context
 from .exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
 from .garbage import collect_garbage, count_garbage
+from .orphans import find_orphans
 from .pictures.service import sweep_unused
 from .routing import is_uuid
 from .storage import LocalStorage, Multipart
-from .uploads.sweeps import find_orphans, sweep_abandoned
+from .uploads.sweeps import sweep_abandoned
 
 __all__ = ["Swept", "abort_unfinished", "remove_leftovers", "sweep"]
 

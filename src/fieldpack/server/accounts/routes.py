@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ..context import CurrentContext
+from ..http.dependencies import CurrentContext
 from ..listing import Page, envelope
 from ..problems import not_found
 from ..routing import parse_id

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller, require_collections, require_member
 from ..config import Settings
-from ..context import CurrentContext
 from ..db.pool import Connection
 from ..downloads import send_blob
+from ..http.dependencies import CurrentContext
 from ..listing import Page, envelope
 from ..origin import origin_of
 from ..problems import not_found

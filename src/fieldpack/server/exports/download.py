@@ -16,10 +16,11 @@ from starlette.responses import Response
 
 from ...archive.naming import safe_name
 from ...errors import ArchiveError
-from ..context import Context, CurrentContext
+from ..context import Context
 from ..downloads import ByteStream, DownloadAborted, content_disposition
 from ..garbage import throw_away
 from ..http.authentication import mark_authenticated
+from ..http.dependencies import CurrentContext
 from ..metrics import BYTES_SERVED, DOWNLOADS, LINK_ERRORS
 from ..problems import GONE, LINK_EXPIRED, Problem
 from ..ranges import Selected, select_range

@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..context import CurrentContext
+from ..http.dependencies import CurrentContext
 from ..listing import Page
 from ..origin import origin_of
 from ..routing import discard_body, parse_id

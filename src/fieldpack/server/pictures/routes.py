@@ -12,8 +12,9 @@ from ...pictures import MOST_BYTES
 from ...text import say_bytes
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import require_collections, require_member
-from ..context import Context, CurrentContext
+from ..context import Context
 from ..downloads import ByteStream
+from ..http.dependencies import CurrentContext
 from ..http.forms import MULTIPART, read_known_form, type_of
 from ..origin import origin_of
 from ..problems import TOO_LARGE, Problem, invalid, not_found

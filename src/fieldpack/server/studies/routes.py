@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller, require_member
-from ..context import CurrentContext
 from ..db.pool import Connection
+from ..http.dependencies import CurrentContext
 from ..listing import Page, envelope, parse_words
 from ..origin import origin_of
 from ..routing import parse_given_id, parse_id

@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 
 from ..cookies import Cookie, cookie_name, read_cookie, read_remembered
 from ..http.authentication import mark_authenticated
-from ..middleware import RateLimit
+from ..http.rate_limit import RateLimit
 from ..origin import is_same_origin
 from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
 from ..routing import ApiRoute, parse_id

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from ..collections.queries import get_version
 from ..collections.service import find_item
 from ..collections.shapes import describe_body
-from ..context import Context, CurrentContext
+from ..context import Context
 from ..db.pool import Connection
+from ..http.dependencies import CurrentContext
 from ..origin import origin_of
 from ..pictures.references import make_absolute
 from ..problems import PRECONDITION_FAILED, Problem, conflict, not_found

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query
 
 from ..accounts.access import CurrentCaller, ResearcherRoute
 from ..accounts.service import Caller
-from ..context import CurrentContext
 from ..db.pool import Connection
 from ..erasures import keep_erasure
 from ..exports.erasure import require_withdrawn
+from ..http.dependencies import CurrentContext
 from ..listing import Page, envelope, parse_ordering, parse_words
 from ..routing import discard_body, parse_id
 from ..studies.service import get_study

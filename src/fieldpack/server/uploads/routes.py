@@ -9,8 +9,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from ..context import CurrentContext
 from ..garbage import collect_garbage
+from ..http.dependencies import CurrentContext
 from ..http.methods import allowed_methods
 from ..metrics import UPLOADS
 from ..problems import METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem

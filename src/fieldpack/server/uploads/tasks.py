@@ -1,4 +1,4 @@
-"""Periodic: abandoned uploads go, and objects that nothing refers to."""
+"""Periodic: abandoned uploads go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import structlog
 from procrastinate import JobContext
 
 from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
-from .sweeps import remove_orphans, sweep_abandoned
+from .sweeps import sweep_abandoned
 
 log = structlog.get_logger()
 
@@ -21,14 +21,3 @@ async def sweep_uploads(job: JobContext, timestamp: int) -> None:
     settings = worker.context.settings
     swept = await sweep_abandoned(worker.context.database, settings.upload_abandoned_days)
     log.info("uploads.swept", count=len(swept))
-
-
-@blueprint.periodic(cron="37 3 * * *")
-@blueprint.task(
-    name="sweep_orphans", queue=MAINTENANCE_QUEUE, queueing_lock="sweep_orphans", pass_context=True
-)
-async def sweep_orphans(job: JobContext, timestamp: int) -> None:
-    """Remove stored objects that no row refers to."""
-    worker: WorkerContext = job.additional_context["worker"]
-    removed = await remove_orphans(worker.context, worker.context.settings.orphan_hours)
-    log.info("orphans.swept", count=removed)

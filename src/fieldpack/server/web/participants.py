@@ -12,9 +12,10 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
 from ..collections.queries import find_collection, get_version
-from ..context import Context, CurrentContext
+from ..context import Context
 from ..cookies import keep_submission, read_remembered
 from ..http.authentication import mark_authenticated
+from ..http.dependencies import CurrentContext
 from ..http.forms import read_unknown_form
 from ..participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
 from ..problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found

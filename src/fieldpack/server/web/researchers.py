@@ -14,9 +14,10 @@ from ..accounts.service import Caller, hash_token
 from ..accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
 from ..collections import queries as collection_queries
 from ..collections.service import get_collection
-from ..context import Context, CurrentContext
+from ..context import Context
 from ..exports import service as exports
 from ..http.authentication import mark_authenticated
+from ..http.dependencies import CurrentContext
 from ..http.forms import read_unknown_form
 from ..origin import origin_of
 from ..problems import not_found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from ..context import require_room
+from ..http.dependencies import require_room
 from .assets import router as assets
 from .participants import router as participants
 from .researchers import router as researchers

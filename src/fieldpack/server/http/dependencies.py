@@ -1,0 +1,38 @@
+"""What routes depend on: the context of their process, and room for what grows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ..context import Context
+from ..storage import StorageFull
+
+__all__ = ["CurrentContext", "make_room", "require_room"]
+
+GROWING = ("POST", "PUT", "PATCH")
+
+
+def _current(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+CurrentContext = Annotated[Context, Depends(_current)]
+
+
+def require_room(request: Request, context: CurrentContext) -> None:
+    """Refuse what would grow while the disk is nearly full. A dependency of routes.
+
+    Raises:
+        StorageFull: what is free is left to erasures and the database.
+    """
+    if request.method in GROWING and context.reserve.is_low():
+        raise StorageFull("The disk of the data folder is nearly full.")
+
+
+def make_room(request: Request) -> None:
+    """Before anything is deleted on a full disk: the reserve is for this. A dependency of all routes."""
+    if request.method == "DELETE":
+        _current(request).reserve.make_room()
