@@ -42,10 +42,11 @@ interop: $(VENV)/.dev  ## Converted files in R (haven), PSPP and LibreOffice, in
 	.ci/install r-cran-haven pspp libreoffice-calc-nogui
 	$(BIN)/python -m pytest tests/interop
 
-check: $(VENV)/.dev  ## Format, lint, types
+check: $(VENV)/.dev  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/layers.py
 
 bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
 	$(BIN)/python -m benchmarks $(BENCH)

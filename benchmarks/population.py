@@ -20,7 +20,7 @@ from isal import isal_zlib
 from tests.installation import Installation
 from tests.scenario import FREE_TEXT, UPLOAD, Scenario
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 from fieldpack.server.storage import blob_key
 from fieldpack.server.submissions.queries import write_line_end
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.installation import installed
 
-from fieldpack.server.exports import job_queries
-from fieldpack.server.exports.build import _deflate
+from fieldpack.server.exports.build import job_queries
+from fieldpack.server.exports.build.archive import _deflate
 
 from .exports import ROWS, drain
 from .machine import MIB, keep, show

@@ -15,7 +15,7 @@ import psycopg
 from tests.bucket import Bucket
 from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 
 from .outside import Outside
 

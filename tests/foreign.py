@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 
 
 class ForeignPostgres:

@@ -21,7 +21,7 @@ MODULES = [
     "fieldpack.cli.sweep",
     "fieldpack.server.backup.making",
     "fieldpack.server.backup.restoring",
-    "fieldpack.server.serving",
+    "fieldpack.server.run.serve",
 ]
 STEPS = ("open", "fsync", "rename", "replace")
 

@@ -141,7 +141,7 @@ class Installation:
                 command = child.cmdline()
             except psutil.NoSuchProcess:  # a zombie is one, too
                 continue
-            if "fieldpack.server.processes" in command and command[command.index("-m") + 2] == role:
+            if "fieldpack.server.run.supervisor" in command and command[command.index("-m") + 2] == role:
                 found.append(child.pid)
         return found
 

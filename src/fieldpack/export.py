@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 import httpx
 
-from fieldpack.archive.reader import OpenArchive, open_source
-from fieldpack.archive.remote import make_http
-from fieldpack.archive.source import Limits
 from fieldpack.errors import UsageError
+from fieldpack.reading.reader import OpenArchive, open_source
+from fieldpack.reading.remote import make_http
+from fieldpack.reading.source import Limits
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
 
-    from fieldpack.archive.convert.conversion import Format
-    from fieldpack.archive.convert.output import Converted
-    from fieldpack.archive.extract import By, Extracted
-    from fieldpack.archive.report.summary import Summary
-    from fieldpack.archive.tables import Columns, Numbers, Several
-    from fieldpack.archive.verify import Report
+    from fieldpack.convert.conversion import Format
+    from fieldpack.convert.output import Converted
+    from fieldpack.reading.extract import By, Extracted
+    from fieldpack.reading.verify import Report
+    from fieldpack.report.summary import Summary
+    from fieldpack.tables.wide import Columns, Numbers, Several
 
 __all__ = ["Export", "LinkProvider", "open_export"]
 
@@ -123,14 +123,14 @@ class Export(OpenArchive):
 
         Without `by` and without a selection, the whole archive is written as it is.
         """
-        from fieldpack.archive.extract import Selection, extract_export
+        from fieldpack.reading.extract import Selection, extract_export
 
         selection = Selection(submissions, instructions, types)
         return extract_export(self, folder, by=by, selection=selection, force=force, progress=progress)
 
     def verify(self, *, contents: bool = True, progress: Callable[[int, int], None] | None = None) -> Report:
         """Check structure, bytes, counts and references; see `verify.verify_export`."""
-        from fieldpack.archive.verify import verify_export
+        from fieldpack.reading.verify import verify_export
 
         return verify_export(self, contents=contents, progress=progress)
 
@@ -161,7 +161,7 @@ class Export(OpenArchive):
             ArchiveError: the archive is damaged; `member` and `line` say where.
             ConfigError: pyarrow is not installed.
         """
-        from fieldpack.archive import tables
+        from fieldpack.tables import wide as tables
 
         options = tables.TableOptions(columns, labels, several, numbers, self._find_root(root))
         return tables.build_table(self, options)
@@ -179,7 +179,7 @@ class Export(OpenArchive):
 
         Single choices are categories, several choices lists, times `datetime64[us, UTC]`.
         """
-        from fieldpack.archive import frames
+        from fieldpack.tables import frames
 
         return frames.arrow_to_pandas(
             self.to_arrow(columns=columns, labels=labels, several=several, numbers=numbers, root=root)
@@ -196,7 +196,7 @@ class Export(OpenArchive):
     ) -> polars.DataFrame:
         """A row per submission, a column per question, as a `polars.DataFrame`; arguments as for
         `to_arrow`."""
-        from fieldpack.archive import frames
+        from fieldpack.tables import frames
 
         return frames.arrow_to_polars(
             self.to_arrow(columns=columns, labels=labels, several=several, numbers=numbers, root=root)
@@ -209,7 +209,8 @@ class Export(OpenArchive):
         item, value, label, unit, explanation`. `value` is text as recorded (a file's path); `item` counts
         from 1.
         """
-        from fieldpack.archive import frames, longform
+        from fieldpack.tables import frames
+        from fieldpack.tables import long as longform
 
         return frames.convert_frame(longform.build_answers(self), frame)
 
@@ -219,7 +220,8 @@ class Export(OpenArchive):
         Columns: `submission_id, participant_id, completed_at, instruction_id, question, path, file_name,
         content_type, size_bytes, sha256, present`; `present` is whether the archive holds the file.
         """
-        from fieldpack.archive import frames, longform
+        from fieldpack.tables import frames
+        from fieldpack.tables import long as longform
 
         return frames.convert_frame(longform.build_files(self, self._find_root(root)), frame)
 
@@ -249,19 +251,19 @@ class Export(OpenArchive):
     def convert(self, to: Format, path: str | os.PathLike[str], **options: Any) -> Converted:
         """Write the archive as `csv`, `parquet`, `xlsx`, `sav`, `dta` or `media`; see
         `convert.convert_export`."""
-        from fieldpack.archive.convert.conversion import convert_export
+        from fieldpack.convert.conversion import convert_export
 
         return convert_export(self, to, path, **options)
 
     def codebook(self, style: Literal["md", "html"] = "md") -> str:
         """Every question with its options, rules and units, as Markdown or as an HTML page."""
-        from fieldpack.archive.codebook import render_codebook
+        from fieldpack.tables.codebook import render_codebook
 
         return render_codebook(self.collection, f".{style}")
 
     def summarize(self) -> Summary:
         """Counts, period, and each question's distribution; what `fieldpack inspect` shows."""
-        from fieldpack.archive.report.summary import summarize
+        from fieldpack.report.summary import summarize
 
         return summarize(self)
 

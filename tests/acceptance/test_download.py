@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from fieldpack.client.download import download_archive
-from fieldpack.client.part import PartFile
+from fieldpack.client.download.archive import download_archive
+from fieldpack.client.download.part import PartFile
 from fieldpack.client.progress import Progress
 from fieldpack.errors import DownloadError, ExportFailed
 from tests.hostile_server import HostileServer, make_archive, serve_hostile

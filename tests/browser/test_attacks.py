@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from fieldpack.server.urls import is_plain_url, is_web_url
+from fieldpack.server.values.urls import is_plain_url, is_web_url
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
     EXTRA,

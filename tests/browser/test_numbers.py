@@ -15,8 +15,8 @@ from playwright.sync_api import Locator, Page
 from playwright.sync_api import expect as shows
 
 import fieldpack.server.web as web
-from fieldpack.server.submissions.numbers import read_number
-from fieldpack.server.web.readings import groups_by_point
+from fieldpack.server.submissions.answering.numbers import read_number
+from fieldpack.server.web.participants.readings import groups_by_point
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
     archive,

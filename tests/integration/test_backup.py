@@ -22,7 +22,7 @@ import httpx
 import psycopg
 import pytest
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 from tests.bucket import Bucket
 from tests.foreign import ForeignPostgres, foreign_postgres
 from tests.forked import Done, run_program

@@ -20,10 +20,10 @@ import pytest
 
 import fieldpack
 from fieldpack.errors import ConfigError
-from fieldpack.server.db.account import Account
-from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
-from fieldpack.server.db.keeper import find_processes, make_tag
-from fieldpack.server.db.locks import FileLock
+from fieldpack.server.db.embedded.account import Account
+from fieldpack.server.db.embedded.keeper import find_processes, make_tag
+from fieldpack.server.db.embedded.locks import FileLock
+from fieldpack.server.db.embedded.server import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.programs import find_programs, make_reachable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
@@ -36,7 +36,7 @@ needs_root = pytest.mark.skipif(
 HOLDER = """
 import sys
 from pathlib import Path
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 handle = open_embedded(Path(sys.argv[1]), durable=False)
 print(handle.url, flush=True)
 sys.stdin.read()
@@ -510,7 +510,7 @@ def test_another_users_folder_is_refused_with_a_sentence(data_dir: Path) -> None
         data_dir.chmod(0o755)
         code = (
             "import sys; from pathlib import Path; from fieldpack.errors import ConfigError\n"
-            "from fieldpack.server.db.embedded import open_embedded\n"
+            "from fieldpack.server.db.embedded.server import open_embedded\n"
             "try: open_embedded(Path(sys.argv[1]))\n"
             "except ConfigError as error: print(error)"
         )
@@ -651,7 +651,7 @@ def test_programs_that_postgresqls_user_may_not_run_are_copied(
 
 def test_no_warnings_and_no_children_left(data_dir: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from fieldpack.server.db.embedded import open_embedded\n"
+        "import sys; from pathlib import Path; from fieldpack.server.db.embedded.server import open_embedded\n"
         "import psutil\n"
         "with open_embedded(Path(sys.argv[1]), durable=False): assert psutil.Process().children() == []\n"
     )

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 import pytest
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 from tests.installation import Installation
 from tests.integration.waiting import wait_for
 from tests.refusals import refused

@@ -23,7 +23,7 @@ import httpx
 import psutil
 import pytest
 
-from fieldpack.client.download import download_archive
+from fieldpack.client.download.archive import download_archive
 from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.rows import connected, insert_submissions
 from tests.integration.waiting import PHOTO, TEXT, check, held_jobs, photos, wait_for, wait_until_ended

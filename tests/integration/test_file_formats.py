@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 import fieldpack
-from fieldpack.archive.convert.media import write_media
+from fieldpack.convert.media import write_media
 from tests.formats import FORMATS
 from tests.integration.test_uploads import Tus
 from tests.scenario import Scenario, expect

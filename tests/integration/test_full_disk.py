@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fieldpack.server.reserve import Reserve
+from fieldpack.server.machine.reserve import Reserve
 from fieldpack.server.storage import LocalStorage, StorageFull
 from tests.gates import wait_for
 from tests.installation import Installation

@@ -17,8 +17,8 @@ import psutil
 import psycopg
 import pytest
 
-from fieldpack.server.db.keeper import find_processes, make_tag
-from fieldpack.server.db.locks import FileLock
+from fieldpack.server.db.embedded.keeper import find_processes, make_tag
+from fieldpack.server.db.embedded.locks import FileLock
 from fieldpack.server.db.patience import keep_alive
 from fieldpack.server.db.pool import Database
 from tests.gates import wait_for

@@ -18,10 +18,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
-from fieldpack.server.db.keeper import find_processes, make_tag
+from fieldpack.server.db.embedded.keeper import find_processes, make_tag
+from fieldpack.server.db.embedded.locks import FileLock
+from fieldpack.server.db.embedded.server import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.leftovers import Removed, list_relation_files, remove_leftovers
-from fieldpack.server.db.locks import FileLock
 from fieldpack.server.db.migrate import migrate
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import Postponed, clear_leftovers, scrub

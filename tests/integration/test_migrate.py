@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from fieldpack.errors import ConfigError, FieldpackError
 from fieldpack.server.db import migrate as runner
-from fieldpack.server.db.embedded import EmbeddedPostgres, open_embedded
+from fieldpack.server.db.embedded.server import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
 from fieldpack.server.db.pool import Database
 from fieldpack.server.submissions.queries import list_of_participant, write_line_end

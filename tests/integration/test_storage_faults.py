@@ -21,7 +21,7 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from fieldpack.client.download import download_archive
+from fieldpack.client.download.archive import download_archive
 from fieldpack.errors import FieldpackError
 from fieldpack.server.storage import blob_key
 from tests.bucket import Bucket

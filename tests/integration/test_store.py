@@ -21,7 +21,7 @@ import httpx
 import psycopg
 import pytest
 
-from fieldpack.server.db.embedded import open_embedded
+from fieldpack.server.db.embedded.server import open_embedded
 from tests.bucket import Bucket
 from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.waiting import wait_for

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from fieldpack.server.db.keeper import find_processes, make_tag
+from fieldpack.server.db.embedded.keeper import find_processes, make_tag
 from fieldpack.server.run import shared_folder
 from tests.installation import Installation, installed
 from tests.refusals import refused
@@ -355,7 +355,7 @@ def test_descriptors_are_raised_for_us_and_left_for_postgresql() -> None:
 def test_a_low_limit_is_named() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 900));"
-        "from fieldpack.server.run.descriptors import earlier_limit, most_connections, raise_limit;"
+        "from fieldpack.server.machine.descriptors import earlier_limit, most_connections, raise_limit;"
         "raise_limit(0); print(resource.getrlimit(resource.RLIMIT_NOFILE), earlier_limit(), most_connections())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ import uvicorn
 from cryptography import x509
 
 from fieldpack.errors import ConfigError
-from fieldpack.server.tls import TlsFiles, ensure_certificate, trust_line
+from fieldpack.server.run.tls import TlsFiles, ensure_certificate, trust_line
 
 
 async def app(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
@@ -213,7 +213,7 @@ def test_what_is_no_host_is_refused(tmp_path: Path, host: str) -> None:
 
 def test_many_first_starts_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from fieldpack.server.tls import ensure_certificate\n"
+        "import sys; from pathlib import Path; from fieldpack.server.run.tls import ensure_certificate\n"
         "files = ensure_certificate(Path(sys.argv[1]), [f'host{sys.argv[2]}.example'])\n"
         "sys.stdout.write(files.ca_file.read_text())\n"
     )

@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fieldpack.server.administration import opened_database
 from fieldpack.server.app import open_context
+from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
-from fieldpack.server.garbage import collect_garbage
-from fieldpack.server.orphans import find_orphans, remove_orphans
+from fieldpack.server.operations.orphans import find_orphans, remove_orphans
+from fieldpack.server.run.administration import opened_database
 from fieldpack.server.uploads.service import list_files
 from fieldpack.server.uploads.sweeps import sweep_abandoned
 from tests.installation import Installation

@@ -21,9 +21,9 @@ import httpx
 import psycopg
 import pytest
 
-from fieldpack.server.administration import administer
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.run.administration import administer
 from fieldpack.server.uploads.queries import move_offset, set_writer
 from tests.bucket import Bucket
 from tests.containers import iso

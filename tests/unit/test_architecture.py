@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.layers import find_faults
+
 import fieldpack
 
 PACKAGE = Path(fieldpack.__file__).parent
@@ -49,45 +51,8 @@ def ours(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "fieldpack" or name.startswith("fieldpack.")}
 
 
-GROUND = ("errors", "text", "files", "containment", "pictures", "filetypes")
-"""What stands on nothing else of ours: errors, names and text, the file system, pictures, the table of file types."""
-
-
-def test_the_ground_imports_nothing_above_it() -> None:
-    for name in MODULES:
-        if within(name, *GROUND):
-            for imported in ours(imports_of(name)):
-                assert within(imported, *GROUND), f"{name} imports {imported}"
-
-
-def test_the_archive_imports_nothing_of_ours_but_the_ground() -> None:
-    for name in MODULES:
-        if within(name, "archive"):
-            for imported in ours(imports_of(name)):
-                assert within(imported, "archive", *GROUND), f"{name} imports {imported}"
-
-
-def test_the_client_imports_neither_server_nor_command_line() -> None:
-    for name in MODULES:
-        if within(name, "client"):
-            for imported in ours(imports_of(name)):
-                assert not within(imported, "server", "cli", "demo"), f"{name} imports {imported}"
-
-
-def test_the_server_imports_neither_client_nor_command_line() -> None:
-    for name in MODULES:
-        if within(name, "server"):
-            for imported in ours(imports_of(name)):
-                assert not within(imported, "client", "cli", "demo"), f"{name} imports {imported}"
-
-
-def test_the_demo_is_a_client_and_starts_the_server_as_a_program() -> None:
-    for name in MODULES:
-        if within(name, "demo"):
-            for imported in ours(imports_of(name)):
-                assert not within(imported, "server") or within(imported, "server.example"), (
-                    f"{name} imports {imported}"
-                )
+def test_the_layers_hold() -> None:
+    assert find_faults() == []
 
 
 def test_the_package_is_light_to_import() -> None:
@@ -136,7 +101,7 @@ def test_services_know_no_http() -> None:
                 )
 
 
-def test_the_ground_floor_imports_no_resource() -> None:
+def test_what_resources_stand_on_imports_none() -> None:
     """The database, the storage and the queue: a service can enqueue without a circle."""
     for name in MODULES:
         if within(name, "server.jobs", "server.db", "server.storage", "server.problems", "server.config"):

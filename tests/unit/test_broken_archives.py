@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 import pytest
 
-from fieldpack.archive.source import NO_LIMITS, Limits, Member
 from fieldpack.cli.root import main
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, FieldpackError
 from fieldpack.export import Export, open_export
+from fieldpack.reading.source import NO_LIMITS, Limits, Member
 from fieldpack.text import say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option
 

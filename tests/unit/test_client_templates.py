@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from fieldpack.cli.collections.template import read_template
 from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
-from fieldpack.cli.template import read_template
 from fieldpack.errors import TemplateError, UsageError
 from fieldpack.text import make_plain, say_bytes, say_count
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldpack.client.verify import StreamVerifier, verify_file
+from fieldpack.client.download.verify import StreamVerifier, verify_file
 from fieldpack.errors import ArchiveError
 from tests.hostile_server import make_archive
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.cli import main
-from fieldpack.cli.collection_doubts import find_doubts
-from fieldpack.cli.collection_rules import ITEMS, check_collection
-from fieldpack.cli.documents import read_json, read_yaml
-from fieldpack.cli.template import read_template
+from fieldpack.cli.collections.documents import read_json, read_yaml
+from fieldpack.cli.collections.doubts import find_doubts
+from fieldpack.cli.collections.rules import ITEMS, check_collection
+from fieldpack.cli.collections.template import read_template
 from fieldpack.errors import ApiError, TemplateError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "collection.yaml"
@@ -287,7 +287,7 @@ def test_the_example_is_right_and_json_and_yaml_are_read_alike(capsys: pytest.Ca
     text = json.dumps(WHOLE)
     yaml, plain = read_yaml(text), read_json(text.encode())
     assert yaml is not None
-    from fieldpack.cli.documents import build
+    from fieldpack.cli.collections.documents import build
 
     assert build(yaml, lambda path: False)[0] == build(plain, lambda path: False)[0] == WHOLE
 

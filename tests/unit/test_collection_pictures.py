@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fieldpack.cli import main
-from fieldpack.cli.collection_pictures import read_pictures
-from fieldpack.cli.template import read_template
+from fieldpack.cli.collections.pictures import read_pictures
+from fieldpack.cli.collections.template import read_template
 from fieldpack.pictures import MOST_BYTES
 from tests.pictures import make_drawing, save
 

@@ -24,8 +24,9 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from fieldpack.server.http import connections, server
-from fieldpack.server.http.addresses import (
+from fieldpack.server.http.authentication import EXTENSION
+from fieldpack.server.http.intake import connections, server
+from fieldpack.server.http.intake.addresses import (
     AddressTable,
     Admission,
     clear_region,
@@ -33,10 +34,9 @@ from fieldpack.server.http.addresses import (
     network_of,
     plain_address,
 )
-from fieldpack.server.http.authentication import EXTENSION
-from fieldpack.server.http.connections import Connection
-from fieldpack.server.http.reading import MAX_HEAD_BYTES, MAX_PIPELINED
-from fieldpack.server.http.server import Server
+from fieldpack.server.http.intake.connections import Connection
+from fieldpack.server.http.intake.reading import MAX_HEAD_BYTES, MAX_PIPELINED
+from fieldpack.server.http.intake.server import Server
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"

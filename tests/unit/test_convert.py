@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldpack.archive.convert import csv as csv_module
-from fieldpack.archive.convert import xlsx as xlsx_module
-from fieldpack.archive.model import scalar_text
+from fieldpack.convert import csv as csv_module
+from fieldpack.convert import xlsx as xlsx_module
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.export import Export, open_export
+from fieldpack.reading.model import scalar_text
 from tests.unit.archives import LABELS, answered, ask, make_members, make_zip, option
 
 Case = tuple[list[dict[str, Any]], list[dict[str, Any]]]
@@ -304,7 +304,7 @@ def test_texts_beyond_spss_are_cut_with_a_warning(tmp_path: Path) -> None:
 @given(st.lists(LABELS, max_size=12))
 @settings(deadline=None, max_examples=50)
 def test_variable_names_are_legal_and_unique(wanted: list[str]) -> None:
-    from fieldpack.archive.convert.variables import _Names
+    from fieldpack.convert.variables import _Names
 
     names = _Names()
     made = [names.add(name) for name in [*wanted, "by", "str5", "1st", "x" * 40, "x" * 40]]

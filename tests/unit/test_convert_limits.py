@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldpack.archive.convert import stata
-from fieldpack.archive.convert.labels import LabelLimit, shorten_labels
 from fieldpack.archive.naming import safe_name
-from fieldpack.archive.tables import TableOptions, build_table
+from fieldpack.convert import stata
+from fieldpack.convert.labels import LabelLimit, shorten_labels
 from fieldpack.export import Export, open_export
+from fieldpack.tables.wide import TableOptions, build_table
 from tests.unit.archives import answered, ask, make_members, make_zip, option, write_folder
 
 LONG = 2_045
@@ -355,8 +355,8 @@ def test_answers_keep_the_labels_of_options_that_are_gone() -> None:
     ]
     export = open_case(survey, rows)
     for bulk in (True, False):
-        from fieldpack.archive.raw import read_raw
-        from fieldpack.archive.tables import build_columns
+        from fieldpack.tables.raw import read_raw
+        from fieldpack.tables.wide import build_columns
 
         columns = {c.name: c.data for c in build_columns(read_raw(export, bulk=bulk), TableOptions())}
         assert columns["Q"].to_pylist() == ["New words", "Bee", "c"]

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fieldpack.archive.report.page import render_page
-from fieldpack.archive.report.summary import make_histogram, summarize
-from fieldpack.archive.report.terminal import render_summary
-from fieldpack.archive.report.wording import clean, say_duration, say_number, say_percent
 from fieldpack.cli import main
 from fieldpack.export import open_export
+from fieldpack.report.page import render_page
+from fieldpack.report.summary import make_histogram, summarize
+from fieldpack.report.terminal import render_summary
+from fieldpack.report.wording import clean, say_duration, say_number, say_percent
 from fieldpack.text import say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 
@@ -129,7 +129,7 @@ def test_the_page_is_whole_in_itself_and_escapes(archive: Path, monkeypatch: pyt
     assert not re.search(r"url\(|@import|https?://", page)
     assert tags.count("svg") >= 4
     assert tags.count("body") == tags.count("header") == 1
-    monkeypatch.setattr("fieldpack.archive.report.page.have_pillow", lambda: False)
+    monkeypatch.setattr("fieldpack.report.page.have_pillow", lambda: False)
     assert "Photos need Pillow" in render_page(summary, export)
 
 

@@ -19,11 +19,11 @@ from starlette.responses import Response
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput
 from fieldpack.server.config import Settings
-from fieldpack.server.html import MAX_NESTING, MAX_TABLE_CELLS, count_table_cells, is_deep, sanitise
-from fieldpack.server.large import LARGE_BYTES, run_large
+from fieldpack.server.http.large import LARGE_BYTES, run_large
+from fieldpack.server.http.routing import MAX_ERRORS, ApiRoute
 from fieldpack.server.problems import Problem
-from fieldpack.server.routing import MAX_ERRORS, ApiRoute
-from fieldpack.server.submissions.answers import find_broken
+from fieldpack.server.submissions.answering.answers import find_broken
+from fieldpack.server.values.html import MAX_NESTING, MAX_TABLE_CELLS, count_table_cells, is_deep, sanitise
 from tests.proportion import require_proportional
 
 TASK = {"task_name": "T", "task_introduction": "I", "task_steps": "S"}

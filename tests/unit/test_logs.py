@@ -13,7 +13,7 @@ def test_lines_of_the_log_hold_no_control_characters(form: str) -> None:
     program = (
         "import logging, structlog\n"
         "from fieldpack.server.config import Settings\n"
-        "from fieldpack.server.logs import configure_logs\n"
+        "from fieldpack.server.machine.logs import configure_logs\n"
         f"configure_logs(Settings(log_format={form!r}), process='web')\n"
         "evil = 'a\\x1b[2J\\x9b2J\\u202e\\nfake line\\u2028b'\n"
         "structlog.get_logger().warning('crash', path='/' + evil)\n"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.server.submissions.answers import check_rules, describe_reading, put_numbers_right
-from fieldpack.server.submissions.numbers import Ambiguous, read_number
+from fieldpack.server.submissions.answering.answers import check_rules, describe_reading, put_numbers_right
+from fieldpack.server.submissions.answering.numbers import Ambiguous, read_number
 from tests.number_ways import EVERY, Two, Way
 
 NORMAL = re.compile(r"-?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e-?[0-9]{1,3})?")

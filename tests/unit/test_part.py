@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack.client.part import PartFile
+from fieldpack.client.download.part import PartFile
 from tests.disk_order import watch_disk
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.server.participant_ids import DEFAULT_IGNORABLE, normalise_participant_id
 from fieldpack.server.submissions.schemas import BulkApproval, StartInput
+from fieldpack.server.values.participant_ids import DEFAULT_IGNORABLE, normalise_participant_id
 
 IGNORABLE = re.compile(f"[{DEFAULT_IGNORABLE}]")
 # Other_Default_Ignorable_Code_Point, PropList.txt

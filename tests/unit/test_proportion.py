@@ -12,13 +12,13 @@ import pytest
 
 import fieldpack
 from fieldpack import ArchiveError
-from fieldpack.archive.codes import OptionCodes
-from fieldpack.archive.columns import Names
-from fieldpack.archive.convert.variables import _Names
-from fieldpack.archive.model import Instruction, Option
 from fieldpack.archive.readme import render_readme
-from fieldpack.archive.source import Limits
-from fieldpack.archive.verify import Report
+from fieldpack.convert.variables import _Names
+from fieldpack.reading.model import Instruction, Option
+from fieldpack.reading.source import Limits
+from fieldpack.reading.verify import Report
+from fieldpack.tables.column_names import Names
+from fieldpack.tables.option_codes import OptionCodes
 from tests.proportion import require_proportional
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
+from fieldpack.server.http.sending.ranges import Selected, select_range
 from fieldpack.server.problems import RANGE_NOT_SATISFIABLE, Problem
-from fieldpack.server.ranges import Selected, select_range
 
 ETAG = '"tag"'
 

@@ -18,11 +18,11 @@ import httpx
 import orjson
 import pytest
 
-from fieldpack.archive.extract import extract_export
 from fieldpack.archive.layout import STORED, BlobRange, IndexWriter, Member, iter_archive, open_index
-from fieldpack.archive.lines import iter_blocks
 from fieldpack.errors import ApiError, ArchiveError, FieldpackError, TransportError, UsageError
 from fieldpack.export import open_export
+from fieldpack.reading.extract import extract_export
+from fieldpack.reading.lines import iter_blocks
 from tests.unit.archives import START, ask, make_members, make_zip, option, write_folder, write_zip
 
 SURVEY = [
@@ -221,7 +221,7 @@ class Served:
 
 @pytest.fixture(autouse=True)
 def _do_not_wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fieldpack.archive.remote._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("fieldpack.reading.remote._PAUSE_SECONDS", 0.01)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from fieldpack.archive.index import FOOTER_BYTES, Index
 from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
 from fieldpack.archive.members import HEADS
 from fieldpack.server.context import Context
-from fieldpack.server.exports import sharing
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
-from fieldpack.server.exports.reading import Archive
+from fieldpack.server.exports.serve import sharing
+from fieldpack.server.exports.serve.reading import Archive
 from fieldpack.server.storage import BlobDamaged, FileRange, blob_key
 from fieldpack.server.storage.local import LocalStorage
 

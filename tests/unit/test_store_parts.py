@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpack.errors import ConfigError
-from fieldpack.server.exports.checksums import combine_crc32
-from fieldpack.server.exports.parts import MIB, MOST_PARTS, plan_parts
+from fieldpack.server.exports.build.checksums import combine_crc32
+from fieldpack.server.exports.build.parts import MIB, MOST_PARTS, plan_parts
 from fieldpack.server.storage.multipart import Multipart, _seconds_left
 
 

@@ -19,12 +19,12 @@ import pytest
 
 import fieldpack
 from fieldpack.archive.readme import render_readme
-from fieldpack.archive.source import NO_LIMITS, Limits
 from fieldpack.cli.root import main
 from fieldpack.client.sync import Synced, run, sync_collection
 from fieldpack.client.sync.ownership import OLD_STATE
 from fieldpack.client.sync.state import JOURNAL, STATE
 from fieldpack.export import open_export
+from fieldpack.reading.source import NO_LIMITS, Limits
 from fieldpack.text import say_bytes
 from tests.disk_order import watch_disk
 from tests.hostile_server import COLLECTION, TOKEN, HostileServer, serve_hostile

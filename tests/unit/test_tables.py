@@ -15,13 +15,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from fieldpack.archive import raw as raw_module
-from fieldpack.archive.codes import OptionCodes
-from fieldpack.archive.model import Instruction, Option, scalar_text
-from fieldpack.archive.raw import read_raw
-from fieldpack.archive.tables import TableOptions, build_columns
 from fieldpack.errors import ArchiveError, UsageError
 from fieldpack.export import Export, open_export
+from fieldpack.reading.model import Instruction, Option, scalar_text
+from fieldpack.tables import raw as raw_module
+from fieldpack.tables.option_codes import OptionCodes
+from fieldpack.tables.raw import read_raw
+from fieldpack.tables.wide import TableOptions, build_columns
 from tests.unit.archives import START, answered, ask, make_members, make_zip, option, write_folder, write_zip
 
 

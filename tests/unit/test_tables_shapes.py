@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fieldpack.archive import raw as raw_module
-from fieldpack.archive.raw import RawTable, read_raw
-from fieldpack.archive.report.page import render_page
 from fieldpack.errors import ArchiveError, FieldpackError
 from fieldpack.export import Export, open_export
+from fieldpack.report.page import render_page
+from fieldpack.tables import raw as raw_module
+from fieldpack.tables.raw import RawTable, read_raw
 from tests.unit.archives import ask, make_zip, option
 
 INSTRUCTIONS = [

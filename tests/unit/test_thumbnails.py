@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import fieldpack
-from fieldpack.archive.report.thumbnails import FORMATS, make_thumbnail
 from fieldpack.cli import main
 from fieldpack.export import open_export
+from fieldpack.report.thumbnails import FORMATS, make_thumbnail
 from tests.unit.archives import ask, make_members, write_zip
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fieldpack.server.collections.schemas import Image
-from fieldpack.server.html import sanitise
 from fieldpack.server.studies.schemas import StudyFields
-from fieldpack.server.urls import is_own_path, is_plain_url, is_web_url
+from fieldpack.server.values.html import sanitise
+from fieldpack.server.values.urls import is_own_path, is_plain_url, is_web_url
 
 PLAIN = [
     "https://example.org",

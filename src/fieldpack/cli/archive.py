@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldpack.archive.source import NO_LIMITS
 from fieldpack.cli.output import print_json, print_left_out, print_note, print_text
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.export import Export, open_export
+from fieldpack.reading.source import NO_LIMITS
 from fieldpack.text import say_bytes, say_count
 
 __all__ = ["register"]
@@ -93,14 +93,14 @@ def inspect(
     no_limit: NoLimit = False,
 ) -> None:
     """Show what is inside an archive: counts, period, and how each question was answered."""
-    from fieldpack.archive.report.summary import summarize
+    from fieldpack.report.summary import summarize
 
     with _open(archive, no_limit) as export:
         _refuse_existing(html, force)
         with _progress("Reading", "submissions") as report:
             summary = summarize(export, progress=report)
         if html is not None:
-            from fieldpack.archive.report.page import render_page
+            from fieldpack.report.page import render_page
 
             _write_text(html, render_page(summary, export))
     if as_json:
@@ -110,7 +110,7 @@ def inspect(
     else:
         from rich.console import Console
 
-        from fieldpack.archive.report.terminal import render_summary
+        from fieldpack.report.terminal import render_summary
 
         render_summary(summary, Console(highlight=False))
 
@@ -253,11 +253,11 @@ def convert(
     with _open(archive, no_limit) as export:
         _refuse_existing(codebook, force)
         if codebook is not None:
-            from fieldpack.archive.codebook import render_codebook
+            from fieldpack.tables.codebook import render_codebook
 
             text = render_codebook(export.collection, codebook.suffix)
         if to is not None and output is not None:
-            from fieldpack.archive.convert.conversion import convert_export
+            from fieldpack.convert.conversion import convert_export
 
             with _progress("Converting", "bytes") as report:
                 done = convert_export(
@@ -301,7 +301,7 @@ def _refuse_existing(path: Path | None, force: bool) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from fieldpack.archive.convert.output import write_whole
+    from fieldpack.convert.output import write_whole
 
     with write_whole(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -133,7 +133,7 @@ def create(
     from fieldpack.errors import UsageError
     from fieldpack.server.backup.making import back_up_to_folder, back_up_to_stream
     from fieldpack.server.config import load_settings
-    from fieldpack.server.logs import configure_logs
+    from fieldpack.server.machine.logs import configure_logs
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="backup")
@@ -346,7 +346,7 @@ def restore(
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.backup.restoring import restore as restore_backup
     from fieldpack.server.config import load_settings
-    from fieldpack.server.logs import configure_logs
+    from fieldpack.server.machine.logs import configure_logs
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="restore")

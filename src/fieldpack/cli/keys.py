@@ -43,8 +43,8 @@ def _print(rows: list[dict[str, Any]], json: bool) -> None:
 @keys_app.command("list")
 def list_keys(data_dir: DataDir = None, json: AsJson = False) -> None:
     """List the keys by name, and until when each is good. Their secrets are never shown."""
-    from fieldpack.server.administration import administer, list_keys
     from fieldpack.server.config import load_settings
+    from fieldpack.server.run.administration import administer, list_keys
 
     _print(administer(load_settings(data_dir=data_dir), list_keys), json)
 
@@ -62,7 +62,7 @@ def rotate_keys(
     What the old keys signed stays good until its time is over, at most a link's or a session's life. With --now
     it is refused at once: researchers sign in again, and downloads need a fresh link. Participants notice nothing.
     """
-    from fieldpack.server.administration import rotate_keys
     from fieldpack.server.config import load_settings
+    from fieldpack.server.run.administration import rotate_keys
 
     _print(rotate_keys(load_settings(data_dir=data_dir), now=now), json)

@@ -35,7 +35,7 @@ def open_page(
 
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.config import load_settings
-    from fieldpack.server.signing_in import make_sign_in_link
+    from fieldpack.server.run.signing_in import make_sign_in_link
 
     url = make_sign_in_link(load_settings(data_dir=data_dir), researcher)
     if json:

@@ -43,7 +43,7 @@ Examples:
 class _Root(LazyGroup):
     lazy: ClassVar[dict[str, LazyCommand]] = {
         "collection": LazyCommand(
-            "fieldpack.cli.collection", "Create, publish, export and erase collections."
+            "fieldpack.cli.collections.commands", "Create, publish, export and erase collections."
         ),
         "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
         "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),

@@ -80,7 +80,7 @@ def serve(
     made. At a terminal it prints a link that signs a researcher in, once; `fieldpack open` makes another.
     """
     from fieldpack.server.config import load_settings
-    from fieldpack.server.serving import serve_until_stopped
+    from fieldpack.server.run.serve import serve_until_stopped
 
     settings = load_settings(data_dir=data_dir, public_url=public_url)
     serve_until_stopped(
@@ -108,7 +108,7 @@ def worker(
     up what it was doing. Every queue needs a worker somewhere.
     """
     from fieldpack.server.config import load_settings
-    from fieldpack.server.serving import work_until_stopped
+    from fieldpack.server.run.serve import work_until_stopped
 
     work_until_stopped(
         load_settings(
@@ -170,9 +170,9 @@ def create_token(
     Where a data folder or database is named that holds no installation yet, one is made.
     """
     from fieldpack.cli.output import print_json, print_text
-    from fieldpack.server import administration
     from fieldpack.server.accounts import service
-    from fieldpack.server.installation import is_named
+    from fieldpack.server.installation.opening import is_named
+    from fieldpack.server.run import administration
 
     workspace_id = administration.parse_workspace(workspace)
     settings = _settings(data_dir)
@@ -202,7 +202,7 @@ def list_tokens(data_dir: DataDir = None, json: AsJson = False) -> None:
     Whose they are, when each was last used, and whether it was revoked.
     """
     from fieldpack.cli.output import print_json, print_table
-    from fieldpack.server import administration
+    from fieldpack.server.run import administration
 
     rows = administration.administer(_settings(data_dir), administration.list_tokens)
     if json:
@@ -222,7 +222,7 @@ def revoke_token(
 ) -> None:
     """End a token at once."""
     from fieldpack.cli.output import print_json, print_text
-    from fieldpack.server import administration
+    from fieldpack.server.run import administration
 
     administration.administer(
         _settings(data_dir), lambda connection: administration.revoke_token(connection, token_id)
@@ -237,7 +237,7 @@ def revoke_token(
 def list_workspaces(data_dir: DataDir = None, json: AsJson = False) -> None:
     """List the workspaces of this installation."""
     from fieldpack.cli.output import print_json, print_table
-    from fieldpack.server import administration
+    from fieldpack.server.run import administration
 
     rows = administration.administer(_settings(data_dir), administration.list_workspaces)
     if json:
@@ -257,8 +257,8 @@ def create_workspace(
     Where a data folder or database is named that holds no installation yet, one is made.
     """
     from fieldpack.cli.output import print_json, print_text
-    from fieldpack.server import administration
-    from fieldpack.server.installation import is_named
+    from fieldpack.server.installation.opening import is_named
+    from fieldpack.server.run import administration
 
     settings = _settings(data_dir)
     made = administration.administer(
@@ -282,7 +282,7 @@ def switch_features(
     """Switch early-access features of a workspace. With Collections off, its collections answer 404."""
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.errors import UsageError
-    from fieldpack.server import administration
+    from fieldpack.server.run import administration
 
     if collections not in ("on", "off"):
         raise UsageError("--collections takes on or off.")

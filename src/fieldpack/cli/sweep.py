@@ -37,9 +37,9 @@ def sweep(
     that were there before a restore only with --after-restore: their rows may have been lost.
     """
     from fieldpack.cli.output import print_json, print_text
-    from fieldpack.server.administration import sweep_installation
     from fieldpack.server.config import load_settings
-    from fieldpack.server.logs import configure_logs
+    from fieldpack.server.machine.logs import configure_logs
+    from fieldpack.server.run.administration import sweep_installation
     from fieldpack.text import say_bytes
 
     settings = load_settings(data_dir=data_dir)

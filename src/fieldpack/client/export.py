@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from fieldpack.client.download import check_target, download_archive
-from fieldpack.client.part import find_part
+from fieldpack.client.download.archive import check_target, download_archive
+from fieldpack.client.download.part import find_part
 from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress, show_progress
-from fieldpack.errors import (
-    ApiError,
-    DownloadError,
-    ExportFailed,
-    FieldpackError,
-    TransportError,
-    UsageError,
-)
+from fieldpack.errors import ApiError, DownloadError, ExportFailed, FieldpackError, TransportError, UsageError
 
 if TYPE_CHECKING:
     import ssl

@@ -20,12 +20,12 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..client.api import Client
-from ..server.example import find_example
-from ..text import say_bytes, say_count
-from .folder import ARCHIVE, DemoFolder, demo_folder
-from .people import Person, make_people
-from .programs import find_command, run_command, running_server
+from fieldpack.client.api import Client
+from fieldpack.demo.folder import ARCHIVE, DemoFolder, demo_folder
+from fieldpack.demo.people import Person, make_people
+from fieldpack.demo.programs import find_command, run_command, running_server
+from fieldpack.example import find_example
+from fieldpack.text import say_bytes, say_count
 
 __all__ = ["run_demo"]
 
@@ -213,7 +213,7 @@ def _show(archive: Path) -> None:
     except ModuleNotFoundError:
         console.print("pandas is not installed: pip install 'fieldpack[pandas]'")
         return
-    from ..export import open_export
+    from fieldpack.export import open_export
 
     with open_export(archive) as export:
         table = export.to_pandas()

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import FieldpackError
-from ..files import lock
+from fieldpack.errors import FieldpackError
+from fieldpack.files import lock
 
 __all__ = ["ARCHIVE", "DemoFolder", "demo_folder"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO, Any
 
-from ..errors import FieldpackError
+from fieldpack.errors import FieldpackError
 
 __all__ = ["find_command", "run_command", "running_server"]
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from fieldpack.pictures.parts import (
-    MOST_PARTS,
-    Picture,
-    PictureError,
-    cut_short,
-    find_orientation,
-    make_exif,
-)
+from fieldpack.pictures.parts import MOST_PARTS, Picture, PictureError, cut_short, find_orientation, make_exif
 
 __all__ = ["SIGNATURE", "clean_png"]
 

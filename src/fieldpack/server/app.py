@@ -14,25 +14,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from .. import __version__
-from .accounts.routes import router as accounts
-from .accounts.service import find_upgrade
-from .collections.routes import router as collections
-from .collections.schemas import ITEM_TYPES
-from .config import Settings
-from .context import Context
-from .db.pool import Database
-from .envelope import Envelope
-from .exports import links
-from .exports.download import router as download
-from .exports.routes import router as exports
-from .health import router as health
-from .http.dependencies import make_room, require_room
-from .http.methods import allowed_methods
-from .notices import Notices
-from .openapi import describe_api
-from .pictures.routes import router as pictures
-from .problems import (
+from fieldpack import __version__
+from fieldpack.server.accounts.routes import router as accounts
+from fieldpack.server.accounts.service import find_upgrade
+from fieldpack.server.collections.routes import router as collections
+from fieldpack.server.collections.schemas import ITEM_TYPES
+from fieldpack.server.config import Settings
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Database
+from fieldpack.server.envelope import Envelope
+from fieldpack.server.exports.routes import router as exports
+from fieldpack.server.exports.serve import links
+from fieldpack.server.exports.serve.routes import router as download
+from fieldpack.server.http.dependencies import make_room, require_room
+from fieldpack.server.http.methods import allowed_methods
+from fieldpack.server.http.openapi import describe_api
+from fieldpack.server.http.responses import OrjsonResponse
+from fieldpack.server.machine.reserve import reserve_of
+from fieldpack.server.notices import Notices
+from fieldpack.server.operations.health import router as health
+from fieldpack.server.pictures.routes import router as pictures
+from fieldpack.server.problems import (
     FORBIDDEN,
     INVALID,
     MALFORMED,
@@ -44,16 +46,14 @@ from .problems import (
     Problem,
     ProblemType,
 )
-from .refusals import answer_refusal
-from .reserve import reserve_of
-from .responses import OrjsonResponse
-from .storage import StorageError, StorageFull, open_storage
-from .studies.routes import router as studies
-from .submissions.participate import router as participate
-from .submissions.participate import start_router
-from .submissions.routes import router as submissions
-from .uploads.routes import router as uploads
-from .web.routes import router as pages
+from fieldpack.server.storage import StorageError, StorageFull, open_storage
+from fieldpack.server.studies.routes import router as studies
+from fieldpack.server.submissions.participant_routes import router as participate
+from fieldpack.server.submissions.participant_routes import start_router
+from fieldpack.server.submissions.routes import router as submissions
+from fieldpack.server.uploads.routes import router as uploads
+from fieldpack.server.web.refusals import answer_refusal
+from fieldpack.server.web.routes import router as pages
 
 __all__ = ["API", "create_app", "open_context"]
 

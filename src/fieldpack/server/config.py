@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ..errors import ConfigError
-from .urls import is_web_url
+from fieldpack.errors import ConfigError
+from fieldpack.server.values.urls import is_web_url
 
 __all__ = ["Settings", "load_settings"]
 

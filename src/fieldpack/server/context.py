@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from .config import Settings
-from .db.pool import Database
-from .notices import Notices
-from .reserve import Reserve
-from .storage import Storage
+from fieldpack.server.config import Settings
+from fieldpack.server.db.pool import Database
+from fieldpack.server.machine.reserve import Reserve
+from fieldpack.server.notices import Notices
+from fieldpack.server.storage import Storage
 
 __all__ = ["Context"]
 

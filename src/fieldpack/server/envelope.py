@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .http.rate_limit import RateLimit
-from .metrics import REQUESTS
-from .problems import INTERNAL, TOO_MANY_REQUESTS
-from .refusals import answer_refusal
+from fieldpack.server.http.rate_limit import RateLimit
+from fieldpack.server.machine.metrics import REQUESTS
+from fieldpack.server.problems import INTERNAL, TOO_MANY_REQUESTS
+from fieldpack.server.web.refusals import answer_refusal
 
 __all__ = ["Envelope"]
 

@@ -15,8 +15,8 @@ import orjson
 from procrastinate import App, Blueprint, PsycopgConnector
 from psycopg.errors import UniqueViolation as AlreadyQueued
 
-from .context import Context
-from .db.pool import Connection
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
 
 __all__ = [
     "EXPORTS_QUEUE",

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.archive.source import Limits
 from fieldpack.client.export import begin_export, wait_export
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.ownership import open_state, remove_old_notes
@@ -22,6 +21,7 @@ from fieldpack.client.sync.run import Run, Synced
 from fieldpack.containment import ContainedFolder, InTheWay
 from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, UsageError
 from fieldpack.files import lock
+from fieldpack.reading.source import Limits
 
 if TYPE_CHECKING:
     from fieldpack.client.api import Client

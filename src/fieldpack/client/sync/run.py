@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import httpx
 
 from fieldpack.archive.members import HEADS, OWN_FOLDER
-from fieldpack.archive.remote import RangeFile
-from fieldpack.archive.source import Limits, Member, find_outsiders
-from fieldpack.archive.zipsource import ZipSource
 from fieldpack.client.connection import is_loopback
 from fieldpack.client.export import Export
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.state import DRAFT, Found, SyncState, flush, sums_of
 from fieldpack.containment import InTheWay
 from fieldpack.errors import ArchiveChanged, ArchiveError, DownloadError
+from fieldpack.reading.remote import RangeFile
+from fieldpack.reading.source import Limits, Member, find_outsiders
+from fieldpack.reading.zipsource import ZipSource
 
 if TYPE_CHECKING:
     from fieldpack.client.api import Client

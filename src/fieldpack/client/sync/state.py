@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from fieldpack.archive.members import OWN_FOLDER, explain_outsider
-from fieldpack.archive.source import Member
 from fieldpack.containment import ContainedFolder, InTheWay, name_kind
+from fieldpack.reading.source import Member
 
 __all__ = ["DRAFT", "STATE", "Found", "Sums", "SyncState", "flush", "read_crc32", "read_notes", "sums_of"]
 

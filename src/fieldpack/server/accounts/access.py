@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
-from ..db.pool import Connection
-from ..http.authentication import mark_authenticated
-from ..routing import ApiRoute
-from . import service
+from fieldpack.server.accounts import service
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.routing import ApiRoute
 
 __all__ = ["CurrentCaller", "ResearcherRoute"]
 

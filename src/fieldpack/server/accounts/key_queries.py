@@ -8,7 +8,7 @@ from typing import LiteralString
 
 from psycopg.rows import class_row
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 # A key is as good as PostgreSQL's clock says, the same for every process.
 _LIVE: LiteralString = "(expires_at IS NULL OR expires_at > clock_timestamp())"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from ..db.pool import Connection
-from . import key_queries as queries
-from .key_queries import KeyRow
+from fieldpack.server.accounts import key_queries as queries
+from fieldpack.server.accounts.key_queries import KeyRow
+from fieldpack.server.db.pool import Connection
 
 __all__ = [
     "FIRST",

@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ..http.dependencies import CurrentContext
-from ..listing import Page, envelope
-from ..problems import not_found
-from ..routing import parse_id
-from . import queries, service
-from .access import CurrentCaller, ResearcherRoute
-from .schemas import WorkspaceInput
+from fieldpack.server.accounts import queries, service
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.schemas import WorkspaceInput
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.listing import Page, envelope
+from fieldpack.server.http.routing import parse_id
+from fieldpack.server.problems import not_found
 
 router = APIRouter(route_class=ResearcherRoute, tags=["accounts"])
 

@@ -10,10 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from ...errors import FieldpackError, UsageError
-from ..db.pool import Connection
-from ..problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, UNAUTHENTICATED, Problem, not_found
-from . import queries
+from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.server.accounts import queries
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import (
+    FEATURE_OFF,
+    FEATURE_OFF_DETAIL,
+    FORBIDDEN,
+    UNAUTHENTICATED,
+    Problem,
+    not_found,
+)
 
 __all__ = ["Caller", "authenticate", "create_token", "create_workspace", "require_member"]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ import secrets
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from ...errors import FieldpackError, UsageError
-from ..db.pool import Connection
-from . import queries
-from . import session_queries as sessions
-from .keys import FIRST, KEY_ID, SESSION_LIFE, find_key, get_signing_key
-from .service import Caller, hash_token
-from .session_queries import HolderRow
+from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.server.accounts import queries
+from fieldpack.server.accounts import session_queries as sessions
+from fieldpack.server.accounts.keys import FIRST, KEY_ID, SESSION_LIFE, find_key, get_signing_key
+from fieldpack.server.accounts.service import Caller, hash_token
+from fieldpack.server.accounts.session_queries import HolderRow
+from fieldpack.server.db.pool import Connection
 
 __all__ = [
     "LINK_LIFE",

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ...errors import UsageError
-from ..erasures import append_erasures
-from ..storage import BlobDamaged, BlobMissing, Storage
-from .format import (
+from fieldpack.errors import UsageError
+from fieldpack.server.backup.format import (
     BLOBS,
     ERASURES,
     EXPORTS,
@@ -29,7 +27,9 @@ from .format import (
     is_name,
     iter_entries,
 )
-from .objects import iter_object, map_windowed
+from fieldpack.server.backup.objects import iter_object, map_windowed
+from fieldpack.server.erasures.erasure_list import append_erasures
+from fieldpack.server.storage import BlobDamaged, BlobMissing, Storage
 
 __all__ = ["BackupFolder", "FolderDestination", "Pruned"]
 

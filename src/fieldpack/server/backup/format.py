@@ -30,7 +30,7 @@ from uuid import UUID
 
 import orjson
 
-from ...errors import FieldpackError
+from fieldpack.errors import FieldpackError
 
 __all__ = [
     "BLOBS",

@@ -19,22 +19,12 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from ... import __version__
-from ...archive.members import HEADS
-from ...errors import ConfigError, FieldpackError
-from .. import erasure_queries
-from ..administration import CREDENTIALS
-from ..config import Settings
-from ..db.dumps import Programs, find_dump_programs
-from ..db.migrate import require_known_schema
-from ..db.pool import Connection
-from ..erasures import read_stored_erasures
-from ..exports.keys import INDEX, stored_key
-from ..installation import reach_database
-from ..storage import BlobMissing, LocalStorage, Storage, blob_key, open_storage
-from . import queries
-from .folder import BackupFolder, FolderDestination, Pruned
-from .format import (
+from fieldpack import __version__
+from fieldpack.archive.members import HEADS
+from fieldpack.errors import ConfigError, FieldpackError
+from fieldpack.server.backup import queries
+from fieldpack.server.backup.folder import BackupFolder, FolderDestination, Pruned
+from fieldpack.server.backup.format import (
     BLOBS,
     DUMP,
     EXPORTS,
@@ -46,8 +36,18 @@ from .format import (
     iter_entries,
     write_entries,
 )
-from .objects import Tell
-from .stream import Head, StreamDestination
+from fieldpack.server.backup.objects import Tell
+from fieldpack.server.backup.stream import Head, StreamDestination
+from fieldpack.server.config import Settings
+from fieldpack.server.db.dumps import Programs, find_dump_programs
+from fieldpack.server.db.migrate import require_known_schema
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures import queries as erasure_queries
+from fieldpack.server.erasures.erasure_list import read_stored_erasures
+from fieldpack.server.exports.keys import INDEX, stored_key
+from fieldpack.server.installation.opening import reach_database
+from fieldpack.server.run.administration import CREDENTIALS
+from fieldpack.server.storage import BlobMissing, LocalStorage, Storage, blob_key, open_storage
 
 __all__ = ["Made", "back_up_to_folder", "back_up_to_stream"]
 

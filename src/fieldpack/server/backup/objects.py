@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from ..storage import Storage
-from .format import Entry
+from fieldpack.server.backup.format import Entry
+from fieldpack.server.storage import Storage
 
 __all__ = ["CHUNK_BYTES", "Tell", "iter_object", "map_windowed"]
 

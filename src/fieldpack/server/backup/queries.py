@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 __all__ = ["BlobRow", "ExportRow", "SnapshotRow", "UploadRow"]
 

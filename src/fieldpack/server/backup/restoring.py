@@ -23,31 +23,32 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from ...archive.members import HEADS
-from ...errors import ConfigError, FieldpackError, UsageError
-from .. import erasure_queries, installation_queries
-from ..app import open_context
-from ..config import Settings
-from ..context import Context
-from ..db.dumps import find_dump_programs
-from ..db.migrate import migrate, require_known_schema
-from ..db.parameters import cluster_folder
-from ..db.pool import Connection
-from ..db.scrubbing import Postponed, scrub
-from ..erasures import list_erasures, read_erasures, read_stored_erasures
-from ..exports.keys import INDEX, object_key, stored_key
-from ..garbage import collect_garbage
-from ..installation import reach_database
-from ..pictures.queries import delete_pictures
-from ..storage import BlobMissing, Storage, open_storage
-from ..storage_marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
-from ..submissions.lifecycle import erase
-from ..uploads.service import remove_uploads
-from . import queries
-from .folder import BackupFolder
-from .format import BackupError, Manifest
-from .objects import Tell
-from .sources import FolderSource, Intake, Source, StreamedSource
+from fieldpack.archive.members import HEADS
+from fieldpack.errors import ConfigError, FieldpackError, UsageError
+from fieldpack.server.app import open_context
+from fieldpack.server.backup import queries
+from fieldpack.server.backup.folder import BackupFolder
+from fieldpack.server.backup.format import BackupError, Manifest
+from fieldpack.server.backup.objects import Tell
+from fieldpack.server.backup.sources import FolderSource, Intake, Source, StreamedSource
+from fieldpack.server.cleanup.garbage import collect_garbage
+from fieldpack.server.config import Settings
+from fieldpack.server.context import Context
+from fieldpack.server.db.dumps import find_dump_programs
+from fieldpack.server.db.migrate import migrate, require_known_schema
+from fieldpack.server.db.parameters import cluster_folder
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.scrubbing import Postponed, scrub
+from fieldpack.server.erasures import queries as erasure_queries
+from fieldpack.server.erasures.erasure_list import list_erasures, read_erasures, read_stored_erasures
+from fieldpack.server.exports.keys import INDEX, object_key, stored_key
+from fieldpack.server.installation import queries as installation_queries
+from fieldpack.server.installation.marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
+from fieldpack.server.installation.opening import reach_database
+from fieldpack.server.pictures.queries import delete_pictures
+from fieldpack.server.storage import BlobMissing, Storage, open_storage
+from fieldpack.server.submissions.lifecycle import erase
+from fieldpack.server.uploads.service import remove_uploads
 
 __all__ = ["Restored", "restore"]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import IO, Protocol
 from uuid import UUID
 
-from ..storage import Storage
-from .folder import BackupFolder
-from .format import BLOBS, DUMP, ERASURES, BackupError, Entry, Manifest
-from .objects import Tell, map_windowed
-from .stream import StreamSource
-from .verification import check_files
+from fieldpack.server.backup.folder import BackupFolder
+from fieldpack.server.backup.format import BLOBS, DUMP, ERASURES, BackupError, Entry, Manifest
+from fieldpack.server.backup.objects import Tell, map_windowed
+from fieldpack.server.backup.stream import StreamSource
+from fieldpack.server.backup.verification import check_files
+from fieldpack.server.storage import Storage
 
 __all__ = ["FolderSource", "Intake", "Source", "StreamedSource"]
 

@@ -18,8 +18,7 @@ from uuid import UUID
 
 import orjson
 
-from ..storage import BlobDamaged, BlobMissing, Storage
-from .format import (
+from fieldpack.server.backup.format import (
     BLOBS,
     DUMP,
     ERASURES,
@@ -33,7 +32,8 @@ from .format import (
     is_key,
     iter_entries,
 )
-from .objects import iter_object, map_windowed
+from fieldpack.server.backup.objects import iter_object, map_windowed
+from fieldpack.server.storage import BlobDamaged, BlobMissing, Storage
 
 __all__ = ["HEAD", "Head", "StreamDestination", "StreamSource", "TakeObject"]
 

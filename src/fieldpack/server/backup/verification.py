@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..db.dumps import is_readable_dump
-from .folder import BackupFolder
-from .format import DUMP, BackupError, Entry, Manifest
-from .objects import Tell, map_windowed
-from .stream import StreamSource
+from fieldpack.server.backup.folder import BackupFolder
+from fieldpack.server.backup.format import DUMP, BackupError, Entry, Manifest
+from fieldpack.server.backup.objects import Tell, map_windowed
+from fieldpack.server.backup.stream import StreamSource
+from fieldpack.server.db.dumps import is_readable_dump
 
 __all__ = ["Verdict", "check_files", "verify_folder", "verify_stream"]
 

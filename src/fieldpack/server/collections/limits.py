@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..config import Settings
-from ..problems import INVALID, Problem
+from fieldpack.server.config import Settings
+from fieldpack.server.problems import INVALID, Problem
 
 __all__ = ["check_limits"]
 

@@ -6,19 +6,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import Caller, require_collections, require_member
-from ..config import Settings
-from ..db.pool import Connection
-from ..downloads import send_blob
-from ..http.dependencies import CurrentContext
-from ..listing import Page, envelope
-from ..origin import origin_of
-from ..problems import not_found
-from ..routing import parse_given_id, parse_id
-from . import queries, service
-from .limits import check_limits
-from .schemas import CollectionInput, CollectionReplacement
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.service import Caller, require_collections, require_member
+from fieldpack.server.collections import queries, service
+from fieldpack.server.collections.limits import check_limits
+from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement
+from fieldpack.server.config import Settings
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.listing import Page, envelope
+from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.routing import parse_given_id, parse_id
+from fieldpack.server.http.sending.stream import send_blob
+from fieldpack.server.problems import not_found
 
 
 class CollectionRoute(ResearcherRoute):

@@ -22,10 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from ...text import say_count
-from ..html import sanitise
-from ..json_types import Boolean, Integer, Number, Scalar
-from ..urls import is_picture_url
+from fieldpack.server.values.html import sanitise
+from fieldpack.server.values.json_types import Boolean, Integer, Number, Scalar
+from fieldpack.server.values.urls import is_picture_url
+from fieldpack.text import say_count
 
 __all__ = ["CollectionInput", "CollectionReplacement", "Item", "PageInput", "TaskDetails"]
 

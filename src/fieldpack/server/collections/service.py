@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from ..accounts.service import Caller, require_collections
-from ..db.pool import Connection
-from ..pictures import queries as picture_queries
-from ..pictures.references import make_absolute
-from ..pictures.service import refer_to_pictures, remove_unused
-from ..problems import INVALID, Problem, not_found
-from . import queries
-from .schemas import CollectionInput, CollectionReplacement, PageInput
-from .shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
+from fieldpack.server.accounts.service import Caller, require_collections
+from fieldpack.server.collections import queries
+from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
+from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.pictures import queries as picture_queries
+from fieldpack.server.pictures.references import make_absolute
+from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
+from fieldpack.server.problems import INVALID, Problem, not_found
 
 __all__ = ["create_collection", "describe_collection", "get_collection", "iter_items", "replace_collection"]
 

@@ -22,8 +22,7 @@ from typing import IO
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fieldpack.errors import ConfigError, FieldpackError
-
-from .programs import find_programs
+from fieldpack.server.db.programs import find_programs
 
 __all__ = ["Programs", "find_dump_programs", "is_readable_dump"]
 

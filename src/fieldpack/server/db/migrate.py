@@ -18,8 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fieldpack.errors import ConfigError, FieldpackError
-
-from .connecting import connect
+from fieldpack.server.db.connecting import connect
 
 __all__ = ["LOCK_KEY", "find_schema", "migrate", "normalise_url", "require_known_schema", "run_sql"]
 

@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from .patience import LOOK_SECONDS, PatientConnection, Pulse, keep_alive
+from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Pulse, keep_alive
 
 __all__ = ["Connection", "Database"]
 

@@ -19,8 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fieldpack.errors import ConfigError
-
-from .account import Account
+from fieldpack.server.db.embedded.account import Account
 
 __all__ = ["MAJOR_VERSION", "copy_without_names", "find_programs", "make_reachable"]
 

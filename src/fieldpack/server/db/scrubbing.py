@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from .leftovers import Removed, remove_leftovers
+from fieldpack.server.db.leftovers import Removed, remove_leftovers
 
 __all__ = ["NoRoom", "Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 

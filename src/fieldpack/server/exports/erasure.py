@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from ..context import Context
-from ..db.pool import Connection
-from ..garbage import collect_garbage, require_collected, throw_away
-from . import queries
+from fieldpack.server.cleanup.garbage import collect_garbage, require_collected, throw_away
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports import queries
 
 __all__ = ["reach_exports", "require_withdrawn"]
 

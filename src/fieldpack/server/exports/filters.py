@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...archive.records import InvalidTime, format_time, parse_time
-from ..problems import INVALID, Problem
-from ..routing import is_uuid
+from fieldpack.archive.records import InvalidTime, format_time, parse_time
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.problems import INVALID, Problem
 
 __all__ = ["parse_filter"]
 

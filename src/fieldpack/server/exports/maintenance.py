@@ -7,11 +7,12 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 
-from ..config import Settings
-from ..db.pool import Connection, Database
-from ..jobs import EXPORTS_QUEUE, MAINTENANCE_QUEUE, WorkerContext, blueprint, defer
-from . import part_queries, queries
-from .service import remove_exports
+from fieldpack.server.config import Settings
+from fieldpack.server.db.pool import Connection, Database
+from fieldpack.server.exports import queries
+from fieldpack.server.exports.build import part_queries
+from fieldpack.server.exports.service import remove_exports
+from fieldpack.server.jobs import EXPORTS_QUEUE, MAINTENANCE_QUEUE, WorkerContext, blueprint, defer
 
 __all__ = ["list_wanted_builds", "remove_outdated", "remove_surplus", "requeue_lost"]
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from ..db.pool import Connection
-from ..notices import CHANNEL
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.notices import CHANNEL
 
 Row = dict[str, Any]
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..http.dependencies import CurrentContext
-from ..listing import Page
-from ..origin import origin_of
-from ..routing import discard_body, parse_id
-from . import service
-from .erasure import require_withdrawn
-from .filters import parse_filter
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.exports import service
+from fieldpack.server.exports.erasure import require_withdrawn
+from fieldpack.server.exports.filters import parse_filter
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.listing import Page
+from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.routing import discard_body, parse_id
 
 router = APIRouter(
     prefix="/data-collection/collections/{collection_id}/export",

@@ -10,19 +10,19 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from ..accounts.keys import get_signing_key
-from ..accounts.service import Caller, require_collections
-from ..collections import queries as collection_queries
-from ..context import Context
-from ..db.pool import Connection
-from ..garbage import throw_away
-from ..jobs import EXPORTS_QUEUE, defer
-from ..problems import FORBIDDEN, INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
-from ..studies.queries import find_study
-from . import queries
-from .keys import object_key
-from .links import make_link
-from .waiting import find_reason
+from fieldpack.server.accounts.keys import get_signing_key
+from fieldpack.server.accounts.service import Caller, require_collections
+from fieldpack.server.cleanup.garbage import throw_away
+from fieldpack.server.collections import queries as collection_queries
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports import queries
+from fieldpack.server.exports.keys import object_key
+from fieldpack.server.exports.serve.links import make_link
+from fieldpack.server.exports.serve.waiting import find_reason
+from fieldpack.server.jobs import EXPORTS_QUEUE, defer
+from fieldpack.server.problems import FORBIDDEN, INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
+from fieldpack.server.studies.queries import find_study
 
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
 

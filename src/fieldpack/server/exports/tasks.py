@@ -12,13 +12,13 @@ import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job
 
-from ...errors import FieldpackError
-from ..jobs import EXPORTS_QUEUE, WorkerContext, blueprint
-from ..storage import StorageError, StorageFull
-from . import job_queries
-from .build import build_export
-from .ends import Incomplete, Interrupted, WornOut
-from .waiting import note_waiting, watch_storage
+from fieldpack.errors import FieldpackError
+from fieldpack.server.exports.build import job_queries
+from fieldpack.server.exports.build.archive import build_export
+from fieldpack.server.exports.build.ends import Incomplete, Interrupted, WornOut
+from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
+from fieldpack.server.jobs import EXPORTS_QUEUE, WorkerContext, blueprint
+from fieldpack.server.storage import StorageError, StorageFull
 
 __all__ = ["export"]
 

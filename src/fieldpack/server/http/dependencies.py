@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ..context import Context
-from ..storage import StorageFull
+from fieldpack.server.context import Context
+from fieldpack.server.storage import StorageFull
 
 __all__ = ["CurrentContext", "make_room", "require_room"]
 

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.routing import iter_route_contexts
 from starlette.routing import compile_path
 
-from ..routing import ID_NAMES, is_uuid
+from fieldpack.server.http.routing import ID_NAMES, is_uuid
 
 __all__ = ["allowed_methods"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 __all__ = ["PictureRow"]
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 from uuid import UUID
 
-from ..urls import PICTURES, find_picture
+from fieldpack.server.values.urls import PICTURES, find_picture
 
 __all__ = ["iter_urls", "make_absolute", "map_urls", "picture_path"]
 

@@ -8,22 +8,22 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from ...pictures import MOST_BYTES
-from ...text import say_bytes
-from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import require_collections, require_member
-from ..context import Context
-from ..downloads import ByteStream
-from ..http.dependencies import CurrentContext
-from ..http.forms import MULTIPART, read_known_form, type_of
-from ..origin import origin_of
-from ..problems import TOO_LARGE, Problem, invalid, not_found
-from ..ranges import select_range
-from ..routing import ApiRoute, parse_id, read_limited
-from ..storage import Buffer, blob_key
-from . import queries
-from .references import picture_path
-from .service import FIELD, keep_picture
+from fieldpack.pictures import MOST_BYTES
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.service import require_collections, require_member
+from fieldpack.server.context import Context
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.intake.forms import MULTIPART, read_known_form, type_of
+from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.routing import ApiRoute, parse_id, read_limited
+from fieldpack.server.http.sending.ranges import select_range
+from fieldpack.server.http.sending.stream import ByteStream
+from fieldpack.server.pictures import queries
+from fieldpack.server.pictures.references import picture_path
+from fieldpack.server.pictures.service import FIELD, keep_picture
+from fieldpack.server.problems import TOO_LARGE, Problem, invalid, not_found
+from fieldpack.server.storage import Buffer, blob_key
+from fieldpack.text import say_bytes
 
 __all__ = ["router"]
 

@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 import structlog
 from PIL import Image
 
-from ...pictures import Picture, PictureError, clean_picture
-from ..accounts.service import Caller
-from ..context import Context
-from ..db.pool import Connection, Database
-from ..garbage import throw_away
-from ..large import run_large
-from ..problems import INVALID, Problem, invalid
-from ..storage import blob_key
-from ..urls import find_picture
-from . import queries
-from .references import iter_urls, map_urls, picture_path
+from fieldpack.pictures import Picture, PictureError, clean_picture
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.cleanup.garbage import throw_away
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection, Database
+from fieldpack.server.http.large import run_large
+from fieldpack.server.pictures import queries
+from fieldpack.server.pictures.references import iter_urls, map_urls, picture_path
+from fieldpack.server.problems import INVALID, Problem, invalid
+from fieldpack.server.storage import blob_key
+from fieldpack.server.values.urls import find_picture
 
 __all__ = ["keep_picture", "refer_to_pictures", "remove_unused", "sweep_unused"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from procrastinate import JobContext
 
-from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
-from .service import sweep_unused
+from fieldpack.server.jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
+from fieldpack.server.pictures.service import sweep_unused
 
 log = structlog.get_logger()
 

@@ -6,14 +6,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fieldpack.errors import ConfigError
-
-from ..config import Settings
-from .base import Buffer, Storage, StoredObject, blob_key, chunk_key, upload_prefix
-from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
-from .local import LocalStorage
-from .multipart import Multipart, UploadGone
-from .proofs import FileRange
-from .remote import RemoteStorage
+from fieldpack.server.config import Settings
+from fieldpack.server.storage.base import Buffer, Storage, StoredObject, blob_key, chunk_key, upload_prefix
+from fieldpack.server.storage.faults import (
+    BlobDamaged,
+    BlobMissing,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+from fieldpack.server.storage.local import LocalStorage
+from fieldpack.server.storage.multipart import Multipart, UploadGone
+from fieldpack.server.storage.proofs import FileRange
+from fieldpack.server.storage.remote import RemoteStorage
 
 __all__ = [
     "BlobDamaged",

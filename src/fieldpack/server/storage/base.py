@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from .faults import BlobMissing
+from fieldpack.server.storage.faults import BlobMissing
 
 if TYPE_CHECKING:
-    from .multipart import Multipart
-    from .proofs import Proofs
+    from fieldpack.server.storage.multipart import Multipart
+    from fieldpack.server.storage.proofs import Proofs
 
 __all__ = [
     "Buffer",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .faults import StorageError
+from fieldpack.server.storage.faults import StorageError
 
 __all__ = ["Folders", "refuse_links", "split_key"]
 

@@ -24,11 +24,17 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from .base import Buffer, Storage, StoredObject
-from .buffers import Buffers
-from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
-from .folders import Folders, refuse_links
-from .proofs import Proofs
+from fieldpack.server.storage.base import Buffer, Storage, StoredObject
+from fieldpack.server.storage.buffers import Buffers
+from fieldpack.server.storage.faults import (
+    BlobDamaged,
+    BlobMissing,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+from fieldpack.server.storage.folders import Folders, refuse_links
+from fieldpack.server.storage.proofs import Proofs
 
 __all__ = ["LocalStorage", "PartFile"]
 

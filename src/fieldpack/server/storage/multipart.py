@@ -17,8 +17,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fieldpack.errors import ConfigError
-
-from .faults import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
+from fieldpack.server.storage.faults import (
+    BlobDamaged,
+    BlobMissing,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
 
 __all__ = ["Multipart", "UnfinishedObject", "UploadGone"]
 

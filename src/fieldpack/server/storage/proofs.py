@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .folders import Folders
+from fieldpack.server.storage.folders import Folders
 
 __all__ = ["FileRange", "Proofs"]
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 Row = dict[str, Any]
 

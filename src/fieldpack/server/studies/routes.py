@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import Caller, require_member
-from ..db.pool import Connection
-from ..http.dependencies import CurrentContext
-from ..listing import Page, envelope, parse_words
-from ..origin import origin_of
-from ..routing import parse_given_id, parse_id
-from . import queries, service
-from .schemas import StudyInput, StudyPatch, StudyTransition
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.service import Caller, require_member
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.listing import Page, envelope, parse_words
+from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.routing import parse_given_id, parse_id
+from fieldpack.server.studies import queries, service
+from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 
 
 class StudyRoute(ResearcherRoute):

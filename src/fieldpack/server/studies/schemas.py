@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ..json_types import Boolean, Integer
-from ..urls import is_web_url
-from .targeting import ENFORCED_FILTERS
+from fieldpack.server.studies.targeting import ENFORCED_FILTERS
+from fieldpack.server.values.json_types import Boolean, Integer
+from fieldpack.server.values.urls import is_web_url
 
 MAX_PLACES = 10_000_000
 MAX_MINUTES = 60 * 24 * 365

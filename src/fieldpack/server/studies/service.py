@@ -9,15 +9,15 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from ..accounts.service import Caller
-from ..collections.queries import find_collection
-from ..db.pool import Connection
-from ..problems import conflict, invalid, not_found
-from ..routing import is_uuid
-from . import queries
-from .completion_codes import PARTICIPANT
-from .schemas import StudyFields, StudyInput, StudyPatch
-from .targeting import find_unenforced
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.queries import find_collection
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.problems import conflict, invalid, not_found
+from fieldpack.server.studies import queries
+from fieldpack.server.studies.completion_codes import PARTICIPANT
+from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch
+from fieldpack.server.studies.targeting import find_unenforced
 
 __all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
 

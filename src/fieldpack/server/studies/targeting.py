@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .completion_codes import ENFORCED_ACTIONS
+from fieldpack.server.studies.completion_codes import ENFORCED_ACTIONS
 
 __all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "read_targeting"]
 

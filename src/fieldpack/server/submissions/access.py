@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from ..cookies import Cookie, cookie_name, read_cookie, read_remembered
-from ..http.authentication import mark_authenticated
-from ..http.rate_limit import RateLimit
-from ..origin import is_same_origin
-from ..problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
-from ..routing import ApiRoute, parse_id
-from . import lifecycle, queries
+from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.cookies import Cookie, cookie_name, read_cookie, read_remembered
+from fieldpack.server.http.origin import is_same_origin
+from fieldpack.server.http.rate_limit import RateLimit
+from fieldpack.server.http.routing import ApiRoute, parse_id
+from fieldpack.server.problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
+from fieldpack.server.submissions import lifecycle, queries
 
 __all__ = [
     "ParticipantRoute",

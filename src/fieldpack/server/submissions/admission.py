@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from ..db.pool import Connection
-from ..participant_ids import MAX_GIVEN, normalise_participant_id
-from ..problems import NOT_ADMITTED, Problem
-from ..studies.targeting import read_targeting
-from . import queries
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import NOT_ADMITTED, Problem
+from fieldpack.server.studies.targeting import read_targeting
+from fieldpack.server.submissions import queries
+from fieldpack.server.values.participant_ids import MAX_GIVEN, normalise_participant_id
 
 __all__ = ["NOT_ADMITTED_DETAIL", "is_admitted", "require_admitted"]
 

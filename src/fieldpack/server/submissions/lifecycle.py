@@ -11,16 +11,16 @@ import secrets
 from typing import Any
 from uuid import UUID, uuid4
 
-from ...archive.naming import MemberNames
-from ...archive.records import FileEntry, encode_responses
-from ..accounts.service import Caller
-from ..collections import queries as collection_queries
-from ..collections.service import iter_items
-from ..db.pool import Connection, Database
-from ..erasure_queries import insert_erasure
-from ..exports import erasure
-from ..jobs import MAINTENANCE_QUEUE, defer
-from ..problems import (
+from fieldpack.archive.naming import MemberNames
+from fieldpack.archive.records import FileEntry, encode_responses
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections import queries as collection_queries
+from fieldpack.server.collections.service import iter_items
+from fieldpack.server.db.pool import Connection, Database
+from fieldpack.server.erasures.queries import insert_erasure
+from fieldpack.server.exports import erasure
+from fieldpack.server.jobs import MAINTENANCE_QUEUE, defer
+from fieldpack.server.problems import (
     ALREADY_TAKEN_PART,
     ANSWERS_INCOMPLETE,
     STUDY_CLOSED,
@@ -31,12 +31,17 @@ from ..problems import (
     conflict,
     not_found,
 )
-from ..studies import queries as study_queries
-from ..studies.completion_codes import code_given, find_participant_code, handle
-from ..uploads import service as uploads
-from . import queries
-from .admission import require_admitted
-from .answers import find_problems, group_files, is_empty, put_numbers_right
+from fieldpack.server.studies import queries as study_queries
+from fieldpack.server.studies.completion_codes import code_given, find_participant_code, handle
+from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.admission import require_admitted
+from fieldpack.server.submissions.answering.answers import (
+    find_problems,
+    group_files,
+    is_empty,
+    put_numbers_right,
+)
+from fieldpack.server.uploads import service as uploads
 
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
 

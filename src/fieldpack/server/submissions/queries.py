@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Json
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 Row = dict[str, Any]
 

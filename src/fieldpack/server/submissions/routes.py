@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from ..accounts.access import CurrentCaller, ResearcherRoute
-from ..accounts.service import Caller
-from ..db.pool import Connection
-from ..erasures import keep_erasure
-from ..exports.erasure import require_withdrawn
-from ..http.dependencies import CurrentContext
-from ..listing import Page, envelope, parse_ordering, parse_words
-from ..routing import discard_body, parse_id
-from ..studies.service import get_study
-from . import lifecycle, queries, service
-from .schemas import BulkApproval, ReturnRequest, SubmissionTransition
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures.erasure_list import keep_erasure
+from fieldpack.server.exports.erasure import require_withdrawn
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
+from fieldpack.server.http.routing import discard_body, parse_id
+from fieldpack.server.studies.service import get_study
+from fieldpack.server.submissions import lifecycle, queries, service
+from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
 
 
 class SubmissionRoute(ResearcherRoute):

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..participant_ids import ParticipantId
-from .placeholders import is_no_participant, is_no_session
+from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
+from fieldpack.server.values.participant_ids import ParticipantId
 
 MANY = 10_000
 

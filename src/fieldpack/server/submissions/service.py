@@ -6,17 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ...text import say_count
-from ..accounts.service import Caller
-from ..collections.queries import lock_counter, raise_counter
-from ..db.pool import Connection
-from ..problems import INVALID, Problem, conflict, invalid, not_found
-from ..routing import is_uuid
-from ..studies.completion_codes import code_given, find_researcher_code, handle
-from ..studies.service import whole_reward
-from . import queries
-from .lifecycle import state_of
-from .schemas import BulkApproval, SubmissionTransition
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.queries import lock_counter, raise_counter
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_found
+from fieldpack.server.studies.completion_codes import code_given, find_researcher_code, handle
+from fieldpack.server.studies.service import whole_reward
+from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.lifecycle import state_of
+from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
+from fieldpack.text import say_count
 
 __all__ = ["approve_many", "describe_submission", "get_submission", "request_return", "transition"]
 

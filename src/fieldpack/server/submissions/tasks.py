@@ -10,11 +10,11 @@ import structlog
 from procrastinate import JobContext
 from psycopg_pool import PoolTimeout
 
-from ..db.leftovers import Removed
-from ..db.parameters import cluster_folder
-from ..db.scrubbing import NoRoom, Postponed, clear_leftovers, scrub
-from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
-from .lifecycle import defer_scrub, time_out_overdue
+from fieldpack.server.db.leftovers import Removed
+from fieldpack.server.db.parameters import cluster_folder
+from fieldpack.server.db.scrubbing import NoRoom, Postponed, clear_leftovers, scrub
+from fieldpack.server.jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
+from fieldpack.server.submissions.lifecycle import defer_scrub, time_out_overdue
 
 POSTPONED_SECONDS = 5.0
 NO_ROOM_SECONDS = 15.0

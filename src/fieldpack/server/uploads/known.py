@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ..db.pool import Connection
-from ..routing import is_uuid
-from . import queries
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.uploads import queries
 
 __all__ = ["list_known"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from ..db.pool import Connection
+from fieldpack.server.db.pool import Connection
 
 Row = dict[str, Any]
 

@@ -9,16 +9,23 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from ..garbage import collect_garbage
-from ..http.dependencies import CurrentContext
-from ..http.methods import allowed_methods
-from ..metrics import UPLOADS
-from ..problems import METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION_FAILED, UNSUPPORTED_TYPE, Problem
-from ..routing import ApiRoute, parse_id
-from ..submissions.access import ParticipantRoute, ParticipantSubmission
-from . import service, tus
-from .receiving import receive, wait_while_finishing
-from .schemas import UploadState
+from fieldpack.server.cleanup.garbage import collect_garbage
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.methods import allowed_methods
+from fieldpack.server.http.routing import ApiRoute, parse_id
+from fieldpack.server.machine.metrics import UPLOADS
+from fieldpack.server.problems import (
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    UNSUPPORTED_TYPE,
+    Problem,
+)
+from fieldpack.server.submissions.access import ParticipantRoute, ParticipantSubmission
+from fieldpack.server.uploads import service
+from fieldpack.server.uploads.receive import tus
+from fieldpack.server.uploads.receive.receiving import receive, wait_while_finishing
+from fieldpack.server.uploads.schemas import UploadState
 
 __all__ = ["router"]
 

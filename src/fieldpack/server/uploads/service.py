@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from ...filetypes import Listing, extension_of
-from ...text import say_bytes, say_count
-from ..collections.queries import get_version
-from ..collections.service import find_item
-from ..config import Settings
-from ..context import Context
-from ..db.pool import Connection
-from ..garbage import collect_garbage, throw_away
-from ..problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
-from ..routing import is_uuid
-from ..storage import blob_key, upload_prefix
-from . import queries
-from .digests import live_digests
+from fieldpack.filetypes import Listing, extension_of
+from fieldpack.server.cleanup.garbage import collect_garbage, throw_away
+from fieldpack.server.collections.queries import get_version
+from fieldpack.server.collections.service import find_item
+from fieldpack.server.config import Settings
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
+from fieldpack.server.storage import blob_key, upload_prefix
+from fieldpack.server.uploads import queries
+from fieldpack.server.uploads.receive.digests import live_digests
+from fieldpack.text import say_bytes, say_count
 
 __all__ = [
     "MIB",

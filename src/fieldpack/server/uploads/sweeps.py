@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ..db.pool import Database
-from . import queries
-from .service import remove_uploads
+from fieldpack.server.db.pool import Database
+from fieldpack.server.uploads import queries
+from fieldpack.server.uploads.service import remove_uploads
 
 __all__ = ["sweep_abandoned"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from procrastinate import JobContext
 
-from ..jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
-from .sweeps import sweep_abandoned
+from fieldpack.server.jobs import MAINTENANCE_QUEUE, WorkerContext, blueprint
+from fieldpack.server.uploads.sweeps import sweep_abandoned
 
 log = structlog.get_logger()
 

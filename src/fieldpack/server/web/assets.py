@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 
-from ..problems import not_found
-from .formats import build_script
+from fieldpack.server.problems import not_found
+from fieldpack.server.web.participants.formats import build_script
 
 __all__ = ["asset_url", "router"]
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..db.pool import Connection
-from ..studies.queries import select_known_studies
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.studies.queries import select_known_studies
 
 Row = dict[str, Any]
 

@@ -16,11 +16,11 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
-from ..origin import is_same_origin
-from ..problems import FORBIDDEN, Detail, Problem, ProblemType
-from .assets import asset_url
-from .catalogue import Catalogue, choose_language
-from .sessions import renew_participant
+from fieldpack.server.http.origin import is_same_origin
+from fieldpack.server.problems import FORBIDDEN, Detail, Problem, ProblemType
+from fieldpack.server.web.assets import asset_url
+from fieldpack.server.web.catalogue import Catalogue, choose_language
+from fieldpack.server.web.workbench.sessions import renew_participant
 
 __all__ = ["PageRoute", "catalogue_of", "prefers_html", "refusal_page", "render", "state_page"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from ..http.dependencies import require_room
-from .assets import router as assets
-from .participants import router as participants
-from .researchers import router as researchers
+from fieldpack.server.http.dependencies import require_room
+from fieldpack.server.web.assets import router as assets
+from fieldpack.server.web.participants.pages import router as participants
+from fieldpack.server.web.workbench.pages import router as researchers
 
 __all__ = ["router"]
 

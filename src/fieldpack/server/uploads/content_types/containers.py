@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .looking import Look, Types, narrow
-from .texts import find_text
+from fieldpack.server.uploads.content_types.looking import Look, Types, narrow
+from fieldpack.server.uploads.content_types.texts import find_text
 
 __all__ = ["look_at_asf", "look_at_boxes", "look_at_ebml", "look_at_ogg", "look_at_pictures"]
 

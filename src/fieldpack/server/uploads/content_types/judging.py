@@ -18,12 +18,26 @@ from fieldpack.filetypes import (
     guess_content_type,
     medium_of,
 )
-
-from .containers import look_at_asf, look_at_boxes, look_at_ebml, look_at_ogg, look_at_pictures
-from .looking import Look, Read, Types, run_look
-from .packages import look_at_ole, look_at_tiff, look_at_zip
-from .streams import look_at_mpeg_audio, look_at_tagged, look_at_transport
-from .texts import find_text, look_at_mention, look_at_program, look_at_word
+from fieldpack.server.uploads.content_types.containers import (
+    look_at_asf,
+    look_at_boxes,
+    look_at_ebml,
+    look_at_ogg,
+    look_at_pictures,
+)
+from fieldpack.server.uploads.content_types.looking import Look, Read, Types, run_look
+from fieldpack.server.uploads.content_types.packages import look_at_ole, look_at_tiff, look_at_zip
+from fieldpack.server.uploads.content_types.streams import (
+    look_at_mpeg_audio,
+    look_at_tagged,
+    look_at_transport,
+)
+from fieldpack.server.uploads.content_types.texts import (
+    find_text,
+    look_at_mention,
+    look_at_program,
+    look_at_word,
+)
 
 __all__ = ["ENOUGH_BYTES", "HEAD_BYTES", "Verdict", "judge_content", "judge_head"]
 

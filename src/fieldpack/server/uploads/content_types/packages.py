@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fieldpack.archive.zipstructs import END_SIGNATURE
-
-from .looking import MOST_READ_BYTES, Look, Types
+from fieldpack.server.uploads.content_types.looking import MOST_READ_BYTES, Look, Types
 
 __all__ = ["look_at_ole", "look_at_tiff", "look_at_zip"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .looking import Look, Types, narrow
-from .texts import find_text
+from fieldpack.server.uploads.content_types.looking import Look, Types, narrow
+from fieldpack.server.uploads.content_types.texts import find_text
 
 __all__ = ["look_at_mpeg_audio", "look_at_tagged", "look_at_transport"]
 

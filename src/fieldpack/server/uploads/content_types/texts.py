@@ -6,8 +6,7 @@ import codecs
 import re
 
 from fieldpack.filetypes import CONTROLS, TEXTS, WEB_TAGS
-
-from .looking import Look, Types
+from fieldpack.server.uploads.content_types.looking import Look, Types
 
 __all__ = ["find_text", "look_at_mention", "look_at_program", "look_at_word"]
 

@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy import text
 
 from fieldpack.server.db.migrate import run_sql
-from fieldpack.server.participant_ids import normalise_participant_id
+from fieldpack.server.values.participant_ids import normalise_participant_id
 
 revision = "0004"
 down_revision = "0003"

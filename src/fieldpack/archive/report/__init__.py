@@ -1,5 +1,0 @@
-"""What is in an archive, at a glance: as an object, in a terminal, as a page."""
-
-from fieldpack.archive.report.summary import Summary, summarize
-
-__all__ = ["Summary", "summarize"]

@@ -1,0 +1,1 @@
+"""`fieldpack collection`: its commands, and the files that describe a collection."""

@@ -1,0 +1,1 @@
+"""Bringing an archive here: opened, resumed, checked while its bytes go by."""

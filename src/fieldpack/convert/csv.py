@@ -1,0 +1,62 @@
+"""CSV that a spreadsheet can open without running anything in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from fieldpack.convert.output import Converted, write_whole
+from fieldpack.tables.wide import Column
+
+__all__ = ["neutralise", "restore", "write_csv"]
+
+# What makes Excel, LibreOffice and Google Sheets take a cell for a formula (OWASP, "CSV Injection"),
+# full-width # forms included. A leading apostrophe is doubled, so that `restore` can undo it all.
+_FORMULA = "^'*[=+\\-@\t\r\n＝＋－＠]"
+_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
+
+
+def neutralise(texts: pa.ChunkedArray | pa.Array) -> Any:
+    """Put an apostrophe before every text that a spreadsheet would run; plain numbers stay as they are."""
+    risky = pc.and_(
+        pc.match_substring_regex(texts, _FORMULA), pc.invert(pc.match_substring_regex(texts, _NUMBER))
+    )
+    return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
+def restore(texts: pa.ChunkedArray | pa.Array) -> Any:
+    """Undo `neutralise`."""
+    marked = pc.and_(pc.starts_with(texts, "'"), pc.match_substring_regex(texts, _FORMULA))
+    return pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
+
+
+def write_csv(columns: list[Column], path: Path, *, bom: bool = False) -> Converted:
+    """Write RFC 4180 CSV in UTF-8 with `\\n` line ends.
+
+    Texts are quoted and numbers are not; a missing value is an empty field, an empty text is `""`. Times are
+    RFC 3339 in UTC, one-hot columns 1 and 0.
+    """
+    names = neutralise(pa.array([column.name for column in columns], pa.string())).to_pylist()
+    table = pa.table([_flatten(column.data) for column in columns], names=names)
+    with write_whole(path) as part, part.open("wb") as out:
+        if bom:
+            out.write(b"\xef\xbb\xbf")
+        pyarrow.csv.write_csv(table, out)
+    return Converted(path, table.num_rows, table.num_columns)
+
+
+def _flatten(data: Any) -> Any:
+    kind = data.type
+    if pa.types.is_dictionary(kind):
+        data = data.cast(pa.string())
+    if pa.types.is_timestamp(kind):
+        return pc.strftime(data, format="%Y-%m-%dT%H:%M:%SZ")
+    if pa.types.is_boolean(kind):
+        return data.cast(pa.int8())
+    if pa.types.is_string(data.type):
+        return neutralise(data)
+    return data

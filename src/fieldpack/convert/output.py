@@ -1,0 +1,71 @@
+"""What the writers share: the file that appears only when it is whole, what was written, and the library it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fieldpack.errors import ConfigError, FieldpackError
+
+if TYPE_CHECKING:
+    from fieldpack.tables.wide import Column, Numbers
+
+__all__ = ["Converted", "explain_numbers", "require", "write_whole"]
+
+
+@dataclass
+class Converted:
+    """What was written, and what the format could not hold (`warnings`, a sentence each)."""
+
+    path: Path
+    rows: int
+    columns: int
+    warnings: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; what was written there takes its place at the end, and only
+    then."""
+    part = path.with_name(f".{path.name[:80]}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise FieldpackError(f"{path} can't be written: {(error.strerror or str(error)).lower()}.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def require(module: str, extra: str = "convert") -> Any:
+    """Import a library that comes with an extra, or say which."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.split(".")[0]
+        raise ConfigError(f"This needs {name}: pip install 'fieldpack[{extra}]'.") from error
+
+
+def explain_numbers(columns: list[Column], numbers: Numbers) -> list[str]:
+    """A sentence for each column with answers that are no plain number although one was asked for."""
+    found = []
+    for column in columns:
+        if column.not_numeric:
+            answered = len(column.data) - column.data.null_count
+            if numbers == "coerce":
+                answered += column.not_numeric
+                what = "they are missing; --numbers safe keeps them, and the column as text"
+            else:
+                what = "the column is text; --numbers coerce makes them missing"
+            found.append(
+                f"{column.name}: {column.not_numeric:,} of {answered:,} answers are no plain number, so {what}."
+            )
+    return found

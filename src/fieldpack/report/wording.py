@@ -1,0 +1,136 @@
+"""How a summary's numbers are said, alike in a terminal and on a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from fieldpack.report.summary import NumbersOfUnit, Question, Summary
+from fieldpack.text import make_plain, say_bytes, say_count
+
+__all__ = [
+    "clean",
+    "say_duration",
+    "say_facts",
+    "say_number",
+    "say_numbers",
+    "say_percent",
+    "say_question",
+]
+
+_TYPES = {
+    "free_text": "text",
+    "multiple_choice": "choice",
+    "multiple_choice_with_free_text": "choice, explained",
+    "free_text_with_unit": "text with a unit",
+    "file_upload": "files",
+}
+
+
+def clean(text: str, limit: int | None = None) -> str:
+    """Text on one line, without what could act on the terminal; longer than `limit` it is cut with `…`."""
+    text = " ".join(make_plain(text).split())
+    return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def say_number(number: float) -> str:
+    """Up to four significant digits, without trailing zeros."""
+    if number == int(number) and abs(number) < 1e15:
+        return f"{int(number):,}"
+    return f"{number:,.4g}"
+
+
+def say_duration(seconds: float) -> str:
+    """`4 min 30 s`, in the two largest units."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+def say_percent(part: int, whole: int) -> str:
+    """`95 %`, never rounded to 0 or 100 when it isn't."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    if 99 < percent < 100:
+        return ">99 %"
+    return f"{percent:.0f} %"
+
+
+def say_facts(summary: Summary) -> list[tuple[str, str]]:
+    """The head of the report: name and value."""
+    facts = [
+        ("Submissions", f"{summary.submissions:,}"),
+        ("Participants", f"{summary.participants:,}"),
+    ]
+    if summary.studies > 1:
+        facts.append(("Studies", f"{summary.studies:,}"))
+    if summary.first_at and summary.last_at:
+        first, last = f"{summary.first_at:%Y-%m-%d}", f"{summary.last_at:%Y-%m-%d}"
+        facts.append(("Completed", first if first == last else f"{first} to {last}"))
+    if summary.median_seconds is not None:
+        facts.append(("Median time", say_duration(summary.median_seconds)))
+    if summary.statuses:
+        facts.append(
+            ("Status", ", ".join(f"{bar.count:,} {clean(bar.label).lower()}" for bar in summary.statuses))
+        )
+    kinds = ", ".join(f"{kind.count:,} {clean(kind.content_type)}" for kind in summary.files[:4])
+    files = f"{summary.file_count:,}"
+    if summary.file_count:
+        files += f" ({say_bytes(summary.file_bytes)}): {kinds}" + (", …" if len(summary.files) > 4 else "")
+    facts.append(("Files", files))
+    if summary.files_missing:
+        facts.append(("Missing files", f"{summary.files_missing:,}"))
+    if isinstance(summary.exported_at, dt.datetime):
+        facts.append(("Exported", f"{summary.exported_at:%Y-%m-%d %H:%M} UTC"))
+    if summary.narrowed_by:
+        facts.append(
+            (
+                "Narrowed to",
+                ", ".join(f"{clean(str(k))} = {clean(str(v))}" for k, v in summary.narrowed_by.items()),
+            )
+        )
+    return facts
+
+
+def say_question(question: Question, submissions: int) -> str:
+    """The line under a question: its type, and how many answered."""
+    item = question.instruction
+    parts = [_TYPES.get(item.type, clean(item.type))]
+    if item.takes_several and item.options:
+        parts[0] += ", several"
+    if item.retired:
+        parts.append("no longer asked")
+    parts.append(f"{question.answered:,} answered ({say_percent(question.answered, submissions)})")
+    if question.missing:
+        parts.append(f"{question.missing:,} missing")
+    if question.numbers:
+        if len(question.numbers) == 1:
+            parts.append(say_numbers(question.numbers[0]))
+        if question.not_numbers:
+            parts.append(f"{question.not_numbers:,} not numbers")
+    elif question.lengths is not None:
+        shortest, median, longest = question.lengths
+        distinct = "very many" if question.distinct is None else f"{question.distinct:,}"
+        parts.append(
+            f"{distinct} different, {shortest:,} to {longest:,} characters, median {say_number(median)}"
+        )
+    if question.files:
+        total, size = sum(k.count for k in question.files), sum(k.size_bytes for k in question.files)
+        parts.append(f"{say_count(total, 'file')}, {say_bytes(size)}")
+    return " · ".join(parts)
+
+
+def say_numbers(numbers: NumbersOfUnit) -> str:
+    """`1 to 9 Kilo, median 4, mean 4.2, n = 12`."""
+    found = numbers.histogram
+    unit = f" {clean(numbers.unit)}" if numbers.unit else ""
+    return (
+        f"{say_number(found.minimum)} to {say_number(found.maximum)}{unit}, median {say_number(found.median)}, "
+        f"mean {say_number(found.mean)}, n = {numbers.count:,}"
+    )

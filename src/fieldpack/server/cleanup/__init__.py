@@ -1,0 +1,1 @@
+"""Stored objects whose rows are gone."""

@@ -1,0 +1,1 @@
+"""What remembers erasures outside the database."""

@@ -1,0 +1,194 @@
+"""The list of erased submissions, kept outside the database: what a restore of an older backup must not bring back.
+
+It holds random ids and times, nothing of a person. It is kept as one object for each erasure in storage, below
+`erasures/`; in the file that `FIELDPACK_ERASURE_LIST` names, if it names one; and beside the backups that were made
+into a folder, where that can be reached. The first two have an erasure before it is answered, the last within seconds.
+
+A file has a line for each, `<submission id> <time>`, is only ever appended to, and may name one twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures import queries
+from fieldpack.server.storage import Storage, StorageFull, StorageUnavailable
+
+__all__ = [
+    "ERASURES_PREFIX",
+    "append_erasures",
+    "keep_erasure",
+    "list_erasures",
+    "read_erasures",
+    "read_stored_erasures",
+]
+
+ERASURES_PREFIX = "erasures/"
+BATCH = 500
+PUTS_AT_ONCE = 16
+BESIDE_SECONDS = 5.0
+_TIME = "%Y%m%dT%H%M%SZ"
+_LINE = re.compile(r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\s+(\S+))?\s*")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+log = structlog.get_logger()
+
+
+async def keep_erasure(context: Context, submission_id: UUID) -> None:
+    """List an erasure that was just committed, before anyone is told of it.
+
+    A full disk keeps nobody from erasing: then workers list it as soon as there is room.
+
+    Raises:
+        StorageError: it can't be listed right now; workers try again until it is.
+    """
+    try:
+        async with context.database.transaction() as connection:
+            await _store(context, connection, await queries.take_erasures(connection, 1, submission_id))
+    except StorageFull as error:
+        log.warning("erasures.unlisted", submission_id=str(submission_id), error=str(error))
+
+
+async def list_erasures(context: Context) -> int:
+    """List every erasure that isn't yet, everywhere; how many there were.
+
+    Raises:
+        StorageError: as `keep_erasure`. A list beside backups that can't be reached is passed over: the next
+            backup brings it up to date.
+    """
+    listed = 0
+    while True:
+        async with context.database.transaction() as connection:
+            rows = await queries.take_erasures(connection, BATCH)
+            if not rows:
+                return listed
+            await _store(context, connection, rows)
+            entries = {row.submission_id: row.erased_at for row in rows}
+            for path in await queries.list_paths(connection):
+                try:  # a mount that hangs must not keep the worker
+                    appending = asyncio.to_thread(_append_if_there, Path(path), entries)
+                    await asyncio.wait_for(appending, BESIDE_SECONDS)
+                except (OSError, TimeoutError) as error:
+                    log.warning("erasures.unlisted", path=path, error=str(error))
+            await queries.delete_erasures(connection, list(entries))
+            listed += len(rows)
+
+
+async def _store(context: Context, connection: Connection, rows: list[queries.ErasureRow]) -> None:
+    new = {row.submission_id: row.erased_at for row in rows if not row.stored}
+    if not new:
+        return
+    if context.settings.erasure_list is not None:
+        try:
+            await asyncio.to_thread(append_erasures, context.settings.erasure_list, new)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The erasure list {context.settings.erasure_list} can't be written: {error.strerror}."
+            ) from error
+    slots = asyncio.Semaphore(PUTS_AT_ONCE)
+
+    async def put(submission_id: UUID, erased_at: datetime) -> None:
+        async with slots:
+            line = _line(submission_id, erased_at)
+            await context.storage.put(_key(submission_id, erased_at), line.encode())
+
+    await asyncio.gather(*(put(*entry) for entry in new.items()))
+    await queries.set_stored(connection, list(new))
+
+
+def _key(submission_id: UUID, erased_at: datetime) -> str:
+    """Time and id in the name, so that a listing says everything."""
+    return f"{ERASURES_PREFIX}{erased_at.astimezone(UTC):{_TIME}}-{submission_id}"
+
+
+def _line(submission_id: UUID, erased_at: datetime) -> str:
+    return f"{submission_id} {erased_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
+
+
+def _append_if_there(path: Path, erasures: dict[UUID, datetime]) -> None:
+    if path.parent.is_dir():
+        append_erasures(path, erasures)
+
+
+def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
+    """Add to a list those that it lacks; durable when this returns.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: at worst a line is there twice
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with open(descriptor, "r+b", closefd=False, buffering=0) as file:
+            content = file.read()
+            known = parse_erasures(content.decode(errors="replace"))
+            new = [_line(*entry) for entry in erasures.items() if entry[0] not in known]
+            if not new:
+                return
+            # A line that was cut short by a crash ends here.
+            start = b"" if not content or content.endswith(b"\n") else b"\n"
+            data = start + "".join(new).encode()
+            while data:
+                data = data[file.write(data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_erasures(paths: Iterable[Path]) -> dict[UUID, datetime]:
+    """What these lists name.
+
+    Raises:
+        OSError: one of them can't be read.
+    """
+    found: dict[UUID, datetime] = {}
+    for path in paths:
+        found |= parse_erasures(path.read_text(encoding="utf-8", errors="replace"))
+    return found
+
+
+def parse_erasures(text: str) -> dict[UUID, datetime]:
+    """The ids at the beginning of lines, and their times; every other line is passed over."""
+    found: dict[UUID, datetime] = {}
+    for line in text.splitlines():
+        match = _LINE.fullmatch(line)
+        if match is not None:
+            found[UUID(match[1])] = _parse_time(match[2])
+    return found
+
+
+def _parse_time(text: str | None) -> datetime:
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return _EPOCH
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+async def read_stored_erasures(storage: Storage) -> dict[UUID, datetime]:
+    """What the list in storage names."""
+    found: dict[UUID, datetime] = {}
+    async for page in storage.iter_objects(ERASURES_PREFIX):
+        for entry in page:
+            time, _, identifier = entry.key.removeprefix(ERASURES_PREFIX).partition("-")
+            with contextlib.suppress(ValueError):
+                found[UUID(identifier)] = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+    return found

@@ -1,0 +1,208 @@
+"""SQL of archives that are made into objects of the bucket, part by part."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Json
+
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.jobs import PARTS_QUEUE, defer
+from fieldpack.server.notices import CHANNEL
+
+Row = dict[str, Any]
+
+# parts wait for indexes: a new export is begun before an old one's last part
+PART_PRIORITY = -1
+DEFER_PARTS = f"""
+    SELECT procrastinate_defer_jobs_v1(array_agg(ROW(
+        '{PARTS_QUEUE}', 'fieldpack:part', {PART_PRIORITY}, NULL, NULL,
+        jsonb_build_object('export_id', export_id, 'build', build, 'number', number), NULL
+    )::procrastinate_job_to_defer_v1 ORDER BY number))
+    FROM export_parts WHERE export_id = %s AND build = %s AND etag IS NULL HAVING count(*) > 0
+"""
+WANTED = "id = %(id)s AND build = %(build)s AND status = 'generating'"
+
+
+def begin_parts(
+    connection: psycopg.Connection[Any],
+    export: Row,
+    facts: Row,
+    multipart_id: str | None,
+    ranges: list[tuple[int, int]],
+    progress: float,
+) -> bool:
+    """Note the parts and enqueue a job for each; False, and nothing noted, when the build was superseded."""
+    with connection.transaction():
+        cursor = connection.execute(
+            f"""
+            UPDATE exports SET snapshot_at = %(snapshot_at)s, snapshot_counter = %(snapshot_counter)s,
+                   submission_count = %(submission_count)s, file_count = %(file_count)s,
+                   size_bytes = %(size_bytes)s, index_bytes = %(index_bytes)s, etag = %(etag)s,
+                   multipart_id = %(multipart)s, progress = %(progress)s
+            WHERE {WANTED}
+            """,
+            {
+                **facts,
+                "id": export["id"],
+                "build": export["build"],
+                "multipart": multipart_id,
+                "progress": progress,
+            },
+        )
+        if cursor.rowcount == 0:
+            return False
+        connection.execute(
+            "DELETE FROM export_parts WHERE export_id = %s AND build <> %s", [export["id"], export["build"]]
+        )
+        connection.execute(
+            """
+            INSERT INTO export_parts (export_id, build, number, start_offset, stop_offset)
+            SELECT %s, %s, number, start, stop
+            FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS r (start, stop, number)
+            """,
+            [
+                export["id"],
+                export["build"],
+                [start for start, _ in ranges],
+                [stop for _, stop in ranges],
+            ],
+        )
+        connection.execute(DEFER_PARTS, [export["id"], export["build"]])
+    return True
+
+
+async def requeue_parts(connection: Connection, export_id: UUID, build: UUID) -> None:
+    """Enqueue jobs for the parts that are not there, or for the last step when all are."""
+    cursor = await connection.execute(DEFER_PARTS, [export_id, build])
+    if cursor.rowcount == 0:
+        await _defer_finish(connection, export_id, build)
+
+
+async def _defer_finish(connection: Connection, export_id: UUID, build: UUID) -> None:
+    await defer(
+        connection,
+        "finish",
+        queue=PARTS_QUEUE,
+        queueing_lock=f"finish:{build}",
+        export_id=str(export_id),
+        build=str(build),
+    )
+
+
+async def find_part(connection: Connection, export_id: UUID, build: UUID, number: int) -> Row | None:
+    """The export, with one of its parts, as long as this build of it is wanted."""
+    cursor = await connection.execute(
+        f"""
+        SELECT e.*, p.start_offset, p.stop_offset, p.etag AS part_etag
+        FROM (SELECT * FROM exports WHERE {WANTED}) e
+        JOIN export_parts p ON p.export_id = e.id AND p.build = e.build AND p.number = %(number)s
+        """,
+        {"id": export_id, "build": build, "number": number},
+    )
+    return await cursor.fetchone()
+
+
+async def find_wanted(
+    connection: Connection, export_id: UUID, build: UUID, *, lock: bool = False
+) -> Row | None:
+    """The export, as long as this build of it is wanted."""
+    cursor = await connection.execute(
+        f"SELECT * FROM exports WHERE {WANTED} {'FOR UPDATE' if lock else ''}",
+        {"id": export_id, "build": build},
+    )
+    return await cursor.fetchone()
+
+
+async def is_abandoned(connection: Connection, export_id: UUID, build: UUID) -> bool:
+    """Whether this build will never be complete, and is not."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM exports WHERE id = %s AND build = %s AND status <> 'failed'", [export_id, build]
+    )
+    return await cursor.fetchone() is None
+
+
+async def report_sent(
+    connection: Connection, export_id: UUID, build: UUID, number: int, sent_bytes: int, before: float
+) -> bool:
+    """Whether this build is still wanted; the progress of its export moves by what was sent.
+
+    Args:
+        before: progress when the first part was begun.
+    """
+    await connection.execute(
+        "UPDATE export_parts SET sent_bytes = %s"
+        " WHERE export_id = %s AND build = %s AND number = %s AND etag IS NULL",
+        [sent_bytes, export_id, build, number],
+    )
+    return await _move(connection, export_id, build, before)
+
+
+async def _move(connection: Connection, export_id: UUID, build: UUID, before: float) -> bool:
+    cursor = await connection.execute(
+        f"""
+        UPDATE exports SET progress = greatest(progress, %(before)s + (0.99 - %(before)s) * (
+            SELECT sum(sent_bytes) FROM export_parts WHERE export_id = %(id)s AND build = %(build)s
+        ) / size_bytes)
+        WHERE {WANTED}
+        """,
+        {"id": export_id, "build": build, "before": before},
+    )
+    return cursor.rowcount == 1
+
+
+async def finish_part(
+    connection: Connection, export_id: UUID, build: UUID, number: int, etag: str, pieces: Any, before: float
+) -> bool:
+    """Note that a part is there; whoever notes the last one enqueues the last step. False when superseded."""
+    if await find_wanted(connection, export_id, build, lock=True) is None:
+        return False
+    cursor = await connection.execute(
+        """
+        UPDATE export_parts SET etag = %s, pieces = %s, sent_bytes = stop_offset - start_offset
+        WHERE export_id = %s AND build = %s AND number = %s AND etag IS NULL
+        """,
+        [etag, Json(pieces), export_id, build, number],
+    )
+    if cursor.rowcount:
+        await _move(connection, export_id, build, before)
+        left = await connection.execute(
+            "SELECT 1 FROM export_parts WHERE export_id = %s AND build = %s AND etag IS NULL LIMIT 1",
+            [export_id, build],
+        )
+        if await left.fetchone() is None:
+            await _defer_finish(connection, export_id, build)
+    return True
+
+
+async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> list[Row]:
+    cursor = await connection.execute(
+        "SELECT number, etag, pieces FROM export_parts WHERE export_id = %s AND build = %s ORDER BY number",
+        [export_id, build],
+    )
+    return await cursor.fetchall()
+
+
+async def start_over(connection: Connection, export_id: UUID, build: UUID) -> None:
+    """Give up a build that can't be completed; its export gets another."""
+    await connection.execute(
+        f"UPDATE exports SET build = gen_random_uuid(), progress = 0 WHERE {WANTED}",
+        {"id": export_id, "build": build},
+    )
+
+
+async def fail_build(connection: Connection, export_id: UUID, build: UUID, reason: str) -> bool:
+    """Whether this build was wanted, and its export has failed now; what was stored of it goes."""
+    cursor = await connection.execute(
+        f"""
+        WITH failed AS (
+            UPDATE exports SET status = 'failed', failure_reason = %(reason)s WHERE {WANTED} RETURNING id
+        )
+        INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM failed ON CONFLICT (key) DO NOTHING
+        """,
+        {"id": export_id, "build": build, "reason": reason},
+    )
+    await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
+    return cursor.rowcount == 1

@@ -1,0 +1,1 @@
+"""Serving an export: links, ranges, and those who wait for it."""

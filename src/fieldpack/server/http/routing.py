@@ -1,0 +1,252 @@
+"""How a request is read: JSON within limits, identifiers, and who is asking before what they ask.
+
+The route classes authenticate first and parse the body after, so that a stranger learns nothing from
+the way a body is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+from fieldpack.server.config import Settings
+from fieldpack.server.http.large import run_large
+from fieldpack.server.http.listing import name_ignored
+from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
+from fieldpack.text import say_bytes
+
+__all__ = [
+    "ID_NAMES",
+    "ApiRoute",
+    "discard_body",
+    "is_uuid",
+    "parse_given_id",
+    "parse_id",
+    "parse_json",
+    "read_json",
+]
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+MAX_DEPTH = 100
+MAX_ERRORS = 100  # that one answer names; who has more mends these first
+MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
+ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
+
+
+def parse_id(kind: str, text: str) -> UUID:
+    """The identifier in a path. One that is malformed is simply unknown.
+
+    Raises:
+        Problem: 404.
+    """
+    if _UUID.fullmatch(text) is None:
+        raise not_found(kind, text)
+    return UUID(text)
+
+
+def parse_given_id(field: str, kind: str, text: str) -> UUID:
+    """An identifier in a query or a body, where a malformed one is malformed input.
+
+    Raises:
+        Problem: 400, naming the field.
+    """
+    if _UUID.fullmatch(text) is None:
+        raise invalid(field, f"{text!r} is no id of a {kind.lower()}.")
+    return UUID(text)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical form."""
+    return _UUID.fullmatch(text) is not None
+
+
+class JsonRequest(Request):
+    """A request whose body was read and checked before the route saw it."""
+
+    parsed: Any = None
+
+    async def json(self) -> Any:
+        return self.parsed
+
+
+async def read_limited(request: Request, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes.
+
+    Raises:
+        Problem: 413.
+    """
+    too_large = Problem(TOO_LARGE, f"The body may have at most {say_bytes(limit)}.")
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _find_nul(value: Any, path: str) -> str | None:
+    """Path of the first text in `value` with U+0000, which PostgreSQL can't hold."""
+    if isinstance(value, str):
+        return path if "\x00" in value else None
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found = path or "body" if "\x00" in key else _find_nul(inner, f"{path}.{key}" if path else key)
+            if found is not None:
+                return found
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            found = _find_nul(inner, f"{path}.{number}" if path else str(number))
+            if found is not None:
+                return found
+    return None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether `value` is nested deeper than anything sensible, and than recursion would bear."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON in UTF-8, without U+0000 or lone surrogates.
+
+    Raises:
+        Problem: 400.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(MALFORMED, f"The body is not valid JSON: {error}.") from None
+    if _is_deep(value):
+        raise Problem(MALFORMED, f"The body is nested more than {MAX_DEPTH} levels deep.")
+    if b"\\u0000" in body:
+        path = _find_nul(value, "")
+        if path is not None:
+            raise Problem(INVALID, {path or "body": ["Text must not contain U+0000."]})
+    return value
+
+
+def _iter_declared(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters that a route, or what it depends on, declares."""
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for inner in dependant.dependencies:
+        yield from _iter_declared(inner)
+
+
+def _check_texts(request: Request, known: set[str]) -> None:
+    """Refuse what no query can hold, and words where ids go, whatever else is wrong with the request.
+
+    Raises:
+        Problem: 400, 404.
+    """
+    for name, text in request.query_params.multi_items():
+        if name in known and "\0" in text:
+            raise invalid(name, "Text must not contain U+0000.")
+    for name, text in request.path_params.items():
+        if name.endswith(ID_NAMES):
+            parse_id(name.partition("_")[0].capitalize(), text)
+
+
+class ApiRoute(APIRoute):
+    """A route of the API: its body is JSON whatever the client called it, and limited in size."""
+
+    async def authenticate(self, request: Request) -> None:
+        """Hook: who is asking. Runs before the body is read."""
+
+    def max_body_bytes(self, request: Request) -> int:
+        """Largest body accepted; little of somebody who was not asked who they are."""
+        limit: int = request.app.state.context.settings.max_body_bytes
+        return min(limit, MAX_UNKNOWN_BYTES) if type(self).authenticate is ApiRoute.authenticate else limit
+
+    def check_body(self, body: Any, settings: Settings) -> None:
+        """Hook: refuse a body that is too much, before what is in it is looked at. Runs in a thread."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        known = set(_iter_declared(self.dependant))
+
+        async def read_then_handle(request: Request) -> Response:
+            request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
+            await self.authenticate(request)
+            _check_texts(request, known)
+            if self.body_field is None:
+                return await handle(request)
+            body = await read_limited(request, self.max_body_bytes(request))
+            headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
+            request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
+            again = JsonRequest(request.scope, request.receive)
+            again._body = body
+            again.parsed = await run_large(len(body), self._parse, body, request.app.state.context.settings)
+            return await handle(again)
+
+        return read_then_handle
+
+    def _parse(self, body: bytes, settings: Settings) -> Any:
+        """The body as the route takes it: FastAPI would check it on the event loop, and leaves alone what is checked.
+
+        Raises:
+            Problem: 400.
+            RequestValidationError: 400 by field path.
+        """
+        if not body.strip():
+            return None
+        value = parse_json(body)
+        self.check_body(value, settings)
+        assert self.body_field is not None
+        model = self.dependant.body_params[0].field_info.annotation
+        is_whole = model is self.body_field.field_info.annotation  # not one field of several
+        if not (is_whole and isinstance(model, type) and issubclass(model, BaseModel)):
+            return value
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+            raise RequestValidationError(
+                [{**entry, "loc": ("body", *entry["loc"])} for entry in found[:MAX_ERRORS]]
+            ) from None
+
+
+async def discard_body(request: Request) -> None:
+    """Dependency of a route that needs no body: whatever is sent is ignored, within the limit.
+
+    Raises:
+        Problem: 413.
+    """
+    await read_limited(request, request.app.state.context.settings.max_body_bytes)
+
+
+async def read_json(request: Request) -> Any:
+    """The JSON body of a route whose body may be any JSON value, `null` among them.
+
+    Raises:
+        Problem: 400, 413.
+    """
+    body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
+    return await run_large(len(body), parse_json, body)

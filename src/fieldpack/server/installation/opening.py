@@ -1,0 +1,100 @@
+"""The installation that a command works on: its database, opened; nobody makes a new one by accident."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+
+from psycopg.conninfo import conninfo_to_dict
+
+from fieldpack.errors import ConfigError
+from fieldpack.server.config import Settings
+from fieldpack.server.db.embedded.server import EmbeddedPostgres, has_cluster, open_embedded
+from fieldpack.server.db.migrate import migrate, normalise_url
+from fieldpack.server.installation.marker import require_vacant
+from fieldpack.server.machine.reserve import reserve_of
+
+__all__ = ["is_named", "open_database", "reach_database"]
+
+
+def is_named(settings: Settings) -> bool:
+    """Whether the data folder or the database was named, by an option or a setting."""
+    return bool({"data_dir", "database_url"} & settings.model_fields_set)
+
+
+def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str, EmbeddedPostgres | None]:
+    """The URL of the installation's database, brought to the newest version. Blocking.
+
+    Args:
+        settings: where it is.
+        may_create: make an installation where there is none, and say so on standard error. Only for commands
+            that are for that; in any other, a folder without one is the wrong folder.
+
+    Returns:
+        The URL, and the embedded server, held open until closed, unless the database is one's own.
+
+    Raises:
+        ConfigError, FieldpackError: there is none; it can't be reached, started or migrated; says why.
+    """
+    url, embedded = reach_database(settings, may_create=may_create)
+    try:
+        migrate(url, before_making=partial(_before_making, settings, may_create=may_create))
+    except BaseException:
+        if embedded is not None:
+            embedded.close()
+        raise
+    return url, embedded
+
+
+def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str, EmbeddedPostgres | None]:
+    """As `open_database`, with the database as it is, of whatever schema."""
+    if settings.database_url is not None:
+        return normalise_url(settings.database_url), None
+    if may_create:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif not has_cluster(settings.data_dir):
+        asyncio.run(require_vacant(settings))
+        raise _nothing_here(settings)
+    embedded = _open_embedded(settings)
+    return embedded.url, embedded
+
+
+def _open_embedded(settings: Settings) -> EmbeddedPostgres:
+    """The embedded server; where the disk is too full for it to start, the reserve makes room."""
+    try:
+        return open_embedded(settings.data_dir)
+    except ConfigError:
+        reserve = reserve_of(settings)
+        if not (reserve.is_low() and reserve.give_up()):
+            raise
+        return open_embedded(settings.data_dir)
+
+
+def _before_making(settings: Settings, *, may_create: bool) -> None:
+    """The database is empty: it gets its first schema only when that is wanted, and no other's files are there."""
+    asyncio.run(require_vacant(settings))
+    if not may_create:
+        raise _nothing_here(settings)
+    print(f"fieldpack: a new installation is made in {_name_of(settings)}.", file=sys.stderr, flush=True)
+
+
+def _name_of(settings: Settings) -> str:
+    """The place of an installation as people name it, without a password."""
+    if settings.database_url is None:
+        return str(settings.data_dir)
+    parts = conninfo_to_dict(normalise_url(settings.database_url))
+    return f"the database {parts.get('dbname') or '(default)'} at {parts.get('host') or 'this machine'}"
+
+
+def _nothing_here(settings: Settings) -> ConfigError:
+    place = _name_of(settings)
+    if settings.database_url is None:
+        return ConfigError(
+            f"There is no installation in {place}: run this where `fieldpack serve` was started, or name its "
+            "data folder with --data-dir or FIELDPACK_DATA_DIR."
+        )
+    return ConfigError(
+        f"There is no installation in {place}: start `fieldpack serve` on it first, or name another with "
+        "FIELDPACK_DATABASE_URL."
+    )

@@ -1,0 +1,46 @@
+"""SQL of the one row that says which installation a database is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fieldpack.server.db.pool import Connection
+
+__all__ = ["InstallationRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationRow:
+    """Id, generation and the last restore of an installation."""
+
+    id: UUID
+    generation: int
+    restored_at: datetime | None
+
+
+async def lock_installation(connection: Connection) -> InstallationRow:
+    """The row, held until commit: one process at a time claims storage for it."""
+    cursor = await connection.execute(
+        "SELECT id, generation, restored_at FROM installation FOR NO KEY UPDATE"
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "the migration made it"
+    return InstallationRow(**row)
+
+
+async def set_generation(connection: Connection, generation: int) -> None:
+    await connection.execute("UPDATE installation SET generation = %s", [generation])
+
+
+async def set_restored(connection: Connection) -> None:
+    """Note that this database is an earlier state of itself, brought back now."""
+    await connection.execute("UPDATE installation SET restored_at = clock_timestamp()")
+
+
+async def find_restored(connection: Connection) -> datetime | None:
+    """When this database was last brought back to an earlier state."""
+    cursor = await connection.execute("SELECT restored_at FROM installation")
+    row = await cursor.fetchone()
+    return row["restored_at"] if row else None

@@ -1,0 +1,131 @@
+"""`/health/live`, `/health/ready` and `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import PoolTimeout
+
+from fieldpack.server.config import QUEUE_NAMES
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.machine.metrics import collect_processes
+from fieldpack.server.operations import health_queries
+from fieldpack.server.problems import RETRY_SECONDS, UNAVAILABLE, Problem
+from fieldpack.server.storage import StorageError, StorageFull
+
+READY_SECONDS = 1.5
+ANSWER_SECONDS = 3.0
+NO_ANSWER = (psycopg.Error, PoolTimeout, StorageError, TimeoutError)
+UNFINISHED: set[asyncio.Task[Any]] = set()
+
+T = TypeVar("T")
+
+router = APIRouter(tags=["operations"])
+
+log = structlog.get_logger()
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """The process runs."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready")
+async def ready(context: CurrentContext) -> dict[str, Any]:
+    """The process can serve: the database answers, and so does the storage, both at once.
+
+    `waiting` says, in words, what someone has to do something about, if there is anything.
+    """
+    looking = asyncio.create_task(_within(READY_SECONDS, _look(context)))
+    probing = asyncio.create_task(_within(READY_SECONDS, context.storage.probe()))
+    await asyncio.wait({looking, probing})
+    try:
+        reasons = looking.result()
+    except NO_ANSWER as error:
+        _forget(probing)
+        raise _unready("database", error) from error
+    full = False
+    try:
+        probing.result()
+    except StorageFull:
+        full = True
+    except NO_ANSWER as error:
+        raise _unready("storage", error) from error
+    waiting = [f"What was erased is still in the database's files: {reason}." for reason in reasons]
+    if full or context.reserve.is_low():
+        waiting.append(
+            "The disk or bucket is full, or nearly so: what needs room is refused until there is some."
+        )
+    return {"status": "ready", **({"waiting": waiting} if waiting else {})}
+
+
+async def _look(context: CurrentContext) -> list[str]:
+    async with context.database.transaction() as connection:
+        await health_queries.ping(connection)
+        return await health_queries.list_waiting_scrubs(connection)
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, or TimeoutError at the time. It is not cancelled then: that would wait for the database."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        UNFINISHED.add(task)
+        task.add_done_callback(_forget)
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return task.result()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    UNFINISHED.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _unready(part: str, error: Exception) -> Problem:
+    reason = " ".join(str(error).split()).rstrip(".")
+    log.warning("unready", part=part, error=reason)
+    return Problem(
+        UNAVAILABLE, f"The {part} does not answer: {reason}.", headers={"Retry-After": str(RETRY_SECONDS)}
+    )
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(context: CurrentContext) -> Response:
+    """Figures for a Prometheus server: of all processes of this server, and of the queue in the database.
+
+    The queue's are left out while the database does not answer.
+    """
+    queue: list[dict[str, Any]] = []
+    try:  # while the database is down, the rest is wanted all the more
+        queue = await _within(ANSWER_SECONDS, _count_jobs(context))
+    except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+        log.warning("metrics.incomplete", error=str(error))
+    lines = [generate_latest(collect_processes()).decode()]
+    lines.append(
+        _gauge("fieldpack_jobs", "Jobs in the queue.", [(_labels(row), row["count"]) for row in queue])
+    )
+    waiting = [(f'queue="{row["queue"]}"', row["age"]) for row in queue if row["status"] == "todo"]
+    lines.append(_gauge("fieldpack_oldest_job_seconds", "Age of the oldest job waiting.", waiting))
+    return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _count_jobs(context: CurrentContext) -> list[dict[str, Any]]:
+    async with context.database.transaction() as connection:
+        return await health_queries.count_jobs(connection, QUEUE_NAMES)
+
+
+def _labels(row: dict[str, Any]) -> str:
+    return f'queue="{row["queue"]}",status="{row["status"]}"'
+
+
+def _gauge(name: str, help: str, values: list[tuple[str, Any]]) -> str:
+    samples = "".join(f"{name}{{{labels}}} {value}\n" for labels, value in values)
+    return f"# HELP {name} {help}\n# TYPE {name} gauge\n{samples}"

@@ -1,0 +1,40 @@
+"""SQL of health checks and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fieldpack.server.db.pool import Connection
+
+
+async def ping(connection: Connection) -> None:
+    await connection.execute("SELECT 1 FROM settings LIMIT 1")
+
+
+async def count_jobs(connection: Connection, queues: Sequence[str]) -> list[dict[str, Any]]:
+    """Jobs by queue and state, those without any included, with the age in seconds of the oldest of each."""
+    cursor = await connection.execute(
+        """
+        SELECT q.queue, s.status, count(j.id) AS count,
+               coalesce(extract(epoch FROM now() - min(e.at)), 0)::float AS age
+        FROM unnest(%s::text[]) AS q (queue)
+        CROSS JOIN unnest(ARRAY['todo', 'doing', 'failed']) AS s (status)
+        LEFT JOIN procrastinate_jobs j ON j.queue_name = q.queue AND j.status::text = s.status
+        LEFT JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        [list(queues)],
+    )
+    return await cursor.fetchall()
+
+
+async def list_waiting_scrubs(connection: Connection) -> list[str]:
+    """Why scrubs of the embedded database wait, where someone has to do something about it."""
+    cursor = await connection.execute(
+        """
+        SELECT DISTINCT args->>'waiting' AS reason FROM procrastinate_jobs
+        WHERE task_name = 'fieldpack:scrub' AND status IN ('todo', 'doing') AND args->>'waiting' <> ''
+        """
+    )
+    return [row["reason"] for row in await cursor.fetchall()]

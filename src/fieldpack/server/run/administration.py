@@ -1,0 +1,190 @@
+"""What an operator does from the command line, whether or not a server is running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import dict_row
+
+from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.server.accounts import key_queries, keys, queries, service
+from fieldpack.server.config import Settings
+from fieldpack.server.db.connecting import explain_unreachable, with_timeout
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.installation.marker import claim_storage
+from fieldpack.server.installation.opening import open_database
+
+__all__ = ["CREDENTIALS", "administer", "create_first_token", "keep_credentials", "opened_database"]
+
+CREDENTIALS = "credentials.json"
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened_database(settings: Settings, *, may_create: bool = False) -> Iterator[str]:
+    """The database's URL, for as long as the block lasts; see `open_database`."""
+    url, embedded = open_database(settings, may_create=may_create)
+    try:
+        yield url
+    finally:
+        if embedded is not None:
+            embedded.close()
+
+
+def administer(
+    settings: Settings, work: Callable[[Connection], Awaitable[T]], *, may_create: bool = False
+) -> T:
+    """Run `work` in one transaction on the installation's database.
+
+    Raises:
+        ConfigError: there is none, and it must not be made; or its database can't be reached.
+    """
+
+    async def run(url: str) -> T:
+        try:
+            connection = await psycopg.AsyncConnection.connect(with_timeout(url), row_factory=dict_row)
+        except psycopg.OperationalError as error:
+            raise explain_unreachable(url, error) from error
+        async with connection:
+            return await work(connection)
+
+    with opened_database(settings, may_create=may_create) as url:
+        return asyncio.run(run(url))
+
+
+def sweep_installation(settings: Settings, *, dry_run: bool, with_restored: bool = False) -> dict[str, Any]:
+    """Clear away what is no longer needed, or say what that is; see `sweeps.Swept`."""
+    from fieldpack.server.app import open_context
+    from fieldpack.server.operations.sweeps import sweep
+
+    async def run(url: str) -> dict[str, Any]:
+        async with open_context(settings, url) as context:
+            return (await sweep(context, dry_run=dry_run, with_restored=with_restored)).as_dict()
+
+    with opened_database(settings) as url:
+        asyncio.run(claim_storage(settings, url))
+        return asyncio.run(run(url))
+
+
+def parse_workspace(text: str | None) -> UUID | None:
+    """A workspace id from the command line.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text is None:
+        return None
+    if not is_uuid(text):
+        raise UsageError(f"{text!r} is not a workspace id; `fieldpack workspace list` shows them.")
+    return UUID(text)
+
+
+def create_first_token(settings: Settings) -> service.NewToken | None:
+    """At the first start: a workspace, a researcher and their token. None later."""
+    return administer(settings, service.create_first_token)
+
+
+def keep_credentials(
+    settings: Settings, *, url: str, made: service.NewToken | None, ca_file: Path | None
+) -> None:
+    """Store where the server is and a token, for the command line on this machine only (mode 0600).
+
+    The token is the one just made, else the one stored before, else one made now for this machine.
+    """
+    path = settings.data_dir / CREDENTIALS
+    token = made.token if made is not None else _find_stored_token(path)
+    if token is None:
+        name = f"command line on {socket.gethostname()}"
+        token = administer(settings, lambda connection: service.create_token(connection, name)).token
+    content = {"url": url, "token": token, "ca_file": str(ca_file) if ca_file else None}
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    draft.replace(path)
+
+
+def _find_stored_token(path: Path) -> str | None:
+    try:
+        token: str | None = orjson.loads(path.read_bytes())["token"]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return token
+
+
+async def list_workspaces(connection: Connection) -> list[dict[str, Any]]:
+    """Every workspace of the installation."""
+    rows, _ = await queries.list_workspaces(connection, None, 1_000_000, 0)
+    return [
+        {
+            "id": str(row["id"]),
+            "title": row["title"],
+            "collections": "on" if row["collections_enabled"] else "off",
+            "created_at": row["created_at"].isoformat().replace("+00:00", "Z"),
+        }
+        for row in rows
+    ]
+
+
+async def create_workspace(connection: Connection, title: str) -> dict[str, Any]:
+    """A workspace whose first member is the first researcher."""
+    if not title.strip():
+        raise UsageError("A workspace needs a title.")
+    member = await queries.find_first_researcher(connection)
+    made = await service.create_workspace(connection, title, "", member)
+    return {"id": str(made["id"]), "title": made["title"]}
+
+
+async def switch_collections(connection: Connection, workspace_id: UUID, enabled: bool) -> None:
+    """Switch Collections on or off in a workspace."""
+    if not await queries.set_collections_enabled(connection, workspace_id, enabled):
+        raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+
+
+async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
+    """Every token, without its text, which nobody has."""
+    return [
+        {
+            "token_id": str(row["id"]),
+            "name": row["name"],
+            "researcher": row["researcher"],
+            **{
+                name: row[name].isoformat().replace("+00:00", "Z") if row[name] else None
+                for name in ("created_at", "last_used_at", "revoked_at")
+            },
+        }
+        for row in await queries.list_tokens(connection)
+    ]
+
+
+async def revoke_token(connection: Connection, token_id: str) -> None:
+    """End a token at once."""
+    if not is_uuid(token_id) or not await queries.revoke_token(connection, UUID(token_id)):
+        raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")
+
+
+async def list_keys(connection: Connection) -> list[dict[str, Any]]:
+    """The keys that are good for anything, without their secrets."""
+    return [keys.describe_key(row) for row in await key_queries.list_keys(connection)]
+
+
+def rotate_keys(settings: Settings, *, now: bool) -> list[dict[str, Any]]:
+    """New keys; see `keys.rotate`. The keys that are good afterwards."""
+
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        life = timedelta(seconds=settings.link_lifetime_seconds)
+        return [keys.describe_key(row) for row in await keys.rotate(connection, life, now=now)]
+
+    return administer(settings, work)

@@ -1,0 +1,143 @@
+"""A worker process: runs jobs, and hands back those whose worker died.
+
+A worker holds a PostgreSQL advisory lock for as long as it lives; the lock goes with its connection, also
+after `kill -9`. So who is dead is known within seconds and never guessed while a long job is at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+import time
+
+import psycopg
+import structlog
+from procrastinate import App
+from procrastinate.jobs import DeleteJobCondition
+from procrastinate.worker import Worker
+
+from fieldpack.errors import FieldpackError
+from fieldpack.server.app import open_context
+from fieldpack.server.cleanup.garbage import collect_garbage
+from fieldpack.server.config import Settings
+from fieldpack.server.context import Context
+from fieldpack.server.erasures.erasure_list import list_erasures
+from fieldpack.server.exports import maintenance as exports_maintenance
+from fieldpack.server.exports import tasks as exports_tasks
+from fieldpack.server.exports.build import part_tasks
+from fieldpack.server.installation.marker import raise_generation
+from fieldpack.server.jobs import WorkerContext, queue_app
+from fieldpack.server.operations import maintenance
+from fieldpack.server.operations.sweeps import remove_leftovers
+from fieldpack.server.pictures import tasks as pictures_tasks
+from fieldpack.server.run import worker_queries as queries
+from fieldpack.server.submissions import tasks as submissions_tasks
+from fieldpack.server.uploads import tasks as uploads_tasks
+
+__all__ = ["run_worker"]
+
+HEARTBEAT_SECONDS = 3.0
+STALLED_SECONDS = 15.0
+WATCH_SECONDS = 2.0
+POLL_SECONDS = 2.0
+REGISTER_SECONDS = 0.05
+LEFTOVERS_SECONDS = 3600.0
+GRACE_SECONDS = 15.0
+LAST_RESORT_SECONDS = 5.0
+
+# imported for the jobs they register
+REGISTERED = (
+    *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
+    pictures_tasks,
+)
+
+log = structlog.get_logger()
+
+
+async def run_worker(settings: Settings, database_url: str) -> None:
+    """Work until SIGTERM or SIGINT; a job under way is given up cleanly, for another worker to take."""
+    async with open_context(settings, database_url) as context:
+        worker_context = WorkerContext(context)
+        app = queue_app(context.database.url)
+        async with app.open_async():
+            worker = Worker(
+                app=app,
+                queues=settings.worker_queues.split(","),
+                concurrency=settings.worker_concurrency,
+                fetch_job_polling_interval=POLL_SECONDS,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=STALLED_SECONDS,
+                shutdown_graceful_timeout=GRACE_SECONDS,
+                install_signal_handlers=False,
+                delete_jobs=DeleteJobCondition.SUCCESSFUL,
+                additional_context={"worker": worker_context},
+            )
+
+            def stop() -> None:
+                worker_context.stopping.set()
+                worker.stop()
+                last_resort = threading.Timer(GRACE_SECONDS + LAST_RESORT_SECONDS, _give_up)
+                last_resort.daemon = True
+                last_resort.start()
+
+            loop = asyncio.get_running_loop()
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(signum, stop)
+            watch = asyncio.create_task(_watch(context, app, worker), name="watch")
+            try:
+                await worker.run()
+            finally:
+                watch.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watch
+
+
+def _give_up() -> None:
+    """End a process whose job doesn't: say where it is, and leave the job to another."""
+    log.error("worker.stuck")
+    faulthandler.dump_traceback()
+    os._exit(1)
+
+
+async def _watch(context: Context, app: App, worker: Worker) -> None:
+    """Show that this worker lives, take back what dead ones left, and clear away what was thrown away."""
+    alive: psycopg.AsyncConnection[object] | None = None
+    swept_at = float("-inf")
+    try:
+        while True:
+            try:
+                if time.monotonic() - swept_at > LEFTOVERS_SECONDS:  # on every machine there is a worker
+                    swept_at = time.monotonic()
+                    log.info("leftovers.swept", count=await remove_leftovers(context))
+                    await raise_generation(context.settings, context.storage, context.database.transaction)
+                if worker.worker_id is None:  # not registered yet
+                    await asyncio.sleep(REGISTER_SECONDS)
+                    continue
+                if alive is None or alive.closed:
+                    alive = await psycopg.AsyncConnection.connect(context.database.url, autocommit=True)
+                    await queries.show_alive(alive, worker.worker_id)
+                await alive.execute("SELECT 1")
+                await hand_back(context, app)
+                await collect_garbage(context.database, context.storage)
+                await list_erasures(context)
+            except psycopg.Error as error:
+                log.warning("worker.database", error=str(error))
+                alive = None
+            except (OSError, FieldpackError) as error:
+                log.warning("worker.storage", error=str(error))
+            await asyncio.sleep(WATCH_SECONDS)
+    finally:
+        if alive is not None:
+            await alive.close()
+
+
+async def hand_back(context: Context, app: App) -> None:
+    """Queue again the jobs of workers that are gone, and exports that lost their job."""
+    async with context.database.transaction() as connection:
+        for job_id in await queries.requeue_orphaned(connection):
+            log.warning("job.taken_back", job_id=job_id)
+        await exports_maintenance.requeue_lost(connection)

@@ -1,0 +1,1 @@
+"""The rules by which an answer is read and kept."""

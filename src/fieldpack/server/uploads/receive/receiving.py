@@ -1,0 +1,112 @@
+"""Who may write to an upload right now: one request at a time, the newest.
+
+`uploads.writer` names that request, and every commit of an offset checks the name. A newer request puts its
+own there and so shuts the older out, whose connection may hang after a network cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+from fieldpack.server.context import Context
+from fieldpack.server.problems import UNSUPPORTED_TYPE, Problem, conflict, not_found
+from fieldpack.server.storage import BlobMissing
+from fieldpack.server.uploads import queries
+from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
+from fieldpack.server.uploads.receive.sinks import open_sink
+from fieldpack.server.uploads.receive.tus import Checksum
+from fieldpack.server.uploads.service import fail_upload, find_state, get_rules, gone, require_open
+
+__all__ = ["receive", "wait_while_finishing"]
+
+FINISHING_WAIT_SECONDS = 25.0
+FINISHING_POLL_SECONDS = 0.25
+
+_active: dict[UUID, Reception] = {}
+
+
+async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> dict[str, Any]:
+    """The state of an upload, once no process is putting it together any more.
+
+    Raises:
+        Problem: 404.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FINISHING_WAIT_SECONDS
+    while True:
+        async with context.database.transaction() as connection:
+            row = await find_state(connection, submission_id, upload_id)
+        if not row["finishing"] or loop.time() > until:
+            return row
+        await asyncio.sleep(FINISHING_POLL_SECONDS)
+
+
+async def receive(
+    context: Context,
+    submission_id: UUID,
+    upload_id: UUID,
+    offset: int,
+    body_bytes: int | None,
+    body: Body,
+    checksum: Checksum | None,
+) -> int:
+    """Take one request's bytes from `offset` on; the offset afterwards.
+
+    Args:
+        body_bytes: the request's Content-Length, if it has one.
+
+    Raises:
+        Problem: 404, 409, 410, 413, 415, 460.
+        StorageError: see `Storage`.
+    """
+    row = await wait_while_finishing(context, submission_id, upload_id)
+    if row["blob_id"] is not None and row["open"] and offset == row["length_bytes"] and not body_bytes:
+        if await body.read():
+            raise too_much(row)
+        return offset  # the answer to the last bytes was lost on its way
+    row, writer, item, chunks = await _claim(context, submission_id, upload_id, offset, body_bytes)
+    older = _active.get(upload_id)
+    if older is not None:
+        older.interrupt()
+    try:
+        sink = await open_sink(context.storage, upload_id, writer, offset, row["length_bytes"], body_bytes)
+    except BlobMissing:
+        await fail_upload(context, row, writer, DAMAGED)
+        raise gone(DAMAGED) from None
+    reception = Reception(context, row, writer, item, chunks, sink, body, checksum)
+    _active[upload_id] = reception
+    try:
+        return await reception.run()
+    finally:
+        if _active.get(upload_id) is reception:
+            del _active[upload_id]
+        reception.bytes.close()
+        await sink.close()
+
+
+async def _claim(
+    context: Context, submission_id: UUID, upload_id: UUID, offset: int, body_bytes: int | None
+) -> tuple[dict[str, Any], UUID, dict[str, Any], list[dict[str, Any]]]:
+    """Become the one that writes: the upload, this request's name, the rules, the chunks there are."""
+    writer = uuid4()
+    async with context.database.transaction() as connection:
+        row = await queries.find_upload(connection, submission_id, upload_id, lock=True)
+        if row is None:
+            raise not_found("Upload", upload_id)
+        require_open(row["open"])
+        if row["failure"] is not None:
+            raise Problem(UNSUPPORTED_TYPE, row["failure"])
+        if row["blob_id"] is not None:
+            raise conflict("This upload is complete already.")
+        if row["finishing"]:
+            raise conflict("This upload is being put together. Ask for its offset in a moment.")
+        if offset != row["offset_bytes"]:
+            raise conflict(f"The upload is at byte {row['offset_bytes']}, not {offset}: go on from there.")
+        if body_bytes is not None and offset + body_bytes > row["length_bytes"]:
+            raise too_much(row)
+        item = await get_rules(connection, row)
+        chunks = await queries.list_chunks(connection, upload_id)
+        await queries.set_writer(connection, upload_id, writer)
+    return row, writer, item, chunks

@@ -1,0 +1,139 @@
+"""HTML that researchers write, made safe on the way in (nh3), and Markdown made HTML (markdown-it-py)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import nh3
+from markdown_it import MarkdownIt
+
+from fieldpack.server.values.urls import is_plain_url
+
+__all__ = ["sanitise"]
+
+TAGS = {
+    *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3"),
+    *("h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "small"),
+    *("span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul"),
+}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title", "width", "height"},
+    "ol": {"start", "type"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+    "*": {"dir", "lang"},
+}
+SCHEMES = {"http", "https", "mailto", "tel"}
+
+URL_ATTRIBUTES = ("href", "src")
+
+# Nested deeper than this, the time that sanitising takes grows with the square of the depth.
+MAX_NESTING = 200
+# A row of a Markdown table is filled up to its heading: a heading of n columns over n empty rows makes n times n cells.
+MAX_TABLE_CELLS = 50_000
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+# These end by themselves, or hold nothing.
+_NOT_NESTING = frozenset(
+    (
+        *(
+            "p",
+            "li",
+            "dd",
+            "dt",
+            "tr",
+            "td",
+            "th",
+            "thead",
+            "tbody",
+            "tfoot",
+            "option",
+            "optgroup",
+            "rp",
+            "rt",
+        ),
+        *(
+            "area",
+            "base",
+            "br",
+            "col",
+            "embed",
+            "hr",
+            "img",
+            "input",
+            "link",
+            "meta",
+            "source",
+            "track",
+            "wbr",
+        ),
+    )
+)
+_DELIMITER_ROW = re.compile(r"[>\s*+0-9.)-]*[|:\s-]*-[|:\s-]*", re.ASCII)
+
+_markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def _keep_attribute(tag: str, name: str, value: str) -> str | None:
+    """The value of an attribute that may stay; a URL that leads elsewhere than it seems to goes."""
+    if name not in URL_ATTRIBUTES:
+        return value
+    value = value.strip(" ")
+    return value if is_plain_url(value) else None
+
+
+def sanitise(text: str, *, markdown: bool = False) -> str:
+    """`text` as HTML without anything that could run, load or disguise: only the tags above are kept.
+
+    Raises:
+        ValueError: it is made to take far more time than its length.
+    """
+    if markdown and count_table_cells(text) > MAX_TABLE_CELLS:
+        raise ValueError(f"Its tables have more than {MAX_TABLE_CELLS:,} cells, empty ones included.")
+    html = _markdown.render(text) if markdown else text
+    if is_deep(html):
+        raise ValueError(f"Its HTML is nested more than {MAX_NESTING} levels deep, or leaves elements open.")
+    return nh3.clean(
+        html,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        attribute_filter=_keep_attribute,
+        url_schemes=SCHEMES,
+        link_rel="noopener noreferrer",
+    )
+
+
+def is_deep(html: str) -> bool:
+    """Whether HTML opens more elements than it closes, by more than any sensible text does.
+
+    Counted by name, so that an end tag that closes nothing does not hide what is open.
+    """
+    opened: Counter[str] = Counter()
+    depth = 0
+    for match in _TAG.finditer(html):
+        name = match[2].lower()
+        if name in _NOT_NESTING:
+            continue
+        if not match[1]:
+            opened[name] += 1
+            depth += 1
+            if depth > MAX_NESTING:
+                return True
+        elif opened[name]:
+            opened[name] -= 1
+            depth -= 1
+    return False
+
+
+def count_table_cells(text: str) -> int:
+    """At most how many cells the tables of a Markdown text have once their rows are filled up."""
+    cells = columns = 0
+    for line in text.splitlines():
+        if not line.strip("> \t"):
+            columns = 0
+        elif "-" in line and _DELIMITER_ROW.fullmatch(line):
+            columns = line.count("|") + 1
+        cells += columns
+    return cells

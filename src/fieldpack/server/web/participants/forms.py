@@ -1,0 +1,338 @@
+"""What a page without scripts posts: answers by field name, and files; saved as the API saves them.
+
+Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit's index, `e.<id>.<index>` an
+explanation, `n.<id>` which of two numbers is meant, `r.<id>` the revision that the page showed, `f.<id>` files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+
+from fieldpack.filetypes import extension_of
+from fieldpack.server.collections.queries import get_version
+from fieldpack.server.context import Context
+from fieldpack.server.http.intake.forms import FormFile, read_known_form
+from fieldpack.server.problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
+from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, is_number, normalise
+from fieldpack.server.submissions.participant_routes import require_open
+from fieldpack.server.uploads import service as uploads
+from fieldpack.server.uploads.receive.receiving import receive
+from fieldpack.server.web.catalogue import Catalogue
+from fieldpack.server.web.participants.readings import find_chosen, is_asked
+from fieldpack.server.web.participants.views import summarise
+from fieldpack.server.web.rendering import size_text
+
+__all__ = ["Outcome", "read_form", "save_page", "text_of"]
+
+MIB = 1 << 20
+CHUNK_BYTES = MIB
+
+
+@dataclass
+class Outcome:
+    """What came of saving a page: messages by item, and what was given but could not be saved.
+
+    `unclear` are the items of `unsaved` whose number has to be made clear first.
+    """
+
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    unsaved: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+
+
+class _Room:
+    """What the files of a submission may take on disk while their forms are read: in this process, together."""
+
+    _taken: ClassVar[dict[UUID, int]] = {}
+
+    def __init__(self, submission_id: UUID, free_bytes: int, items: list[dict[str, Any]]) -> None:
+        self._id = submission_id
+        self._free = free_bytes
+        self._own = 0
+        self._limits = {
+            f"f.{item['id']}": int(item["max_file_size_mb"] * MIB)
+            for item in items
+            if item["type"] == "file_upload"
+        }
+
+    def take(self, name: str, size: int, more: int) -> bool:
+        fits = size <= self._limits.get(name, 0) and self._taken.get(self._id, 0) + more <= self._free
+        self._add(more if fits else more - size)
+        return fits
+
+    def leave(self) -> None:
+        self._add(-self._own)
+
+    def _add(self, by: int) -> None:
+        self._own += by
+        left = self._taken.get(self._id, 0) + by
+        if left:
+            self._taken[self._id] = left
+        else:
+            self._taken.pop(self._id, None)
+
+
+@contextlib.asynccontextmanager
+async def read_form(
+    request: Request, context: Context, submission: dict[str, Any] | None, items: list[dict[str, Any]]
+) -> AsyncIterator[FormData]:
+    """The fields of the form that a page of questions posts, until the end of the block.
+
+    Args:
+        submission: whose it is; None for a preview, of which nothing is kept.
+        items: questions that may have files in it.
+
+    Raises:
+        Problem: 400 for a malformed one, or one with U+0000; 413.
+        StorageFull: no room for the files.
+    """
+    settings = context.settings
+    free = await uploads.count_free_bytes(context, submission) if submission is not None else 0
+    room = _Room(submission["id"] if submission is not None else uuid4(), free, items)
+    folder = settings.data_dir / "tmp"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    form = FormData()
+    try:
+        form = await read_known_form(
+            request,
+            text_bytes=settings.max_body_bytes,
+            file_bytes=settings.max_submission_mb * MIB,
+            room=room,
+            folder=folder,
+        )
+        yield form
+    finally:
+        await form.close()
+        room.leave()
+
+
+def text_of(form: FormData, name: str) -> str:
+    """A text field, with line ends as scripts and the API have them; empty when it isn't there."""
+    value = form.get(name)
+    return value.replace("\r\n", "\n") if isinstance(value, str) else ""
+
+
+def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
+    """The answer in a form, in the API's shape.
+
+    Raises:
+        Problem: 400 for an option that isn't there.
+    """
+    name = item["id"]
+    if item["type"] == "free_text":
+        return {"value": text_of(form, f"a.{name}")}
+    if item["type"] == "free_text_with_unit":
+        unit = _option(item["unit_options"], text_of(form, f"u.{name}"))
+        return {"value": text_of(form, f"a.{name}"), "unit": unit["value"] if unit else None}
+    value: list[Any] = []
+    for text in form.getlist(f"a.{name}"):
+        option = _option(item["options"], text)
+        if option is None:
+            continue
+        chosen = option["value"]
+        if item["type"] == "multiple_choice_with_free_text":
+            value.append({"value": chosen, "explanation": text_of(form, f"e.{name}.{text}")})
+        else:
+            value.append(chosen)
+    return {"value": value}
+
+
+def _option(options: list[dict[str, Any]], index: UploadFile | str) -> dict[str, Any] | None:
+    """The option of an index, as forms name options, whose values are of several types; None for no choice.
+
+    Raises:
+        Problem: 400 for an option that isn't there.
+    """
+    if index == "":
+        return None
+    if not isinstance(index, str) or not index.isdecimal() or int(index) >= len(options):
+        raise Problem(INVALID, {"value": ["This is not one of the options."]})
+    return options[int(index)]
+
+
+def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) -> str:
+    if item["type"] == "free_text_with_unit" and given.get("unit") is None:
+        return catalogue.text("problem.unit")
+    if isinstance(given.get("value"), list):
+        return catalogue.text("problem.choices")
+    if len(given.get("value", "")) > MAX_TEXT:
+        return catalogue.text("problem.too_long", bound=MAX_TEXT)
+    return catalogue.text("problem.invalid")
+
+
+async def save_page(
+    context: Context,
+    submission: dict[str, Any],
+    items: list[dict[str, Any]],
+    form: FormData,
+    catalogue: Catalogue,
+    *,
+    point_groups: bool,
+) -> Outcome:
+    """Save the answers and files of one page; what can't be saved is told, and the rest is saved.
+
+    An answer that changed elsewhere since the page was shown is kept: the page comes back with both.
+
+    Args:
+        context: of the server.
+        submission: whose page it is.
+        items: the questions of the page.
+        form: what was posted.
+        catalogue: the reader's texts.
+        point_groups: whether the reader's locale groups digits by points.
+    """
+    outcome = Outcome()
+    form = _Grouped(form.multi_items())
+    async with context.database.transaction() as connection:
+        row = await queries.find_submission(connection, submission["id"], lock=True)
+        if row is not None:
+            require_open(row)
+            saved = {
+                str(each["instruction_id"]): each
+                for each in await queries.list_answers(connection, row["id"])
+            }
+            for item in items:
+                if item["type"] == "file_upload" or f"r.{item['id']}" not in form:
+                    continue
+                current = saved.get(item["id"])
+                given = _keep_changes(item, form, current, outcome, catalogue, point_groups)
+                if given is not None:
+                    await queries.save_answer(connection, row["id"], UUID(item["id"]), given)
+    for item in items:
+        if item["type"] == "file_upload":
+            await _save_files(context, submission, item, form, outcome, catalogue)
+    return outcome
+
+
+def _keep_changes(
+    item: dict[str, Any],
+    form: FormData,
+    current: dict[str, Any] | None,
+    outcome: Outcome,
+    catalogue: Catalogue,
+    point_groups: bool,
+) -> dict[str, Any] | None:
+    """The answer to save; None when there is nothing new, or it can't be saved."""
+    given: dict[str, Any] = {}
+    try:
+        given = _given(item, form)
+        if is_empty(given) and current is None:
+            return None
+        if item["type"] == "free_text_with_unit" and is_empty(given) and given["unit"] is None and current:
+            given["unit"] = current["value"]["unit"]
+        answer = normalise(item, given)
+    except Problem:
+        outcome.errors[item["id"]] = [_message(item, given, catalogue)]
+        if given:
+            outcome.unsaved[item["id"]] = given
+        return None
+    number = answer["value"] if is_number(item, answer) else ""
+    chosen = find_chosen(number, text_of(form, f"n.{item['id']}"))
+    if chosen is not None:
+        answer = {**answer, "value": chosen}
+    if current is not None and answer == current["value"]:
+        return None
+    shown = text_of(form, f"r.{item['id']}")
+    if current is not None and shown != str(current["revision"]):
+        other = ", ".join(summarise(item, catalogue, current["value"], [])) or catalogue.text(
+            "form.no_answer"
+        )
+        outcome.errors[item["id"]] = [catalogue.text("form.changed_elsewhere", other=other)]
+        outcome.unsaved[item["id"]] = answer
+        return None
+    if chosen is None and is_asked(number, point_groups=point_groups):
+        outcome.errors[item["id"]] = [catalogue.text("problem.ambiguous")]
+        outcome.unsaved[item["id"]] = answer
+        outcome.unclear.add(item["id"])
+        return None
+    return answer
+
+
+async def _save_files(
+    context: Context,
+    submission: dict[str, Any],
+    item: dict[str, Any],
+    form: FormData,
+    outcome: Outcome,
+    catalogue: Catalogue,
+) -> None:
+    for given in form.getlist(f"f.{item['id']}"):
+        if not isinstance(given, FormFile) or not (given.filename or given.size):
+            continue
+        metadata = {"instruction_id": item["id"], "filename": (given.filename or "").replace("\0", "\ufffd")}
+        size_bytes = given.size or 0
+        try:
+            if not given.is_kept:
+                raise Problem(TOO_LARGE, "There is no room for this file.")
+            upload_id = await uploads.create_upload(context, submission, metadata, size_bytes)
+            try:
+                await receive(
+                    context, submission["id"], upload_id, 0, size_bytes, _FileBody(given), checksum=None
+                )
+            except BaseException:
+                await uploads.remove_upload(context, submission, upload_id)
+                raise
+        except Problem as problem:
+            text = _file_message(item, given.filename or "", size_bytes, problem, catalogue)
+            outcome.errors.setdefault(item["id"], []).append(text)
+
+
+def _file_message(
+    item: dict[str, Any], name: str, size_bytes: int, problem: Problem, catalogue: Catalogue
+) -> str:
+    """Why a file was refused, in the words that scripts would have said before it was sent."""
+    limit_bytes = item["max_file_size_mb"] * 2**20
+    types = item["accepted_file_types"]
+    if problem.type is TOO_LARGE:
+        key = "too_large" if size_bytes > limit_bytes else "no_room"
+    elif problem.type is UNSUPPORTED_TYPE:
+        misnamed = not uploads.find_accepted(item).admits_name(name)
+        key = "wrong_type" if misnamed else "wrong_kind" if size_bytes else "empty"
+    else:
+        key = "too_many" if problem.type is CONFLICT else "not_taken"
+    return catalogue.text(
+        f"js.files.{key}",
+        name=name,
+        size=size_text(size_bytes),
+        max=size_text(limit_bytes),
+        type=extension_of(name),
+        types=" ".join(types),
+        count=item["max_file_count"],
+    )
+
+
+class _Grouped(FormData):
+    """A form that knows the values of each name, where `FormData` goes through all fields for each question."""
+
+    def __init__(self, fields: list[tuple[str, UploadFile | str]]) -> None:
+        super().__init__(fields)
+        self._values: dict[str, list[UploadFile | str]] = {}
+        for name, value in fields:
+            self._values.setdefault(name, []).append(value)
+
+    def getlist(self, key: Any) -> list[UploadFile | str]:
+        return self._values.get(key, [])
+
+
+class _FileBody:
+    """A file of a posted form, read as the body of an upload."""
+
+    def __init__(self, file: UploadFile) -> None:
+        self._file = file
+
+    async def read(self) -> bytes | None:
+        return await self._file.read(CHUNK_BYTES)
+
+
+async def load_body(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
+    """The collection as it was when this participant started."""
+    async with context.database.transaction() as connection:
+        return await get_version(connection, submission["collection_id"], submission["collection_version"])

@@ -1,0 +1,457 @@
+"""The participant's pages: the study, its questions, the review, and what comes after."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse
+
+from fieldpack.server.collections.queries import find_collection, get_version
+from fieldpack.server.context import Context
+from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.cookies import keep_submission, read_remembered
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.intake.forms import read_unknown_form
+from fieldpack.server.http.routing import parse_id
+from fieldpack.server.problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
+from fieldpack.server.studies.completion_codes import code_given
+from fieldpack.server.submissions import lifecycle
+from fieldpack.server.submissions import queries as submission_queries
+from fieldpack.server.submissions.access import find_participant
+from fieldpack.server.submissions.admission import NOT_ADMITTED_DETAIL, is_admitted
+from fieldpack.server.submissions.answering.answers import find_broken
+from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
+from fieldpack.server.submissions.participant_routes import start_submission
+from fieldpack.server.submissions.schemas import StartInput
+from fieldpack.server.uploads import service as uploads
+from fieldpack.server.values.participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
+from fieldpack.server.web import queries
+from fieldpack.server.web.catalogue import Catalogue
+from fieldpack.server.web.participants.contacts import StudyPageRoute
+from fieldpack.server.web.participants.forms import Outcome, read_form, save_page, text_of
+from fieldpack.server.web.participants.readings import groups_by_point
+from fieldpack.server.web.participants.views import describe_broken, number_pages, questions_of, view_pages
+from fieldpack.server.web.rendering import catalogue_of, render, state_page
+
+router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
+
+REVIEW = "review"
+URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
+
+Text = Annotated[str, Query()]
+
+
+def _id_of(text: str) -> str:
+    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody named."""
+    found = normalise_participant_id(text) if len(text) <= MAX_GIVEN else ""
+    return "" if is_no_participant(found) else found
+
+
+def _see_other(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+
+
+# the study page
+
+
+@router.get("/participate/{study_id}")
+async def show_study(
+    request: Request,
+    context: CurrentContext,
+    study_id: str,
+    PROLIFIC_PID: Text = "",
+    SESSION_ID: Text = "",
+) -> Response:
+    """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
+    identifier = parse_id("Study", study_id)
+    participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
+    session_id = "" if is_no_session(session_id) else session_id
+    _check_link(PROLIFIC_PID, participant_id, session_id)
+    known = await _find_known(request, context, identifier)
+    if known is not None and known["again"] and not session_id:
+        known = None
+    if known is not None and participant_id == known["participant_id"] and _same_session(known, session_id):
+        return _see_other(f"/participate/submissions/{known['id']}?again=1")
+    return await _show_study(
+        request, context, identifier, participant_id, session_id, known if not participant_id else None
+    )
+
+
+def _check_link(given: str, participant_id: str, session_id: str) -> None:
+    if "\0" in given + session_id or len(participant_id or given) > MAX_ID or len(session_id) > MAX_ID:
+        raise Problem(INVALID, "PROLIFIC_PID and SESSION_ID have at most 200 characters.")
+
+
+def _same_session(known: dict[str, Any], session_id: str) -> bool:
+    return not session_id or known["session_id"] in (None, session_id)
+
+
+async def _find_known(request: Request, context: Context, study_id: UUID) -> dict[str, Any] | None:
+    """The submission to this study that this browser holds the key of."""
+    found = read_remembered(request, study_id)
+    if found is None:
+        return None
+    token_sha256 = lifecycle.hash_token(found.key.value)
+    async with context.database.transaction() as connection:
+        known = await queries.find_resumable(
+            connection, found.submission_id, study_id, token_sha256, found.key.made_before
+        )
+    if known is not None:
+        mark_authenticated(request)
+    return known
+
+
+async def _show_study(
+    request: Request,
+    context: Context,
+    study_id: UUID,
+    participant_id: str,
+    session_id: str,
+    known: dict[str, Any] | None,
+    *,
+    entered: str = "",
+    error: str = "",
+) -> Response:
+    async with context.database.transaction() as connection:
+        study = await lifecycle.find_study(connection, study_id)
+        collection = await find_collection(connection, study["collection_id"])
+        assert collection is not None
+        begun = bool(participant_id and session_id) and await queries.has_session(
+            connection, study_id, participant_id, session_id
+        )
+        admitted = not participant_id or begun or await is_admitted(connection, study, participant_id)
+    state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study["status"])
+    if state is None and not begun and known is None:
+        state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study["status"])
+    if state is not None and (known is None or known["response"] != "in_progress"):
+        return state_page(request, state)
+    if known is not None and known["response"] == "active":
+        known = None
+    if not admitted:
+        return state_page(request, "not_admitted", status=403, sentence=NOT_ADMITTED_DETAIL)
+    return render(
+        request,
+        "start.html",
+        status=400 if error else 200,
+        task=collection["body"]["task_details"],
+        minutes=study["fields"].get("estimated_completion_time"),
+        limit=study["maximum_allowed_time"],
+        study_id=study_id,
+        participant_id=participant_id,
+        session_id=session_id,
+        begun=begun,
+        known=known,
+        entered=entered,
+        error=error,
+        preview="",
+    )
+
+
+@router.post("/participate/{study_id}")
+async def start(request: Request, context: CurrentContext, study_id: str) -> Response:
+    """The start button: takes a place, or resumes."""
+    identifier = parse_id("Study", study_id)
+    form = await read_unknown_form(request)
+    given = text_of(form, "participant_id")
+    participant_id, session_id = _id_of(given), text_of(form, "session_id")
+    if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
+        is_long = participant_id or len(given) > MAX_GIVEN
+        key = "start.ask_id_long" if is_long else "start.ask_id_missing"
+        return await _show_study(
+            request,
+            context,
+            identifier,
+            "",
+            session_id[:MAX_ID],
+            None,
+            entered=(participant_id or given)[:MAX_ID],
+            error=catalogue_of(request).text(key),
+        )
+    held = read_remembered(request, identifier)
+    known = await _find_known(request, context, identifier)
+    answer, _ = await start_submission(
+        context,
+        identifier,
+        StartInput(participant_id=participant_id, session_id=session_id),
+        held.key.value if held and known and not known["again"] else None,
+    )
+    response = _see_other(f"/participate/submissions/{answer['submission_id']}")
+    keep_submission(request, response, identifier, answer["submission_id"], answer["token"])
+    return response
+
+
+# the questions
+
+
+async def _load(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
+    async with context.database.transaction() as connection:
+        saved = await submission_queries.list_answers(connection, submission["id"])
+        return {
+            "body": await get_version(
+                connection, submission["collection_id"], submission["collection_version"]
+            ),
+            "saved": saved,
+            "answers": {str(row["instruction_id"]): row["value"] for row in saved},
+            "revisions": {str(row["instruction_id"]): row["revision"] for row in saved},
+            "files": await uploads.list_files(connection, submission["id"]),
+        }
+
+
+@router.get("/participate/submissions/{submission_id}")
+async def resume(request: Request, context: CurrentContext, submission_id: str, again: Text = "") -> Response:
+    """Go on where the participant was: the page of what they did last."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    path = f"/participate/submissions/{submission['id']}"
+    if submission["response"] == "active":
+        return _see_other(f"{path}/done{'?already=1' if again else ''}")
+    if submission["status"] == "RETURNED":
+        return state_page(request, "returned")
+    loaded = await _load(context, submission)
+    return _see_other(f"{path}/{_last_page(loaded)}?resumed=1")
+
+
+def _last_page(loaded: dict[str, Any]) -> int:
+    """The page of the newest answer or file; the first when there is none."""
+    did = [(row["updated_at"], str(row["instruction_id"])) for row in loaded["saved"]]
+    did += [(file["created_at"], str(file["instruction_id"])) for file in loaded["files"]]
+    return number_pages(loaded["body"]).get(max(did)[1], 1) if did else 1
+
+
+@router.get("/participate/submissions/{submission_id}/done")
+async def show_done(
+    request: Request, context: CurrentContext, submission_id: str, already: Text = ""
+) -> Response:
+    """The completion code."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if submission["response"] != "active":
+        return _see_other(f"/participate/submissions/{submission['id']}")
+    fields = submission["study_fields"]
+    code, _ = code_given(fields["completion_codes"], submission["study_code"])
+    return render(
+        request,
+        "done.html",
+        submission_id=submission["id"],
+        code=code,
+        url=fields.get("completion_url", ""),
+        already=bool(already),
+        late=submission["status"] == "TIMED-OUT",
+        return_requested=submission["return_requested"],
+        preview="",
+    )
+
+
+@router.get("/participate/submissions/{submission_id}/return")
+async def ask_to_return(request: Request, context: CurrentContext, submission_id: str) -> Response:
+    """Ask before leaving."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if _is_over(submission) and (submission["status"] == "RETURNED" or not submission["return_requested"]):
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+    return render(
+        request,
+        "return.html",
+        submission_id=submission["id"],
+        requested=submission["return_requested"] is not None,
+    )
+
+
+@router.post("/participate/submissions/{submission_id}/return")
+async def return_submission(request: Request, context: CurrentContext, submission_id: str) -> Response:
+    """Leave the study."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    async with context.database.transaction() as connection:
+        await lifecycle.return_submission(connection, submission["id"])
+    return _see_other(f"/participate/submissions/{submission['id']}")
+
+
+@router.get("/participate/submissions/{submission_id}/{step}")
+async def show_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+    """One page of questions, or the review. Scripts find the other pages in it too."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if _is_over(submission):
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+    loaded = await _load(context, submission)
+    return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
+
+
+def _is_over(submission: dict[str, Any]) -> bool:
+    """Whether it was submitted or returned, perhaps in another tab."""
+    return bool(submission["response"] == "active" or submission["status"] == "RETURNED")
+
+
+def _parse_step(step: str, body: dict[str, Any]) -> int | str:
+    if step == REVIEW:
+        return REVIEW
+    if not step.isdecimal() or not 1 <= int(step) <= len(body["collection_items"]):
+        raise not_found("Page", step)
+    return int(step)
+
+
+def _show_form(
+    request: Request,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    step: int | str,
+    outcome: Outcome,
+    *,
+    status: int = 200,
+) -> Response:
+    catalogue = catalogue_of(request)
+    base = f"/participate/submissions/{submission['id']}/"
+    pages = view_pages(
+        loaded["body"],
+        catalogue,
+        answers={**loaded["answers"], **outcome.unsaved},
+        revisions=loaded["revisions"],
+        files=loaded["files"],
+        errors=outcome.errors,
+        unclear=outcome.unclear,
+    )
+    deadline: datetime | None = submission["deadline_at"]
+    late = submission["status"] == "TIMED-OUT" or submission["overdue"]
+    return render(
+        request,
+        "form.html",
+        status=status,
+        task_name=loaded["body"]["task_details"]["task_name"],
+        pages=pages,
+        step=step,
+        base=base,
+        action=f"{base}{step}",
+        error_rows=error_rows(loaded["body"], outcome.errors, base, step),
+        submission_id=submission["id"],
+        deadline=deadline,
+        seconds_left=(deadline - datetime.now(UTC)).total_seconds() if deadline else None,
+        late=late,
+        preview="",
+        state={
+            "submission": submission["id"],
+            "api": f"/api/v1/participate/submissions/{submission['id']}",
+            "base": base,
+            "step": step,
+            "files": loaded["files"],
+            "unsaved": list(outcome.unsaved),
+            "preview": False,
+            "texts": catalogue.for_browser(),
+            "language": catalogue.language,
+            "point_groups": groups_by_point(request.headers.get("accept-language", "")),
+        },
+    )
+
+
+def error_rows(
+    body: dict[str, Any], errors: dict[str, list[str]], base: str, step: int | str
+) -> list[dict[str, str]]:
+    """Links to the questions that need attention, in the order of the questions."""
+    rows = []
+    pages = number_pages(body) if errors else {}
+    for item in questions_of(body):
+        if item["id"] in errors:
+            page = pages[item["id"]]
+            path = "" if page == step else f"{base}{page}"
+            rows.append({"href": f"{path}#q-{item['id']}", "label": item["description"]})
+    return rows
+
+
+@router.post("/participate/submissions/{submission_id}/{step}")
+async def post_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+    """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
+    submission = await find_participant(request, parse_id("Submission", submission_id))
+    if _is_over(submission):
+        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+    loaded = await _load(context, submission)
+    at = _parse_step(step, loaded["body"])
+    async with read_form(request, context, submission, questions_of(loaded["body"])) as form:
+        return await _take_step(request, context, submission, loaded, at, form)
+
+
+async def _take_step(
+    request: Request,
+    context: Context,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    at: int | str,
+    form: FormData,
+) -> Response:
+    catalogue = catalogue_of(request)
+    go = text_of(form, "go")
+    base = f"/participate/submissions/{submission['id']}/"
+    if at == REVIEW:
+        if go == "back":
+            return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
+        return await _submit(request, context, submission, loaded, catalogue)
+    assert isinstance(at, int)
+    questions = questions_of(loaded["body"], at)
+    remove = text_of(form, "remove")
+    if remove:
+        await uploads.remove_upload(context, submission, parse_id("Upload", remove))
+        go = "stay"
+    outcome = await save_page(
+        context,
+        submission,
+        questions,
+        form,
+        catalogue,
+        point_groups=groups_by_point(request.headers.get("accept-language", "")),
+    )
+    loaded = await _load(context, submission)
+    if go == "next" and not outcome.errors:
+        broken = find_broken(questions, loaded["answers"], loaded["files"])
+        outcome.errors = _in_words(broken, catalogue)
+    if outcome.errors and go != "back":
+        return _show_form(request, submission, loaded, at, outcome, status=400)
+    if go == "stay":
+        return _see_other(f"{base}{at}")
+    if go == "back":
+        return _see_other(f"{base}{max(at - 1, 1)}")
+    return _see_other(f"{base}{at + 1 if at < len(loaded['body']['collection_items']) else REVIEW}")
+
+
+def _in_words(broken: dict[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
+    return {
+        item_id: [describe_broken(rule, catalogue) for rule in rules] for item_id, rules in broken.items()
+    }
+
+
+async def _submit(
+    request: Request,
+    context: Context,
+    submission: dict[str, Any],
+    loaded: dict[str, Any],
+    catalogue: Catalogue,
+) -> Response:
+    try:
+        async with context.database.transaction() as connection:
+            answer = await lifecycle.submit(connection, submission["id"])
+    except Problem as problem:
+        if problem.type is not ANSWERS_INCOMPLETE:
+            raise
+        items = questions_of(loaded["body"])
+        broken = find_broken(items, loaded["answers"], loaded["files"])
+        outcome = Outcome(errors=_in_words(broken, catalogue))
+        return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
+    response: Response = _see_other(f"/participate/submissions/{submission['id']}/done")
+    if answer["completion_url"]:
+        # not a redirect: `form-action 'self'` stops those that lead from a form to another site
+        fresh = await find_participant(request, submission["id"])
+        response = render(
+            request,
+            "done.html",
+            submission_id=submission["id"],
+            code=answer["completion_code"],
+            url=answer["completion_url"],
+            already=False,
+            late=answer["status"] == "TIMED-OUT",
+            return_requested=fresh["return_requested"],
+            preview="",
+        )
+        # a header has no letters beyond ASCII
+        response.headers["Refresh"] = f"0; url={quote(answer['completion_url'], safe=URL_CHARACTERS)}"
+    return response
+
+
+__all__ = ["error_rows", "router"]

@@ -1,0 +1,296 @@
+"""The researcher's pages: signing in, their collections and studies, exports, and the preview."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
+
+from fieldpack.server.accounts import queries as account_queries
+from fieldpack.server.accounts.service import Caller, hash_token
+from fieldpack.server.accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
+from fieldpack.server.collections import queries as collection_queries
+from fieldpack.server.collections.service import get_collection
+from fieldpack.server.context import Context
+from fieldpack.server.exports import service as exports
+from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.intake.forms import read_unknown_form
+from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.routing import parse_id
+from fieldpack.server.problems import not_found
+from fieldpack.server.studies.service import participant_url
+from fieldpack.server.studies.targeting import find_unenforced
+from fieldpack.server.values.urls import is_own_path
+from fieldpack.server.web import queries
+from fieldpack.server.web.participants.forms import read_form, text_of
+from fieldpack.server.web.participants.pages import error_rows
+from fieldpack.server.web.participants.readings import groups_by_point
+from fieldpack.server.web.participants.views import questions_of, view_pages
+from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
+from fieldpack.server.web.workbench.sessions import find_researcher, forget_researcher, keep_researcher
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+HOME = "/researcher"
+MOST = 200
+
+Text = Annotated[str, Query()]
+
+
+def _see_other(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+
+
+def _to_sign_in(request: Request) -> RedirectResponse:
+    query = f"?{request.url.query}" if request.url.query else ""
+    wanted = f"{request.url.path}{query}" if request.method == "GET" else HOME
+    return _see_other(f"/sign-in?next={quote(wanted, safe='')}")
+
+
+def _local(path: str) -> str:
+    """A path of this server; anything that a browser could take for another site leads home."""
+    return path if is_own_path(path) else HOME
+
+
+@router.get("/")
+async def go_home() -> Response:
+    """The root has nothing of its own."""
+    return _see_other(HOME)
+
+
+@router.get("/sign-in")
+async def show_sign_in(request: Request, next: Text = HOME) -> Response:
+    """Asks for a token."""
+    return render(request, "sign_in.html", next=_local(next), error="")
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, context: CurrentContext) -> Response:
+    """A token for a cookie."""
+    form = await read_unknown_form(request)
+    token, next = text_of(form, "token").strip(), _local(text_of(form, "next"))
+    cookie = None
+    if token:
+        async with context.database.transaction() as connection:
+            row = await account_queries.find_caller(connection, hash_token(token))
+            cookie = await begin_session(connection, row["id"], row["token_id"]) if row else None
+    if cookie is None:
+        error = catalogue_of(request).text("sign_in.wrong" if token else "sign_in.missing")
+        return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
+    mark_authenticated(request)
+    response = _see_other(next)
+    keep_researcher(request, response, cookie)
+    return response
+
+
+@router.get(SIGN_IN_ONCE)
+async def show_sign_in_link(request: Request, context: CurrentContext, code: Text = "") -> Response:
+    """Says whom a link of the command line signs in, and asks to go on. Looking doesn't use the link up."""
+    async with context.database.transaction() as connection:
+        caller = await peek_code(connection, code)
+    return _sign_in_once(request, code, caller)
+
+
+@router.post(SIGN_IN_ONCE)
+async def sign_in_once(request: Request, context: CurrentContext) -> Response:
+    """The link's code, used up, for a cookie."""
+    code = text_of(await read_unknown_form(request), "code")
+    async with context.database.transaction() as connection:
+        cookie = await use_code(connection, code)
+    if cookie is None:
+        return _sign_in_once(request, "", None)
+    mark_authenticated(request)
+    response = _see_other(HOME)
+    keep_researcher(request, response, cookie)
+    return response
+
+
+def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Response:
+    return render(request, "sign_in_once.html", status=200 if caller else 403, code=code, caller=caller)
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, context: CurrentContext) -> Response:
+    """End the session."""
+    response = _see_other("/sign-in")
+    await forget_researcher(request, response, context)
+    return response
+
+
+@router.get(HOME)
+async def show_home(request: Request, context: CurrentContext) -> Response:
+    """Collections and their studies, by workspace."""
+    caller = await find_researcher(request, context)
+    if caller is None:
+        return _to_sign_in(request)
+    origin = origin_of(request, context)
+    async with context.database.transaction() as connection:
+        rows, _ = await account_queries.list_workspaces(connection, caller.id, MOST, 0)
+        workspaces = []
+        for row in rows:
+            enabled = row["collections_enabled"]
+            collections, count = (
+                await collection_queries.list_collections(connection, row["id"], MOST, 0)
+                if enabled
+                else ([], 0)
+            )
+            ids = [collection["id"] for collection in collections]
+            responses = await queries.count_responses(connection, ids)
+            studies = await queries.list_studies(connection, ids)
+            workspaces.append(
+                {
+                    "title": row["title"],
+                    "enabled": enabled,
+                    "more": count > len(ids),
+                    "collections": [
+                        {
+                            "id": collection["id"],
+                            "name": collection["name"],
+                            "responses": responses.get(collection["id"], 0),
+                            "pages": len(collection["body"]["collection_items"]),
+                            "questions": len(questions_of(collection["body"])),
+                            "studies": [
+                                {
+                                    **study,
+                                    "link": participant_url(origin, study["id"]),
+                                    "unenforced": find_unenforced(study["fields"], study["known_studies"]),
+                                }
+                                for study in studies
+                                if study["collection_id"] == collection["id"]
+                            ],
+                        }
+                        for collection in collections
+                    ],
+                }
+            )
+    return render(request, "researcher.html", caller=caller, workspaces=workspaces)
+
+
+@router.post("/researcher/collections/{collection_id}/export")
+async def export(request: Request, context: CurrentContext, collection_id: str) -> Response:
+    """Make an archive, or take the one there is."""
+    caller = await find_researcher(request, context)
+    if caller is None:
+        return _to_sign_in(request)
+    row, _ = await exports.request_export(context, caller, parse_id("Collection", collection_id), {})
+    return _see_other(f"/researcher/collections/{row['collection_id']}/exports/{row['id']}")
+
+
+@router.get("/researcher/collections/{collection_id}/exports/{export_id}")
+async def show_export(
+    request: Request, context: CurrentContext, collection_id: str, export_id: str
+) -> Response:
+    """How far an archive is; its link once it is complete."""
+    caller = await find_researcher(request, context)
+    if caller is None:
+        return _to_sign_in(request)
+    identifier = parse_id("Collection", collection_id)
+    async with context.database.transaction() as connection:
+        collection = await get_collection(connection, caller, identifier)
+        row = await exports.get_export(connection, caller, identifier, parse_id("Export", export_id))
+    row = await exports.wait_while_generating(context, row, 2.0)
+    described = await exports.describe_export(context, row, origin_of(request, context))
+    return render(request, "export.html", caller=caller, name=collection["name"], export=described)
+
+
+# preview
+
+
+async def _load_preview(context: Context, caller: Caller, collection_id: str) -> dict[str, Any]:
+    async with context.database.transaction() as connection:
+        row = await get_collection(connection, caller, parse_id("Collection", collection_id))
+    body: dict[str, Any] = row["body"]
+    return body
+
+
+def _preview_base(collection_id: UUID | str) -> str:
+    return f"/data-collection-tool/collections/{collection_id}?preview=true&step="
+
+
+@router.get("/data-collection-tool/collections/{collection_id}")
+async def show_preview(
+    request: Request, context: CurrentContext, collection_id: str, step: Text = "start"
+) -> Response:
+    """What participants would see. Nothing is stored."""
+    caller = await find_researcher(request, context)
+    if caller is None:
+        return _to_sign_in(request)
+    body = await _load_preview(context, caller, collection_id)
+    base = _preview_base(parse_id("Collection", collection_id))
+    if step == "start":
+        return render(
+            request,
+            "start.html",
+            task=body["task_details"],
+            minutes=None,
+            limit=None,
+            known=None,
+            preview=base,
+        )
+    catalogue = catalogue_of(request)
+    if step == "done":
+        code = catalogue.text("preview.code")
+        return render(
+            request,
+            "done.html",
+            code=code,
+            url="",
+            already=False,
+            late=False,
+            return_requested=None,
+            preview=True,
+        )
+    total = len(body["collection_items"])
+    if step != "review" and not (step.isdecimal() and 1 <= int(step) <= total):
+        raise not_found("Page", step)
+    at: int | str = int(step) if step.isdecimal() else step
+    return render(
+        request,
+        "form.html",
+        task_name=body["task_details"]["task_name"],
+        pages=view_pages(body, catalogue, answers={}, revisions={}, files=[], errors={}),
+        step=at,
+        base=base,
+        action=f"{base}{step}",
+        error_rows=error_rows(body, {}, base, at),
+        deadline=None,
+        late=False,
+        preview=True,
+        state={
+            "submission": f"preview-{collection_id}",
+            "api": None,
+            "base": base,
+            "step": at,
+            "files": [],
+            "unsaved": [],
+            "preview": True,
+            "texts": catalogue.for_browser(),
+            "language": catalogue.language,
+            "point_groups": groups_by_point(request.headers.get("accept-language", "")),
+        },
+    )
+
+
+@router.post("/data-collection-tool/collections/{collection_id}")
+async def step_preview(
+    request: Request, context: CurrentContext, collection_id: str, step: Text = "1"
+) -> Response:
+    """Without scripts: on to the next page; what was filled in is dropped."""
+    caller = await find_researcher(request, context)
+    if caller is None:
+        return _to_sign_in(request)
+    body = await _load_preview(context, caller, collection_id)
+    async with read_form(request, context, None, []) as form:
+        go = text_of(form, "go")
+    steps = ["start", *map(str, range(1, len(body["collection_items"]) + 1)), "review", "done"]
+    if step not in steps:
+        raise not_found("Page", step)
+    move = {"back": -1, "stay": 0}.get(go, 1)
+    return _see_other(
+        _preview_base(parse_id("Collection", collection_id))
+        + steps[min(max(steps.index(step) + move, 0), len(steps) - 1)]
+    )
