@@ -17,7 +17,7 @@ _ROWS: tuple[Extension, ...] = (
     _extension("mpo", "jpeg"),
     _extension("insp", "jpeg"),
     _extension("png", "png"),
-    _extension("apng", "png", "image/apng"),
+    _extension("apng", "png"),
     _extension("gif", "gif"),
     _extension("bmp dib", "bmp"),
     _extension("tif tiff", RAW),
