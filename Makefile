@@ -42,11 +42,12 @@ interop: $(VENV)/.dev  ## Converted files in R (haven), PSPP and LibreOffice, in
 	.ci/install r-cran-haven pspp libreoffice-calc-nogui
 	$(BIN)/python -m pytest tests/interop
 
-check: $(VENV)/.dev  ## Format, lint, types, layers
+check: $(VENV)/.dev  ## Format, lint, types, layers, dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/layers.py
+	$(BIN)/python tools/unused.py
 
 bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
 	$(BIN)/python -m benchmarks $(BENCH)

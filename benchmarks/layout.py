@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tests.whole_archives import iter_segments, open_index
+
 from fieldpack.archive.index import PAGE_ENTRY, Index
-from fieldpack.archive.layout import STORED, IndexWriter, Member, iter_segments, open_index
+from fieldpack.archive.layout import STORED, IndexWriter, Member
 
 from .machine import keep, show
 

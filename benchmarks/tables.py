@@ -19,7 +19,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fieldpack.archive.records import encode_record, encode_responses
+from tests.whole_archives import encode_record
+
+from fieldpack.archive.records import encode_responses
 
 from .machine import keep
 

@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from fieldpack.archive.layout import DEFLATED, STORED, BlobRange, Member, write_archive
+from fieldpack.archive.layout import DEFLATED, STORED, BlobRange, Member
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.readme import render_readme
-from fieldpack.archive.records import encode_record, encode_responses
+from fieldpack.archive.records import encode_responses
+from tests.whole_archives import encode_record, write_archive
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 

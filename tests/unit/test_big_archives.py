@@ -13,17 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack.archive.layout import (
-    DEFLATED,
-    STORED,
-    BlobRange,
-    IndexWriter,
-    Member,
-    Summary,
-    iter_segments,
-    open_index,
-)
+from fieldpack.archive.layout import DEFLATED, STORED, BlobRange, IndexWriter, Member, Summary
 from tests.unit import strict_zip
+from tests.whole_archives import iter_segments, open_index
 
 GIB = 1 << 30
 NOON = 1_772_366_400

@@ -27,15 +27,12 @@ from fieldpack.archive.layout import (
     PageRange,
     Segment,
     Summary,
-    iter_archive,
-    iter_segments,
-    open_index,
-    write_archive,
 )
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.zipstructs import dos_date_time
 from fieldpack.errors import ArchiveError
 from tests.unit import strict_zip
+from tests.whole_archives import iter_archive, iter_segments, open_index, write_archive
 
 NOON = 1_772_366_400  # 2026-03-01T12:00:00Z
 

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fieldpack.archive.members import explain_outsider
-from fieldpack.archive.naming import MAX_NAME_BYTES, MemberNames, clean_file_name, member_paths, safe_name
+from fieldpack.archive.naming import MAX_NAME_BYTES, MemberNames, safe_name
+from tests.whole_archives import member_paths
 
 HOSTILE = st.text(
     alphabet=st.one_of(
@@ -145,16 +146,3 @@ def test_the_longest_name_can_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / (f"{'0' * 36}_" + safe_name("é" * 500 + ".jpeg"))
     path.write_bytes(b"x")
     assert os.listdir(tmp_path) == [path.name]
-
-
-@given(HOSTILE)
-def test_the_original_is_kept_but_for_what_cannot_be(file_name: str) -> None:
-    cleaned = clean_file_name(file_name)
-    cleaned.encode()
-    assert len(cleaned) == len(file_name)
-    assert "\x00" not in cleaned
-    assert all(a == b or b == "\ufffd" for a, b in zip(file_name, cleaned, strict=True))
-
-
-def test_nul_becomes_the_replacement_character() -> None:
-    assert clean_file_name("a\x00b ../\u202e.jpg ") == "a\ufffdb ../\u202e.jpg "

@@ -18,12 +18,13 @@ import httpx
 import orjson
 import pytest
 
-from fieldpack.archive.layout import STORED, BlobRange, IndexWriter, Member, iter_archive, open_index
+from fieldpack.archive.layout import STORED, BlobRange, IndexWriter, Member
 from fieldpack.errors import ApiError, ArchiveError, FieldpackError, TransportError, UsageError
 from fieldpack.export import open_export
 from fieldpack.reading.extract import extract_export
 from fieldpack.reading.lines import iter_blocks
 from tests.unit.archives import START, ask, make_members, make_zip, option, write_folder, write_zip
+from tests.whole_archives import iter_archive, open_index
 
 SURVEY = [
     ask("free_text", "Name?", id="name", helper_text="kept"),

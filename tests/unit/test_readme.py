@@ -18,9 +18,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from fieldpack.archive.layout import STORED, Member, write_archive
+from fieldpack.archive.layout import STORED, Member
 from fieldpack.archive.readme import render_readme
-from fieldpack.archive.records import FileEntry, encode_record, encode_responses
+from fieldpack.archive.records import FileEntry, encode_responses
+from tests.whole_archives import encode_record, write_archive
 
 HOSTILE = "a|b`c`\n# no [link](javascript:x) <script>alert(1)</script> ![](http://e.vil/x) **b** www.e.vil \\"
 MARKUP = "|\\`*_[]()!<>&~.-+=#:/1wa \n\t"

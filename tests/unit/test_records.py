@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from fieldpack.archive.records import (
     FileEntry,
     InvalidTime,
-    encode_record,
     encode_responses,
     format_time,
     normalize_response,
     parse_time,
 )
 from fieldpack.errors import UsageError
+from tests.whole_archives import encode_record
 
 AT = datetime(2026, 3, 1, 9, 30, 0, 120, tzinfo=UTC)
 WHY = {"value": "a", "explanation": "because"}

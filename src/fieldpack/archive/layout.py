@@ -10,10 +10,8 @@ ZIP64 exactly where needed, UTF-8 names, mode 0644, times in UTC. The same membe
 from __future__ import annotations
 
 import hashlib
-import io
-import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple
 
 from fieldpack.archive.index import (
@@ -46,14 +44,9 @@ __all__ = [
     "PageRange",
     "Segment",
     "Summary",
-    "iter_archive",
-    "iter_segments",
-    "open_index",
-    "write_archive",
 ]
 
 _LARGEST = 1 << 62  # far beyond any storage, and still safe to add up in 64 bits
-_READ_BYTES = 1 << 20
 
 
 class Member(NamedTuple):
@@ -217,76 +210,6 @@ class IndexWriter:
         self._blobs.clear()
 
 
-def open_index(file: BinaryIO) -> Index:
-    """The index in a seekable file.
-
-    Raises:
-        ArchiveError: the file is no index, or a damaged one.
-    """
-    size = file.seek(0, io.SEEK_END)
-    tail = _read_at(file, max(size - FOOTER_BYTES, 0), min(size, FOOTER_BYTES))
-    needed = Index.bytes_needed(tail)
-    return Index.open(_read_at(file, max(size - needed, 0), min(size, needed)))
-
-
-def iter_segments(index: Index, file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[Segment]:
-    """The segments of bytes `start` … `stop` of the archive whose index is in `file`."""
-    for part in index.plan(start, stop):
-        if isinstance(part, PageRange):
-            yield from index.segments(part.page, _read_at(file, part.offset, part.length), start, stop)
-        elif isinstance(part, IndexRange):
-            yield _read_at(file, part.offset, part.length)
-        else:
-            yield part
-
-
-def iter_archive(
-    index: Index,
-    file: BinaryIO,
-    open_blob: Callable[[BlobRange], BinaryIO],
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[bytes]:
-    """Bytes `start` … `stop` of the archive, in chunks of at most 1 MiB.
-
-    Args:
-        index: the opened index.
-        file: the file it was opened from.
-        open_blob: opens what is stored for a member; it is read from `BlobRange.offset` on, and closed.
-
-    Raises:
-        ArchiveError: a blob is shorter than its member.
-    """
-    for segment in iter_segments(index, file, start, stop):
-        if not isinstance(segment, BlobRange):
-            yield segment
-            continue
-        with open_blob(segment) as blob:
-            blob.seek(segment.offset)
-            left = segment.length
-            while left:
-                chunk = blob.read(min(left, _READ_BYTES))
-                if not chunk:
-                    raise ArchiveError(
-                        f"What is stored for {segment.name!r} is cut short.", member=segment.name
-                    )
-                left -= len(chunk)
-                yield chunk
-
-
-def write_archive(
-    out: BinaryIO, members: Iterable[Member], open_blob: Callable[[BlobRange], BinaryIO]
-) -> Summary:
-    """Write the whole archive of `members` to `out`; see `iter_archive` for `open_blob` and the errors."""
-    with tempfile.TemporaryFile() as file:
-        writer = IndexWriter(file)
-        writer.add_all(members)
-        summary = writer.finish()
-        for chunk in iter_archive(open_index(file), file, open_blob):
-            out.write(chunk)
-    return summary
-
-
 def _encode_name(name: str) -> bytes:
     try:
         raw = name.encode()
@@ -305,11 +228,3 @@ def _what_is_wrong(method: int, name: str) -> str:
     if method == STORED:
         return f"{name!r} is stored, so its compressed size must be its size."
     return f"{name!r} has compression method {method}; only 0 (stored) and 8 (deflated) are written."
-
-
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    data = file.read(length)
-    if len(data) != length:
-        raise ArchiveError("The archive's index is cut short.")
-    return data

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 from fieldpack.archive.members import FILES
 from fieldpack.text import CONTROL, RESERVED_BY_WINDOWS, is_device_name
@@ -20,15 +19,6 @@ _MAX_EXTENSION_BYTES = 64  # what follows the last dot of a longer one is no ext
 
 _FORBIDDEN = re.compile(f"[{CONTROL}{RESERVED_BY_WINDOWS}]")
 _DOTS = re.compile(r"\.{2,}")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def clean_file_name(file_name: str) -> str:
-    """The participant's own name, unchanged but for what neither JSON readers nor databases can keep.
-
-    U+0000 and lone surrogates become U+FFFD.
-    """
-    return _UNSTORABLE.sub("\ufffd", file_name)
 
 
 def safe_name(file_name: str) -> str:
@@ -74,12 +64,6 @@ class MemberNames:
             if numbered_key not in self._next:
                 self._next[numbered_key] = 2
                 return self._prefix + numbered
-
-
-def member_paths(submission_id: str, file_names: Iterable[str]) -> list[str]:
-    """The member paths of all of a submission's files, in the order of `file_names`."""
-    names = MemberNames(submission_id)
-    return [names.add(file_name) for file_name in file_names]
 
 
 def _key(name: str) -> str:

@@ -116,34 +116,7 @@ def encode_responses(
         if entries:
             responses[instruction_id] = {"type": FILE_UPLOAD, "value": list(entries)}
     ordered = {key: responses[key] for key in order if key in responses}
-    return _dump({**ordered, **responses})
-
-
-def encode_record(
-    *,
-    submission_id: str,
-    participant_id: str,
-    study_id: str,
-    status: str,
-    started_at: datetime,
-    completed_at: datetime,
-    responses: bytes | str,
-) -> bytes:
-    """One line of responses.jsonl, with its `\\n`. `responses` is what `encode_responses` made."""
-    if (b"\n" in responses) if isinstance(responses, bytes) else ("\n" in responses):
-        responses = _dump(orjson.loads(responses))  # it came back from a store that lays JSON out anew
-    return _dump(
-        {
-            "submission_id": submission_id,
-            "participant_id": participant_id,
-            "study_id": study_id,
-            "status": status,
-            "started_at": format_time(started_at),
-            "completed_at": format_time(completed_at),
-            "responses": orjson.Fragment(responses),
-        },
-        orjson.OPT_APPEND_NEWLINE,
-    )
+    return dump_json({**ordered, **responses})
 
 
 def normalize_response(raw: Any) -> dict[str, Any]:
@@ -154,7 +127,8 @@ def normalize_response(raw: Any) -> dict[str, Any]:
     return dict(raw) if isinstance(raw, Mapping) else {"value": raw}
 
 
-def _dump(value: object, option: int = 0) -> bytes:
+def dump_json(value: object, option: int = 0) -> bytes:
+    """JSON text without the characters at which some line readers break a line; `option` is orjson's."""
     text = orjson.dumps(value, option=option)
     if text.isascii():
         return text

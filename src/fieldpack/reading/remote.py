@@ -54,7 +54,6 @@ class RangeFile(io.RawIOBase):
         ArchiveError: the server doesn't serve ranges, or the file changed meanwhile.
 
     Attributes:
-        requests: how many requests were sent.
         transferred_bytes: how many bytes of body came back.
     """
 
@@ -73,7 +72,6 @@ class RangeFile(io.RawIOBase):
         self._bounds: list[tuple[int, int]] = []
         self._segment: tuple[int, bytes] = (0, b"")
         self._ahead = _FIRST_READ_BYTES
-        self.requests = 0
         self.transferred_bytes = 0
         self.size = -1
         try:
@@ -162,7 +160,6 @@ class RangeFile(io.RawIOBase):
             if self._validator:
                 headers["If-Range"] = self._validator
             try:
-                self.requests += 1
                 with self._client.stream("GET", self._link, headers=headers) as response:
                     if response.status_code in (401, 403, 410) and self._renew and not renewed:
                         renewed = True

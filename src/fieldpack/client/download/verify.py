@@ -54,7 +54,6 @@ class StreamVerifier:
         self._is_judged = True
         # the member being read
         self._name = b""
-        self._method = _STORED
         self._left = self._size = self._crc_wanted = 0
         self._crc = self._got = 0
         self._inflate: zlib._Decompress | None = None
@@ -148,7 +147,7 @@ class StreamVerifier:
         full, stored, _ = _read_zip64(extra, full, stored, None)
         if method == _STORED and full != stored:
             raise _Surprise
-        self._name, self._method, self._left, self._size, self._crc_wanted = name, method, stored, full, crc
+        self._name, self._left, self._size, self._crc_wanted = name, stored, full, crc
         self._crc = self._got = 0
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == _DEFLATED else None
         self._note(self._members, name, self._position, crc, stored, full, method, flags)

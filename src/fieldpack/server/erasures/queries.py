@@ -70,10 +70,6 @@ async def insert_path(connection: Connection, path: str) -> None:
     await connection.execute("INSERT INTO erasure_lists (path) VALUES (%s) ON CONFLICT DO NOTHING", [path])
 
 
-async def delete_paths(connection: Connection) -> None:
-    await connection.execute("DELETE FROM erasure_lists")
-
-
 async def list_tombstones(connection: Connection) -> dict[UUID, datetime]:
     """Every submission that the database knows to be erased, and when it was."""
     cursor = await connection.execute("SELECT id, erased_at FROM submissions WHERE response = 'deleted'")

@@ -72,7 +72,6 @@ class Storage(ABC):
         scratch: folder for temporary files of this process, on a local disk.
     """
 
-    is_local: bool
     can_sign: bool
     proofs: Proofs | None = None
     """What the kernel may send by itself; None where objects are no files."""

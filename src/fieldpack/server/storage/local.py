@@ -157,7 +157,6 @@ class LocalStorage(Storage):
         spare_bytes: with less than this free on the disk it counts as full.
     """
 
-    is_local = True
     can_sign = False
 
     def __init__(self, root: Path, scratch: Path, *, spare_bytes: int = 0) -> None:

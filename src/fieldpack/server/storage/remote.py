@@ -110,7 +110,6 @@ class RemoteStorage(Storage):
         link_endpoint: where clients reach the bucket, if elsewhere than this process does.
     """
 
-    is_local = False
     can_sign = True
 
     def __init__(

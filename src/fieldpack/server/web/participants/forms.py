@@ -16,7 +16,6 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from fieldpack.filetypes import extension_of
-from fieldpack.server.collections.queries import get_version
 from fieldpack.server.context import Context
 from fieldpack.server.http.intake.forms import FormFile, read_known_form
 from fieldpack.server.problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
@@ -330,9 +329,3 @@ class _FileBody:
 
     async def read(self) -> bytes | None:
         return await self._file.read(CHUNK_BYTES)
-
-
-async def load_body(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
-    """The collection as it was when this participant started."""
-    async with context.database.transaction() as connection:
-        return await get_version(connection, submission["collection_id"], submission["collection_version"])
