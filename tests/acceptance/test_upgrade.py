@@ -43,7 +43,7 @@ MAKE_LATE = """
 import sys
 from pathlib import Path
 import psycopg
-from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.db.embedded import open_embedded
 with open_embedded(Path(sys.argv[1])) as held, psycopg.connect(held.url) as connection:
     connection.execute("UPDATE submissions SET deadline_at = now() - interval '1 minute' WHERE id = %s", [sys.argv[2]])
 """
