@@ -158,7 +158,7 @@ class Index:
         needed = cls.bytes_needed(tail)
         if len(tail) < needed:
             raise ArchiveError(
-                f"The index's last {needed} bytes are needed to open it, only {len(tail)} are here."
+                f"The index's last {needed:,} bytes are needed to open it, only {len(tail):,} are here."
             )
         if zlib.crc32(memoryview(tail)[len(tail) - needed : -4]) != crc32:
             raise ArchiveError("The archive's index is damaged: its page table does not match its checksum.")

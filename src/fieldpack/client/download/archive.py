@@ -215,7 +215,7 @@ class _Download:
         size = answer.length  # None when the body is chunked or ends with the connection
         if None not in (size, self._expected_bytes) and size != self._expected_bytes:
             raise DownloadError(
-                f"The link leads to {size} bytes, the export has {self._expected_bytes}: nothing was saved."
+                f"The link leads to {size:,} bytes, the export has {self._expected_bytes:,}: nothing was saved."
             )
         magic = answer.read(4)
         if len(magic) < 4 and (size is None or size >= 4):
@@ -420,7 +420,7 @@ class _Download:
     def _check(self) -> None:
         size = self._info.size_bytes
         if self._expected_bytes not in (None, size):
-            raise ArchiveError(f"It has {size} bytes instead of {self._expected_bytes}.")
+            raise ArchiveError(f"It has {size:,} bytes instead of {self._expected_bytes:,}.")
         if self._verifier is None:
             self._reread(size or 0)
         if self._verifier is not None and not self._verifier.finish():

@@ -123,7 +123,7 @@ def check_file(path: Path, size_bytes: int, sha256: str | None) -> str | None:
         with path.open("rb") as file:
             found = path.stat().st_size
             if found != size_bytes:
-                return f"has {found} bytes instead of {size_bytes}"
+                return f"has {found:,} bytes instead of {size_bytes:,}"
             if sha256 is not None and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                 return "has other bytes than it had"
     except FileNotFoundError:

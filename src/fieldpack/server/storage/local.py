@@ -220,7 +220,7 @@ class LocalStorage(Storage):
                 raise
         if found != size_bytes:
             os.close(descriptor)
-            raise BlobDamaged(f"{key} has {found} bytes instead of the {size_bytes} on record.")
+            raise BlobDamaged(f"{key} has {found:,} bytes instead of the {size_bytes:,} on record.")
         return descriptor
 
     def _read_ahead(self, descriptor: int, offset: int, length: int, key: str) -> bytes:
@@ -297,7 +297,7 @@ class LocalStorage(Storage):
                 finally:
                     os.close(descriptor)
             if len(data) != size_bytes:
-                raise BlobDamaged(f"{key} does not have the {size_bytes} bytes on record.")
+                raise BlobDamaged(f"{key} does not have the {size_bytes:,} bytes on record.")
             found.append(data)
         return found
 

@@ -164,7 +164,7 @@ class RemoteStorage(Storage):
                 raise
             data = b""  # the bucket refuses a range beyond the end
         if size_bytes is not None and size != size_bytes:
-            raise BlobDamaged(f"{key} has {size} bytes instead of the {size_bytes} on record.")
+            raise BlobDamaged(f"{key} has {size:,} bytes instead of the {size_bytes:,} on record.")
         if len(data) != length:
             raise BlobDamaged(f"{key} ends at byte {offset + len(data)}, before {offset + length}.")
         return data
@@ -191,7 +191,7 @@ class RemoteStorage(Storage):
                 with _translated(key):
                     result = await obstore.get_async(self._store, key)
                     if result.meta["size"] != size_bytes:
-                        raise BlobDamaged(f"{key} does not have the {size_bytes} bytes on record.")
+                        raise BlobDamaged(f"{key} does not have the {size_bytes:,} bytes on record.")
                     return bytes(await result.bytes_async())
 
         try:

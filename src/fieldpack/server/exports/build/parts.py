@@ -186,7 +186,7 @@ async def _watched(
                         raise Superseded
                 reported_at = time.monotonic()
     if sent != part["stop_offset"] - part["start_offset"]:
-        raise StorageError(f"Part {number} came out with {sent} bytes.")
+        raise StorageError(f"Part {number} came out with {sent:,} bytes.")
 
 
 async def finish_object(context: Context, export_id: UUID, build: UUID) -> None:
@@ -219,7 +219,9 @@ async def _join(context: Context, export: dict[str, Any], parts: list[dict[str, 
             await asyncio.to_thread(multipart.finish, key, export["multipart_id"], etags)
     found = await context.storage.size(key)
     if found != export["size_bytes"]:
-        raise BlobDamaged(f"The archive in the bucket has {found} bytes instead of {export['size_bytes']}.")
+        raise BlobDamaged(
+            f"The archive in the bucket has {found:,} bytes instead of {export['size_bytes']:,}."
+        )
 
 
 def _complete(context: Context, export: dict[str, Any]) -> bool:

@@ -223,7 +223,7 @@ class Connection(Reading):
             detail = f"Nothing of the body came for {IDLE_SECONDS:.0f} s."
         else:
             due = self._begun_at + BODY_SECONDS + self._body_bytes / BODY_RATE
-            detail = f"The body comes too slowly: less than {BODY_RATE} bytes a second."
+            detail = f"The body comes too slowly: less than {BODY_RATE:,} bytes a second."
         if now < due:
             self.deadline = due
         else:

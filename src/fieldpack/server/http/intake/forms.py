@@ -101,7 +101,7 @@ async def read_known_form(
     if type_of(request) != MULTIPART:
         return _checked(_parse(await read_limited(request, text_bytes), MAX_FIELDS))
     if int(declared) > text_bytes + file_bytes:
-        raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes} bytes.")
+        raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes:,} bytes.")
     reading = _Multipart(request, text_bytes, room, folder)
     try:
         return _checked(await reading.run())
@@ -239,4 +239,4 @@ class _Multipart:
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise Problem(TOO_LARGE, f"The texts of a form may have at most {self._limit} bytes together.")
+            raise Problem(TOO_LARGE, f"The texts of a form may have at most {self._limit:,} bytes together.")

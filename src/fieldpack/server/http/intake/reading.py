@@ -216,9 +216,9 @@ class Reading(HttpToolsProtocol):
 
     def _refuse_head(self, *, line_bytes: int) -> None:
         if line_bytes > MAX_HEAD_BYTES:
-            self.refuse(URI_TOO_LONG, f"A request line has at most {MAX_HEAD_BYTES} bytes.")
+            self.refuse(URI_TOO_LONG, f"A request line has at most {MAX_HEAD_BYTES:,} bytes.")
         else:
             self.refuse(
                 HEAD_TOO_LARGE,
-                f"The head of a request has at most {MAX_HEAD_LINES} lines and {MAX_HEAD_BYTES} bytes.",
+                f"The head of a request has at most {MAX_HEAD_LINES} lines and {MAX_HEAD_BYTES:,} bytes.",
             )

@@ -79,7 +79,7 @@ def select_range(headers: Headers, size_bytes: int, etag: str, *, method: str = 
     if start >= stop or start >= size_bytes:
         raise Problem(
             RANGE_NOT_SATISFIABLE,
-            f"The range lies outside the {size_bytes} bytes there are.",
+            f"The range lies outside the {size_bytes:,} bytes there are.",
             headers={"Content-Range": f"bytes */{size_bytes}"},
         )
     return Selected(206, start, stop, size_bytes)
