@@ -230,7 +230,10 @@ def _preview(pandas: Any, table: Any) -> str:
     shown = table.head(8).drop(columns=HIDDEN, errors="ignore")
     shown.columns = [_shorten(str(name)) for name in shown.columns]
     shown = shown.map(lambda value: _shorten(str(value)))
-    with pandas.option_context("display.width", max(console.width, 60), "display.expand_frame_repr", False):
+    wide = "display.unicode.east_asian_width"  # a Japanese letter takes two columns
+    with pandas.option_context(
+        "display.width", max(console.width, 60), "display.expand_frame_repr", False, wide, True
+    ):
         while shown.shape[1] > 2 and len(shown.to_string(index=False).splitlines()[0]) > console.width:
             shown = shown.iloc[:, :-1]
         text: str = shown.to_string(index=False)
