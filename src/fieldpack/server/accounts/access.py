@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
@@ -10,7 +11,7 @@ from fastapi.security import APIKeyHeader
 from fieldpack.server.accounts import service
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.authentication import mark_authenticated
-from fieldpack.server.http.routing import ApiRoute
+from fieldpack.server.http.routing import ApiRoute, parse_ids
 
 __all__ = ["CurrentCaller", "ResearcherRoute"]
 
@@ -31,9 +32,9 @@ class ResearcherRoute(ApiRoute):
             request.state.caller = caller
             mark_authenticated(request)
             if self.body_field is not None:
-                await self.admit(connection, caller, request.path_params)
+                await self.admit(connection, caller, parse_ids(request))
 
-    async def admit(self, connection: Connection, caller: service.Caller, ids: dict[str, str]) -> None:
+    async def admit(self, connection: Connection, caller: service.Caller, ids: dict[str, UUID]) -> None:
         """Hook of routes that take a body: who may not see the resource learns so before it is looked at."""
 
 

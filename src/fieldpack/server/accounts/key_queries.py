@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import LiteralString
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.db.pool import Connection
 
 # A key is as good as PostgreSQL's clock says, the same for every process.
 _LIVE: LiteralString = "(expires_at IS NULL OR expires_at > clock_timestamp())"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """A key and its life.
-
-    Attributes:
-        purpose: `links` or `sessions`.
-        id: what signatures name it by.
-        retired_at: since when it signs nothing new; None for the one that does.
-        expires_at: from when on what it signed is refused; None for the one that signs.
-    """
-
-    purpose: str
-    id: str
-    secret: bytes
-    created_at: datetime
-    retired_at: datetime | None
-    expires_at: datetime | None
 
 
 async def find_current(connection: Connection, purpose: str) -> KeyRow | None:

@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from fieldpack.server.accounts import key_queries as queries
-from fieldpack.server.accounts.key_queries import KeyRow
+from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.db.pool import Connection
 
 __all__ = [
@@ -94,19 +94,3 @@ async def rotate(connection: Connection, link_life: timedelta, *, now: bool) -> 
     for purpose in PURPOSES:
         await queries.insert_current(connection, purpose, *_make())
     return await queries.list_keys(connection)
-
-
-def describe_key(row: KeyRow) -> dict[str, str | None]:
-    """A key as the command line shows it: everything but its secret."""
-
-    def text(at: datetime | None) -> str | None:
-        return at.isoformat().replace("+00:00", "Z") if at else None
-
-    return {
-        "purpose": row.purpose,
-        "key_id": row.id,
-        "signs": "yes" if row.retired_at is None else "no",
-        "created_at": text(row.created_at),
-        "retired_at": text(row.retired_at),
-        "expires_at": text(row.expires_at),
-    }

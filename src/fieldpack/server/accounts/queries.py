@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
+from psycopg.rows import class_row
+
+from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, TokenRow, WorkspaceRow
 from fieldpack.server.db.pool import Connection
 
-Row = dict[str, Any]
+WORKSPACE = "w.id, w.title, w.description, w.collections_enabled, w.created_at"
 
 
 async def find_setting(connection: Connection, name: str) -> bytes | None:
@@ -21,10 +23,14 @@ async def lock_accounts(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('fieldpack.accounts'))")
 
 
-async def insert_workspace(connection: Connection, id: UUID, title: str, description: str) -> None:
-    await connection.execute(
-        "INSERT INTO workspaces (id, title, description) VALUES (%s, %s, %s)", [id, title, description]
+async def insert_workspace(connection: Connection, id: UUID, title: str, description: str) -> WorkspaceRow:
+    cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
+        f"INSERT INTO workspaces AS w (id, title, description) VALUES (%s, %s, %s) RETURNING {WORKSPACE}",
+        [id, title, description],
     )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
 
 
 async def insert_researcher(
@@ -52,9 +58,9 @@ async def insert_token(
     )
 
 
-async def find_caller(connection: Connection, token_sha256: bytes) -> Row | None:
+async def find_caller(connection: Connection, token_sha256: bytes) -> CallerRow | None:
     """The researcher of a live token; notes its use, at most once a minute."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(CallerRow)).execute(
         """
         SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id,
                t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS stale
@@ -64,13 +70,13 @@ async def find_caller(connection: Connection, token_sha256: bytes) -> Row | None
         [token_sha256],
     )
     row = await cursor.fetchone()
-    if row is not None and row["stale"]:
-        await connection.execute("UPDATE tokens SET last_used_at = now() WHERE id = %s", [row["token_id"]])
+    if row is not None and row.stale:
+        await connection.execute("UPDATE tokens SET last_used_at = now() WHERE id = %s", [row.token_id])
     return row
 
 
-async def list_tokens(connection: Connection) -> list[Row]:
-    cursor = await connection.execute(
+async def list_tokens(connection: Connection) -> list[TokenRow]:
+    cursor = await connection.cursor(row_factory=class_row(TokenRow)).execute(
         """
         SELECT t.id, t.name, r.email AS researcher, t.created_at, t.last_used_at, t.revoked_at
         FROM tokens t JOIN researchers r ON r.id = t.researcher_id ORDER BY t.created_at, t.id
@@ -93,9 +99,9 @@ async def find_researcher_by_email(connection: Connection, email: str) -> UUID |
     return row["id"] if row else None
 
 
-async def list_researchers(connection: Connection, limit: int) -> list[Row]:
+async def list_researchers(connection: Connection, limit: int) -> list[ResearcherRow]:
     """Researchers, oldest first."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(ResearcherRow)).execute(
         "SELECT id, email FROM researchers ORDER BY created_at, id LIMIT %s", [limit]
     )
     return await cursor.fetchall()
@@ -137,8 +143,10 @@ async def find_first_workspace(connection: Connection, researcher_id: UUID | Non
     return row["id"] if row else None
 
 
-async def find_workspace(connection: Connection, workspace_id: UUID) -> Row | None:
-    cursor = await connection.execute("SELECT * FROM workspaces WHERE id = %s", [workspace_id])
+async def find_workspace(connection: Connection, workspace_id: UUID) -> WorkspaceRow | None:
+    cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
+        f"SELECT {WORKSPACE} FROM workspaces w WHERE w.id = %s", [workspace_id]
+    )
     return await cursor.fetchone()
 
 
@@ -152,25 +160,25 @@ async def is_member(connection: Connection, workspace_id: UUID, researcher_id: U
 
 async def list_workspaces(
     connection: Connection, researcher_id: UUID | None, limit: int, offset: int
-) -> tuple[list[Row], int]:
+) -> tuple[list[WorkspaceRow], int]:
     """Workspaces of a researcher (of everyone when None), oldest first, and how many there are."""
     condition = """
         FROM workspaces w WHERE %(researcher)s::uuid IS NULL OR EXISTS (
             SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s)
     """
     values = {"researcher": researcher_id, "limit": limit, "offset": offset}
-    cursor = await connection.execute(
-        f"SELECT w.* {condition} ORDER BY w.created_at, w.id LIMIT %(limit)s OFFSET %(offset)s",
+    cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
+        f"SELECT {WORKSPACE} {condition} ORDER BY w.created_at, w.id LIMIT %(limit)s OFFSET %(offset)s",
         values,
     )
     rows = await cursor.fetchall()
-    cursor = await connection.execute(f"SELECT count(*) AS count {condition}", values)
-    total = await cursor.fetchone()
+    counted = await connection.execute(f"SELECT count(*) AS count {condition}", values)
+    total = await counted.fetchone()
     return rows, total["count"] if total else 0
 
 
-async def list_members(connection: Connection, workspace_ids: list[UUID]) -> list[Row]:
-    cursor = await connection.execute(
+async def list_members(connection: Connection, workspace_ids: list[UUID]) -> list[MemberRow]:
+    cursor = await connection.cursor(row_factory=class_row(MemberRow)).execute(
         """
         SELECT m.workspace_id, r.id, r.email, r.first_name, r.last_name, m.role
         FROM memberships m JOIN researchers r ON r.id = m.researcher_id

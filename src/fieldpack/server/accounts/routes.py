@@ -10,8 +10,8 @@ from fieldpack.server.accounts import queries, service
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.accounts.schemas import WorkspaceInput
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import WorkspaceId
 from fieldpack.server.http.listing import Page, envelope
-from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import not_found
 
 router = APIRouter(route_class=ResearcherRoute, tags=["accounts"])
@@ -52,11 +52,12 @@ async def create_workspace(
 
 
 @router.get("/workspaces/{workspace_id}")
-async def get_workspace(context: CurrentContext, caller: CurrentCaller, workspace_id: str) -> dict[str, Any]:
+async def get_workspace(
+    context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId
+) -> dict[str, Any]:
     """One workspace of the caller's."""
-    identifier = parse_id("Workspace", workspace_id)
     async with context.database.transaction() as connection:
-        row = await queries.find_workspace(connection, identifier)
-        if row is None or not await queries.is_member(connection, identifier, caller.id):
+        row = await queries.find_workspace(connection, workspace_id)
+        if row is None or not await queries.is_member(connection, workspace_id, caller.id):
             raise not_found("Workspace", workspace_id)
         return (await service.describe_workspaces(connection, [row]))[0]

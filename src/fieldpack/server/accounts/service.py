@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries
+from fieldpack.server.accounts.rows import WorkspaceRow
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import (
     FEATURE_OFF,
@@ -77,10 +78,10 @@ async def authenticate(connection: Connection, authorization: str | None) -> Cal
             "This token is unknown or was revoked. `fieldpack token create` makes another.",
             headers={"WWW-Authenticate": "Token"},
         )
-    return Caller(row["id"], row["email"], row["first_name"], row["last_name"])
+    return Caller(row.id, row.email, row.first_name, row.last_name)
 
 
-async def require_member(connection: Connection, caller: Caller, workspace_id: UUID) -> dict[str, Any]:
+async def require_member(connection: Connection, caller: Caller, workspace_id: UUID) -> WorkspaceRow:
     """The workspace, if the caller is a member: 404 when there is none, 403 when not theirs."""
     workspace = await queries.find_workspace(connection, workspace_id)
     if workspace is None:
@@ -90,9 +91,9 @@ async def require_member(connection: Connection, caller: Caller, workspace_id: U
     return workspace
 
 
-def require_collections(workspace: dict[str, Any]) -> None:
-    """404 in the words that clients know when the workspace has Collections switched off."""
-    if not workspace["collections_enabled"]:
+def require_collections(enabled: bool) -> None:
+    """404 in the words that clients know when a workspace has Collections switched off."""
+    if not enabled:
         raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
 
 
@@ -101,33 +102,29 @@ async def create_workspace(
 ) -> dict[str, Any]:
     """A new workspace, with one member if given."""
     workspace_id = uuid4()
-    await queries.insert_workspace(connection, workspace_id, title, description)
+    row = await queries.insert_workspace(connection, workspace_id, title, description)
     if member is not None:
         await queries.insert_membership(connection, workspace_id, member)
-    return (
-        await describe_workspaces(
-            connection, [{"id": workspace_id, "title": title, "description": description}]
-        )
-    )[0]
+    return (await describe_workspaces(connection, [row]))[0]
 
 
-async def describe_workspaces(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def describe_workspaces(connection: Connection, rows: list[WorkspaceRow]) -> list[dict[str, Any]]:
     """Workspaces as the API answers them, with their users."""
-    members = await queries.list_members(connection, [row["id"] for row in rows])
+    members = await queries.list_members(connection, [row.id for row in rows])
     return [
         {
-            "id": row["id"],
-            "title": row["title"],
-            "description": row["description"],
+            "id": row.id,
+            "title": row.title,
+            "description": row.description,
             "users": [
                 {
-                    "id": member["id"],
-                    "name": f"{member['first_name']} {member['last_name']}".strip() or member["email"],
-                    "email": member["email"],
-                    "roles": [member["role"]],
+                    "id": member.id,
+                    "name": f"{member.first_name} {member.last_name}".strip() or member.email,
+                    "email": member.email,
+                    "roles": [member.role],
                 }
                 for member in members
-                if member["workspace_id"] == row["id"]
+                if member.workspace_id == row.id
             ],
         }
         for row in rows

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.rows import HolderRow
 from fieldpack.server.db.pool import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class HolderRow:
-    """The researcher whom a session or a link is for.
-
-    Attributes:
-        stale: the session's last use was noted more than a minute ago.
-    """
-
-    id: UUID
-    email: str
-    first_name: str
-    last_name: str
-    stale: bool = False
 
 
 async def insert_session(

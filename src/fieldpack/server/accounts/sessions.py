@@ -15,8 +15,8 @@ from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries
 from fieldpack.server.accounts import session_queries as sessions
 from fieldpack.server.accounts.keys import FIRST, KEY_ID, SESSION_LIFE, find_key, get_signing_key
+from fieldpack.server.accounts.rows import HolderRow
 from fieldpack.server.accounts.service import Caller, hash_token
-from fieldpack.server.accounts.session_queries import HolderRow
 from fieldpack.server.db.pool import Connection
 
 __all__ = [
@@ -129,10 +129,10 @@ async def make_sign_in_code(connection: Connection, email: str | None) -> str:
                 "There is no researcher yet; `fieldpack token create --name NAME` makes one."
             )
         if len(found) > 1:
-            names = ", ".join(row["email"] for row in found[:MOST_NAMED])
+            names = ", ".join(row.email for row in found[:MOST_NAMED])
             more = " and more" if len(found) > MOST_NAMED else ""
             raise UsageError(f"There are several researchers: say which with --researcher ({names}{more}).")
-        researcher_id = found[0]["id"]
+        researcher_id = found[0].id
     code = secrets.token_urlsafe(TOKEN_BYTES)
     await sessions.insert_link(connection, hash_token(code), researcher_id, LINK_LIFE)
     return code

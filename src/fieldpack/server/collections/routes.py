@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -24,9 +25,9 @@ from fieldpack.server.problems import not_found
 class CollectionRoute(ResearcherRoute):
     """A route of a collection that the caller may see."""
 
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
         if "collection_id" in ids:
-            await service.get_collection(connection, caller, parse_id("Collection", ids["collection_id"]))
+            await service.get_collection(connection, caller, ids["collection_id"])
 
     def check_body(self, body: Any, settings: Settings) -> None:
         check_limits(body, settings)
@@ -43,7 +44,7 @@ async def create_collection(
     workspace_id = parse_given_id("workspace_id", "Workspace", body.workspace_id)
     origin = origin_of(request, context)
     async with context.database.transaction() as connection:
-        require_collections(await require_member(connection, caller, workspace_id))
+        require_collections((await require_member(connection, caller, workspace_id)).collections_enabled)
         row = await service.create_collection(connection, caller, workspace_id, body, origin)
     return service.describe_collection(row, origin)
 
@@ -59,7 +60,7 @@ async def list_collections(
     """The collections of one workspace, newest first."""
     identifier = parse_given_id("workspace_id", "Workspace", workspace_id)
     async with context.database.transaction() as connection:
-        require_collections(await require_member(connection, caller, identifier))
+        require_collections((await require_member(connection, caller, identifier)).collections_enabled)
         rows, count = await queries.list_collections(connection, identifier, page.limit, page.offset)
     origin = origin_of(request, context)
     return envelope([service.describe_collection(row, origin) for row in rows], count)

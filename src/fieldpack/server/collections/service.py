@@ -30,7 +30,7 @@ async def get_collection(connection: Connection, caller: Caller, collection_id: 
     row = await queries.find_collection(connection, collection_id, caller.id)
     if row is None:
         raise not_found("Collection", collection_id)
-    require_collections(row)
+    require_collections(row["collections_enabled"])
     return row
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "is_uuid",
     "parse_given_id",
     "parse_id",
+    "parse_ids",
     "parse_json",
     "read_json",
 ]
@@ -53,6 +54,19 @@ def parse_id(kind: str, text: str) -> UUID:
     if _UUID.fullmatch(text) is None:
         raise not_found(kind, text)
     return UUID(text)
+
+
+def parse_ids(request: Request) -> dict[str, UUID]:
+    """The identifiers in a request's path, by the names of their parameters.
+
+    Raises:
+        Problem: 404 for one that is malformed.
+    """
+    return {
+        name: parse_id(name.partition("_")[0].capitalize(), text)
+        for name, text in request.path_params.items()
+        if name.endswith(ID_NAMES)
+    }
 
 
 def parse_given_id(field: str, kind: str, text: str) -> UUID:
@@ -169,9 +183,7 @@ def _check_texts(request: Request, known: set[str]) -> None:
     for name, text in request.query_params.multi_items():
         if name in known and "\0" in text:
             raise invalid(name, "Text must not contain U+0000.")
-    for name, text in request.path_params.items():
-        if name.endswith(ID_NAMES):
-            parse_id(name.partition("_")[0].capitalize(), text)
+    parse_ids(request)
 
 
 class ApiRoute(APIRoute):

@@ -59,7 +59,7 @@ async def upload_picture(
     """A picture for instructions: JPEG, PNG, WebP or GIF, as the body or as the one file of a form."""
     identifier = parse_id("Workspace", workspace_id)
     async with context.database.transaction() as connection:
-        require_collections(await require_member(connection, caller, identifier))
+        require_collections((await require_member(connection, caller, identifier)).collections_enabled)
     data = await _read(request, context)
     picture_id, is_new = await keep_picture(context, caller, identifier, data)
     response.status_code = 201 if is_new else 200

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import key_queries, keys, queries, service
+from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.config import Settings
 from fieldpack.server.db.connecting import explain_unreachable, with_timeout
 from fieldpack.server.db.pool import Connection
@@ -124,15 +125,19 @@ def _find_stored_token(path: Path) -> str | None:
     return token
 
 
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
 async def list_workspaces(connection: Connection) -> list[dict[str, Any]]:
     """Every workspace of the installation."""
     rows, _ = await queries.list_workspaces(connection, None, 1_000_000, 0)
     return [
         {
-            "id": str(row["id"]),
-            "title": row["title"],
-            "collections": "on" if row["collections_enabled"] else "off",
-            "created_at": row["created_at"].isoformat().replace("+00:00", "Z"),
+            "id": str(row.id),
+            "title": row.title,
+            "collections": "on" if row.collections_enabled else "off",
+            "created_at": _text(row.created_at),
         }
         for row in rows
     ]
@@ -157,13 +162,12 @@ async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
     """Every token, without its text, which nobody has."""
     return [
         {
-            "token_id": str(row["id"]),
-            "name": row["name"],
-            "researcher": row["researcher"],
-            **{
-                name: row[name].isoformat().replace("+00:00", "Z") if row[name] else None
-                for name in ("created_at", "last_used_at", "revoked_at")
-            },
+            "token_id": str(row.id),
+            "name": row.name,
+            "researcher": row.researcher,
+            "created_at": _text(row.created_at),
+            "last_used_at": _text(row.last_used_at),
+            "revoked_at": _text(row.revoked_at),
         }
         for row in await queries.list_tokens(connection)
     ]
@@ -175,9 +179,21 @@ async def revoke_token(connection: Connection, token_id: str) -> None:
         raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")
 
 
+def _describe_key(row: KeyRow) -> dict[str, str | None]:
+    """A key as the command line shows it: everything but its secret."""
+    return {
+        "purpose": row.purpose,
+        "key_id": row.id,
+        "signs": "yes" if row.retired_at is None else "no",
+        "created_at": _text(row.created_at),
+        "retired_at": _text(row.retired_at),
+        "expires_at": _text(row.expires_at),
+    }
+
+
 async def list_keys(connection: Connection) -> list[dict[str, Any]]:
     """The keys that are good for anything, without their secrets."""
-    return [keys.describe_key(row) for row in await key_queries.list_keys(connection)]
+    return [_describe_key(row) for row in await key_queries.list_keys(connection)]
 
 
 def rotate_keys(settings: Settings, *, now: bool) -> list[dict[str, Any]]:
@@ -185,6 +201,6 @@ def rotate_keys(settings: Settings, *, now: bool) -> list[dict[str, Any]]:
 
     async def work(connection: Connection) -> list[dict[str, Any]]:
         life = timedelta(seconds=settings.link_lifetime_seconds)
-        return [keys.describe_key(row) for row in await keys.rotate(connection, life, now=now)]
+        return [_describe_key(row) for row in await keys.rotate(connection, life, now=now)]
 
     return administer(settings, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
@@ -20,9 +21,9 @@ from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransi
 class StudyRoute(ResearcherRoute):
     """A route of a study that the caller may see."""
 
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
         if "study_id" in ids:
-            await service.get_study(connection, caller, parse_id("Study", ids["study_id"]))
+            await service.get_study(connection, caller, ids["study_id"])
 
 
 router = APIRouter(prefix="/studies", route_class=StudyRoute, tags=["studies"])

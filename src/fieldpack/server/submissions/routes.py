@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
@@ -22,9 +23,9 @@ from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, Su
 class SubmissionRoute(ResearcherRoute):
     """A route of a submission that the caller may see."""
 
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, str]) -> None:
+    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
         if "submission_id" in ids:
-            await service.get_submission(connection, caller, parse_id("Submission", ids["submission_id"]))
+            await service.get_submission(connection, caller, ids["submission_id"])
 
 
 router = APIRouter(route_class=SubmissionRoute, tags=["submissions"])

@@ -77,7 +77,7 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
     if token:
         async with context.database.transaction() as connection:
             row = await account_queries.find_caller(connection, hash_token(token))
-            cookie = await begin_session(connection, row["id"], row["token_id"]) if row else None
+            cookie = await begin_session(connection, row.id, row.token_id) if row else None
     if cookie is None:
         error = catalogue_of(request).text("sign_in.wrong" if token else "sign_in.missing")
         return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
@@ -132,18 +132,16 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
         rows, _ = await account_queries.list_workspaces(connection, caller.id, MOST, 0)
         workspaces = []
         for row in rows:
-            enabled = row["collections_enabled"]
+            enabled = row.collections_enabled
             collections, count = (
-                await collection_queries.list_collections(connection, row["id"], MOST, 0)
-                if enabled
-                else ([], 0)
+                await collection_queries.list_collections(connection, row.id, MOST, 0) if enabled else ([], 0)
             )
             ids = [collection["id"] for collection in collections]
             responses = await queries.count_responses(connection, ids)
             studies = await queries.list_studies(connection, ids)
             workspaces.append(
                 {
-                    "title": row["title"],
+                    "title": row.title,
                     "enabled": enabled,
                     "more": count > len(ids),
                     "collections": [

@@ -1,0 +1,85 @@
+"""The rows that the queries of accounts answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRow:
+    """The researcher of a live API token."""
+
+    id: UUID  # the researcher's
+    email: str
+    first_name: str
+    last_name: str  # '' where only one name is known
+    token_id: UUID
+    stale: bool  # the token's last use was noted more than a minute ago, or never
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    """The researcher whom a session or a link is for."""
+
+    id: UUID
+    email: str
+    first_name: str
+    last_name: str
+    stale: bool = False  # the session's last use was noted more than a minute ago
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key that signs, and its life."""
+
+    purpose: str  # `links` or `sessions`
+    id: str  # what signatures name it by
+    secret: bytes
+    created_at: datetime
+    retired_at: datetime | None  # since when it signs nothing new; None for the one that does
+    expires_at: datetime | None  # from when on what it signed is refused; None for the one that signs
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A researcher as a member of a workspace."""
+
+    workspace_id: UUID
+    id: UUID  # the researcher's
+    email: str
+    first_name: str
+    last_name: str
+    role: str  # `WORKSPACE_ADMIN` …, as the API says it
+
+
+@dataclass(frozen=True, slots=True)
+class ResearcherRow:
+    """A researcher, as far as choosing one needs."""
+
+    id: UUID
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """An API token, without its text, which nobody has."""
+
+    id: UUID
+    name: str  # what its maker knows it by
+    researcher: str  # the e-mail address of whose it is
+    created_at: datetime
+    last_used_at: datetime | None  # to the minute
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRow:
+    """A workspace."""
+
+    id: UUID
+    title: str
+    description: str  # '' where none was given
+    collections_enabled: bool  # whether Collections are on in it
+    created_at: datetime

@@ -1,0 +1,27 @@
+"""The ids in paths as routes declare them: `collection_id: CollectionId` is a UUID of any version, sent in any case.
+
+One that is malformed is simply unknown: a 404, as for one that nobody has. In the API's document they are plain
+strings: clients are to take them as they are.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from fieldpack.server.http.routing import parse_id
+
+__all__ = ["CollectionId", "FileKey", "InstructionId", "PictureId", "StudyId", "SubmissionId", "WorkspaceId"]
+
+_OPAQUE = WithJsonSchema({"type": "string"})
+
+CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
+FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
+InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
+PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
+StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
+SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
+WorkspaceId = Annotated[UUID, BeforeValidator(partial(parse_id, "Workspace")), _OPAQUE]
