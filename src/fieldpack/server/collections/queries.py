@@ -7,11 +7,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.collections.rows import (
+    CollectionRow,
+    FileRow,
+    ItemRow,
+    PageRow,
+    ResponseFile,
+    ResponseRow,
+)
 from fieldpack.server.db.pool import Connection
-
-Row = dict[str, Any]
 
 COLUMNS = """
     c.id, c.workspace_id, c.name, c.description, c.version, c.created_at, c.created_by, c.last_modified_at,
@@ -62,7 +69,7 @@ async def replace_collection(
     return version
 
 
-async def keep_version(connection: Connection, id: UUID, version: int, body: Row) -> None:
+async def keep_version(connection: Connection, id: UUID, version: int, body: dict[str, Any]) -> None:
     await connection.execute(
         "INSERT INTO collection_versions (collection_id, version, body) VALUES (%s, %s, %s)",
         [id, version, Json(body)],
@@ -92,7 +99,9 @@ async def lock_counter(connection: Connection, collection_id: UUID) -> int:
     return counter
 
 
-async def find_collection(connection: Connection, id: UUID, member: UUID | None = None) -> Row | None:
+async def find_collection(
+    connection: Connection, id: UUID, member: UUID | None = None
+) -> CollectionRow | None:
     """The collection in its latest version; with `member`, only if that researcher may see it.
 
     Never with a row lock: after waiting for one, PostgreSQL looks for the new version among the old rows.
@@ -102,27 +111,30 @@ async def find_collection(connection: Connection, id: UUID, member: UUID | None 
         WHERE c.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
             SELECT FROM memberships m WHERE m.workspace_id = c.workspace_id AND m.researcher_id = %(member)s))
     """
-    cursor = await connection.execute(query, {"id": id, "member": member})
+    cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
+        query, {"id": id, "member": member}
+    )
     return await cursor.fetchone()
 
 
 async def list_collections(
     connection: Connection, workspace_id: UUID, limit: int, offset: int
-) -> tuple[list[Row], int]:
-    cursor = await connection.execute(
+) -> tuple[list[CollectionRow], int]:
+    """The collections of a workspace, newest first, and how many there are."""
+    cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
         f"SELECT {COLUMNS} FROM {SOURCE} WHERE c.workspace_id = %s"
         " ORDER BY c.created_at DESC, c.id LIMIT %s OFFSET %s",
         [workspace_id, limit, offset],
     )
     rows = await cursor.fetchall()
-    cursor = await connection.execute(
+    counted = await connection.execute(
         "SELECT count(*) AS count FROM collections WHERE workspace_id = %s", [workspace_id]
     )
-    total = await cursor.fetchone()
+    total = await counted.fetchone()
     return rows, total["count"] if total else 0
 
 
-async def get_version(connection: Connection, collection_id: UUID, version: int) -> Row:
+async def get_version(connection: Connection, collection_id: UUID, version: int) -> dict[str, Any]:
     """The body of a version as a submission saw it."""
     cursor = await connection.execute(
         "SELECT body FROM collection_versions WHERE collection_id = %s AND version = %s",
@@ -130,7 +142,7 @@ async def get_version(connection: Connection, collection_id: UUID, version: int)
     )
     row = await cursor.fetchone()
     assert row is not None
-    body: Row = row["body"]
+    body: dict[str, Any] = row["body"]
     return body
 
 
@@ -143,20 +155,22 @@ async def transaction_time(connection: Connection) -> datetime:
     return now
 
 
-async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, Row]:
+async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, PageRow]:
     """Every page the collection ever had, by id."""
-    cursor = await connection.execute("SELECT * FROM pages WHERE collection_id = %s", [collection_id])
-    return {row["id"]: row for row in await cursor.fetchall()}
+    cursor = await connection.cursor(row_factory=class_row(PageRow)).execute(
+        "SELECT id, created_at, created_by FROM pages WHERE collection_id = %s", [collection_id]
+    )
+    return {row.id: row for row in await cursor.fetchall()}
 
 
-async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, Row]:
+async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, ItemRow]:
     """Every item the collection ever had, by id, in order, without what it says; retired ones last."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(ItemRow)).execute(
         "SELECT id, type, created_at, created_by, retired FROM items WHERE collection_id = %s"
         " ORDER BY retired, page_order, item_order, id",
         [collection_id],
     )
-    return {row["id"]: row for row in await cursor.fetchall()}
+    return {row.id: row for row in await cursor.fetchall()}
 
 
 async def keep_pages(connection: Connection, ids: list[UUID], collection_id: UUID, by: UUID) -> None:
@@ -175,7 +189,7 @@ async def retire_items(connection: Connection, collection_id: UUID) -> None:
 
 
 async def keep_items(
-    connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[tuple[int, int, Row]]
+    connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[tuple[int, int, dict[str, Any]]]
 ) -> None:
     """Write items, each with the number of its page and its own on it, in one go."""
     async with connection.cursor() as cursor:
@@ -190,7 +204,7 @@ async def keep_items(
 
 async def list_responses(
     connection: Connection, collection_id: UUID, limit: int, offset: int
-) -> tuple[list[Row], int]:
+) -> tuple[list[ResponseRow], int]:
     """Active answers, one row per instruction answered: values as saved, and the files of each."""
     condition = """
         FROM submissions s
@@ -215,7 +229,10 @@ async def list_responses(
         """,
         values,
     )
-    rows = await cursor.fetchall()
+    rows = [
+        ResponseRow(**{**row, "files": row["files"] and [ResponseFile(**file) for file in row["files"]]})
+        for row in await cursor.fetchall()
+    ]
     cursor = await connection.execute(
         "SELECT coalesce(sum(answer_count), 0)::bigint AS count FROM submissions"
         " WHERE collection_id = %(id)s AND response = 'active'",
@@ -225,11 +242,11 @@ async def list_responses(
     return rows, total["count"] if total else 0
 
 
-async def find_file(connection: Connection, collection_id: UUID, upload_id: UUID) -> Row | None:
+async def find_file(connection: Connection, collection_id: UUID, upload_id: UUID) -> FileRow | None:
     """A finished upload of a submission that was not erased."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
         """
-        SELECT u.id, u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256, b.crc32
+        SELECT u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256
         FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
         WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL
         """,

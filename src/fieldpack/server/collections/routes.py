@@ -15,9 +15,10 @@ from fieldpack.server.collections.schemas import CollectionInput, CollectionRepl
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import CollectionId, FileKey
 from fieldpack.server.http.listing import Page, envelope
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import parse_given_id, parse_id
+from fieldpack.server.http.routing import parse_given_id
 from fieldpack.server.http.sending.stream import send_blob
 from fieldpack.server.problems import not_found
 
@@ -68,11 +69,11 @@ async def list_collections(
 
 @router.get("/{collection_id}")
 async def get_collection(
-    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str
+    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId
 ) -> dict[str, Any]:
     """One collection in its latest version."""
     async with context.database.transaction() as connection:
-        row = await service.get_collection(connection, caller, parse_id("Collection", collection_id))
+        row = await service.get_collection(connection, caller, collection_id)
     return service.describe_collection(row, origin_of(request, context))
 
 
@@ -81,30 +82,27 @@ async def replace_collection(
     request: Request,
     context: CurrentContext,
     caller: CurrentCaller,
-    collection_id: str,
+    collection_id: CollectionId,
     body: CollectionReplacement,
 ) -> dict[str, Any]:
     """Full replacement; submissions under way keep the version they started with."""
     origin = origin_of(request, context)
     async with context.database.transaction() as connection:
-        row = await service.replace_collection(
-            connection, caller, parse_id("Collection", collection_id), body, origin
-        )
+        row = await service.replace_collection(connection, caller, collection_id, body, origin)
     return service.describe_collection(row, origin)
 
 
 @router.get("/{collection_id}/responses")
 async def list_responses(
-    context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
+    context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, page: Page
 ) -> dict[str, Any]:
     """Active responses, a record per instruction answered, in the archive's order of submissions."""
-    identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
-        await service.get_collection(connection, caller, identifier)
-        items = await queries.list_items(connection, identifier)
-        rows, count = await queries.list_responses(connection, identifier, page.limit, page.offset)
-    types = {str(item_id): item["type"] for item_id, item in items.items()}
-    return envelope([service.describe_response(row, identifier, types) for row in rows], count)
+        await service.get_collection(connection, caller, collection_id)
+        items = await queries.list_items(connection, collection_id)
+        rows, count = await queries.list_responses(connection, collection_id, page.limit, page.offset)
+    types = {str(item_id): item.type for item_id, item in items.items()}
+    return envelope([service.describe_response(row, collection_id, types) for row in rows], count)
 
 
 @router.get(
@@ -117,13 +115,16 @@ async def list_responses(
     },
 )
 async def get_file(
-    request: Request, context: CurrentContext, caller: CurrentCaller, collection_id: str, file_key: str
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: CollectionId,
+    file_key: FileKey,
 ) -> Response:
     """One uploaded file as an attachment; ranges work."""
-    identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
-        await service.get_collection(connection, caller, identifier)
-        file = await queries.find_file(connection, identifier, parse_id("File", file_key))
+        await service.get_collection(connection, caller, collection_id)
+        file = await queries.find_file(connection, collection_id, file_key)
     if file is None:
         raise not_found("File", file_key)
     return send_blob(request, context, file)

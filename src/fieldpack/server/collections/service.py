@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from fieldpack.server.accounts.service import Caller, require_collections
 from fieldpack.server.collections import queries
+from fieldpack.server.collections.rows import CollectionRow, ItemRow, PageRow, ResponseRow
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
 from fieldpack.server.db.pool import Connection
@@ -21,7 +23,7 @@ __all__ = ["create_collection", "describe_collection", "get_collection", "iter_i
 MIB = 1 << 20
 
 
-async def get_collection(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, Any]:
+async def get_collection(connection: Connection, caller: Caller, collection_id: UUID) -> CollectionRow:
     """The collection's row, with its body.
 
     Raises:
@@ -30,28 +32,28 @@ async def get_collection(connection: Connection, caller: Caller, collection_id: 
     row = await queries.find_collection(connection, collection_id, caller.id)
     if row is None:
         raise not_found("Collection", collection_id)
-    require_collections(row["collections_enabled"])
+    require_collections(row.collections_enabled)
     return row
 
 
-def describe_collection(row: dict[str, Any], origin: str) -> dict[str, Any]:
+def describe_collection(row: CollectionRow, origin: str) -> dict[str, Any]:
     """A collection as the API answers it, its pictures as URLs of `origin`."""
-    body = make_absolute(describe_body(row["body"]), origin)
+    body = make_absolute(describe_body(row.body), origin)
     described = {
-        "id": row["id"],
+        "id": row.id,
         "schema_version": SCHEMA_VERSION,
-        "created_at": row["created_at"],
-        "created_by": row["created_by"],
-        "workspace_id": row["workspace_id"],
-        "name": row["name"],
-        "description": row["description"],
+        "created_at": row.created_at,
+        "created_by": row.created_by,
+        "workspace_id": row.workspace_id,
+        "name": row.name,
+        "description": row.description,
         "task_details": body["task_details"],
         "collection_items": body["collection_items"],
         "item_count": len(body["collection_items"]),
-        "last_modified_at": row["last_modified_at"],
-        "last_modified_by": row["last_modified_by"],
+        "last_modified_at": row.last_modified_at,
+        "last_modified_by": row.last_modified_by,
     }
-    if row["description"] is None:  # optional: absent, not null
+    if row.description is None:  # optional: absent, not null
         del described["description"]
     return described
 
@@ -69,7 +71,7 @@ def find_item(body: dict[str, Any], item_id: str) -> dict[str, Any] | None:
 
 async def create_collection(
     connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput, origin: str
-) -> dict[str, Any]:
+) -> CollectionRow:
     """A new collection.
 
     Args:
@@ -87,7 +89,7 @@ async def create_collection(
 
 async def replace_collection(
     connection: Connection, caller: Caller, collection_id: UUID, given: CollectionReplacement, origin: str
-) -> dict[str, Any]:
+) -> CollectionRow:
     """The whole collection anew: known ids kept, unknown ones refused, those left out retired.
 
     The counter's lock, the first in the common order, makes one replacement wait for another. Pictures that nothing
@@ -111,12 +113,14 @@ def _in_order(entries: list[Any]) -> list[tuple[int, Any]]:
     return sorted(numbered, key=lambda pair: pair[0])
 
 
-def _check_ids(given: CollectionReplacement, pages: dict[UUID, Any], items: dict[UUID, Any]) -> None:
+def _check_ids(
+    given: CollectionReplacement, pages: Mapping[UUID, PageRow], items: Mapping[UUID, ItemRow]
+) -> None:
     """Ids that were sent must be this collection's, each once, each of its old type."""
     errors: dict[str, list[str]] = {}
     seen: set[UUID] = set()
 
-    def check(path: str, identifier: UUID | None, known: dict[UUID, Any], kind: str) -> bool:
+    def check(path: str, identifier: UUID | None, known: Mapping[UUID, PageRow | ItemRow], kind: str) -> bool:
         if identifier is None:
             return False
         if identifier not in known:
@@ -133,7 +137,7 @@ def _check_ids(given: CollectionReplacement, pages: dict[UUID, Any], items: dict
             item_path = f"{path}.page_items.{item_number}"
             if check(f"{item_path}.id", item.id, items, "page item"):
                 assert item.id is not None
-                old = items[item.id]["type"]
+                old = items[item.id].type
                 if old != item.type:
                     errors[f"{item_path}.type"] = [
                         f"The item {item.id} is a {old}; leave its id out to replace it by a {item.type}."
@@ -179,13 +183,15 @@ async def _write_version(
     await picture_queries.insert_uses(connection, collection_id, version, pictures)
 
 
-def _origin(known: dict[UUID, Any], identifier: UUID, caller: Caller, now: datetime) -> dict[str, str]:
+def _origin(
+    known: Mapping[UUID, PageRow | ItemRow], identifier: UUID, caller: Caller, now: datetime
+) -> dict[str, str]:
     """When and by whom a page or item was first made."""
     row = known.get(identifier)
-    created_at = row["created_at"] if row else now
+    created_at = row.created_at if row else now
     return {
         "created_at": created_at.isoformat().replace("+00:00", "Z"),
-        "created_by": str(row["created_by"] if row else caller.id),
+        "created_by": str(row.created_by if row else caller.id),
     }
 
 
@@ -193,8 +199,8 @@ def _describe_page(
     caller: Caller,
     page: PageInput,
     order: int,
-    pages: dict[UUID, Any],
-    items: dict[UUID, Any],
+    pages: Mapping[UUID, PageRow],
+    items: Mapping[UUID, ItemRow],
     now: datetime,
 ) -> dict[str, Any]:
     page_id = page.id or uuid4()
@@ -221,28 +227,29 @@ def _describe_page(
     }
 
 
-def describe_response(row: dict[str, Any], collection_id: UUID, types: dict[str, str]) -> dict[str, Any]:
+def describe_response(row: ResponseRow, collection_id: UUID, types: dict[str, str]) -> dict[str, Any]:
     """One record of the list of responses."""
-    instruction_id = str(row["instruction_id"])
-    if row["files"] is not None:
+    instruction_id = str(row.instruction_id)
+    if row.files is not None:
         answer = [
             {
-                "file_key": file["file_key"],
-                "file_name": file["file_name"],
-                "file_size_mb": round(file["size_bytes"] / MIB, 6),  # in the unit of max_file_size_mb
-                "content_type": file["content_type"],
+                "file_key": file.file_key,
+                "file_name": file.file_name,
+                "file_size_mb": round(file.size_bytes / MIB, 6),  # in the unit of max_file_size_mb
+                "content_type": file.content_type,
             }
-            for file in row["files"]
+            for file in row.files
         ]
     else:
-        value = row["value"]["value"]
-        values = value if isinstance(value, list) else [row["value"]]
+        assert row.value is not None
+        value = row.value["value"]
+        values = value if isinstance(value, list) else [row.value]
         answer = [entry if isinstance(entry, dict) else {"value": entry} for entry in values]
     return {
-        "id": row["id"],
-        "created_at": row["created_at"],
+        "id": row.id,
+        "created_at": row.created_at,
         "collection_id": collection_id,
-        "participant_id": row["participant_id"],
-        "submission_id": row["submission_id"],
+        "participant_id": row.participant_id,
+        "submission_id": row.submission_id,
         "response": {"instruction_id": instruction_id, "type": types[instruction_id], "answer": answer},
     }

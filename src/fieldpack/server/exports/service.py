@@ -43,7 +43,7 @@ async def _require_collection(
         if post:
             raise Problem(FORBIDDEN, "You are not a member of this collection's workspace.")
         raise not_found("Collection", collection_id)
-    require_collections(row["collections_enabled"])
+    require_collections(row.collections_enabled)
 
 
 async def request_export(

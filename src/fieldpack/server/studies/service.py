@@ -11,6 +11,7 @@ import structlog
 
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.queries import find_collection
+from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import conflict, invalid, not_found
@@ -88,7 +89,7 @@ async def get_study(
     return row
 
 
-async def _find_own_collection(connection: Connection, caller: Caller, text: str) -> dict[str, Any]:
+async def _find_own_collection(connection: Connection, caller: Caller, text: str) -> CollectionRow:
     row = await find_collection(connection, UUID(text), caller.id) if is_uuid(text) else None
     if row is None:
         raise invalid("data_collection_id", f"There is no collection {text} in your workspaces.")
@@ -141,8 +142,8 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
         connection,
         {
             "id": study_id,
-            "workspace_id": collection["workspace_id"],
-            "collection_id": collection["id"],
+            "workspace_id": collection.workspace_id,
+            "collection_id": collection.id,
             "created_by": caller.id,
             "name": given.name,
             "total_available_places": given.total_available_places,
@@ -171,7 +172,7 @@ async def patch_study(
         if row["status"] != "UNPUBLISHED":
             raise conflict("The collection of a published study can't be changed; create another study.")
         collection = await _find_own_collection(connection, caller, given.data_collection_id)
-        columns |= {"collection_id": collection["id"], "workspace_id": collection["workspace_id"]}
+        columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
     await queries.update_study(connection, study_id, columns)
     return await get_study(connection, caller, study_id)
 

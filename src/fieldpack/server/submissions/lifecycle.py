@@ -106,7 +106,7 @@ async def start(
             "id": submission_id,
             "study_id": study_id,
             "collection_id": study["collection_id"],
-            "collection_version": collection["version"],
+            "collection_version": collection.version,
             "participant_id": participant_id,
             "session_id": session_id,
             "ordinal": max((row["ordinal"] for row in earlier), default=0) + 1,

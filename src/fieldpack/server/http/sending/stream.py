@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
+from uuid import UUID
 
 import structlog
 from fastapi import Request
@@ -26,6 +27,21 @@ KERNEL_BYTES = 4 * 1024 * 1024  # waits by itself until the socket has taken it
 COUNTED_BYTES = 4 * 1024 * 1024
 
 log = structlog.get_logger()
+
+
+class StoredFile(Protocol):
+    """What is known of an uploaded file: its name, and the blob that it is."""
+
+    @property
+    def file_name(self) -> str: ...
+    @property
+    def blob_id(self) -> UUID: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def sha256(self) -> bytes: ...
 
 
 class DownloadAborted(Exception):
@@ -123,22 +139,22 @@ async def _watch(receive: Receive, left: asyncio.Event) -> None:
     left.set()
 
 
-def send_blob(request: Request, context: Context, file: dict[str, Any]) -> Response:
+def send_blob(request: Request, context: Context, file: StoredFile) -> Response:
     """An uploaded file, as an attachment that no browser runs; conditional and range requests work."""
-    etag = f'"{file["sha256"].hex()}"'
-    selected = select_range(request.headers, file["size_bytes"], etag, method=request.method)
+    etag = f'"{file.sha256.hex()}"'
+    selected = select_range(request.headers, file.size_bytes, etag, method=request.method)
     headers = selected.headers(etag) | {
-        "Content-Type": file["content_type"],
-        "Content-Disposition": content_disposition(safe_name(file["file_name"])),
+        "Content-Type": file.content_type,
+        "Content-Disposition": content_disposition(safe_name(file.file_name)),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",
     }
 
     def chunks() -> AsyncGenerator[Buffer]:
-        key = blob_key(file["blob_id"])
+        key = blob_key(file.blob_id)
         return context.storage.iter_range(
-            key, selected.start, selected.length_bytes, size_bytes=file["size_bytes"]
+            key, selected.start, selected.length_bytes, size_bytes=file.size_bytes
         )
 
     return ByteStream(chunks, status=selected.status, headers=headers)

@@ -138,7 +138,7 @@ async def _show_study(
         request,
         "start.html",
         status=400 if error else 200,
-        task=collection["body"]["task_details"],
+        task=collection.body["task_details"],
         minutes=study["fields"].get("estimated_completion_time"),
         limit=study["maximum_allowed_time"],
         study_id=study_id,

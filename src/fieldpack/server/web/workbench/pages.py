@@ -136,7 +136,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
             collections, count = (
                 await collection_queries.list_collections(connection, row.id, MOST, 0) if enabled else ([], 0)
             )
-            ids = [collection["id"] for collection in collections]
+            ids = [collection.id for collection in collections]
             responses = await queries.count_responses(connection, ids)
             studies = await queries.list_studies(connection, ids)
             workspaces.append(
@@ -146,11 +146,11 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                     "more": count > len(ids),
                     "collections": [
                         {
-                            "id": collection["id"],
-                            "name": collection["name"],
-                            "responses": responses.get(collection["id"], 0),
-                            "pages": len(collection["body"]["collection_items"]),
-                            "questions": len(questions_of(collection["body"])),
+                            "id": collection.id,
+                            "name": collection.name,
+                            "responses": responses.get(collection.id, 0),
+                            "pages": len(collection.body["collection_items"]),
+                            "questions": len(questions_of(collection.body)),
                             "studies": [
                                 {
                                     **study,
@@ -158,7 +158,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                                     "unenforced": find_unenforced(study["fields"], study["known_studies"]),
                                 }
                                 for study in studies
-                                if study["collection_id"] == collection["id"]
+                                if study["collection_id"] == collection.id
                             ],
                         }
                         for collection in collections
@@ -192,7 +192,7 @@ async def show_export(
         row = await exports.get_export(connection, caller, identifier, parse_id("Export", export_id))
     row = await exports.wait_while_generating(context, row, 2.0)
     described = await exports.describe_export(context, row, origin_of(request, context))
-    return render(request, "export.html", caller=caller, name=collection["name"], export=described)
+    return render(request, "export.html", caller=caller, name=collection.name, export=described)
 
 
 # preview
@@ -201,8 +201,7 @@ async def show_export(
 async def _load_preview(context: Context, caller: Caller, collection_id: str) -> dict[str, Any]:
     async with context.database.transaction() as connection:
         row = await get_collection(connection, caller, parse_id("Collection", collection_id))
-    body: dict[str, Any] = row["body"]
-    return body
+    return row.body
 
 
 def _preview_base(collection_id: UUID | str) -> str:
