@@ -18,7 +18,7 @@ MODULES = {
     "fieldpack." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-RESOURCES = ("accounts", "collections", "pictures", "studies", "submissions", "uploads", "exports", "web")
+RESOURCES = ("accounts", "collections", "studies", "submissions", "uploads", "exports", "web")
 
 
 def imports_of(name: str) -> Iterator[str]:
@@ -145,7 +145,6 @@ NOT_YET = (
     "exports",
     "installation",
     "operations",
-    "pictures",
     "studies",
     "submissions",
     "uploads",

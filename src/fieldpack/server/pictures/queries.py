@@ -5,13 +5,13 @@ A picture's row is locked after the counter of the collection that is written, b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from fieldpack.server.db.pool import Connection
+from psycopg.rows import class_row
 
-__all__ = ["PictureRow"]
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.pictures.rows import PictureRow
 
 USED = """
     EXISTS (
@@ -22,24 +22,13 @@ USED = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PictureRow:
-    """A picture: its id, which is that of its blob, and what the blob is."""
-
-    id: UUID
-    content_type: str
-    size_bytes: int
-    sha256: bytes
-
-
 async def find_picture(connection: Connection, id: UUID) -> PictureRow | None:
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(PictureRow)).execute(
         "SELECT p.id, b.content_type, b.size_bytes, b.sha256 FROM pictures p JOIN blobs b ON b.id = p.id"
         " WHERE p.id = %s",
         [id],
     )
-    row = await cursor.fetchone()
-    return PictureRow(**row) if row else None
+    return await cursor.fetchone()
 
 
 async def await_picture(connection: Connection, workspace_id: UUID, sha256: bytes) -> UUID | None:

@@ -13,9 +13,10 @@ from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.accounts.service import require_collections, require_member
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import PictureId, WorkspaceId
 from fieldpack.server.http.intake.forms import MULTIPART, read_known_form, type_of
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import ApiRoute, parse_id, read_limited
+from fieldpack.server.http.routing import ApiRoute, read_limited
 from fieldpack.server.http.sending.ranges import select_range
 from fieldpack.server.http.sending.stream import ByteStream
 from fieldpack.server.pictures import queries
@@ -54,14 +55,17 @@ class _OnePicture:
     openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
 )
 async def upload_picture(
-    request: Request, response: Response, context: CurrentContext, caller: CurrentCaller, workspace_id: str
+    request: Request,
+    response: Response,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    workspace_id: WorkspaceId,
 ) -> dict[str, Any]:
     """A picture for instructions: JPEG, PNG, WebP or GIF, as the body or as the one file of a form."""
-    identifier = parse_id("Workspace", workspace_id)
     async with context.database.transaction() as connection:
-        require_collections((await require_member(connection, caller, identifier)).collections_enabled)
+        require_collections((await require_member(connection, caller, workspace_id)).collections_enabled)
     data = await _read(request, context)
-    picture_id, is_new = await keep_picture(context, caller, identifier, data)
+    picture_id, is_new = await keep_picture(context, caller, workspace_id, data)
     response.status_code = 201 if is_new else 200
     return {"id": picture_id, "url": origin_of(request, context) + picture_path(picture_id)}
 
@@ -103,10 +107,10 @@ async def _read(request: Request, context: Context) -> bytes:
         304: {"description": "Not modified"},
     },
 )
-async def get_picture(request: Request, context: CurrentContext, picture_id: str) -> Response:
+async def get_picture(request: Request, context: CurrentContext, picture_id: PictureId) -> Response:
     """A picture, to whoever knows its id; it never changes."""
     async with context.database.transaction() as connection:
-        found = await queries.find_picture(connection, parse_id("Picture", picture_id))
+        found = await queries.find_picture(connection, picture_id)
     if found is None:
         raise not_found("Picture", picture_id)
     etag = f'"{found.sha256.hex()}"'

@@ -19,6 +19,7 @@ from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.http.large import run_large
 from fieldpack.server.pictures import queries
 from fieldpack.server.pictures.references import iter_urls, map_urls, picture_path
+from fieldpack.server.pictures.rows import PictureRow
 from fieldpack.server.problems import INVALID, Problem, invalid
 from fieldpack.server.storage import blob_key
 from fieldpack.server.values.urls import find_picture
@@ -57,7 +58,7 @@ async def keep_picture(
                 await context.storage.put(blob_key(known), picture.data)  # it was lost
             return known, False
         # the bytes first: whoever finds the row, a backup too, finds them
-        blob = queries.PictureRow(uuid4(), picture.content_type, len(picture.data), sha256)
+        blob = PictureRow(uuid4(), picture.content_type, len(picture.data), sha256)
         await context.storage.put(blob_key(blob.id), picture.data)
         async with context.database.transaction() as connection:
             if await queries.insert_picture(
