@@ -145,7 +145,6 @@ NOT_YET = (
     "exports",
     "installation",
     "operations",
-    "studies",
     "submissions",
     "uploads",
     "web",

@@ -61,7 +61,7 @@ async def request_export(
         await _require_collection(connection, caller, collection_id, post=True)
         if "study_id" in filter:
             study = await find_study(connection, UUID(filter["study_id"]))
-            if study is None or study["collection_id"] != collection_id:
+            if study is None or study.collection_id != collection_id:
                 raise Problem(
                     INVALID, {"study_id": [f"There is no study {filter['study_id']} of this collection."]}
                 )

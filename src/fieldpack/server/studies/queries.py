@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.pool import Connection
-
-Row = dict[str, Any]
+from fieldpack.server.studies.rows import StudyRow
 
 
 def select_known_studies(study: str) -> str:
@@ -31,14 +31,17 @@ def select_known_studies(study: str) -> str:
 
 
 FIND = f"""
-    SELECT s.*, {select_known_studies("s")} AS known_studies,
+    SELECT s.id, s.workspace_id, s.collection_id, s.created_by, s.status, s.name, s.total_available_places,
+           s.places_taken, s.maximum_allowed_time, s.max_submissions_per_participant,
+           s.max_concurrent_submissions, s.fields, s.created_at, s.published_at,
+           {select_known_studies("s")} AS known_studies,
            r.email AS researcher_email, r.first_name AS researcher_first_name,
            r.last_name AS researcher_last_name
     FROM studies s JOIN researchers r ON r.id = s.created_by
 """
 
 
-async def insert_study(connection: Connection, columns: Row) -> None:
+async def insert_study(connection: Connection, columns: dict[str, Any]) -> None:
     names = list(columns)
     await connection.execute(
         sql.SQL("INSERT INTO studies ({}) VALUES ({})").format(
@@ -48,7 +51,7 @@ async def insert_study(connection: Connection, columns: Row) -> None:
     )
 
 
-async def update_study(connection: Connection, study_id: UUID, columns: Row) -> None:
+async def update_study(connection: Connection, study_id: UUID, columns: dict[str, Any]) -> None:
     """Write these columns; a study that was full and now has places is open again, and the reverse."""
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns
@@ -75,14 +78,16 @@ async def settle_status(connection: Connection, study_id: UUID) -> None:
 
 async def find_study(
     connection: Connection, study_id: UUID, member: UUID | None = None, *, lock: bool = False
-) -> Row | None:
+) -> StudyRow | None:
     """The study; with `member`, only if that researcher may see it."""
     query = f"""
         {FIND} WHERE s.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
             SELECT FROM memberships m WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s))
         {"FOR NO KEY UPDATE OF s" if lock else ""}
     """
-    cursor = await connection.execute(query, {"id": study_id, "member": member})
+    cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(
+        query, {"id": study_id, "member": member}
+    )
     return await cursor.fetchone()
 
 
@@ -100,8 +105,8 @@ async def list_studies(
     search: str | None,
     limit: int,
     offset: int,
-) -> tuple[list[Row], int]:
-    """Studies of the member's workspaces, newest first."""
+) -> tuple[list[StudyRow], int]:
+    """Studies of the member's workspaces, newest first, and how many there are."""
     condition = """
         EXISTS (SELECT FROM memberships m
                 WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s)
@@ -119,12 +124,12 @@ async def list_studies(
         "limit": limit,
         "offset": offset,
     }
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(
         f"{FIND} WHERE {condition} ORDER BY s.created_at DESC, s.id LIMIT %(limit)s OFFSET %(offset)s", values
     )
     rows = await cursor.fetchall()
-    cursor = await connection.execute(f"SELECT count(*) AS count FROM studies s WHERE {condition}", values)
-    total = await cursor.fetchone()
+    counted = await connection.execute(f"SELECT count(*) AS count FROM studies s WHERE {condition}", values)
+    total = await counted.fetchone()
     return rows, total["count"] if total else 0
 
 

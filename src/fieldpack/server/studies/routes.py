@@ -11,9 +11,10 @@ from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.accounts.service import Caller, require_member
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import StudyId
 from fieldpack.server.http.listing import Page, envelope, parse_words
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import parse_given_id, parse_id
+from fieldpack.server.http.routing import parse_given_id
 from fieldpack.server.studies import queries, service
 from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 
@@ -79,29 +80,29 @@ async def list_studies(
 
 @router.get("/{study_id}")
 async def get_study(
-    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId
 ) -> dict[str, Any]:
     """One study."""
     async with context.database.transaction() as connection:
-        row = await service.get_study(connection, caller, parse_id("Study", study_id))
+        row = await service.get_study(connection, caller, study_id)
     return service.describe_study(row, origin_of(request, context))
 
 
 @router.patch("/{study_id}")
 async def patch_study(
-    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str, body: StudyPatch
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId, body: StudyPatch
 ) -> dict[str, Any]:
     """Change what is given; empty fields count as not given."""
     async with context.database.transaction() as connection:
-        row = await service.patch_study(connection, caller, parse_id("Study", study_id), body)
+        row = await service.patch_study(connection, caller, study_id, body)
     return service.describe_study(row, origin_of(request, context))
 
 
 @router.post("/{study_id}/transition")
 async def transition_study(
-    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: str, body: StudyTransition
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId, body: StudyTransition
 ) -> dict[str, Any]:
     """Publish, pause, start again or stop."""
     async with context.database.transaction() as connection:
-        row = await service.transition_study(connection, caller, parse_id("Study", study_id), body.action)
+        row = await service.transition_study(connection, caller, study_id, body.action)
     return service.describe_study(row, origin_of(request, context))

@@ -17,6 +17,7 @@ from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import conflict, invalid, not_found
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
+from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch
 from fieldpack.server.studies.targeting import find_unenforced
 
@@ -81,7 +82,7 @@ def choose_statuses(states: list[str] | None, flags: dict[str, int | None]) -> l
 
 async def get_study(
     connection: Connection, caller: Caller, study_id: UUID, *, lock: bool = False
-) -> dict[str, Any]:
+) -> StudyRow:
     """The study's row; 404 when there is none that the caller may see."""
     row = await queries.find_study(connection, study_id, caller.id, lock=lock)
     if row is None:
@@ -134,7 +135,7 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> dict[str, Any]:
+async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> StudyRow:
     """A new, unpublished study in the workspace of its collection."""
     collection = await _find_own_collection(connection, caller, given.data_collection_id)
     study_id = uuid4()
@@ -153,23 +154,21 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
     return await get_study(connection, caller, study_id)
 
 
-async def patch_study(
-    connection: Connection, caller: Caller, study_id: UUID, given: StudyPatch
-) -> dict[str, Any]:
+async def patch_study(connection: Connection, caller: Caller, study_id: UUID, given: StudyPatch) -> StudyRow:
     """Change what was given; the rest stays."""
     row = await get_study(connection, caller, study_id, lock=True)
-    old, new = row["fields"], _fields(given)
+    old, new = row.fields, _fields(given)
     if "submissions_config" in new:
         new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
     columns = _columns(_with_code({**old, **new}))
     if given.name is not None:
         columns["name"] = given.name
     if given.total_available_places is not None:
-        if given.total_available_places < row["places_taken"]:
-            raise conflict(f"Places taken already: {row['places_taken']:,}; there can't be fewer.")
+        if given.total_available_places < row.places_taken:
+            raise conflict(f"Places taken already: {row.places_taken:,}; there can't be fewer.")
         columns["total_available_places"] = given.total_available_places
-    if given.data_collection_id is not None and given.data_collection_id != str(row["collection_id"]):
-        if row["status"] != "UNPUBLISHED":
+    if given.data_collection_id is not None and given.data_collection_id != str(row.collection_id):
+        if row.status != "UNPUBLISHED":
             raise conflict("The collection of a published study can't be changed; create another study.")
         collection = await _find_own_collection(connection, caller, given.data_collection_id)
         columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
@@ -177,15 +176,13 @@ async def patch_study(
     return await get_study(connection, caller, study_id)
 
 
-async def transition_study(
-    connection: Connection, caller: Caller, study_id: UUID, action: str
-) -> dict[str, Any]:
+async def transition_study(connection: Connection, caller: Caller, study_id: UUID, action: str) -> StudyRow:
     """One step of a study's life; 409 from a state that has no such step."""
     row = await get_study(connection, caller, study_id, lock=True)
     origins, target = TRANSITIONS[action]
     if not await queries.transition_study(connection, study_id, origins, target):
         raise conflict(
-            f"A study that is {row['status']} can't {action}: that needs one that is {' or '.join(origins)}."
+            f"A study that is {row.status} can't {action}: that needs one that is {' or '.join(origins)}."
         )
     return await get_study(connection, caller, study_id)
 
@@ -200,47 +197,47 @@ def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
     return whole
 
 
-def describe_study(row: dict[str, Any], origin: str) -> dict[str, Any]:
+def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
     """A study as the API answers it: what was given, and over it what only we know."""
-    fields = row["fields"]
-    name = f"{row['researcher_first_name']} {row['researcher_last_name']}".strip()
+    fields = row.fields
+    name = f"{row.researcher_first_name} {row.researcher_last_name}".strip()
     return {
         **fields,
-        "id": row["id"],
-        "name": row["name"],
-        "internal_name": fields.get("internal_name", row["name"]),
+        "id": row.id,
+        "name": row.name,
+        "internal_name": fields.get("internal_name", row.name),
         "description": fields.get("description", ""),
-        "date_created": row["created_at"],
-        "published_at": row["published_at"],
-        "status": row["status"],
-        "total_available_places": row["total_available_places"],
-        "places_taken": row["places_taken"],
-        "reward": whole_reward(row["id"], fields),
+        "date_created": row.created_at,
+        "published_at": row.published_at,
+        "status": row.status,
+        "total_available_places": row.total_available_places,
+        "places_taken": row.places_taken,
+        "reward": whole_reward(row.id, fields),
         "estimated_completion_time": fields.get("estimated_completion_time", 0),
-        "maximum_allowed_time": row["maximum_allowed_time"],
+        "maximum_allowed_time": row.maximum_allowed_time,
         "device_compatibility": fields.get("device_compatibility", []),
         "peripheral_requirements": fields.get("peripheral_requirements", []),
         "eligibility_requirements": fields.get("eligibility_requirements", []),
         "filters": fields.get("filters", []),
         "completion_codes": [{"actor": PARTICIPANT, **code} for code in fields["completion_codes"]],
         "completion_url": fields.get("completion_url", ""),
-        "external_study_url": participant_url(origin, row["id"]),
+        "external_study_url": participant_url(origin, row.id),
         "researcher": {
-            "id": row["created_by"],
-            "name": name or row["researcher_email"],
-            "email": row["researcher_email"],
+            "id": row.created_by,
+            "name": name or row.researcher_email,
+            "email": row.researcher_email,
         },
         "submissions_config": {
             **fields.get("submissions_config", {}),
-            "max_submissions_per_participant": row["max_submissions_per_participant"],
-            "max_concurrent_submissions": row["max_concurrent_submissions"],
+            "max_submissions_per_participant": row.max_submissions_per_participant,
+            "max_concurrent_submissions": row.max_concurrent_submissions,
         },
-        "unenforced": find_unenforced(fields, row["known_studies"]),
+        "unenforced": find_unenforced(fields, row.known_studies),
         "study_type": fields.get("study_type", "SINGLE"),
         "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),
-        "workspace": row["workspace_id"],
+        "workspace": row.workspace_id,
         "data_collection_method": METHOD,
-        "data_collection_id": row["collection_id"],
+        "data_collection_id": row.collection_id,
     }
 
 

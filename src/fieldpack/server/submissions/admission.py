@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import NOT_ADMITTED, Problem
+from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.targeting import read_targeting
 from fieldpack.server.submissions import queries
 from fieldpack.server.values.participant_ids import MAX_GIVEN, normalise_participant_id
@@ -24,9 +24,9 @@ def _normalise(participant_ids: Iterable[str]) -> set[str]:
     return {normalise_participant_id(each) for each in participant_ids if len(each) <= MAX_GIVEN}
 
 
-async def is_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> bool:
+async def is_admitted(connection: Connection, study: StudyRow, participant_id: str) -> bool:
     """Whether a study's targeting lets this participant start."""
-    targeting = read_targeting(study["fields"], study["known_studies"])
+    targeting = read_targeting(study.fields, study.known_studies)
     own = normalise_participant_id(participant_id)
     if any(own not in _normalise(allowed) for allowed in targeting.allowed):
         return False
@@ -42,7 +42,7 @@ async def is_admitted(connection: Connection, study: dict[str, Any], participant
     )
 
 
-async def require_admitted(connection: Connection, study: dict[str, Any], participant_id: str) -> None:
+async def require_admitted(connection: Connection, study: StudyRow, participant_id: str) -> None:
     """Refuse a participant whom the study is not for.
 
     Raises:

@@ -33,6 +33,7 @@ from fieldpack.server.problems import (
 )
 from fieldpack.server.studies import queries as study_queries
 from fieldpack.server.studies.completion_codes import code_given, find_participant_code, handle
+from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.admission import require_admitted
 from fieldpack.server.submissions.answering.answers import (
@@ -63,7 +64,7 @@ def state_of(row: dict[str, Any]) -> tuple[str, str]:
     return ("TIMED-OUT", "no_submission") if row["overdue"] else (row["status"], row["response"])
 
 
-async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> StudyRow:
     """The study a participant asks for."""
     study = await study_queries.find_study(connection, study_id, lock=lock)
     if study is None:
@@ -81,9 +82,9 @@ async def start(
             closed, paused or full, or when the participant has taken part as often as they may.
     """
     study = await find_study(connection, study_id, lock=True)
-    if study["status"] == "UNPUBLISHED":
+    if study.status == "UNPUBLISHED":
         raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
-    if study["status"] == "COMPLETED":
+    if study.status == "COMPLETED":
         raise Problem(STUDY_CLOSED, "This study is closed.")
     earlier = await queries.list_of_participant(connection, study_id, participant_id)
     resumed = await _find_resumed(connection, earlier, session_id, token)
@@ -91,26 +92,26 @@ async def start(
         return resumed["id"], await new_token(connection, resumed["id"]), False
     _check_times_taken_part(study, earlier)
     await require_admitted(connection, study, participant_id)
-    if study["status"] == "PAUSED":
+    if study.status == "PAUSED":
         raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
     await free_overdue_places(connection, study_id)
     if not await study_queries.take_place(connection, study_id):
         raise Problem(STUDY_FULL, "This study is full: all its places are taken.")
     submission_id = uuid4()
-    collection = await collection_queries.find_collection(connection, study["collection_id"])
+    collection = await collection_queries.find_collection(connection, study.collection_id)
     assert collection is not None
-    code = find_participant_code(study["fields"]["completion_codes"])
+    code = find_participant_code(study.fields["completion_codes"])
     await queries.insert_submission(
         connection,
         {
             "id": submission_id,
             "study_id": study_id,
-            "collection_id": study["collection_id"],
+            "collection_id": study.collection_id,
             "collection_version": collection.version,
             "participant_id": participant_id,
             "session_id": session_id,
             "ordinal": max((row["ordinal"] for row in earlier), default=0) + 1,
-            "minutes": study["maximum_allowed_time"],
+            "minutes": study.maximum_allowed_time,
             "study_code": code["code"] if code else None,
         },
     )
@@ -127,8 +128,8 @@ async def _find_resumed(
     return next((row for row in earlier if row["id"] == held), None)
 
 
-def _check_times_taken_part(study: dict[str, Any], earlier: list[dict[str, Any]]) -> None:
-    most = study["max_submissions_per_participant"]
+def _check_times_taken_part(study: StudyRow, earlier: list[dict[str, Any]]) -> None:
+    most = study.max_submissions_per_participant
     if most != -1 and len(earlier) >= max(most, 1):
         raise Problem(
             ALREADY_TAKEN_PART,
@@ -137,7 +138,7 @@ def _check_times_taken_part(study: dict[str, Any], earlier: list[dict[str, Any]]
             else f"You have taken part in this study {len(earlier)} times, as often as it allows.",
         )
     running = sum(1 for row in earlier if row["status"] == "ACTIVE" and row["response"] == "in_progress")
-    if 0 < study["max_concurrent_submissions"] <= running:
+    if 0 < study.max_concurrent_submissions <= running:
         raise Problem(ALREADY_TAKEN_PART, "Finish the submission you have begun before starting another.")
 
 

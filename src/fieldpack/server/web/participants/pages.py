@@ -119,15 +119,15 @@ async def _show_study(
 ) -> Response:
     async with context.database.transaction() as connection:
         study = await lifecycle.find_study(connection, study_id)
-        collection = await find_collection(connection, study["collection_id"])
+        collection = await find_collection(connection, study.collection_id)
         assert collection is not None
         begun = bool(participant_id and session_id) and await queries.has_session(
             connection, study_id, participant_id, session_id
         )
         admitted = not participant_id or begun or await is_admitted(connection, study, participant_id)
-    state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study["status"])
+    state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study.status)
     if state is None and not begun and known is None:
-        state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study["status"])
+        state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study.status)
     if state is not None and (known is None or known["response"] != "in_progress"):
         return state_page(request, state)
     if known is not None and known["response"] == "active":
@@ -139,8 +139,8 @@ async def _show_study(
         "start.html",
         status=400 if error else 200,
         task=collection.body["task_details"],
-        minutes=study["fields"].get("estimated_completion_time"),
-        limit=study["maximum_allowed_time"],
+        minutes=study.fields.get("estimated_completion_time"),
+        limit=study.maximum_allowed_time,
         study_id=study_id,
         participant_id=participant_id,
         session_id=session_id,

@@ -1,0 +1,32 @@
+"""The rows that the queries of studies answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """A study, and the researcher who made it."""
+
+    id: UUID
+    workspace_id: UUID
+    collection_id: UUID
+    created_by: UUID  # researcher
+    status: str  # one of `service.STATUSES`
+    name: str
+    total_available_places: int
+    places_taken: int  # by who has begun, until they return or run out of time
+    maximum_allowed_time: int | None  # minutes; None for no end, as earlier versions kept
+    max_submissions_per_participant: int  # -1 for no limit
+    max_concurrent_submissions: int  # of one participant; -1 for no limit
+    fields: dict[str, Any]  # everything else that the researcher gave, known here or not
+    created_at: datetime
+    published_at: datetime | None  # for the first time
+    known_studies: list[str]  # ids of earlier studies that its filters name and its creator may see
+    researcher_email: str
+    researcher_first_name: str
+    researcher_last_name: str
