@@ -6,9 +6,10 @@ import asyncio
 import gc
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
 from fieldpack.archive.members import HEADS
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
+from fieldpack.server.exports.rows import BuildRow
 from fieldpack.server.exports.serve import sharing
 from fieldpack.server.exports.serve.reading import Archive
 from fieldpack.server.storage import BlobDamaged, FileRange, blob_key
@@ -43,14 +45,14 @@ class Stored:
 
     def __init__(self, folder: Path) -> None:
         self.storage = Counting(folder / "storage", folder / "tmp")
-        self.export: dict[str, Any] = {"id": uuid4(), "build": uuid4()}
+        self.export = BuildRow(uuid4(), uuid4(), uuid4(), datetime.now(UTC))
         out = io.BytesIO()
         writer = IndexWriter(out)
         for name in HEADS:
             data = name.encode() * 10
             crc32 = isal_zlib.crc32(data)
-            self.storage.put_blocking(stored_key(self.export["id"], self.export["build"], name), data)
-            blob = head_id(self.export["build"], name, crc32)
+            self.storage.put_blocking(stored_key(self.export.id, self.export.build, name), data)
+            blob = head_id(self.export.build, name, crc32)
             writer.add(
                 name,
                 method=DEFLATED,
@@ -70,7 +72,7 @@ class Stored:
             writer.add_all([(f"files/{blob_id}.bin", STORED, len(data), len(data), crc32, 0, blob_id.bytes)])
         writer.finish()
         stored = out.getvalue()
-        self.storage.put_blocking(stored_key(self.export["id"], self.export["build"], INDEX), stored)
+        self.storage.put_blocking(stored_key(self.export.id, self.export.build, INDEX), stored)
         self.index = Index.open(stored[-Index.bytes_needed(stored[-FOOTER_BYTES:]) :])
 
     def archive(self) -> Archive:
@@ -144,11 +146,11 @@ def test_nothing_is_kept_when_the_last_has_ended(stored: Stored) -> None:
     async def two() -> None:
         archives = [stored.archive(), stored.archive()]
         await asyncio.gather(*map(stored.take, archives))
-        assert stored.export["build"] in sharing._shared
+        assert stored.export.build in sharing._shared
 
     asyncio.run(two())
     gc.collect()
-    assert stored.export["build"] not in sharing._shared
+    assert stored.export.build not in sharing._shared
 
 
 def test_parts_of_a_stored_archive_share_nothing(stored: Stored) -> None:

@@ -254,7 +254,7 @@ class _Making:
 
         self.files.append(await asyncio.to_thread(self.destination.add_dump, DUMP, pieces()))
 
-    async def _copy_exports(self, exports: list[queries.ExportRow]) -> None:
+    async def _copy_exports(self, exports: list[queries.StoredExportRow]) -> None:
         """What is stored for exports whose links this server answers; archives in a bucket are copies of the rest."""
         wanted: list[Entry] = []
         for export in exports:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports.rows import BuildRow
 
-__all__ = ["BlobRow", "ExportRow", "SnapshotRow", "UploadRow"]
+__all__ = ["BlobRow", "SnapshotRow", "StoredExportRow", "UploadRow"]
 
 COUNTED = (
     "workspaces",
@@ -47,22 +46,10 @@ class BlobRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRow:
-    """An export, as far as what is stored for it goes."""
+class StoredExportRow(BuildRow):
+    """A complete export, as far as what is stored for it goes."""
 
-    id: UUID
-    build: UUID
-    collection_id: UUID
-    created_at: datetime
     delivery: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "build": self.build,
-            "collection_id": self.collection_id,
-            "created_at": self.created_at,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +132,12 @@ async def iter_blobs(connection: Connection) -> AsyncIterator[BlobRow]:
             yield BlobRow(**row)
 
 
-async def list_exports(connection: Connection) -> list[ExportRow]:
+async def list_exports(connection: Connection) -> list[StoredExportRow]:
     """Every export that is complete."""
     cursor = await connection.execute(
         "SELECT id, build, collection_id, created_at, delivery FROM exports WHERE status = 'complete' ORDER BY id"
     )
-    return [ExportRow(**row) for row in await cursor.fetchall()]
+    return [StoredExportRow(**row) for row in await cursor.fetchall()]
 
 
 async def list_known_blobs(connection: Connection, ids: list[UUID]) -> set[UUID]:

@@ -298,10 +298,10 @@ class _Restoring:
             await queries.fail_exports(connection, broken, LEFT_OUT)
         return len(broken)
 
-    async def _is_stored(self, export: queries.ExportRow) -> bool:
+    async def _is_stored(self, export: queries.StoredExportRow) -> bool:
         keys = [stored_key(export.id, export.build, name) for name in (*HEADS, INDEX)]
         if export.delivery == "store":
-            keys.append(object_key(export.as_dict()))
+            keys.append(object_key(export))
             if not self.storage.can_sign:
                 return False
         try:

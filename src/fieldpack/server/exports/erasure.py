@@ -48,7 +48,7 @@ async def reach_exports(connection: Connection, submission: dict[str, Any]) -> l
         submission["deactivated_counter"],
         REASON,
     )
-    export_ids = [row["id"] for row in touched]
-    await throw_away(connection, [f"exports/{row['id']}/{row['old_build']}/" for row in touched])
+    export_ids = [row.id for row in touched]
+    await throw_away(connection, [f"exports/{row.id}/{row.old_build}/" for row in touched])
     await queries.notify(connection, export_ids)
     return export_ids

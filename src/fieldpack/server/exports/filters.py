@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from fieldpack.archive.records import InvalidTime, format_time, parse_time
+from fieldpack.server.exports.rows import Filter
 from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import INVALID, Problem
 
 __all__ = ["parse_filter"]
 
 
-def parse_filter(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def parse_filter(parameters: Iterable[tuple[str, str]]) -> Filter:
     """The filter in its one normal form: ids in lower case, instants in UTC; `{}` is everything.
 
     Raises:
         Problem: 400 for a parameter that is unknown, given twice or malformed.
     """
-    found: dict[str, Any] = {}
+    found: Filter = {}
     errors: dict[str, list[str]] = {}
     for name, text in parameters:
         if name in found:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid5
+
+from fieldpack.server.exports.rows import BuildRow
 
 __all__ = [
     "INDEX",
@@ -44,7 +45,7 @@ def archive_name(collection_id: UUID, created_at: datetime) -> str:
     return f"{collection_id}-export-{created_at:%Y%m%d-%H%M%S}.zip"
 
 
-def object_key(export: dict[str, Any]) -> str:
+def object_key(export: BuildRow) -> str:
     """Where the whole archive is, when it is delivered from the bucket."""
-    name = archive_name(export["collection_id"], export["created_at"])
-    return stored_key(export["id"], export["build"], name)
+    name = archive_name(export.collection_id, export.created_at)
+    return stored_key(export.id, export.build, name)

@@ -22,10 +22,10 @@ log = structlog.get_logger()
 async def requeue_lost(connection: Connection) -> None:
     """Enqueue a job for every export that is generating without one."""
     for row in await queries.list_lost(connection):
-        export_id = row["id"]
+        export_id = row.id
         log.warning("export.requeued", export_id=str(export_id))
-        if row["in_parts"]:
-            await part_queries.requeue_parts(connection, export_id, row["build"])
+        if row.in_parts:
+            await part_queries.requeue_parts(connection, export_id, row.build)
             continue
         await defer(
             connection,
@@ -39,10 +39,10 @@ async def requeue_lost(connection: Connection) -> None:
 async def remove_outdated(database: Database, days: float, *, dry_run: bool = False) -> list[str]:
     """Remove exports past their age whose links have all expired; their ids."""
     async with database.transaction() as connection:
-        rows = await queries.list_outdated(connection, days)
+        export_ids = await queries.list_outdated(connection, days)
         if not dry_run:
-            await remove_exports(connection, [row["id"] for row in rows])
-    return [str(row["id"]) for row in rows]
+            await remove_exports(connection, export_ids)
+    return [str(export_id) for export_id in export_ids]
 
 
 async def remove_surplus(database: Database, settings: Settings, *, dry_run: bool = False) -> list[str]:

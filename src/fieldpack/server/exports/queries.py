@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports.rows import ArchiveRow, ExportRow, Filter, LostRow, ReachedRow
 from fieldpack.server.notices import CHANNEL
 
-Row = dict[str, Any]
+EXPORT = columns_of(ExportRow, "e")
 
 # Whether somebody may still come with a link to an export. One that nobody has looked at yet is somebody's who
 # waits for it.
@@ -25,12 +27,14 @@ IS_SURPLUS = (
 )
 
 
-async def find_generating(connection: Connection, collection_id: UUID, filter: Row) -> Row | None:
-    cursor = await connection.execute(
-        "SELECT * FROM exports WHERE collection_id = %s AND filter = %s AND status = 'generating'",
-        [collection_id, Jsonb(filter)],
-    )
-    return await cursor.fetchone()
+async def find_generating(connection: Connection, collection_id: UUID, filter: Filter) -> ExportRow | None:
+    """The export of this filter that is being made."""
+    async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
+        await cursor.execute(
+            f"SELECT {EXPORT} FROM exports e WHERE collection_id = %s AND filter = %s AND status = 'generating'",
+            [collection_id, Jsonb(filter)],
+        )
+        return await cursor.fetchone()
 
 
 async def count_generating(connection: Connection, collection_id: UUID) -> int:
@@ -44,55 +48,68 @@ async def count_generating(connection: Connection, collection_id: UUID) -> int:
 
 
 async def find_recent(
-    connection: Connection, collection_id: UUID, filter: Row, counter: int, delivery: str
-) -> Row | None:
+    connection: Connection, collection_id: UUID, filter: Filter, counter: int, delivery: str
+) -> ExportRow | None:
     """A complete export, delivered as is asked for, since whose snapshot nothing has changed."""
-    cursor = await connection.execute(
-        """
-        SELECT * FROM exports
-        WHERE collection_id = %s AND filter = %s AND status = 'complete' AND snapshot_counter = %s
-          AND delivery = %s
-        ORDER BY created_at DESC, id LIMIT 1
-        """,
-        [collection_id, Jsonb(filter), counter, delivery],
-    )
-    return await cursor.fetchone()
+    async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
+        await cursor.execute(
+            f"""
+            SELECT {EXPORT} FROM exports e
+            WHERE collection_id = %s AND filter = %s AND status = 'complete' AND snapshot_counter = %s
+              AND delivery = %s
+            ORDER BY created_at DESC, id LIMIT 1
+            """,
+            [collection_id, Jsonb(filter), counter, delivery],
+        )
+        return await cursor.fetchone()
 
 
 async def insert_export(
-    connection: Connection, id: UUID, collection_id: UUID, filter: Row, delivery: str, by: UUID
-) -> Row:
-    cursor = await connection.execute(
-        """
-        INSERT INTO exports (id, collection_id, filter, delivery, created_by) VALUES (%s, %s, %s, %s, %s)
-        RETURNING *
-        """,
-        [id, collection_id, Jsonb(filter), delivery, by],
-    )
-    row = await cursor.fetchone()
+    connection: Connection, id: UUID, collection_id: UUID, filter: Filter, delivery: str, by: UUID
+) -> ExportRow:
+    """A new export, to be made."""
+    async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
+        await cursor.execute(
+            f"""
+            INSERT INTO exports AS e (id, collection_id, filter, delivery, created_by)
+            VALUES (%s, %s, %s, %s, %s) RETURNING {EXPORT}
+            """,
+            [id, collection_id, Jsonb(filter), delivery, by],
+        )
+        row = await cursor.fetchone()
     assert row is not None
     return row
 
 
 async def find_export(
     connection: Connection, export_id: UUID, collection_id: UUID | None = None, *, lock: bool = False
-) -> Row | None:
+) -> ExportRow | None:
+    """An export, of this collection if one is named; with `lock` held against every change until commit."""
     query = f"""
-        SELECT * FROM exports
+        SELECT {EXPORT} FROM exports e
         WHERE id = %(id)s AND (%(collection)s::uuid IS NULL OR collection_id = %(collection)s)
         {"FOR UPDATE" if lock else ""}
     """
-    cursor = await connection.execute(query, {"id": export_id, "collection": collection_id})
-    return await cursor.fetchone()
+    async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
+        await cursor.execute(query, {"id": export_id, "collection": collection_id})
+        return await cursor.fetchone()
 
 
-async def find_linked(
-    connection: Connection, export_id: UUID, expires_at: datetime
-) -> tuple[Row | None, bool]:
-    """The export of a link, and whether PostgreSQL's clock says the link has expired."""
-    cursor = await connection.execute("SELECT %s <= now() AS expired", [expires_at])
-    clock = await cursor.fetchone()
-    return await find_export(connection, export_id), bool(clock and clock["expired"])
+async def find_archive(connection: Connection, export_id: UUID) -> ArchiveRow | None:
+    """The archive of an export, if that is complete."""
+    async with connection.cursor(row_factory=class_row(ArchiveRow)) as cursor:
+        await cursor.execute(
+            f"SELECT {columns_of(ArchiveRow, 'e')} FROM exports e WHERE id = %s AND status = 'complete'",
+            [export_id],
+        )
+        return await cursor.fetchone()
+
+
+async def has_passed(connection: Connection, at: datetime) -> bool:
+    """Whether PostgreSQL's clock says that an instant has come."""
+    cursor = await connection.execute("SELECT %s <= now() AS passed", [at])
+    row = await cursor.fetchone()
+    return bool(row and row["passed"])
 
 
 async def is_current(connection: Connection, export_id: UUID, build: UUID) -> bool:
@@ -103,12 +120,19 @@ async def is_current(connection: Connection, export_id: UUID, build: UUID) -> bo
     return await cursor.fetchone() is not None
 
 
-async def list_exports(connection: Connection, collection_id: UUID, limit: int, offset: int) -> list[Row]:
-    cursor = await connection.execute(
-        "SELECT * FROM exports WHERE collection_id = %s ORDER BY created_at DESC, id LIMIT %s OFFSET %s",
-        [collection_id, limit, offset],
-    )
-    return await cursor.fetchall()
+async def list_exports(
+    connection: Connection, collection_id: UUID, limit: int, offset: int
+) -> list[ExportRow]:
+    """The exports of a collection, newest first."""
+    async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
+        await cursor.execute(
+            f"""
+            SELECT {EXPORT} FROM exports e WHERE collection_id = %s
+            ORDER BY created_at DESC, id LIMIT %s OFFSET %s
+            """,
+            [collection_id, limit, offset],
+        )
+        return await cursor.fetchall()
 
 
 async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None:
@@ -145,18 +169,18 @@ async def list_wanted_builds(connection: Connection) -> set[UUID]:
     return {row["build"] for row in await cursor.fetchall()}
 
 
-async def list_outdated(connection: Connection, days: float) -> list[Row]:
+async def list_outdated(connection: Connection, days: float) -> list[UUID]:
     """Exports past their age whose links have all expired. Locked: no link is minted while they are removed."""
     cursor = await connection.execute(
         """
-        SELECT id, collection_id FROM exports
+        SELECT id FROM exports
         WHERE status <> 'generating' AND created_at < now() - make_interval(secs => %s)
           AND coalesce(links_expire_at <= now(), true)
         ORDER BY created_at FOR UPDATE
         """,
         [days * 86400],
     )
-    return await cursor.fetchall()
+    return [row["id"] for row in await cursor.fetchall()]
 
 
 async def extend_link(
@@ -213,7 +237,7 @@ async def reach(
     counter: int,
     left_counter: int | None,
     reason: str,
-) -> list[Row]:
+) -> list[ReachedRow]:
     """An erased submission reaches the exports that hold it, or may be about to.
 
     Complete ones that hold it fail. Those still generating get another build, so that the one under way
@@ -221,33 +245,34 @@ async def reach(
     to the other between two. `counter` and `left_counter` are the collection's when the response became
     active and when it ceased to be.
     """
-    cursor = await connection.execute(
-        """
-        UPDATE exports e SET
-            status = CASE WHEN e.status = 'complete' THEN 'failed' ELSE e.status END,
-            failure_reason = CASE WHEN e.status = 'complete' THEN %(reason)s END,
-            build = gen_random_uuid(), progress = 0
-        FROM (SELECT id, build FROM exports
-              WHERE collection_id = %(collection)s AND status <> 'failed' ORDER BY id FOR UPDATE) AS old
-        WHERE e.id = old.id AND (
-            e.status = 'generating'
-            OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
-               AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
-               AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
-               AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
-               AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
-        RETURNING e.id, e.status, old.build AS old_build
-        """,
-        {
-            "collection": collection_id,
-            "study": study_id,
-            "completed": completed_at,
-            "counter": counter,
-            "left": left_counter,
-            "reason": reason,
-        },
-    )
-    return await cursor.fetchall()
+    async with connection.cursor(row_factory=class_row(ReachedRow)) as cursor:
+        await cursor.execute(
+            """
+            UPDATE exports e SET
+                status = CASE WHEN e.status = 'complete' THEN 'failed' ELSE e.status END,
+                failure_reason = CASE WHEN e.status = 'complete' THEN %(reason)s END,
+                build = gen_random_uuid(), progress = 0
+            FROM (SELECT id, build FROM exports
+                  WHERE collection_id = %(collection)s AND status <> 'failed' ORDER BY id FOR UPDATE) AS old
+            WHERE e.id = old.id AND (
+                e.status = 'generating'
+                OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
+                   AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
+                   AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
+                   AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
+                   AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
+            RETURNING e.id, old.build AS old_build
+            """,
+            {
+                "collection": collection_id,
+                "study": study_id,
+                "completed": completed_at,
+                "counter": counter,
+                "left": left_counter,
+                "reason": reason,
+            },
+        )
+        return await cursor.fetchall()
 
 
 async def notify(connection: Connection, export_ids: list[UUID]) -> None:
@@ -256,19 +281,20 @@ async def notify(connection: Connection, export_ids: list[UUID]) -> None:
         await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
 
 
-async def list_lost(connection: Connection) -> list[Row]:
-    """Exports that are generating without a job that would ever finish them: id, build, whether in parts."""
-    cursor = await connection.execute(
-        """
-        SELECT e.id, e.build, EXISTS (
-            SELECT FROM export_parts p WHERE p.export_id = e.id AND p.build = e.build) AS in_parts
-        FROM exports e
-        WHERE e.status = 'generating' AND NOT EXISTS (
-            SELECT FROM procrastinate_jobs j
-            WHERE j.status IN ('todo', 'doing') AND (
-                j.task_name = 'fieldpack:export' AND j.args->>'export_id' = e.id::text
-                OR j.task_name IN ('fieldpack:part', 'fieldpack:finish')
-                   AND j.args->>'build' = e.build::text))
-        """
-    )
-    return await cursor.fetchall()
+async def list_lost(connection: Connection) -> list[LostRow]:
+    """Exports that are generating without a job that would ever finish them."""
+    async with connection.cursor(row_factory=class_row(LostRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT e.id, e.build, EXISTS (
+                SELECT FROM export_parts p WHERE p.export_id = e.id AND p.build = e.build) AS in_parts
+            FROM exports e
+            WHERE e.status = 'generating' AND NOT EXISTS (
+                SELECT FROM procrastinate_jobs j
+                WHERE j.status IN ('todo', 'doing') AND (
+                    j.task_name = 'fieldpack:export' AND j.args->>'export_id' = e.id::text
+                    OR j.task_name IN ('fieldpack:part', 'fieldpack:finish')
+                       AND j.args->>'build' = e.build::text))
+            """
+        )
+        return await cursor.fetchall()

@@ -12,6 +12,7 @@ from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.exports import service
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.filters import parse_filter
+from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.listing import Page
 from fieldpack.server.http.origin import origin_of
@@ -41,13 +42,13 @@ async def _answer(
     request: Request,
     response: Response,
     context: CurrentContext,
-    row: dict[str, Any],
+    row: ExportRow,
     prefer: list[str] | None,
     *,
     accepted: bool,
 ) -> dict[str, Any]:
     """The export's state; with `accepted`, 202 while it is generating."""
-    structlog.contextvars.bind_contextvars(export_id=str(row["id"]))
+    structlog.contextvars.bind_contextvars(export_id=str(row.id))
     seconds = _wait_seconds(prefer)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
@@ -57,7 +58,7 @@ async def _answer(
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
         if accepted:
             response.status_code = 202
-            path = f"/api/v1/data-collection/collections/{row['collection_id']}/export/{row['id']}"
+            path = f"/api/v1/data-collection/collections/{row.collection_id}/export/{row.id}"
             response.headers["Location"] = origin_of(request, context) + path
     return answer
 
@@ -91,9 +92,9 @@ async def list_exports(
         )
     return [
         {
-            "export_id": row["id"],
-            "filter": row["filter"] or None,
-            "status": row["status"],
+            "export_id": row.id,
+            "filter": row.filter or None,
+            "status": row.status,
             **service.describe_facts(row),
         }
         for row in rows

@@ -18,6 +18,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries
 from fieldpack.server.exports.keys import object_key
+from fieldpack.server.exports.rows import ExportRow, Filter
 from fieldpack.server.exports.serve.links import make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
@@ -47,8 +48,8 @@ async def _require_collection(
 
 
 async def request_export(
-    context: Context, caller: Caller, collection_id: UUID, filter: dict[str, Any]
-) -> tuple[dict[str, Any], bool]:
+    context: Context, caller: Caller, collection_id: UUID, filter: Filter
+) -> tuple[ExportRow, bool]:
     """The export to wait for or to fetch, and whether it is complete already.
 
     The collection's counter is locked, so any number of concurrent requests make exactly one job.
@@ -86,8 +87,8 @@ async def request_export(
             connection, settings.exports_kept, settings.exports_kept_with_links, collection_id
         )
         await remove_exports(connection, surplus)
-        await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row["id"]))
-    log.info("export.requested", export_id=str(row["id"]), collection_id=str(collection_id))
+        await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row.id))
+    log.info("export.requested", export_id=str(row.id), collection_id=str(collection_id))
     return row, False
 
 
@@ -101,7 +102,7 @@ async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None
 
 async def get_export(
     connection: Connection, caller: Caller, collection_id: UUID, export_id: UUID
-) -> dict[str, Any]:
+) -> ExportRow:
     """One export of a collection that the caller may see."""
     await _require_collection(connection, caller, collection_id, post=False)
     row = await queries.find_export(connection, export_id, collection_id)
@@ -112,7 +113,7 @@ async def get_export(
 
 async def list_exports(
     connection: Connection, caller: Caller, collection_id: UUID, limit: int, offset: int
-) -> list[dict[str, Any]]:
+) -> list[ExportRow]:
     """The exports of a collection, newest first."""
     await _require_collection(connection, caller, collection_id, post=False)
     return await queries.list_exports(connection, collection_id, limit, offset)
@@ -124,23 +125,23 @@ async def delete_export(connection: Connection, caller: Caller, collection_id: U
     row = await queries.find_export(connection, export_id, collection_id, lock=True)
     if row is None:
         raise not_found("Export", export_id)
-    if row["status"] == "generating":
+    if row.status == "generating":
         raise conflict("This export is still being made; wait until it is complete or failed.")
     await remove_exports(connection, [export_id])
 
 
-async def wait_while_generating(context: Context, row: dict[str, Any], seconds: float) -> dict[str, Any]:
+async def wait_while_generating(context: Context, row: ExportRow, seconds: float) -> ExportRow:
     """The export's row once it is no longer generating, or as it is when the time is up."""
     deadline = time.monotonic() + seconds
-    async with context.notices.subscribed(str(row["id"])) as news:
+    async with context.notices.subscribed(str(row.id)) as news:
         while True:
             news.clear()
             async with context.database.transaction() as connection:
-                found = await queries.find_export(connection, row["id"])
+                found = await queries.find_export(connection, row.id)
             if found is None:
-                raise not_found("Export", row["id"])
+                raise not_found("Export", row.id)
             left = deadline - time.monotonic()
-            if found["status"] != "generating" or left <= 0:
+            if found.status != "generating" or left <= 0:
                 return found
             try:
                 await asyncio.wait_for(news.wait(), min(left, POLL_SECONDS))
@@ -148,54 +149,51 @@ async def wait_while_generating(context: Context, row: dict[str, Any], seconds: 
                 continue
 
 
-async def describe_export(context: Context, row: dict[str, Any], origin: str) -> dict[str, Any]:
+async def describe_export(context: Context, row: ExportRow, origin: str) -> dict[str, Any]:
     """An export as the API answers it; a complete one with a link minted just now."""
-    answer: dict[str, Any] = {"status": row["status"], "export_id": row["id"]}
-    if row["status"] == "complete":
-        url, latest = await _sign_object(context, row) if row["delivery"] == "store" else ("", None)
+    answer: dict[str, Any] = {"status": row.status, "export_id": row.id}
+    if row.status == "complete":
+        url, latest = await _sign_object(context, row) if row.delivery == "store" else ("", None)
         async with context.database.transaction() as connection:
             expires_at = await queries.extend_link(
-                connection, row["id"], row["build"], context.settings.link_lifetime_seconds, latest
+                connection, row.id, row.build, context.settings.link_lifetime_seconds, latest
             )
             if expires_at is None:
-                found = await queries.find_export(connection, row["id"])
+                found = await queries.find_export(connection, row.id)
             key = await get_signing_key(connection, "links")
         if expires_at is None:  # erased or deleted between the two looks
             if found is None:
-                raise not_found("Export", row["id"])
+                raise not_found("Export", row.id)
             return await describe_export(context, found, origin)
         answer |= {
-            "url": url or make_link(key, origin, row["id"], expires_at),
+            "url": url or make_link(key, origin, row.id, expires_at),
             "expires_at": expires_at,
         }
     return answer | describe_facts(row)
 
 
-async def _sign_object(context: Context, row: dict[str, Any]) -> tuple[str, datetime]:
+async def _sign_object(context: Context, row: ExportRow) -> tuple[str, datetime]:
     """The bucket's own link to a stored archive, and when the bucket will refuse it."""
     signed_at = datetime.now(UTC)
     url, seconds = await context.storage.sign_for(object_key(row), context.settings.link_lifetime_seconds)
     return url, signed_at + timedelta(seconds=seconds)
 
 
-def describe_facts(row: dict[str, Any]) -> dict[str, Any]:
+def describe_facts(row: ExportRow) -> dict[str, Any]:
     """What every status carries beside what older clients know."""
-    facts = {
-        name: row[name]
-        for name in (
-            "created_at",
-            "snapshot_at",
-            "completed_at",
-            "submission_count",
-            "file_count",
-            "size_bytes",
-        )
+    facts: dict[str, Any] = {
+        "created_at": row.created_at,
+        "snapshot_at": row.snapshot_at,
+        "completed_at": row.completed_at,
+        "submission_count": row.submission_count,
+        "file_count": row.file_count,
+        "size_bytes": row.size_bytes,
     }
-    if row["status"] == "generating":
-        facts["progress"] = round(float(row["progress"]), 4)
+    if row.status == "generating":
+        facts["progress"] = round(float(row.progress), 4)
         reason = find_reason(row)
         if reason is not None:
             facts["waiting_reason"] = reason
-    if row["status"] == "failed":
-        facts["failure_reason"] = row["failure_reason"]
+    if row.status == "failed":
+        facts["failure_reason"] = row.failure_reason
     return facts

@@ -23,7 +23,7 @@ import psycopg
 import structlog
 from isal import isal_zlib
 
-from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
+from fieldpack.archive.layout import DEFLATED, IndexWriter
 from fieldpack.archive.members import COLLECTION, README, RESPONSES
 from fieldpack.archive.readme import render_readme
 from fieldpack.archive.records import format_time
@@ -33,6 +33,7 @@ from fieldpack.server.exports.build import job_queries as queries
 from fieldpack.server.exports.build.ends import Incomplete, Interrupted, Superseded, WornOut
 from fieldpack.server.exports.build.retired_options import find_retired_options
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
+from fieldpack.server.exports.rows import BuildRow, ClaimedRow, CountedRow, Facts, SnapshotRow
 from fieldpack.server.storage import Buffer
 
 __all__ = ["build_export", "work_folder"]
@@ -67,9 +68,9 @@ class Deflated(NamedTuple):
     stored_crc32: int
 
 
-def work_folder(context: Context, export: dict[str, Any]) -> Path:
+def work_folder(context: Context, export: BuildRow) -> Path:
     """Where a job keeps what it is making, on this machine; each build has its own."""
-    return context.settings.data_dir / "tmp" / "exports" / f"{export['id']}-{export['build']}"
+    return context.settings.data_dir / "tmp" / "exports" / f"{export.id}-{export.build}"
 
 
 class Pulse:
@@ -78,7 +79,7 @@ class Pulse:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        export: dict[str, Any],
+        export: BuildRow,
         stop: threading.Event,
         share: float,
     ) -> None:
@@ -94,7 +95,7 @@ class Pulse:
             raise Interrupted
         if now or time.monotonic() - self._last >= BEAT_SECONDS:
             if not queries.report_progress(
-                self._connection, self._export["id"], self._export["build"], progress * self._share
+                self._connection, self._export.id, self._export.build, progress * self._share
             ):
                 raise Superseded
             self._last = time.monotonic()
@@ -112,7 +113,7 @@ def build_export(context: Context, export_id: UUID, stop: threading.Event) -> No
     """
     with context.database.connect() as connection:
         export = queries.claim_export(connection, export_id)
-        if export is not None and export["attempts"] > MOST_ATTEMPTS:
+        if export is not None and export.attempts > MOST_ATTEMPTS:
             raise WornOut(f"{MOST_ATTEMPTS} workers died of it or gave it up.")
         while export is not None and not _build(context, connection, export, stop):
             export = queries.claim_export(connection, export_id, again=export)
@@ -120,7 +121,7 @@ def build_export(context: Context, export_id: UUID, stop: threading.Event) -> No
 
 
 def _build(
-    context: Context, connection: psycopg.Connection[Any], export: dict[str, Any], stop: threading.Event
+    context: Context, connection: psycopg.Connection[Any], export: ClaimedRow, stop: threading.Event
 ) -> bool:
     """Whether this build came to its end; False when it was shut out."""
     folder = work_folder(context, export)
@@ -141,7 +142,7 @@ def _build(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if done:
-        log.info("export.built", delivery=export["delivery"], attempts=export["attempts"])
+        log.info("export.built", delivery=export.delivery, attempts=export.attempts)
     return done
 
 
@@ -156,7 +157,7 @@ def _clear_earlier(folder: Path) -> None:
 def _build_once(
     context: Context,
     connection: psycopg.Connection[Any],
-    export: dict[str, Any],
+    export: ClaimedRow,
     folder: Path,
     stop: threading.Event,
 ) -> bool:
@@ -166,40 +167,41 @@ def _build_once(
         begin_object,
     )
 
-    stored = export["delivery"] == "store"
+    stored = export.delivery == "store"
     pulse = Pulse(connection, export, stop, INDEX_SHARE if stored else 1.0)
     with contextlib.closing(context.database.connect()) as reader:
         queries.begin_snapshot(reader)
         facts, members = _write(reader, export, folder, pulse)
     pulse.beat(0.99, now=True)
     for member in members:
-        context.storage.put_file_blocking(stored_key(export["id"], export["build"], member.name), member.path)
-    context.storage.put_file_blocking(stored_key(export["id"], export["build"], INDEX), folder / INDEX)
+        context.storage.put_file_blocking(stored_key(export.id, export.build, member.name), member.path)
+    context.storage.put_file_blocking(stored_key(export.id, export.build, INDEX), folder / INDEX)
     if stored:
         done = begin_object(context, connection, export, facts)
     else:
         done = queries.complete_export(connection, export, facts, context.settings)
     if not done:
         names = [*(member.name for member in members), INDEX]
-        context.storage.delete_blocking([stored_key(export["id"], export["build"], name) for name in names])
+        context.storage.delete_blocking([stored_key(export.id, export.build, name) for name in names])
     return done
 
 
 def _write(
-    reader: psycopg.Connection[Any], export: dict[str, Any], folder: Path, pulse: Pulse
-) -> tuple[dict[str, Any], list[Deflated]]:
+    reader: psycopg.Connection[Any], export: ClaimedRow, folder: Path, pulse: Pulse
+) -> tuple[Facts, list[Deflated]]:
     """Write the stored members and the index from one snapshot; the facts of the archive."""
-    snapshot = queries.read_snapshot(reader, export["collection_id"])
-    selection = queries.parse_selection(export["collection_id"], export["filter"])
-    submissions, files = queries.count_selected(reader, selection)
-    described = _describe(reader, export, snapshot, submissions, files)
-    lines = _watched(queries.iter_lines(reader, selection), submissions, submissions + files, 0, pulse)
+    snapshot = queries.read_snapshot(reader, export.collection_id)
+    selection = queries.parse_selection(export.collection_id, export.filter)
+    counted = queries.count_selected(reader, selection)
+    total = counted.submissions + counted.files
+    described = _describe(reader, export, snapshot, counted)
+    lines = _watched(queries.iter_lines(reader, selection), counted.submissions, total, 0, pulse)
     members = [
         _deflate(folder, RESPONSES, lines),
         _deflate(folder, COLLECTION, [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
         _deflate(folder, README, [render_readme(described).encode()]),
     ]
-    modified_at = int(snapshot["snapshot_at"].timestamp())
+    modified_at = int(snapshot.snapshot_at.timestamp())
     with (folder / INDEX).open("wb", buffering=BATCH_BYTES) as out:
         writer = IndexWriter(out)
         for member in members:
@@ -210,23 +212,22 @@ def _write(
                 size_bytes=member.size_bytes,
                 crc32=member.crc32,
                 modified_at=modified_at,
-                blob=head_id(export["build"], member.name, member.stored_crc32),
+                blob=head_id(export.build, member.name, member.stored_crc32),
             )
-        rows = _watched(queries.iter_files(reader, selection), files, submissions + files, submissions, pulse)
-        writer.add_all(
-            (path, STORED, size, size, crc32, at, blob)
-            for path, size, crc32, at, blob in chain.from_iterable(rows)
+        files = _watched(
+            queries.iter_files(reader, selection), counted.files, total, counted.submissions, pulse
         )
+        writer.add_all(chain.from_iterable(files))
         summary = writer.finish()
-    facts = {
-        "snapshot_at": snapshot["snapshot_at"],
-        "snapshot_counter": snapshot["counter"],
-        "submission_count": submissions,
-        "file_count": files,
-        "size_bytes": summary.size_bytes,
-        "index_bytes": summary.index_bytes,
-        "etag": summary.etag,
-    }
+    facts = Facts(
+        snapshot_at=snapshot.snapshot_at,
+        snapshot_counter=snapshot.counter,
+        submission_count=counted.submissions,
+        file_count=counted.files,
+        size_bytes=summary.size_bytes,
+        index_bytes=summary.index_bytes,
+        etag=summary.etag,
+    )
     return facts, members
 
 
@@ -276,34 +277,31 @@ def _deflate(folder: Path, name: str, batches: Iterable[Buffer]) -> Deflated:
 
 def _describe(
     reader: psycopg.Connection[Any],
-    export: dict[str, Any],
-    snapshot: dict[str, Any],
-    submissions: int,
-    files: int,
+    export: ClaimedRow,
+    snapshot: SnapshotRow,
+    counted: CountedRow,
 ) -> dict[str, Any]:
     """collection.json: metadata, and every instruction there ever was, numbered as the API numbers it."""
     instructions = []
     pages = {
-        item["id"]: page["order"]
-        for page in snapshot["body"]["collection_items"]
-        for item in page["page_items"]
+        item["id"]: page["order"] for page in snapshot.body["collection_items"] for item in page["page_items"]
     }
-    rows = queries.list_instructions(reader, export["collection_id"])
+    rows = queries.list_instructions(reader, export.collection_id)
     retired_options = find_retired_options(
-        queries.iter_options(reader, export["collection_id"]),
-        {str(row["id"]): row["body"].get("options") or row["body"].get("unit_options") or [] for row in rows},
+        queries.iter_options(reader, export.collection_id),
+        {str(row.id): row.body.get("options") or row.body.get("unit_options") or [] for row in rows},
     )
     for row in rows:
-        body = describe_item(row["body"])
-        gone = retired_options.get(str(row["id"]))
+        body = describe_item(row.body)
+        gone = retired_options.get(str(row.id))
         instructions.append(
             {
-                "id": str(row["id"]),
-                "type": row["type"],
+                "id": str(row.id),
+                "type": row.type,
                 "description": body["description"],
-                "page": pages.get(str(row["id"]), row["page_order"]),
+                "page": pages.get(str(row.id), row.page_order),
                 "order": body["order"],
-                "retired": row["retired"],
+                "retired": row.retired,
                 **{
                     name: value
                     for name, value in body.items()
@@ -313,20 +311,20 @@ def _describe(
             }
         )
     return {
-        "id": str(snapshot["id"]),
-        "name": snapshot["name"],
-        "description": snapshot["description"],
-        "workspace_id": str(snapshot["workspace_id"]),
+        "id": str(snapshot.id),
+        "name": snapshot.name,
+        "description": snapshot.description,
+        "workspace_id": str(snapshot.workspace_id),
         "schema_version": SCHEMA_VERSION,
-        "created_at": format_time(snapshot["created_at"]),
-        "task_details": snapshot["body"]["task_details"],
+        "created_at": format_time(snapshot.created_at),
+        "task_details": snapshot.body["task_details"],
         "export": {
-            "id": str(export["id"]),
-            "created_at": format_time(export["created_at"]),
-            "snapshot_at": format_time(snapshot["snapshot_at"]),
-            "filter": export["filter"] or None,
-            "submission_count": submissions,
-            "file_count": files,
+            "id": str(export.id),
+            "created_at": format_time(export.created_at),
+            "snapshot_at": format_time(snapshot.snapshot_at),
+            "filter": export.filter or None,
+            "submission_count": counted.submissions,
+            "file_count": counted.files,
         },
         "instructions": instructions,
     }

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import class_row
 
+from fieldpack.archive.layout import STORED
 from fieldpack.server.config import Settings
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.exports.queries import IS_SURPLUS, MAKES_WAY
+from fieldpack.server.exports.rows import (
+    BuildRow,
+    ClaimedRow,
+    CountedRow,
+    Facts,
+    Filter,
+    InstructionRow,
+    OptionsRow,
+    SnapshotRow,
+)
 from fieldpack.server.notices import CHANNEL
 
-Row = dict[str, Any]
 Blocking = psycopg.Connection[Any]
+MemberFields = tuple[str, int, int, int, int, int, bytes]
+Selection = Mapping[str, UUID | datetime | None]  # the values that `SELECTED` takes
+Row = TypeVar("Row")
 
 # what a snapshot holds: the active responses that the filter lets through
 SELECTED = """
@@ -31,12 +46,12 @@ STREAMED_ROWS = 64
 BATCH_ROWS = 4096
 
 
-def _one(connection: Blocking, query: str, values: Any) -> Row | None:
-    with connection.cursor(row_factory=dict_row) as cursor:
+def _one(connection: Blocking, row: type[Row], query: str, values: Any) -> Row | None:
+    with connection.cursor(row_factory=class_row(row)) as cursor:
         return cursor.execute(query, values).fetchone()
 
 
-def claim_export(connection: Blocking, export_id: UUID, again: Row | None = None) -> Row | None:
+def claim_export(connection: Blocking, export_id: UUID, again: ClaimedRow | None = None) -> ClaimedRow | None:
     """A new build of an export that is still to be made; whoever worked on it before is shut out, and what
     they stored is thrown away. Never more than that: a later build may be complete by now.
 
@@ -48,7 +63,8 @@ def claim_export(connection: Blocking, export_id: UUID, again: Row | None = None
     """
     return _one(
         connection,
-        """
+        ClaimedRow,
+        f"""
         WITH old AS (
             SELECT id, build, attempts FROM exports e
             WHERE id = %(id)s AND status = 'generating'
@@ -62,17 +78,17 @@ def claim_export(connection: Blocking, export_id: UUID, again: Row | None = None
         )
         UPDATE exports e SET build = gen_random_uuid(), progress = 0,
                attempts = e.attempts + CASE WHEN %(attempts)s::integer IS NULL THEN 1 ELSE 0 END
-        FROM old WHERE e.id = old.id RETURNING e.*
+        FROM old WHERE e.id = old.id RETURNING {columns_of(ClaimedRow, "e")}
         """,
-        {"id": export_id, "attempts": again["attempts"] if again else None},
+        {"id": export_id, "attempts": again.attempts if again else None},
     )
 
 
-def is_to_start_over(connection: Blocking, export: Row) -> bool:
+def is_to_start_over(connection: Blocking, export: ClaimedRow) -> bool:
     """Whether a build that was shut out is to be done again: after an erasure, not when another took over."""
     cursor = connection.execute(
         "SELECT 1 FROM exports WHERE id = %s AND attempts = %s AND status = 'generating'",
-        [export["id"], export["attempts"]],
+        [export.id, export.attempts],
     )
     return cursor.fetchone() is not None
 
@@ -91,10 +107,11 @@ def begin_snapshot(connection: Blocking) -> None:
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
-def read_snapshot(connection: Blocking, collection_id: UUID) -> Row:
+def read_snapshot(connection: Blocking, collection_id: UUID) -> SnapshotRow:
     """The collection, its counter and the time, as of the snapshot of the transaction that asks."""
     row = _one(
         connection,
+        SnapshotRow,
         """
         SELECT c.id, c.name, c.description, c.workspace_id, c.created_at, v.body, n.counter,
                now() AS snapshot_at
@@ -109,12 +126,12 @@ def read_snapshot(connection: Blocking, collection_id: UUID) -> Row:
     return row
 
 
-def list_instructions(connection: Blocking, collection_id: UUID) -> list[Row]:
+def list_instructions(connection: Blocking, collection_id: UUID) -> list[InstructionRow]:
     """Every instruction the collection ever had, in order, retired ones last."""
-    with connection.cursor(row_factory=dict_row) as cursor:
+    with connection.cursor(row_factory=class_row(InstructionRow)) as cursor:
         return cursor.execute(
             """
-            SELECT id, type, body, page_order, item_order, retired FROM items
+            SELECT id, type, body, page_order, retired FROM items
             WHERE collection_id = %s AND type NOT IN ('rich_text', 'image')
             ORDER BY retired, page_order, item_order, id
             """,
@@ -122,19 +139,17 @@ def list_instructions(connection: Blocking, collection_id: UUID) -> list[Row]:
         ).fetchall()
 
 
-def iter_options(
-    connection: Blocking, collection_id: UUID
-) -> Iterator[tuple[datetime, dict[str, list[dict[str, Any]]]]]:
-    """When each version of the collection was made, and its options or units by instruction id; oldest first."""
-    with connection.cursor("options") as cursor:
+def iter_options(connection: Blocking, collection_id: UUID) -> Iterator[OptionsRow]:
+    """The options of every version of the collection, oldest first."""
+    with connection.cursor("options", row_factory=class_row(OptionsRow)) as cursor:
         cursor.itersize = 1
         cursor.execute(
             """
-            SELECT v.created_at, coalesce(
+            SELECT v.created_at AS made_at, coalesce(
                 (SELECT json_object_agg(item->>'id', coalesce(item->'options', item->'unit_options'))
                  FROM json_array_elements(v.body->'collection_items') page,
                       json_array_elements(page->'page_items') item
-                 WHERE coalesce(item->'options', item->'unit_options') IS NOT NULL), '{}')
+                 WHERE coalesce(item->'options', item->'unit_options') IS NOT NULL), '{}') AS options
             FROM collection_versions v WHERE v.collection_id = %s ORDER BY v.version
             """,
             [collection_id],
@@ -142,10 +157,11 @@ def iter_options(
         yield from cursor
 
 
-def count_selected(connection: Blocking, selection: Row) -> tuple[int, int]:
-    """How many submissions the snapshot holds, and how many files they say they have."""
+def count_selected(connection: Blocking, selection: Selection) -> CountedRow:
+    """How much the snapshot holds."""
     row = _one(
         connection,
+        CountedRow,
         f"""
         SELECT count(*) AS submissions, coalesce(sum(file_count), 0)::bigint AS files
         FROM submissions s WHERE {SELECTED}
@@ -153,10 +169,10 @@ def count_selected(connection: Blocking, selection: Row) -> tuple[int, int]:
         selection,
     )
     assert row is not None
-    return row["submissions"], row["files"]
+    return row
 
 
-def iter_lines(connection: Blocking, selection: Row) -> Generator[tuple[int, bytes], None, None]:
+def iter_lines(connection: Blocking, selection: Selection) -> Generator[tuple[int, bytes], None, None]:
     """The lines of responses.jsonl, put together by PostgreSQL itself: about a megabyte at a time, and how
     many lines that is."""
     query = f"""
@@ -177,10 +193,12 @@ def iter_lines(connection: Blocking, selection: Row) -> Generator[tuple[int, byt
 
 
 def iter_files(
-    connection: Blocking, selection: Row
-) -> Generator[tuple[int, list[tuple[Any, ...]]], None, None]:
-    """Path, size, CRC-32, upload time in Unix seconds and blob id of every file, in the archive's order; some
-    thousand at a time, and how many that is."""
+    connection: Blocking, selection: Selection
+) -> Generator[tuple[int, list[MemberFields]], None, None]:
+    """Every file as the fields of a `Member`, in the archive's order; some thousand at a time, and how many that is.
+
+    The one row that is no object of its own: there are millions, and a `Member` each takes half a second a million.
+    """
     query = f"""
         SELECT u.path, b.size_bytes, b.crc32, floor(extract(epoch FROM u.completed_at))::bigint, uuid_send(b.id)
         FROM submissions s
@@ -189,17 +207,20 @@ def iter_files(
         WHERE {SELECTED} ORDER BY s.completed_at, s.id, u.position
     """
     with closing(_stream(connection, query, selection)) as rows:
-        while batch := list(islice(rows, BATCH_ROWS)):
+        while batch := [
+            (path, STORED, size, size, crc32, at, blob)
+            for path, size, crc32, at, blob in islice(rows, BATCH_ROWS)
+        ]:
             yield len(batch), batch
 
 
-def _stream(connection: Blocking, query: str, values: Row) -> Generator[tuple[Any, ...], None, None]:
+def _stream(connection: Blocking, query: str, values: Selection) -> Generator[tuple[Any, ...], None, None]:
     """The rows as they come, never all of them; cancelled when it is closed before its end."""
     with connection.cursor(binary=True) as cursor:
         yield from cursor.stream(query, values, size=STREAMED_ROWS)
 
 
-def complete_export(connection: Blocking, export: Row, facts: Row, settings: Settings) -> bool:
+def complete_export(connection: Blocking, export: BuildRow, facts: Facts, settings: Settings) -> bool:
     """Whether the export is complete now: refused when it was superseded, or holds what was erased since.
 
     The collection's counter is locked first, so that an erasure is either seen here or sees this. Beyond
@@ -208,7 +229,7 @@ def complete_export(connection: Blocking, export: Row, facts: Row, settings: Set
     with connection.transaction():
         connection.execute(
             "SELECT 1 FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE",
-            [export["collection_id"]],
+            [export.collection_id],
         )
         cursor = connection.execute(
             """
@@ -221,10 +242,15 @@ def complete_export(connection: Blocking, export: Row, facts: Row, settings: Set
                 WHERE e.collection_id = %(collection_id)s AND e.response = 'deleted'
                   AND e.erased_counter > %(snapshot_counter)s AND e.activated_counter <= %(snapshot_counter)s)
             """,
-            {**facts, "id": export["id"], "build": export["build"], "collection_id": export["collection_id"]},
+            {
+                **asdict(facts),
+                "id": export.id,
+                "build": export.build,
+                "collection_id": export.collection_id,
+            },
         )
         done = cursor.rowcount == 1
-        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export["id"])])
+        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export.id)])
         connection.execute(
             f"""
             WITH finished AS (
@@ -240,7 +266,7 @@ def complete_export(connection: Blocking, export: Row, facts: Row, settings: Set
             SELECT pg_notify(%(channel)s, id::text) FROM removed
             """,
             {
-                "collection": export["collection_id"],
+                "collection": export.collection_id,
                 "kept": settings.exports_kept,
                 "most": settings.exports_kept_with_links,
                 "channel": CHANNEL,
@@ -266,7 +292,7 @@ def fail_export(connection: Blocking, export_id: UUID, reason: str) -> bool:
     return cursor.rowcount == 1
 
 
-def parse_selection(collection_id: UUID, filter: Row) -> Row:
+def parse_selection(collection_id: UUID, filter: Filter) -> Selection:
     """The values that `SELECTED` takes."""
     bound: dict[str, datetime | None] = {
         name: datetime.fromisoformat(filter[name]) if name in filter else None for name in ("from", "to")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports.rows import ArchiveRow, BuildRow, Facts, ObjectRow, PartRow, SentPartRow
 from fieldpack.server.jobs import PARTS_QUEUE, defer
 from fieldpack.server.notices import CHANNEL
-
-Row = dict[str, Any]
 
 # parts wait for indexes: a new export is begun before an old one's last part
 PART_PRIORITY = -1
@@ -28,8 +31,8 @@ WANTED = "id = %(id)s AND build = %(build)s AND status = 'generating'"
 
 def begin_parts(
     connection: psycopg.Connection[Any],
-    export: Row,
-    facts: Row,
+    export: BuildRow,
+    facts: Facts,
     multipart_id: str | None,
     ranges: list[tuple[int, int]],
     progress: float,
@@ -45,9 +48,9 @@ def begin_parts(
             WHERE {WANTED}
             """,
             {
-                **facts,
-                "id": export["id"],
-                "build": export["build"],
+                **asdict(facts),
+                "id": export.id,
+                "build": export.build,
                 "multipart": multipart_id,
                 "progress": progress,
             },
@@ -55,7 +58,7 @@ def begin_parts(
         if cursor.rowcount == 0:
             return False
         connection.execute(
-            "DELETE FROM export_parts WHERE export_id = %s AND build <> %s", [export["id"], export["build"]]
+            "DELETE FROM export_parts WHERE export_id = %s AND build <> %s", [export.id, export.build]
         )
         connection.execute(
             """
@@ -64,13 +67,13 @@ def begin_parts(
             FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS r (start, stop, number)
             """,
             [
-                export["id"],
-                export["build"],
+                export.id,
+                export.build,
                 [start for start, _ in ranges],
                 [stop for _, stop in ranges],
             ],
         )
-        connection.execute(DEFER_PARTS, [export["id"], export["build"]])
+        connection.execute(DEFER_PARTS, [export.id, export.build])
     return True
 
 
@@ -92,28 +95,29 @@ async def _defer_finish(connection: Connection, export_id: UUID, build: UUID) ->
     )
 
 
-async def find_part(connection: Connection, export_id: UUID, build: UUID, number: int) -> Row | None:
-    """The export, with one of its parts, as long as this build of it is wanted."""
-    cursor = await connection.execute(
-        f"""
-        SELECT e.*, p.start_offset, p.stop_offset, p.etag AS part_etag
-        FROM (SELECT * FROM exports WHERE {WANTED}) e
-        JOIN export_parts p ON p.export_id = e.id AND p.build = e.build AND p.number = %(number)s
-        """,
-        {"id": export_id, "build": build, "number": number},
-    )
-    return await cursor.fetchone()
+async def find_part(connection: Connection, export_id: UUID, build: UUID, number: int) -> PartRow | None:
+    """The build with one of its parts, as long as it is wanted."""
+    async with connection.cursor(row_factory=class_row(PartRow)) as cursor:
+        await cursor.execute(
+            f"""
+            SELECT {columns_of(ArchiveRow, "e")}, e.multipart_id,
+                   p.start_offset, p.stop_offset, p.etag AS part_etag
+            FROM (SELECT * FROM exports WHERE {WANTED}) e
+            JOIN export_parts p ON p.export_id = e.id AND p.build = e.build AND p.number = %(number)s
+            """,
+            {"id": export_id, "build": build, "number": number},
+        )
+        return await cursor.fetchone()
 
 
-async def find_wanted(
-    connection: Connection, export_id: UUID, build: UUID, *, lock: bool = False
-) -> Row | None:
-    """The export, as long as this build of it is wanted."""
-    cursor = await connection.execute(
-        f"SELECT * FROM exports WHERE {WANTED} {'FOR UPDATE' if lock else ''}",
-        {"id": export_id, "build": build},
-    )
-    return await cursor.fetchone()
+async def lock_object(connection: Connection, export_id: UUID, build: UUID) -> ObjectRow | None:
+    """The build, as long as it is wanted; its export is held against every change until commit."""
+    async with connection.cursor(row_factory=class_row(ObjectRow)) as cursor:
+        await cursor.execute(
+            f"SELECT {columns_of(ObjectRow, 'e')} FROM exports e WHERE {WANTED} FOR UPDATE",
+            {"id": export_id, "build": build},
+        )
+        return await cursor.fetchone()
 
 
 async def is_abandoned(connection: Connection, export_id: UUID, build: UUID) -> bool:
@@ -154,10 +158,16 @@ async def _move(connection: Connection, export_id: UUID, build: UUID, before: fl
 
 
 async def finish_part(
-    connection: Connection, export_id: UUID, build: UUID, number: int, etag: str, pieces: Any, before: float
+    connection: Connection,
+    export_id: UUID,
+    build: UUID,
+    number: int,
+    etag: str,
+    pieces: Sequence[tuple[Any, ...]],
+    before: float,
 ) -> bool:
     """Note that a part is there; whoever notes the last one enqueues the last step. False when superseded."""
-    if await find_wanted(connection, export_id, build, lock=True) is None:
+    if await lock_object(connection, export_id, build) is None:
         return False
     cursor = await connection.execute(
         """
@@ -177,12 +187,14 @@ async def finish_part(
     return True
 
 
-async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> list[Row]:
-    cursor = await connection.execute(
-        "SELECT number, etag, pieces FROM export_parts WHERE export_id = %s AND build = %s ORDER BY number",
-        [export_id, build],
-    )
-    return await cursor.fetchall()
+async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> list[SentPartRow]:
+    """The parts of a build, in order, once all are in the bucket."""
+    async with connection.cursor(row_factory=class_row(SentPartRow)) as cursor:
+        await cursor.execute(
+            "SELECT etag, pieces FROM export_parts WHERE export_id = %s AND build = %s ORDER BY number",
+            [export_id, build],
+        )
+        return await cursor.fetchall()
 
 
 async def start_over(connection: Connection, export_id: UUID, build: UUID) -> None:

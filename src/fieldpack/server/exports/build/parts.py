@@ -26,6 +26,7 @@ from fieldpack.server.exports.build import part_queries as queries
 from fieldpack.server.exports.build.checksums import combine_crc32
 from fieldpack.server.exports.build.ends import Interrupted, Superseded
 from fieldpack.server.exports.keys import archive_name, build_prefix, object_key
+from fieldpack.server.exports.rows import BuildRow, Facts, ObjectRow, PartRow, SentPartRow
 from fieldpack.server.exports.serve.reading import Archive, Piece, open_archive
 from fieldpack.server.storage import (
     BlobDamaged,
@@ -57,7 +58,7 @@ def plan_parts(size_bytes: int, part_bytes: int) -> list[tuple[int, int]]:
 
 
 def begin_object(
-    context: Context, connection: psycopg.Connection[Any], export: dict[str, Any], facts: dict[str, Any]
+    context: Context, connection: psycopg.Connection[Any], export: BuildRow, facts: Facts
 ) -> bool:
     """Begin the object of an archive whose index is stored: parts noted, a job for each. Blocks.
 
@@ -68,11 +69,11 @@ def begin_object(
     multipart = context.storage.open_multipart()
     key = object_key(export)
     upload_id = None
-    ranges = [(0, facts["size_bytes"])]
+    ranges = [(0, facts.size_bytes)]
     if multipart is not None:
-        name = archive_name(export["collection_id"], export["created_at"])
+        name = archive_name(export.collection_id, export.created_at)
         upload_id = multipart.begin(key, file_name=name, content_type="application/zip")
-        ranges = plan_parts(facts["size_bytes"], context.settings.archive_part_mb * MIB)
+        ranges = plan_parts(facts.size_bytes, context.settings.archive_part_mb * MIB)
     try:
         begun = queries.begin_parts(connection, export, facts, upload_id, ranges, INDEX_SHARE)
     except BaseException:
@@ -99,7 +100,7 @@ async def send_part(
     if part is None:
         await discard_abandoned(context, export_id, build)
         return
-    if part["part_etag"] is not None:
+    if part.part_etag is not None:
         return
     archive = await open_archive(context, part)
     archive.pieces = []
@@ -113,24 +114,22 @@ async def send_part(
     except (Superseded, BlobMissing, UploadGone):
         async with context.database.transaction() as connection:
             wanted = await queries.find_part(connection, export_id, build, number)
-        if wanted is not None and wanted["part_etag"] is None:
+        if wanted is not None and wanted.part_etag is None:
             raise
         await discard_abandoned(context, export_id, build)
 
 
-async def _send(
-    context: Context, archive: Archive, part: dict[str, Any], number: int, stop: threading.Event
-) -> str:
+async def _send(context: Context, archive: Archive, part: PartRow, number: int, stop: threading.Event) -> str:
     """The tag of the part, which is in the bucket now."""
-    start, end = part["start_offset"], part["stop_offset"]
+    start, end = part.start_offset, part.stop_offset
     multipart = context.storage.open_multipart()
     key = object_key(part)
     chunks = _watched(context, archive, part, number, stop)
     async with contextlib.aclosing(chunks):
-        if multipart is None or part["multipart_id"] is None:
+        if multipart is None or part.multipart_id is None:
             await context.storage.put_stream(key, chunks, size_hint=end - start)
             return WHOLE
-        return await _send_file(context, chunks, multipart, key, part["multipart_id"], number)
+        return await _send_file(context, chunks, multipart, key, part.multipart_id, number)
 
 
 async def _send_file(
@@ -166,12 +165,12 @@ def _write(out: BinaryIO, pieces: list[Buffer]) -> None:
 
 
 async def _watched(
-    context: Context, archive: Archive, part: dict[str, Any], number: int, stop: threading.Event
+    context: Context, archive: Archive, part: PartRow, number: int, stop: threading.Event
 ) -> AsyncGenerator[Buffer]:
     """The part's bytes, as long as they are wanted; progress is reported every second."""
     sent = 0
     reported_at = time.monotonic()
-    async with contextlib.aclosing(archive.iter_bytes(part["start_offset"], part["stop_offset"])) as chunks:
+    async with contextlib.aclosing(archive.iter_bytes(part.start_offset, part.stop_offset)) as chunks:
         async for chunk in chunks:
             if stop.is_set():
                 raise Interrupted
@@ -181,11 +180,11 @@ async def _watched(
             if time.monotonic() - reported_at >= BEAT_SECONDS:
                 async with context.database.transaction() as connection:
                     if not await queries.report_sent(
-                        connection, part["id"], part["build"], number, sent, INDEX_SHARE
+                        connection, part.id, part.build, number, sent, INDEX_SHARE
                     ):
                         raise Superseded
                 reported_at = time.monotonic()
-    if sent != part["stop_offset"] - part["start_offset"]:
+    if sent != part.stop_offset - part.start_offset:
         raise StorageError(f"Part {number} came out with {sent:,} bytes.")
 
 
@@ -198,7 +197,7 @@ async def finish_object(context: Context, export_id: UUID, build: UUID) -> None:
     """
     async with context.database.transaction() as connection:
         # held until the object is there: an erasure waits, and then removes it before it is answered
-        export = await queries.find_wanted(connection, export_id, build, lock=True)
+        export = await queries.lock_object(connection, export_id, build)
         if export is not None:
             await _join(context, export, await queries.list_parts(connection, export_id, build))
     if export is None or not await asyncio.to_thread(_complete, context, export):
@@ -206,27 +205,25 @@ async def finish_object(context: Context, export_id: UUID, build: UUID) -> None:
             await queries.start_over(connection, export_id, build)
         await discard_abandoned(context, export_id, build)
         return
-    log.info("export.stored", size_bytes=export["size_bytes"])
+    log.info("export.stored", size_bytes=export.size_bytes)
 
 
-async def _join(context: Context, export: dict[str, Any], parts: list[dict[str, Any]]) -> None:
-    _check_pieces(piece for part in parts for piece in part["pieces"])
+async def _join(context: Context, export: ObjectRow, parts: list[SentPartRow]) -> None:
+    _check_pieces(piece for part in parts for piece in part.pieces)
     key = object_key(export)
     multipart = context.storage.open_multipart()
-    if multipart is not None and export["multipart_id"] is not None:
-        etags = [part["etag"] for part in parts]
+    if multipart is not None and export.multipart_id is not None:
+        etags = [part.etag for part in parts]
         with contextlib.suppress(UploadGone):  # done before, by a worker that died: its size tells
-            await asyncio.to_thread(multipart.finish, key, export["multipart_id"], etags)
+            await asyncio.to_thread(multipart.finish, key, export.multipart_id, etags)
     found = await context.storage.size(key)
-    if found != export["size_bytes"]:
-        raise BlobDamaged(
-            f"The archive in the bucket has {found:,} bytes instead of {export['size_bytes']:,}."
-        )
+    if found != export.size_bytes:
+        raise BlobDamaged(f"The archive in the bucket has {found:,} bytes instead of {export.size_bytes:,}.")
 
 
-def _complete(context: Context, export: dict[str, Any]) -> bool:
+def _complete(context: Context, export: ObjectRow) -> bool:
     with context.database.connect() as connection:
-        return job_queries.complete_export(connection, export, export, context.settings)
+        return job_queries.complete_export(connection, export, export.facts, context.settings)
 
 
 def _check_pieces(pieces: Iterable[list[Any]]) -> None:

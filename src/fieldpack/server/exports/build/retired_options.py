@@ -9,19 +9,19 @@ from typing import Any
 import orjson
 
 from fieldpack.archive.records import format_time
+from fieldpack.server.exports.rows import OptionsRow
 
 __all__ = ["find_retired_options"]
 
 
 def find_retired_options(
-    versions: Iterable[tuple[datetime, dict[str, list[dict[str, Any]]]]],
+    versions: Iterable[OptionsRow],
     current: dict[str, list[dict[str, Any]]],
 ) -> dict[str, list[dict[str, Any]]]:
     """The options that an instruction had and has no more, by instruction id, in the order they went.
 
     Args:
-        versions: when each version of the collection was made, and its options (or units) by instruction id; oldest
-            first.
+        versions: the options of each version of the collection, oldest first.
         current: the options that each instruction has now, or had last.
 
     Returns:
@@ -30,15 +30,15 @@ def find_retired_options(
     """
     shown: dict[str, dict[bytes, dict[str, Any]]] = {}
     until: dict[str, dict[bytes, datetime | None]] = {}
-    for made_at, options_by_id in versions:
+    for version in versions:
         for instruction_id, ends in until.items():
-            here = {_key(option) for option in options_by_id.get(instruction_id, ())}
+            here = {_key(option) for option in version.options.get(instruction_id, ())}
             for key, end in ends.items():
                 if key in here:
                     ends[key] = None
                 elif end is None:
-                    ends[key] = made_at
-        for instruction_id, options in options_by_id.items():
+                    ends[key] = version.made_at
+        for instruction_id, options in version.options.items():
             for option in options:
                 key = _key(option)
                 shown.setdefault(instruction_id, {}).setdefault(key, option)

@@ -11,7 +11,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from isal import isal_zlib
@@ -20,6 +20,7 @@ from fieldpack.archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, 
 from fieldpack.archive.members import HEADS
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, read_head_crc32, stored_key
+from fieldpack.server.exports.rows import ArchiveRow, BuildRow
 from fieldpack.server.exports.serve.sharing import shared_by
 from fieldpack.server.storage import BlobDamaged, Buffer, FileRange
 from fieldpack.server.storage.buffers import Buffers
@@ -78,19 +79,19 @@ class Archive:
         by_kernel: set to true, large members may come as ranges of files, to be sent by the kernel.
     """
 
-    def __init__(self, context: Context, export: dict[str, Any], index: Index) -> None:
+    def __init__(self, context: Context, export: BuildRow, index: Index) -> None:
         self.context = context
         self.export = export
         self.index = index
         self.pieces: list[Piece] | None = None
         self.by_kernel = False
         self._enough = SMALL_BYTES
-        self._shared = shared_by(export["build"])
+        self._shared = shared_by(export.build)
 
     def key_of(self, segment: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
         if segment.member_no < len(HEADS):
-            return stored_key(self.export["id"], self.export["build"], HEADS[segment.member_no])
+            return stored_key(self.export.id, self.export.build, HEADS[segment.member_no])
         name = segment.blob.hex()  # as `blob_key` spells it, in a tenth of the time
         return f"blobs/{name[:2]}/{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
@@ -100,7 +101,7 @@ class Archive:
 
     async def read_index(self, offset: int, length: int) -> bytes:
         return await self.context.storage.read_range(
-            stored_key(self.export["id"], self.export["build"], INDEX), offset, length
+            stored_key(self.export.id, self.export.build, INDEX), offset, length
         )
 
     async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer | FileRange]:
@@ -163,7 +164,7 @@ class Archive:
 
     async def _read_page(self, page: PageRange, start: int, stop: int) -> Iterable[Part]:
         """What a page of members is made of; kept for who reads the same after this, as many at once do."""
-        key = (self.export["build"], page.page)
+        key = (self.export.build, page.page)
         first, end = self.index.page_span(page.page)
         whole = start <= first and end <= stop
         if whole and key in _pages:
@@ -308,19 +309,19 @@ _indexes: OrderedDict[UUID, Index] = OrderedDict()
 _pages: OrderedDict[tuple[UUID, int], list[Part]] = OrderedDict()
 
 
-async def open_archive(context: Context, export: dict[str, Any]) -> Archive:
+async def open_archive(context: Context, export: ArchiveRow) -> Archive:
     """The archive of a complete export; its index's page table is kept for the next requests."""
-    index = _indexes.get(export["build"])
+    index = _indexes.get(export.build)
     archive = Archive(context, export, index)  # type: ignore[arg-type]
     if index is None:
-        size = export["index_bytes"]
+        size = export.index_bytes
         tail = await archive.read_index(max(size - TAIL_BYTES, 0), min(size, TAIL_BYTES))
         needed = Index.bytes_needed(tail[-FOOTER_BYTES:])
         if needed > len(tail):
             tail = await archive.read_index(size - needed, needed)
-        archive.index = _indexes[export["build"]] = Index.open(tail)
+        archive.index = _indexes[export.build] = Index.open(tail)
         if len(_indexes) > CACHED_INDEXES:
             _indexes.popitem(last=False)
     else:
-        _indexes.move_to_end(export["build"])
+        _indexes.move_to_end(export.build)
     return archive

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -20,6 +19,7 @@ from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
 from fieldpack.server.exports import queries
 from fieldpack.server.exports.keys import archive_name
+from fieldpack.server.exports.rows import ArchiveRow
 from fieldpack.server.exports.serve.links import ARCHIVE_PATH, read_link
 from fieldpack.server.exports.serve.reading import Archive, open_archive
 from fieldpack.server.http.authentication import mark_authenticated
@@ -56,7 +56,7 @@ class _Currency:
             if at_once or time.monotonic() - self.checked_at > CHECK_SECONDS:
                 export = archive.export
                 async with archive.context.database.transaction() as connection:
-                    self._current = await queries.is_current(connection, export["id"], export["build"])
+                    self._current = await queries.is_current(connection, export.id, export.build)
                 self.checked_at = time.monotonic()
             return self._current
 
@@ -67,10 +67,10 @@ _currencies: WeakValueDictionary[UUID, _Currency] = WeakValueDictionary()
 async def _watched(archive: Archive, selected: Selected) -> AsyncGenerator[Buffer | FileRange]:
     """The bytes, as long as the export may exist: an erasure or deletion ends the download."""
     export = archive.export
-    currency = _currencies.setdefault(export["build"], _Currency())
+    currency = _currencies.setdefault(export.build, _Currency())
     with DOWNLOADS.track_inprogress():
         async with (
-            archive.context.notices.subscribed(str(export["id"])) as news,
+            archive.context.notices.subscribed(str(export.id)) as news,
             contextlib.aclosing(archive.iter_bytes(selected.start, selected.stop)) as chunks,
         ):
             async for chunk in chunks:
@@ -92,7 +92,7 @@ def _gone() -> Problem:
     )
 
 
-async def _find_linked(request: Request, context: Context, export_id: str) -> dict[str, Any]:
+async def _find_linked(request: Request, context: Context, export_id: str) -> ArchiveRow:
     """The export whose link was asked for, if the link holds."""
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
     async with context.database.transaction() as connection:
@@ -103,12 +103,13 @@ async def _find_linked(request: Request, context: Context, export_id: str) -> di
         except Problem:
             LINK_ERRORS.labels("altered").inc()
             raise
-        export, expired = await queries.find_linked(connection, parse_id("Export", export_id), expires_at)
+        export = await queries.find_archive(connection, parse_id("Export", export_id))
+        expired = await queries.has_passed(connection, expires_at)
     if expired:
         LINK_ERRORS.labels("expired").inc()
         raise Problem(LINK_EXPIRED, "This link has expired. Ask for the export again to get a fresh link.")
     mark_authenticated(request)
-    if export is None or export["status"] != "complete":
+    if export is None:
         raise _gone()
     return export
 
@@ -124,7 +125,7 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
     """The archive behind a presigned link. No token: the link is the permission."""
     structlog.contextvars.bind_contextvars(export_id=export_id)
     export = await _find_linked(request, context, export_id)
-    selected = select_range(request.headers, export["size_bytes"], export["etag"], method=request.method)
+    selected = select_range(request.headers, export.size_bytes, export.etag, method=request.method)
     try:
         archive = await open_archive(context, export)
     except (BlobMissing, ArchiveError) as error:  # deleted a moment ago, or damaged
@@ -132,10 +133,10 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
         await _withdraw_if_damaged(context, export, error)
         raise _gone() from None
     archive.by_kernel = EXTENSION in request.scope.get("extensions", {})
-    headers = selected.headers(export["etag"]) | {
+    headers = selected.headers(export.etag) | {
         "Content-Type": "application/zip",
         "Content-Disposition": content_disposition(
-            safe_name(archive_name(export["collection_id"], export["created_at"]))
+            safe_name(archive_name(export.collection_id, export.created_at))
         ),
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
@@ -145,7 +146,7 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
     async def on_abort(error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
             return
-        log.error("download.aborted", export_id=str(export["id"]), error=str(error))
+        log.error("download.aborted", export_id=str(export.id), error=str(error))
         await _withdraw_if_damaged(context, export, error)
 
     return ByteStream(
@@ -157,13 +158,13 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
     )
 
 
-async def _withdraw_if_damaged(context: Context, export: dict[str, Any], error: BaseException) -> None:
+async def _withdraw_if_damaged(context: Context, export: ArchiveRow, error: BaseException) -> None:
     """Fail an export that holds what is not there as recorded: nobody is to take it for whole."""
     if not isinstance(error, BlobMissing | ArchiveError):
         return
     LINK_ERRORS.labels("damaged").inc()
     async with context.database.transaction() as connection:
         if await queries.set_failed(
-            connection, export["id"], export["build"], f"A stored file is damaged or missing: {error}"
+            connection, export.id, export.build, f"A stored file is damaged or missing: {error}"
         ):
-            await throw_away(connection, [f"exports/{export['id']}/"])
+            await throw_away(connection, [f"exports/{export.id}/"])

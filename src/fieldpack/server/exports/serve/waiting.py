@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -15,6 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from fieldpack.server.context import Context
 from fieldpack.server.exports import queries
+from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.storage import StorageError
 
 __all__ = ["find_reason", "note_waiting", "watch_storage"]
@@ -26,13 +26,11 @@ ANSWER_SECONDS = 4.0
 log = structlog.get_logger()
 
 
-def find_reason(row: dict[str, Any]) -> str | None:
+def find_reason(row: ExportRow) -> str | None:
     """Why a generating export waits, once it has for a while."""
-    since: datetime | None = row["waiting_since"]
-    if since is None or datetime.now(UTC) - since < SAY_AFTER:
+    if row.waiting_since is None or datetime.now(UTC) - row.waiting_since < SAY_AFTER:
         return None
-    reason: str = row["waiting_reason"]
-    return reason
+    return row.waiting_reason
 
 
 def explain(error: BaseException) -> str:

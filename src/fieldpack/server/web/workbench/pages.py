@@ -175,7 +175,7 @@ async def export(request: Request, context: CurrentContext, collection_id: str) 
     if caller is None:
         return _to_sign_in(request)
     row, _ = await exports.request_export(context, caller, parse_id("Collection", collection_id), {})
-    return _see_other(f"/researcher/collections/{row['collection_id']}/exports/{row['id']}")
+    return _see_other(f"/researcher/collections/{row.collection_id}/exports/{row.id}")
 
 
 @router.get("/researcher/collections/{collection_id}/exports/{export_id}")

@@ -1,0 +1,192 @@
+"""Rows of exports, as their queries give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+__all__ = [
+    "ArchiveRow",
+    "BuildRow",
+    "ClaimedRow",
+    "CountedRow",
+    "ExportRow",
+    "Facts",
+    "Filter",
+    "InstructionRow",
+    "LostRow",
+    "ObjectRow",
+    "OptionsRow",
+    "PartRow",
+    "ReachedRow",
+    "SentPartRow",
+    "SnapshotRow",
+]
+
+# `study_id`, `from` and `to`, each where it narrows the export: ids in lower case, instants in UTC (RFC 3339)
+Filter = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRow:
+    """One build of an export: what the keys of its objects are made of."""
+
+    id: UUID  # of the export
+    build: UUID  # names the attempt that may finish the export
+    collection_id: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow(BuildRow):
+    """An export as requests see it."""
+
+    filter: Filter
+    status: Literal["generating", "complete", "failed"]
+    delivery: str  # "stream" by this server, "store" from the bucket
+    progress: float  # 0 to 1
+    snapshot_at: (
+        datetime | None
+    )  # of the last build that had its index made, complete or not; so are the figures
+    completed_at: datetime | None
+    submission_count: int | None
+    file_count: int | None
+    size_bytes: int | None  # of the archive
+    failure_reason: str | None  # for the person who asked for it; only of a failed one
+    waiting_since: datetime | None  # while its storage does not answer
+    waiting_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow(BuildRow):
+    """An export that a job has just claimed, with the build that is the job's own."""
+
+    filter: Filter
+    delivery: str
+    attempts: int  # this one included; what an erasure has start over counts once
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRow(BuildRow):
+    """A build whose archive can be read: its index is stored."""
+
+    size_bytes: int  # of the archive
+    index_bytes: int
+    etag: str  # of the archive, with its quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is to know of an archive once its index is made."""
+
+    snapshot_at: datetime
+    snapshot_counter: int  # the collection's counter as of the snapshot
+    submission_count: int
+    file_count: int
+    size_bytes: int  # of the archive
+    index_bytes: int
+    etag: str  # of the archive, with its quotes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow(ArchiveRow):
+    """A build that is made into an object of the bucket, part by part."""
+
+    snapshot_at: datetime
+    snapshot_counter: int
+    submission_count: int
+    file_count: int
+    multipart_id: str | None  # None where the bucket takes the object in one go
+
+    @property
+    def facts(self) -> Facts:
+        """What its index told."""
+        return Facts(
+            self.snapshot_at,
+            self.snapshot_counter,
+            self.submission_count,
+            self.file_count,
+            self.size_bytes,
+            self.index_bytes,
+            self.etag,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow(ArchiveRow):
+    """A build with one of the parts that its object is made of."""
+
+    multipart_id: str | None
+    start_offset: int  # in the archive
+    stop_offset: int
+    part_etag: str | None  # None until the part is in the bucket
+
+
+@dataclass(frozen=True, slots=True)
+class SentPartRow:
+    """A part that is in the bucket."""
+
+    etag: str
+    pieces: list[
+        list[Any]
+    ]  # the fields of a `Piece` each: what was cut between parts, to be checked together
+
+
+@dataclass(frozen=True, slots=True)
+class LostRow:
+    """An export that is generating without a job that would ever finish it."""
+
+    id: UUID
+    build: UUID
+    in_parts: bool  # its index is made, and its parts are noted
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedRow:
+    """An export that an erasure failed or had start over."""
+
+    id: UUID
+    old_build: UUID  # what it was before
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """A collection as of the snapshot of a build."""
+
+    id: UUID
+    name: str
+    description: str | None
+    workspace_id: UUID
+    created_at: datetime
+    body: dict[str, Any]  # its current version: pages and items, as the researcher wrote them
+    counter: int
+    snapshot_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionRow:
+    """An instruction, shown or retired."""
+
+    id: UUID
+    type: str
+    body: dict[str, Any]  # the item, as the researcher wrote it
+    page_order: int  # of the page it is on, or was on last
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsRow:
+    """The options of one version of a collection."""
+
+    made_at: datetime
+    options: dict[str, list[dict[str, Any]]]  # or units, by instruction id
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """How many submissions a snapshot holds, and how many files they say they have."""
+
+    submissions: int
+    files: int
