@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Its temporary files lie in the environment, so that an interrupted installation leaves nothing elsewhere.
 TEMPORARY := $(abspath $(VENV))/tmp
 
-.PHONY: help demo test interop check bench soak lock clean
+.PHONY: help demo test interop check messages bench soak lock clean
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ check: $(VENV)/.dev  ## Format, lint, types, layers, dead code
 	$(BIN)/mypy
 	$(BIN)/python tools/layers.py
 	$(BIN)/python tools/unused.py
+
+messages: $(VENV)/.dev  ## The pages' catalogues brought up to what the pages use (LANGUAGE=fr begins a new one)
+	$(BIN)/python tools/messages.py $(LANGUAGE)
 
 bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from fieldpack.filetypes import Listing
 from fieldpack.server.uploads.content_types import HEAD_BYTES, judge_head
-from fieldpack.server.web.catalogue import ENGLISH as TEXTS
+from fieldpack.server.web.catalogue import CATALOGUES, SOURCE
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
     EXTRA,
@@ -144,7 +144,9 @@ def test_page_and_server_judge_by_one_table(study: Scenario, visitors: Contexts)
             verdicts.append(verdict.refusal is not None)
     refused = page.evaluate(JUDGE, cases)
     assert [each is not None for each in refused] == verdicts
-    assert {f"js.files.kind.{word}" for word in set(refused) - {None, "data"}} <= set(TEXTS)
+    assert {f"files.kind.{word}" for word in set(refused) - {None, "data"}} <= set(
+        CATALOGUES[SOURCE].for_browser()
+    )
 
 
 def test_what_fits_is_said_before_it_is_sent(api: httpx.Client, visitors: Contexts) -> None:

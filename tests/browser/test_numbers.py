@@ -291,7 +291,7 @@ def test_the_server_knows_who_groups_by_points(visitors: Contexts) -> None:
         LOCALES,
     )
     assert found == [groups_by_point(locale) for locale in LOCALES]
-    assert groups_by_point("xx-strange, *;q=0.1, de-DE-u-nu-latn;q=0.9, en")
+    assert groups_by_point("xx-strange, *;q=0.1, de-DE-u-nu-latn;q=0.9, en;q=0.5")
     assert not groups_by_point("")
     assert not groups_by_point("en-GB,de;q=0.5")
     assert not groups_by_point("," * 60_000)

@@ -10,8 +10,7 @@ import pytest
 from playwright.sync_api import Page, Route
 
 import fieldpack.server.web as web
-from fieldpack.server.web.catalogue import CATALOGUES, Catalogue
-from fieldpack.server.web.rendering import size_text
+from fieldpack.server.web.catalogue import CATALOGUES, SOURCE, Catalogue, Text, plural_categories
 from tests.browser.conftest import Contexts
 
 TEXTS_JS = Path(web.__file__).parent / "static" / "texts.js"
@@ -48,12 +47,17 @@ NUMBERS: list[int | float] = [
     2.25,
     10.5,
 ]
-FORMS = {f"js.files.{category}": f"{category}: {{count}}" for category in CATEGORIES}
+TEXTS: dict[str, Text] = {
+    "files": {category: f"{category}: {{count}}" for category in CATEGORIES},
+    "few": {"one": "one", "other": "other"},
+    "number": "{number}",
+}
 PAGE = "https://pages.test/"
 CHOOSE = """async (numbers) => {
   const { t } = await import("/texts.js");
   const all = (key) => numbers.map((count) => t(key, { count }));
-  return { all: all("files"), some: all("few"), none: t("files") };
+  const said = [...numbers, 1e-7, 1e15].map((number) => t("number", { number: 0 - number }));
+  return { all: all("files"), some: all("few"), none: t("files"), numbers: said };
 }"""
 
 
@@ -75,43 +79,42 @@ def open_page(page: Page, catalogue: Catalogue) -> None:
 
 @pytest.mark.parametrize("language", sorted({*LANGUAGES, *CATALOGUES}))
 def test_they_choose_the_same_form(visitors: Contexts, language: str) -> None:
-    catalogue = Catalogue(language, "ltr", {**FORMS, "js.few.one": "one", "js.few.other": "other"})
+    catalogue = Catalogue(language, TEXTS, frozenset(TEXTS))
     page = visitors().new_page()
     open_page(page, catalogue)
     chosen = page.evaluate(CHOOSE, NUMBERS)
-    assert chosen["all"] == [catalogue.text("js.files", count=number) for number in NUMBERS]
-    assert chosen["none"] == catalogue.text("js.files") == "other: {count}"
-    # a form that a text lacks is made up for by `.other`
-    assert chosen["some"] == [catalogue.text("js.few", count=number) for number in NUMBERS]
+    assert chosen["all"] == [catalogue.text("files", count=number) for number in NUMBERS]
+    assert chosen["none"] == catalogue.text("files") == "other: {count}"
+    # a form that a text lacks is made up for by that of `other`
+    assert chosen["some"] == [catalogue.text("few", count=number) for number in NUMBERS]
+    assert chosen["numbers"] == [
+        catalogue.text("number", number=-number) for number in [*NUMBERS, 1e-7, 1e15]
+    ]
 
 
 def test_every_category_is_among_them() -> None:
-    found = {
-        Catalogue(language, "ltr", {}).plural_form(number) for language in LANGUAGES for number in NUMBERS
-    }
+    found = {Catalogue(language, {}).plural_category(number) for language in LANGUAGES for number in NUMBERS}
     assert found == set(CATEGORIES)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_file_has_a_form_for_every_category(language: str) -> None:
+    found = {Catalogue(language, {}).plural_category(number) for number in NUMBERS}
+    assert found <= set(plural_categories(language))
+
+
 @pytest.mark.parametrize("language", sorted(CATALOGUES))
-def test_each_catalogue_has_the_forms_that_its_language_needs(language: str) -> None:
-    """Those of whole numbers; what has one form of a text has all of them."""
-    catalogue = Catalogue(language, *CATALOGUES[language])
-    needed = {catalogue.plural_form(number) for number in range(201)}
-    counted = [key.removesuffix(".one") for key in catalogue.texts if key.endswith(".one")]
-    assert counted
-    lacking = [
-        f"{key}.{form}" for key in counted for form in needed if f"{key}.{form}" not in catalogue.texts
-    ]
-    assert lacking == []
-
-
-def test_they_say_the_same_of_a_size(visitors: Contexts) -> None:
-    page = visitors().new_page()
-    open_page(page, Catalogue("en", "ltr", {}))
+def test_they_say_the_same_of_a_size(visitors: Contexts, language: str) -> None:
+    page, catalogue = visitors().new_page(), CATALOGUES[language]
+    open_page(page, catalogue)
     sizes = [0, 1, 999, 1000, 99_949, 99_951, 999_499, 999_501, 25 * 2**20, 53_480_000, 1.5e9, 2.5e12, 12_345]
     said = page.evaluate(
         "async (sizes) => { const { sizeText } = await import('/texts.js'); return sizes.map(sizeText); }",
         sizes,
     )
-    assert said == [size_text(size) for size in sizes]
-    assert said[8] == "26.2 MB"
+    assert said == [catalogue.size(size) for size in sizes]
+    assert catalogue.size(53_480_000) == f"{catalogue.number(53.5)} MB"
+
+
+def test_a_size_in_english() -> None:
+    assert CATALOGUES[SOURCE].size(25 * 2**20) == "26.2 MB"

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -69,3 +71,17 @@ def test_the_core_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_wheel_has_all_that_the_pages_need(tmp_path: Path) -> None:
+    """Every file beside the modules: templates, scripts and the catalogues of all languages."""
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    web = ROOT / "src" / "fieldpack" / "server" / "web"
+    wanted = {
+        path.relative_to(ROOT / "src").as_posix()
+        for pattern in ("templates/*.html", "static/*", "locales/*/LC_MESSAGES/*.po")
+        for path in web.glob(pattern)
+    }
+    assert {path.rpartition(".")[2] for path in wanted} >= {"html", "js", "css", "po"}
+    assert wanted <= packed

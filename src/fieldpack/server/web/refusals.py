@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.problems import Detail, ProblemType, problem_body
-from fieldpack.server.web.rendering import prefers_html, refusal_page
+from fieldpack.server.web.preferences import prefers_html
+from fieldpack.server.web.rendering import refusal_page
 
 __all__ = ["answer_refusal"]
 

@@ -22,7 +22,7 @@ from fieldpack.server.web.assets import asset_url
 from fieldpack.server.web.catalogue import Catalogue, choose_language
 from fieldpack.server.web.workbench.sessions import renew_participant
 
-__all__ = ["PageRoute", "catalogue_of", "prefers_html", "refusal_page", "render", "state_page"]
+__all__ = ["PageRoute", "catalogue_of", "refusal_page", "render", "state_page"]
 
 POLICY = "; ".join(
     (
@@ -73,7 +73,6 @@ STATES_BY_STATUS = {
 # states that pass by themselves, so that the same page is worth another try
 PASSING_STATES = ("full", "paused", "unpublished", "busy", "broken", "storage_full")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_Q = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII)
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -96,19 +95,6 @@ def _plain(html: str) -> str:
     return Markup(_TAG.sub(" ", html)).unescape().strip()
 
 
-def size_text(size_bytes: float) -> str:
-    """A size as people read it, in powers of 1,000: 1.5 MB. `sizeText` of static/texts.js says the same."""
-    for unit in ("B", "kB", "MB"):
-        if size_bytes < 999.5:
-            return (
-                f"{size_bytes:.0f} {unit}"
-                if unit == "B" or size_bytes >= 99.95
-                else f"{size_bytes:.3g} {unit}"
-            )
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} GB" if size_bytes < 999.5 else f"{size_bytes:,.0f} GB"
-
-
 def time_text(at: datetime) -> str:
     """A moment for readers without scripts; scripts put the reader's own time there."""
     return f"{at:%Y-%m-%d %H:%M} UTC"
@@ -122,7 +108,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals.update(asset=asset_url)
-_environment.filters.update(json=_json, plain=_plain, size=size_text, time=time_text)
+_environment.filters.update(json=_json, plain=_plain, time=time_text)
 
 
 def catalogue_of(request: Request) -> Catalogue:
@@ -144,6 +130,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     html = _environment.get_template(template).render(
         t=catalogue.text,
         t_time=partial(_with_time, catalogue),
+        size=catalogue.size,
         language=catalogue.language,
         direction=catalogue.direction,
         contact=getattr(request.state, "contact", None),
@@ -182,31 +169,6 @@ def _sentence(detail: Detail) -> str:
     if isinstance(detail, list):
         return " ".join(detail)
     return " ".join(f"{path}: {message}" for path, messages in detail.items() for message in messages)
-
-
-def prefers_html(request: Request) -> bool:
-    """Whether who asked would rather have a page than JSON (RFC 9110 §12.5.1); who has no preference would not."""
-    accept = ",".join(request.headers.getlist("accept"))
-    return _quality(accept, "text", "html") > _quality(accept, "application", "json")
-
-
-def _quality(accept: str, kind: str, subtype: str) -> float:
-    """How much an `Accept` header wants a type: that of the most specific range that covers it."""
-    ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
-    best, quality = 0, 0.0
-    for entry in accept.split(","):
-        name, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if ranges.get(name, 0) > best:
-            best, quality = ranges[name], _weight(parameters)
-    return quality
-
-
-def _weight(parameters: list[str]) -> float:
-    """The `q` of a range; 1 without one, 0 where it is none."""
-    given = next(
-        (text.partition("=")[2].strip() for text in parameters if text.replace(" ", "").startswith("q=")), "1"
-    )
-    return float(given) if _Q.fullmatch(given) else 0.0
 
 
 class PageRoute(APIRoute):

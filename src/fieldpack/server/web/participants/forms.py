@@ -24,10 +24,9 @@ from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, i
 from fieldpack.server.submissions.participant_routes import require_open
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.uploads.receive.receiving import receive
-from fieldpack.server.web.catalogue import Catalogue
+from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import find_chosen, is_asked
 from fieldpack.server.web.participants.views import summarise
-from fieldpack.server.web.rendering import size_text
 
 __all__ = ["Outcome", "read_form", "save_page", "text_of"]
 
@@ -163,7 +162,7 @@ def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) 
     if isinstance(given.get("value"), list):
         return catalogue.text("problem.choices")
     if len(given.get("value", "")) > MAX_TEXT:
-        return catalogue.text("problem.too_long", bound=MAX_TEXT)
+        return catalogue.text("problem.too_long", count=MAX_TEXT)
     return catalogue.text("problem.invalid")
 
 
@@ -291,17 +290,18 @@ def _file_message(
     limit_bytes = item["max_file_size_mb"] * 2**20
     types = item["accepted_file_types"]
     if problem.type is TOO_LARGE:
-        key = "too_large" if size_bytes > limit_bytes else "no_room"
-    elif problem.type is UNSUPPORTED_TYPE:
-        misnamed = not uploads.find_accepted(item).admits_name(name)
-        key = "wrong_type" if misnamed else "wrong_kind" if size_bytes else "empty"
+        key = message("files.too_large") if size_bytes > limit_bytes else message("files.no_room")
+    elif problem.type is not UNSUPPORTED_TYPE:
+        key = message("files.too_many") if problem.type is CONFLICT else message("files.not_taken")
+    elif not uploads.find_accepted(item).admits_name(name):
+        key = message("files.wrong_type")
     else:
-        key = "too_many" if problem.type is CONFLICT else "not_taken"
+        key = message("files.wrong_kind") if size_bytes else message("files.empty")
     return catalogue.text(
-        f"js.files.{key}",
+        key,
         name=name,
-        size=size_text(size_bytes),
-        max=size_text(limit_bytes),
+        size=catalogue.size(size_bytes),
+        max=catalogue.size(limit_bytes),
         type=extension_of(name),
         types=" ".join(types),
         count=item["max_file_count"],

@@ -161,7 +161,7 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
     participant_id, session_id = _id_of(given), text_of(form, "session_id")
     if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
         is_long = participant_id or len(given) > MAX_GIVEN
-        key = "start.ask_id_long" if is_long else "start.ask_id_missing"
+        words = catalogue_of(request)
         return await _show_study(
             request,
             context,
@@ -170,7 +170,7 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
             session_id[:MAX_ID],
             None,
             entered=(participant_id or given)[:MAX_ID],
-            error=catalogue_of(request).text(key),
+            error=words.text("start.ask_id_long") if is_long else words.text("start.ask_id_missing"),
         )
     held = read_remembered(request, identifier)
     known = await _find_known(request, context, identifier)

@@ -11,23 +11,22 @@ from babel.numbers import get_group_symbol
 
 from fieldpack.server.submissions.answering.numbers import Ambiguous, read_number
 from fieldpack.server.web.catalogue import Catalogue
+from fieldpack.server.web.preferences import preferred_languages
 
 __all__ = ["find_chosen", "groups_by_point", "is_asked", "view_reading"]
 
-MOST_LOCALES = 10  # looked at in a header
 _LIKE_GROUPS = re.compile(r"(-?[1-9][0-9]{0,2})\.([0-9]{3})")
 _EXTENSION = re.compile(r"-[a-z0-9]-.*", re.IGNORECASE)
 
 
 def groups_by_point(accept_language: str) -> bool:
     """Whether the first locale of an `Accept-Language` header that is known groups digits by points."""
-    entries = accept_language.split(",", MOST_LOCALES)[:MOST_LOCALES]
-    return next(filter(None, map(_group_mark, entries)), "") == "."
+    return next(filter(None, map(_group_mark, preferred_languages(accept_language))), "") == "."
 
 
 @lru_cache(maxsize=256)
-def _group_mark(entry: str) -> str | None:
-    tag = _EXTENSION.sub("", entry.partition(";")[0].strip())
+def _group_mark(language: str) -> str | None:
+    tag = _EXTENSION.sub("", language)
     for name in (tag, tag.partition("-")[0]):
         try:
             return get_group_symbol(Locale.parse(name, sep="-"))
@@ -55,15 +54,15 @@ def view_reading(text: str, catalogue: Catalogue, *, point_groups: bool) -> dict
     if isinstance(found, Ambiguous):
         return {
             "said": "",
-            "asked": catalogue.text("js.number.ask", text=text.strip()),
+            "asked": catalogue.text("number.ask", text=text.strip()),
             "choices": [
-                {"value": found.whole, "label": catalogue.text("js.number.whole", number=found.whole)},
+                {"value": found.whole, "label": catalogue.text("number.whole", number=found.whole)},
                 {"value": found.decimal, "label": _in_words(found.decimal, catalogue)},
             ],
         }
     said = ""
     if found is not None and found != text.strip():
-        said = catalogue.text("js.number.read", number=_in_words(found, catalogue))
+        said = catalogue.text("number.read", number=_in_words(found, catalogue))
     return {"said": said, "asked": "", "choices": []}
 
 
@@ -72,4 +71,4 @@ def _in_words(number: str, catalogue: Catalogue) -> str:
     found = _LIKE_GROUPS.fullmatch(number)
     if found is None:
         return number
-    return catalogue.text("js.number.thousandths", number=number, whole=found[1], fraction=found[2])
+    return catalogue.text("number.thousandths", number=number, whole=found[1], fraction=found[2])

@@ -17,9 +17,8 @@ from fieldpack.server.submissions.answering.answers import (
     is_number,
 )
 from fieldpack.server.uploads.service import find_accepted
-from fieldpack.server.web.catalogue import Catalogue
+from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import view_reading
-from fieldpack.server.web.rendering import size_text
 
 __all__ = ["describe_broken", "summarise", "view_item", "view_pages"]
 
@@ -32,15 +31,22 @@ CAMERA_TYPES = {
     "image/*": {"jpeg", "png", "heic", "heif", "webp"},
     "video/*": {"mp4", "mov", "webm", "3gp"},
 }
-CAMERA_TEXTS = {"image/*": "files.camera_photo", "video/*": "files.camera_video"}
+CAMERA_TEXTS = {"image/*": message("files.camera_photo"), "video/*": message("files.camera_video")}
+# what is wrong, by the reasons of submissions/answering/answers.py
+PROBLEMS = {
+    "missing": message("problem.missing"),
+    "not_number": message("problem.not_number"),
+    "ambiguous": message("problem.ambiguous"),
+    "number_low": message("problem.number_low"),
+    "number_high": message("problem.number_high"),
+    "text_short": message("problem.text_short"),
+    "text_long": message("problem.text_long"),
+    "unfinished": message("problem.unfinished"),
+    "few_files": message("problem.few_files"),
+    "many_files": message("problem.many_files"),
+}
 
 View = dict[str, Any]
-
-
-def number_text(value: float | int) -> str:
-    """A bound as a person writes it: 10000 and 0.5, never 10000.0 or 5e-1."""
-    text = f"{value:.15f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    return text or "0"
 
 
 def view_pages(
@@ -155,18 +161,18 @@ def rule_text(rule: dict[str, Any], catalogue: Catalogue) -> str:
     low, high = rule.get("min"), rule.get("max")
     if rule["type"] == "number":
         if low is not None and high is not None:
-            return catalogue.text("rule.number_between", min=number_text(low), max=number_text(high))
+            return catalogue.text("rule.number_between", min=low, max=high)
         if low is not None:
-            return catalogue.text("rule.number_min", min=number_text(low))
+            return catalogue.text("rule.number_min", min=low)
         if high is not None:
-            return catalogue.text("rule.number_max", max=number_text(high))
+            return catalogue.text("rule.number_max", max=high)
         return catalogue.text("rule.number")
     if low and high is not None:
-        return catalogue.text("rule.length_between", min=number_text(low), max=number_text(high))
+        return catalogue.text("rule.length_between", min=low, max=high)
     if low:
-        return catalogue.text("rule.length_min", count=number_text(low))
+        return catalogue.text("rule.length_min", count=low)
     if high is not None:
-        return catalogue.text("rule.length_max", count=number_text(high))
+        return catalogue.text("rule.length_max", count=high)
     return ""
 
 
@@ -211,15 +217,15 @@ def _view_choices(view: View, catalogue: Catalogue, answer: dict[str, Any] | Non
 def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) -> None:
     low, high = view["min_file_count"], view["max_file_count"]
     if low == high:
-        rule = catalogue.text("rule.files_exactly", count=high)
+        rule = catalogue.text("files.count", count=high)
     elif low == 1:
         rule = catalogue.text("rule.files_max", count=high)
     else:
         rule = catalogue.text("rule.files_between", min=low, max=high)
     limit_bytes = int(view["max_file_size_mb"] * MIB)
     view["rules"] = [
-        f"{rule}, {catalogue.text('rule.size', size=size_text(limit_bytes))}",
-        catalogue.text("rule.types", types=" ".join(view["accepted_file_types"])),
+        catalogue.text("rule.size", files=rule, size=catalogue.size(limit_bytes)),
+        " ".join(view["accepted_file_types"]),
     ]
     accepted = find_accepted(view)
     view["accept"] = ",".join(accepted.names)
@@ -227,7 +233,8 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
     view["files"] = files
     kinds = [kind for kind, types in CAMERA_TYPES.items() if types & accepted.holds]
     view["camera"] = ",".join(kinds)
-    view["camera_text"] = CAMERA_TEXTS[kinds[0]] if len(kinds) == 1 else "files.camera"
+    camera_text = CAMERA_TEXTS[kinds[0]] if len(kinds) == 1 else message("files.camera")
+    view["camera_text"] = catalogue.text(camera_text)
     view["data"] |= {
         "types": view["accepted_file_types"],
         "max_bytes": limit_bytes,
@@ -261,8 +268,9 @@ def summarise(
 
 def describe_broken(broken: Broken, catalogue: Catalogue) -> str:
     """A broken rule in the reader's language."""
-    bound = "" if broken.bound is None else number_text(broken.bound)
-    return catalogue.text(f"problem.{broken.reason}", bound=bound, count=broken.count)
+    # of a text its length is what counts, and there is no other number
+    count = broken.bound if broken.count is None else broken.count
+    return catalogue.text(PROBLEMS[broken.reason], bound=broken.bound, count=count)
 
 
 def number_pages(body: dict[str, Any]) -> dict[str, int]:

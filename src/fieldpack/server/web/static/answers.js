@@ -143,12 +143,12 @@ export function isSavable(question, answer) {
 
 /** What is wrong with an answer, in words; the server has the last word at submit. */
 export function check(question, answer) {
-  if (isEmpty(answer)) return question.required ? [t("missing")] : [];
+  if (isEmpty(answer)) return question.required ? [t("problem.missing")] : [];
   if (isChoice(question)) return [];
-  if (question.type === "free_text_with_unit" && answer.unit === null) return [t("unit")];
+  if (question.type === "free_text_with_unit" && answer.unit === null) return [t("problem.unit")];
   const number = numberIn(question, answer);
-  if (number === null) return [t("not_number")];
-  if (typeof number === "object") return [t("ambiguous")];
+  if (number === null) return [t("problem.not_number")];
+  if (typeof number === "object") return [t("problem.ambiguous")];
   const found = rulesOf(question, answer).map((rule) => checkRule(rule, number ?? answer.value)).filter(Boolean);
   return [...new Set(found)];
 }
@@ -158,7 +158,11 @@ function checkRule(rule, text) {
   const size = isNumber ? Number(text) : [...text].length;
   const low = rule.min ?? null;
   const high = rule.max ?? null;
-  if (low !== null && size < low) return t(isNumber ? "number_low" : "text_short", { bound: low });
-  if (high !== null && size > high) return t(isNumber ? "number_high" : "text_long", { bound: high });
+  if (low !== null && size < low) {
+    return isNumber ? t("problem.number_low", { bound: low }) : t("problem.text_short", { count: low });
+  }
+  if (high !== null && size > high) {
+    return isNumber ? t("problem.number_high", { bound: high }) : t("problem.text_long", { count: high });
+  }
   return null;
 }

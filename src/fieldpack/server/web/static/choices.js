@@ -24,14 +24,14 @@ function livenChoice(question) {
   /** Radio buttons can't be unchosen; who need not answer may want to. */
   function makeClear() {
     const button = make("button", {
-      type: "button", class: "link", "aria-label": t("clear_of", { question: question.text }),
+      type: "button", class: "link", "aria-label": t("form.clear_of", { question: question.text }),
       onclick: () => {
         const chosen = controls.find((control) => control.checked);
         chosen.checked = false;
         chosen.focus();
         chosen.dispatchEvent(new Event("input", { bubbles: true }));
       },
-    }, t("clear"));
+    }, t("form.clear"));
     element.append(button);
     return button;
   }
@@ -46,7 +46,7 @@ function livenChoice(question) {
         control.disabled = full && !alone && !chosen.includes(control) && !("exclusive" in control.dataset);
       }
       note.hidden = !full || chosen.length === controls.length;
-      say(note, note.hidden ? "" : t("limit_reached", { count: chosen.length }));
+      say(note, note.hidden ? "" : t("form.limit_reached", { count: chosen.length }));
     }
     for (const box of element.querySelectorAll(".explanations .explain")) {
       box.hidden = !chosen.some((control) => control.value === box.dataset.for);
@@ -94,8 +94,8 @@ function livenText(question) {
     note.hidden = false;
     note.classList.toggle("over", over > 0);
     note.setAttribute("aria-hidden", "true");
-    say(note, over > 0 ? t("count_long", { count: over }) : t("count", { count: size, max: rule.max }));
-    say(spoken, over > 0 ? t("count_long", { count: over }) : "");
+    say(note, over > 0 ? t("form.count_long", { count: over }) : t("form.count", { count: size, max: rule.max }));
+    say(spoken, over > 0 ? t("form.count_long", { count: over }) : "");
   }
   input.addEventListener("input", refresh);
   refresh();

@@ -69,11 +69,11 @@ export function problemsOfFiles(question) {
   const list = listOf(question);
   const count = list.counted.length;
   // one that was not accepted as well: whoever submits should know that it isn't there
-  if (list.transfers.some((each) => !each.busy && each.state !== "done" && each.state !== "shown")) return [t("unfinished")];
+  if (list.transfers.some((each) => !each.busy && each.state !== "done" && each.state !== "shown")) return [t("problem.uploading")];
   if (!count && !question.required) return [];
-  if (!count) return [t("missing")];
-  if (count < question.min_files) return [t("few_files", { bound: question.min_files, count })];
-  if (count > question.max_files) return [t("many_files", { bound: question.max_files, count })];
+  if (!count) return [t("problem.missing")];
+  if (count < question.min_files) return [t("problem.few_files", { bound: question.min_files, count })];
+  if (count > question.max_files) return [t("problem.many_files", { bound: question.max_files, count })];
   return [];
 }
 
@@ -170,7 +170,7 @@ class FileList {
     }
     const kind = this.listing.refuse(file.name, head);
     if (kind === "data") return this.tell(t("files.wrong_kind", { name: file.name, types: names }));
-    if (kind) return this.tell(t("files.wrong_content", { name: file.name, kind: t(`files.kind.${kind}`), types: names }));
+    if (kind) return this.tell(t("files.wrong_content", { name: file.name, kind: kindText(kind), types: names }));
     const known = this.transfers.find((each) => each.fingerprint === fingerprint && each.state !== "failed");
     if (known?.state === "detached" || known?.state === "unreadable") return this.attach(known, file, head);
     if (known) return this.tell(t("files.twice", { name: file.name }), true);
@@ -252,20 +252,19 @@ class FileList {
   }
 
   buttonsOf(transfer) {
-    const button = (key, act) => make("button", {
-      type: "button", onclick: act,
-      "aria-label": t("files.action_of", { action: t(`files.${key}`), name: transfer.name }),
-    }, t(`files.${key}`));
+    const button = (action, act) => make("button", {
+      type: "button", onclick: act, "aria-label": t("files.action_of", { action, name: transfer.name }),
+    }, action);
     const found = [];
     if (["sending", "queued", "waiting", "checking"].includes(transfer.state)) {
-      found.push(button("pause", () => transfer.interrupt("paused")));
+      found.push(button(t("files.pause"), () => transfer.interrupt("paused")));
     }
     const again = () => { transfer.change("queued"); schedule(); };
-    if (transfer.state === "paused") found.push(button("resume", again));
+    if (transfer.state === "paused") found.push(button(t("files.resume"), again));
     if (transfer.state === "failed" && transfer.file) {
-      found.push(button("retry", () => { transfer.url = null; transfer.offset = 0; transfer.sent = 0; again(); }));
+      found.push(button(t("again"), () => { transfer.url = null; transfer.offset = 0; transfer.sent = 0; again(); }));
     }
-    found.push(button("remove", () => this.remove(transfer)));
+    found.push(button(t("files.remove"), () => this.remove(transfer)));
     return found;
   }
 
@@ -303,14 +302,14 @@ function describe(transfer) {
       const parts = [t("files.sending", { done, size })];
       if (transfer.speed > 0) {
         parts.push(t("files.speed", { speed: sizeText(transfer.speed) }));
-        parts.push(t("files.left", { time: durationText((transfer.size - transfer.sent) / transfer.speed) }));
+        parts.push(t("time.left", { time: durationText((transfer.size - transfer.sent) / transfer.speed) }));
       }
       return parts.join(" · ");
     }
     case "paused": return t("files.paused", { done, size });
     case "waiting": return t("files.waiting", { done, size });
     case "finishing": return t("files.finishing");
-    case "done": return t("files.done", { size });
+    case "done": return t("files.received", { size });
     case "detached": return t("files.detached", { done, size });
     case "elsewhere": return t("files.elsewhere", { done, size });
     case "other_tab": return t("files.other_tab");
@@ -318,5 +317,20 @@ function describe(transfer) {
     case "unreadable": return t("files.changed");
     case "failed": return t("files.failed", { detail: transfer.words });
     default: return "";
+  }
+}
+
+/** What a file's content is, by the words of the table of file types. */
+function kindText(kind) {
+  switch (kind) {
+    case "picture": return t("files.kind.picture");
+    case "video": return t("files.kind.video");
+    case "audio": return t("files.kind.audio");
+    case "pdf": return t("files.kind.pdf");
+    case "archive": return t("files.kind.archive");
+    case "document": return t("files.kind.document");
+    case "text": return t("files.kind.text");
+    case "web": return t("files.kind.web");
+    default: return t("files.kind.program");
   }
 }

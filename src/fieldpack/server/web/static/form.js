@@ -62,7 +62,7 @@ function wire() {
 function watchPictures() {
   for (const image of form.querySelectorAll("figure img")) {
     image.addEventListener("error", () => image.replaceWith(
-      make("p", { class: "image-missing", dir: "auto" }, t("image_missing", { alt: image.alt }))), { once: true });
+      make("p", { class: "image-missing", dir: "auto" }, t("form.image_missing", { alt: image.alt }))), { once: true });
     // it may have failed before anyone listened: ask again
     if (image.complete && image.naturalWidth === 0) image.setAttribute("src", image.getAttribute("src"));
   }
@@ -88,7 +88,7 @@ function fillReview() {
   for (const question of questions.values()) {
     const files = question.type === "file_upload";
     const lines = files ? fileNames(question) : summarise(question, read(question));
-    const none = files ? form.dataset.noFiles : form.dataset.noAnswer;
+    const none = files ? t("form.no_files") : t("form.no_answer");
     document.querySelector(`[data-review="${question.id}"] .given`).replaceChildren(
       ...(lines.length ? lines.map((line) => make("p", { dir: "auto" }, line)) : [make("p", { class: "none" }, none)]));
   }
@@ -114,7 +114,7 @@ function goOn() {
   const here = [...questions.values()].filter((question) => steps.stepOf(question) === steps.current);
   const wrong = findWrong(here);
   const go = () => steps.show(steps.after(steps.current));
-  if (wrong.size) steps.showErrors(wrong, go, form.dataset.skip);
+  if (wrong.size) steps.showErrors(wrong, go, t("form.skip"));
   else go();
 }
 
@@ -127,10 +127,10 @@ async function submit() {
   const status = notices.querySelector(".submitting") ?? notices.appendChild(make("p", { class: "notice submitting", role: "status" }));
   status.hidden = false;
   try {
-    say(status, t("submitting"));
+    say(status, t("form.submitting"));
     status.scrollIntoView({ block: "nearest" });
-    await filesSettled((count) => say(status, t("waiting", { count })));
-    await saveAll(() => say(status, t("waiting_answers")));
+    await filesSettled((count) => say(status, t("form.waiting", { count })));
+    await saveAll(() => say(status, t("form.waiting_answers")));
     fillReview();
     const wrong = findWrong(questions.values());
     if (wrong.size) {
@@ -139,7 +139,7 @@ async function submit() {
       return;
     }
     if (state.preview) { location.assign(`${state.base}done`); return; }
-    say(status, t("submitting"));
+    say(status, t("form.submitting"));
     await handIn(status);
   } finally {
     submitting = false;
@@ -156,7 +156,7 @@ async function handIn(status) {
       response = await fetch(`${state.api}/submit`, { method: "POST", signal: AbortSignal.timeout(60_000) });
       body = await response.json();
     } catch {
-      say(status, t("submit_failed", { detail: t("no_connection") }));
+      say(status, t("form.submit_failed", { detail: t("form.no_connection") }));
       await untilOnline(Math.min(1000 * 2 ** failures, 10_000));
       continue;
     }
@@ -177,7 +177,7 @@ async function handIn(status) {
       await untilOnline(Math.min(1000 * 2 ** failures, 10_000));
       continue;
     }
-    say(status, t(response.status === 409 ? "closed" : "session"));
+    say(status, response.status === 409 ? t("saving.closed") : t("saving.session"));
     return;
   }
 }
@@ -190,15 +190,15 @@ function watchDeadline() {
   const sameDay = at.toDateString() === new Date().toDateString();
   const time = sameDay ? momentText(at, { timeStyle: "short" }) : momentText(at);
   const left = make("span", { role: "status" });
-  line.replaceChildren(`${form.dataset.deadline.replace("{time}", time)} `, left);
+  line.replaceChildren(`${t("form.deadline", { time })} `, left);
   const tick = () => {
     const rest = at - Date.now();
     if (rest <= 0) {
       line.remove();
-      notices.append(make("p", { class: "notice warn", role: "status", id: "late" }, t("late")));
+      notices.append(make("p", { class: "notice warn", role: "status", id: "late" }, t("form.late")));
       return;
     }
-    if (rest < SHOW_LEFT_MS) say(left, `(${t("deadline", { time: durationText(rest / 1000) })})`);
+    if (rest < SHOW_LEFT_MS) say(left, `(${t("time.left", { time: durationText(rest / 1000) })})`);
     setTimeout(tick, Math.min(rest, rest < SHOW_LEFT_MS ? MINUTE_MS : rest - SHOW_LEFT_MS, 2 ** 31 - 1));
   };
   tick();

@@ -13,7 +13,7 @@ const KEY = `fieldpack.answers.${state.submission}`;
 const line = document.getElementById("saving");
 
 const unsaved = new Map();   // question id -> {answer, revision, due}
-const stuck = new Map();     // question ids that wait for a person -> why: a conflict, or a refusal
+const stuck = new Map();     // question ids that wait for a person -> why, in words: a conflict, or a refusal
 let questions;
 let onWritten;
 let running = null;
@@ -43,7 +43,7 @@ export function startSaving(allQuestions, refresh) {
       if (!event.target.closest(".conflict")) note(question, event.target.matches("textarea, [type=text]") ? DEBOUNCE_MS : 0);
     });
   }
-  if (savedOnce && !unsaved.size) show("saved", "done");
+  if (savedOnce && !unsaved.size) show(t("saving.saved"), "done");
   addEventListener("pagehide", sendLast);
   document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") sendLast(); });
   wake();
@@ -110,26 +110,26 @@ async function run() {
     const due = Math.min(...ids.map((id) => unsaved.get(id).due));
     if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 100)); continue; }
     const id = ids.find((each) => unsaved.get(each).due <= Date.now());
-    const slow = setTimeout(() => { if (!failures) show("saving", ""); }, SLOW_MS);
+    const slow = setTimeout(() => { if (!failures) show(t("saving.saving"), ""); }, SLOW_MS);
     const outcome = await send(id);
     clearTimeout(slow);
     if (outcome === "again") {
       failures += 1;
       pause = Math.min(1000 * 2 ** (failures - 1), LONGEST_WAIT_MS);
-      show(navigator.onLine ? "unsaved" : "offline", "trouble");
+      show(navigator.onLine ? t("saving.unsaved") : t("saving.offline"), "trouble");
       await untilOnline(pause);
     } else {
       failures = 0;
     }
   }
   if (ended || waiting().length || stuck.size) return;
-  if ([...unsaved].some(([id, { answer }]) => isUnclear(questions.get(id), answer))) show("unclear", "trouble");
-  else if (savedOnce) show("saved", "done");
+  if ([...unsaved].some(([id, { answer }]) => isUnclear(questions.get(id), answer))) show(t("saving.unclear"), "trouble");
+  else if (savedOnce) show(t("saving.saved"), "done");
 }
 
-function show(key, kind, values) {
+function show(text, kind) {
   line.className = `saving ${kind}`;
-  say(line, t(key, values));
+  say(line, text);
 }
 
 function request(id, entry, options = {}) {
@@ -159,11 +159,11 @@ async function send(id) {
   }
   switch (response.status) {
     case 412: return resolveConflict(question, entry);
-    case 401: case 403: case 404: return end("session");
-    case 409: return end("closed");
+    case 401: case 403: case 404: return end(t("saving.session"));
+    case 409: return end(t("saving.closed"));
     case 400: case 413:
-      stuck.set(id, "refused");
-      show("refused", "trouble");
+      stuck.set(id, t("saving.refused"));
+      show(t("saving.refused"), "trouble");
       return "done";
     default: return "again";
   }
@@ -180,9 +180,9 @@ function settle(id, entry) {
   keep();
 }
 
-function end(key) {
+function end(text) {
   ended = true;
-  show(key, "trouble");
+  show(text, "trouble");
   return "done";
 }
 
@@ -205,7 +205,7 @@ async function resolveConflict(question, entry) {
 /** Two versions of one answer: the participant decides. */
 function ask(question, other) {
   question.conflict?.remove();
-  stuck.set(question.id, "undecided");
+  stuck.set(question.id, t("saving.undecided"));
   const lines = summarise(question, other);
   const decide = (answer) => {
     question.conflict.remove();
@@ -224,12 +224,12 @@ function ask(question, other) {
     wake();
   };
   question.conflict = make("div", { class: "notice warn conflict", role: "alert" },
-    make("p", { dir: "auto" }, t("conflict", { other: lines.length ? lines.join(", ") : t("no_answer") })),
+    make("p", { dir: "auto" }, t("saving.conflict", { other: lines.length ? lines.join(", ") : t("form.no_answer") })),
     make("div", { class: "buttons" },
-      make("button", { type: "button", onclick: () => decide() }, t("keep_mine")),
-      make("button", { type: "button", onclick: () => decide(other) }, t("use_other"))));
+      make("button", { type: "button", onclick: () => decide() }, t("saving.keep_mine")),
+      make("button", { type: "button", onclick: () => decide(other) }, t("saving.use_other"))));
   question.element.querySelector(".error").after(question.conflict);
-  show("undecided", "trouble");
+  show(t("saving.undecided"), "trouble");
 }
 
 /** The page may be gone in a moment: what is still unsaved goes out in requests that outlive it. */
@@ -249,5 +249,5 @@ function sendLast() {
 /** What keeps an answer from being submitted: a rule it breaks, or that the server doesn't have it as it stands here. */
 export function problemsOf(question) {
   const found = check(question, read(question));
-  return found.length || !stuck.has(question.id) ? found : [t(stuck.get(question.id))];
+  return found.length || !stuck.has(question.id) ? found : [stuck.get(question.id)];
 }

@@ -47,10 +47,10 @@ export function show(step, { push = true, replace = false, question = null } = {
   for (const [each, section] of pages) section.hidden = each !== step;
   current = step;
   const review = step === "review";
-  document.title = `${review ? t("review") : t("page", { number: step, total: total() })} · ${name}`;
+  document.title = `${review ? t("form.review") : t("form.page", { number: step, total: total() })} · ${name}`;
   progress.value = review ? pages.size : step;
   back.hidden = step === 1 && !state.preview;
-  say(next, review ? form.dataset.submit : form.dataset.next);
+  say(next, review ? t("review.submit") : t("next"));
   if (push) history.pushState({ step }, "", state.base + step);
   if (replace) history.replaceState({ step }, "", state.base + step);
   enter(step);
@@ -80,7 +80,7 @@ export function showErrors(found, onSkip, skipLabel) {
     href: `#q-${question.id}`, dir: "auto",
     onclick: (event) => { event.preventDefault(); goTo(question); },
   }, question.text)));
-  errors.replaceChildren(make("h2", {}, t("errors", { count: found.size })), make("ul", {}, ...links));
+  errors.replaceChildren(make("h2", {}, t("form.errors", { count: found.size })), make("ul", {}, ...links));
   if (onSkip) errors.append(make("button", { type: "button", class: "link", onclick: onSkip }, skipLabel));
   errors.classList.remove("empty");
   errors.setAttribute("role", "alert");
@@ -101,7 +101,7 @@ export function mark(question, messages) {
     element.classList.toggle("wrong", messages.length > 0);
     line.hidden = messages.length === 0;
     line.replaceChildren(...(messages.length
-      ? [make("span", { class: "visually-hidden" }, `${t("error")} `), messages.join(" ")] : []));
+      ? [make("span", { class: "visually-hidden" }, `${t("form.error")} `), messages.join(" ")] : []));
   }
   for (const control of question.element.querySelectorAll("input:not([type=hidden]):not([type=file]), select:not(.unit), textarea:not(.explain textarea)")) {
     if (messages.length) control.setAttribute("aria-invalid", "true");

@@ -4,25 +4,33 @@ export const form = document.getElementById("form");
 export const state = JSON.parse(form.dataset.state);
 
 const plural = new Intl.PluralRules(state.language);
+const decimal = new Intl.NumberFormat(state.language, {
+  useGrouping: false, maximumFractionDigits: 20, numberingSystem: "latn",
+});
 
-/** The text of `key` with its places filled; `.one` and `.other` are chosen by `values.count`. */
+/**
+ * The text of `key` with its places filled, numbers with the decimal mark of its language. Of a text with several
+ * forms it is that of `values.count`.
+ */
 export function t(key, values = {}) {
-  const text = state.texts[key]
-    ?? state.texts[`${key}.${plural.select(values.count)}`]
-    ?? state.texts[`${key}.other`]
-    ?? key;
-  return text.replace(/\{(\w+)\}/g, (place, name) => (name in values ? String(values[name]) : place));
+  const found = state.texts[key] ?? key;
+  const text = typeof found === "string" ? found : found[plural.select(values.count)] ?? found.other;
+  return text.replace(/\{(\w+)\}/g, (place, name) => (name in values ? say(values[name]) : place));
 }
 
-/** 1.5 MB, in powers of 1,000. `size_text` of the server's rendering says the same. */
+const say = (value) => (typeof value === "number" ? decimal.format(value) : String(value));
+
+/** 1.5 MB, in powers of 1,000. `Catalogue.size` of the server says the same. */
 export function sizeText(bytes) {
-  let size = bytes;
-  for (const unit of ["B", "kB", "MB"]) {
-    if (size < 999.5) return `${unit === "B" || size >= 99.95 ? Math.round(size) : Number(size.toPrecision(3))} ${unit}`;
-    size /= 1000;
-  }
-  return `${size < 999.5 ? Number(size.toPrecision(3)) : Math.round(size).toLocaleString("en")} GB`;
+  if (bytes < 999.5) return t("size.bytes", { number: Math.round(bytes) });
+  let size = bytes / 1000;
+  if (size < 999.5) return t("size.kilobytes", { number: short(size) });
+  size /= 1000;
+  if (size < 999.5) return t("size.megabytes", { number: short(size) });
+  return t("size.gigabytes", { number: short(size / 1000) });
 }
+
+const short = (size) => (size >= 99.95 ? Math.round(size) : Number(size.toPrecision(3)));
 
 /** A span of time in one unit, in the reader's language: 40 sec, 3 min, 2 hr. */
 export function durationText(seconds) {

@@ -31,7 +31,15 @@ export async function fingerprintOf(file) {
 class Refusal extends Error {
   constructor(status = 0) { super(`refused: ${status}`); this.status = status; }
 
-  get words() { return t([409, 410, 413, 415].includes(this.status) ? `files.refused.${this.status}` : "files.refused.other"); }
+  get words() {
+    switch (this.status) {
+      case 409: return t("files.refused.409");
+      case 410: return t("files.refused.410");
+      case 413: return t("files.refused.413");
+      case 415: return t("files.refused.415");
+      default: return t("files.refused.other");
+    }
+  }
 }
 class Unreadable extends Error {}
 class Interrupted extends Error {}

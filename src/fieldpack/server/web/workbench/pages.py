@@ -79,7 +79,8 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
             row = await account_queries.find_caller(connection, hash_token(token))
             cookie = await begin_session(connection, row.id, row.token_id) if row else None
     if cookie is None:
-        error = catalogue_of(request).text("sign_in.wrong" if token else "sign_in.missing")
+        words = catalogue_of(request)
+        error = words.text("sign_in.wrong") if token else words.text("sign_in.missing")
         return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
     mark_authenticated(request)
     response = _see_other(next)

@@ -1,0 +1,48 @@
+"""What whoever asks would rather have, by the `Accept` headers of RFC 9110 §12.5."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import Request
+
+__all__ = ["preferred_languages", "prefers_html"]
+
+MOST_LANGUAGES = 10  # looked at in a header
+_Q = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII)
+
+
+def preferred_languages(accept_language: str) -> list[str]:
+    """The tags of an `Accept-Language` header, the most wanted first, without those that are refused (`q=0`)."""
+    weights: dict[str, float] = {}
+    for entry in accept_language.split(",", MOST_LANGUAGES)[:MOST_LANGUAGES]:
+        tag, *parameters = (part.strip() for part in entry.split(";"))
+        weight = _weight([text.lower() for text in parameters])
+        if tag and weight:
+            weights.setdefault(tag, weight)
+    return sorted(weights, key=lambda tag: -weights[tag])
+
+
+def prefers_html(request: Request) -> bool:
+    """Whether who asked would rather have a page than JSON (RFC 9110 §12.5.1); who has no preference would not."""
+    accept = ",".join(request.headers.getlist("accept"))
+    return _quality(accept, "text", "html") > _quality(accept, "application", "json")
+
+
+def _quality(accept: str, kind: str, subtype: str) -> float:
+    """How much an `Accept` header wants a type: that of the most specific range that covers it."""
+    ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
+    best, quality = 0, 0.0
+    for entry in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in entry.split(";"))
+        if ranges.get(name, 0) > best:
+            best, quality = ranges[name], _weight(parameters)
+    return quality
+
+
+def _weight(parameters: list[str]) -> float:
+    """The `q` of a range; 1 without one, 0 where it is none."""
+    given = next(
+        (text.partition("=")[2].strip() for text in parameters if text.replace(" ", "").startswith("q=")), "1"
+    )
+    return float(given) if _Q.fullmatch(given) else 0.0
