@@ -8,8 +8,9 @@ from uuid import UUID
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.rows import BuildRow
+from fieldpack.server.uploads.rows import OwnedUploadRow
 
-__all__ = ["BlobRow", "SnapshotRow", "StoredExportRow", "UploadRow"]
+__all__ = ["BlobRow", "SnapshotRow", "StoredExportRow"]
 
 COUNTED = (
     "workspaces",
@@ -50,15 +51,6 @@ class StoredExportRow(BuildRow):
     """A complete export, as far as what is stored for it goes."""
 
     delivery: str
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRow:
-    """An upload, and whose it is."""
-
-    id: UUID
-    submission_id: UUID
-    study_id: UUID
 
 
 async def begin_snapshot(connection: Connection) -> SnapshotRow:
@@ -184,7 +176,7 @@ async def fail_exports(connection: Connection, ids: list[UUID], reason: str) -> 
     )
 
 
-async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[UploadRow]:
+async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[OwnedUploadRow]:
     """The uploads that these blobs are of."""
     cursor = await connection.execute(
         """
@@ -193,4 +185,4 @@ async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[
         """,
         [blob_ids],
     )
-    return [UploadRow(**row) for row in await cursor.fetchall()]
+    return [OwnedUploadRow(**row) for row in await cursor.fetchall()]

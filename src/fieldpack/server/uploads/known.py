@@ -19,11 +19,7 @@ async def list_known(connection: Connection, prefix: str, keys: list[str]) -> se
     foreign = set(keys) - set(ids)
     if prefix == "exports/":
         builds = await queries.list_known_builds(connection, list(set(ids.values())))
-        return foreign | {
-            key
-            for key, id in ids.items()
-            if (str(id), parts[key][2]) in {(str(a), str(b)) for a, b in builds}
-        }
+        return foreign | {key for key, id in ids.items() if f"{id}/{parts[key][2]}" in builds}
     chunks = await queries.list_known_keys(connection, keys)
     if prefix == "uploads/":
         return foreign | chunks

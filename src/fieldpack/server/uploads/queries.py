@@ -5,19 +5,29 @@ Locks are taken in the order of the whole server: study, submission, upload.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import astuple
 from uuid import UUID
 
-from fieldpack.server.db.pool import Connection
+from psycopg.rows import class_row
 
-Row = dict[str, Any]
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.uploads.rows import (
+    ChunkRow,
+    CountedRow,
+    FileRow,
+    HolderRow,
+    OwnedUploadRow,
+    RemovableRow,
+    UploadRow,
+)
 
 OPEN = "(s.response = 'in_progress' OR (s.response = 'no_submission' AND s.status = 'TIMED-OUT'))"
 FINISHING_SECONDS = 6
 
 FIND = f"""
-    SELECT u.*, s.study_id, s.response, s.status AS submission_status, s.collection_id, s.collection_version,
-           {OPEN} AS open, b.sha256,
+    SELECT u.id, u.submission_id, s.study_id, s.collection_id, s.collection_version, u.instruction_id,
+           u.file_name, u.metadata, u.length_bytes, u.offset_bytes, u.crc32, u.content_type, u.blob_id,
+           b.sha256, u.failure, {OPEN} AS open,
            coalesce(u.finishing_at > now() - make_interval(secs => {FINISHING_SECONDS}), false) AS finishing
     FROM uploads u JOIN submissions s ON s.id = u.submission_id LEFT JOIN blobs b ON b.id = u.blob_id
 """
@@ -45,23 +55,22 @@ async def add_submission_bytes(
     return await cursor.fetchone() is not None
 
 
-async def count_bytes(connection: Connection, submission_id: UUID) -> tuple[int, int]:
+async def count_bytes(connection: Connection, submission_id: UUID) -> CountedRow:
     """Bytes that are counted against a submission and its study; none when it was erased."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(CountedRow)).execute(
         """
-        SELECT s.upload_bytes AS submission, t.upload_bytes AS study
+        SELECT s.upload_bytes AS of_submission, t.upload_bytes AS of_study
         FROM submissions s JOIN studies t ON t.id = s.study_id WHERE s.id = %s
         """,
         [submission_id],
     )
-    row = await cursor.fetchone()
-    return (row["submission"], row["study"]) if row is not None else (0, 0)
+    return await cursor.fetchone() or CountedRow(0, 0)
 
 
-async def lock_submission(connection: Connection, submission_id: UUID) -> Row | None:
-    """A submission that was not erased, held still; `open` says whether files may still change."""
-    cursor = await connection.execute(
-        f"SELECT s.*, {OPEN} AS open FROM submissions s"
+async def lock_submission(connection: Connection, submission_id: UUID) -> HolderRow | None:
+    """A submission that was not erased, held still until commit."""
+    cursor = await connection.cursor(row_factory=class_row(HolderRow)).execute(
+        f"SELECT s.id, s.study_id, s.collection_id, s.collection_version, {OPEN} AS open FROM submissions s"
         " WHERE s.id = %s AND s.response <> 'deleted' FOR NO KEY UPDATE",
         [submission_id],
     )
@@ -97,8 +106,9 @@ async def insert_upload(
 
 async def find_upload(
     connection: Connection, submission_id: UUID, upload_id: UUID, *, lock: bool = False
-) -> Row | None:
-    cursor = await connection.execute(
+) -> UploadRow | None:
+    """An upload; with `lock` held still until commit, which its submission is not."""
+    cursor = await connection.cursor(row_factory=class_row(UploadRow)).execute(
         f"{FIND} WHERE u.id = %s AND u.submission_id = %s {'FOR NO KEY UPDATE OF u' if lock else ''}",
         [upload_id, submission_id],
     )
@@ -144,17 +154,18 @@ async def move_offset(
     return await cursor.fetchone() is not None
 
 
-async def insert_chunks(connection: Connection, upload_id: UUID, chunks: list[tuple[int, int, str]]) -> None:
-    """Note objects, each `(offset, size, key)`."""
+async def insert_chunks(connection: Connection, upload_id: UUID, chunks: list[ChunkRow]) -> None:
+    """Note objects that hold an upload's bytes."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO upload_chunks (upload_id, offset_bytes, size_bytes, key) VALUES (%s, %s, %s, %s)",
-            [(upload_id, *chunk) for chunk in chunks],
+            [(upload_id, *astuple(chunk)) for chunk in chunks],
         )
 
 
-async def list_chunks(connection: Connection, upload_id: UUID) -> list[Row]:
-    cursor = await connection.execute(
+async def list_chunks(connection: Connection, upload_id: UUID) -> list[ChunkRow]:
+    """The objects that hold an upload's bytes, in order."""
+    cursor = await connection.cursor(row_factory=class_row(ChunkRow)).execute(
         "SELECT offset_bytes, size_bytes, key FROM upload_chunks WHERE upload_id = %s ORDER BY offset_bytes",
         [upload_id],
     )
@@ -225,9 +236,9 @@ async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reas
     return await cursor.fetchone() is not None
 
 
-async def list_files(connection: Connection, submission_id: UUID) -> list[Row]:
+async def list_files(connection: Connection, submission_id: UUID) -> list[FileRow]:
     """Finished and unfinished uploads, in the order they were begun; failed ones are left out."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
         """
         SELECT u.id, u.instruction_id, u.file_name, u.content_type, u.length_bytes AS size_bytes,
                encode(b.sha256, 'hex') AS sha256,
@@ -243,9 +254,9 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[Row]:
 
 async def list_removable(
     connection: Connection, submission_id: UUID, upload_ids: list[UUID] | None = None
-) -> list[Row]:
+) -> list[RemovableRow]:
     """Uploads of a submission (all, or these), locked, with what there is of each to clear away."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(RemovableRow)).execute(
         """
         SELECT u.id, u.length_bytes, u.failure, u.blob_id,
                ARRAY(SELECT c.key FROM upload_chunks c WHERE c.upload_id = u.id) AS chunk_keys
@@ -289,9 +300,9 @@ ABANDONED = """
 """
 
 
-async def list_abandoned(connection: Connection, days: float, limit: int) -> list[Row]:
+async def list_abandoned(connection: Connection, days: float, limit: int) -> list[OwnedUploadRow]:
     """Uploads that will not go on: without a byte for so long, or of a submission that was returned."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(OwnedUploadRow)).execute(
         f"SELECT u.id, u.submission_id, s.study_id {ABANDONED} ORDER BY u.updated_at LIMIT %(limit)s",
         {"days": days, "limit": limit},
     )
@@ -322,7 +333,9 @@ async def list_known_uploads(connection: Connection, ids: list[UUID]) -> set[UUI
     return {row["id"] for row in await cursor.fetchall()}
 
 
-async def list_known_builds(connection: Connection, ids: list[UUID]) -> set[tuple[UUID, UUID]]:
-    """The current build of each of these exports."""
-    cursor = await connection.execute("SELECT id, build FROM exports WHERE id = ANY(%s)", [ids])
-    return {(row["id"], row["build"]) for row in await cursor.fetchall()}
+async def list_known_builds(connection: Connection, ids: list[UUID]) -> set[str]:
+    """The current build of each of these exports, as `<export>/<build>`."""
+    cursor = await connection.execute(
+        "SELECT concat(id, '/', build) AS build FROM exports WHERE id = ANY(%s)", [ids]
+    )
+    return {row["build"] for row in await cursor.fetchall()}

@@ -159,15 +159,15 @@ async def create_upload(
 async def get_offset(context: CurrentContext, submission: ParticipantSubmission, upload_id: str) -> Response:
     """Where to go on: `Upload-Offset` of `Upload-Length`."""
     row = await wait_while_finishing(context, submission["id"], parse_id("Upload", upload_id))
-    if row["failure"] is not None:
-        raise service.gone(row["failure"])
+    if row.failure is not None:
+        raise service.gone(row.failure)
     headers = {
-        "Upload-Offset": str(row["offset_bytes"]),
-        "Upload-Length": str(row["length_bytes"]),
+        "Upload-Offset": str(row.offset_bytes),
+        "Upload-Length": str(row.length_bytes),
         "Cache-Control": "no-store",
     }
-    if row["metadata"] is not None:
-        headers["Upload-Metadata"] = row["metadata"]
+    if row.metadata is not None:
+        headers["Upload-Metadata"] = row.metadata
     return Response(status_code=200, headers=headers)
 
 

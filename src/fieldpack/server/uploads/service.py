@@ -17,6 +17,7 @@ from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE
 from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import live_digests
+from fieldpack.server.uploads.rows import HolderRow, UploadRow
 from fieldpack.text import say_bytes, say_count
 
 __all__ = [
@@ -110,22 +111,22 @@ async def create_upload(
         row = await queries.lock_submission(connection, submission["id"])
         if row is None:
             raise not_found("Submission", submission["id"])
-        require_open(row["open"])
+        require_open(row.open)
         item = await _find_upload_item(connection, row, instruction_id)
         _require_size(item, length_bytes, settings)
         _require_type(item, file_name, length_bytes)
         identifier = UUID(instruction_id)
-        if await queries.count_uploads(connection, row["id"], identifier) >= item["max_file_count"]:
+        if await queries.count_uploads(connection, row.id, identifier) >= item["max_file_count"]:
             raise conflict(
                 f"At most {say_count(item['max_file_count'], 'file')} can be given here. Remove one to add another."
             )
         if not fits:
             raise Problem(TOO_LARGE, "This study has received as many bytes of files as it may take.")
         cap_bytes = settings.max_submission_mb * MIB
-        if not await queries.add_submission_bytes(connection, row["id"], length_bytes, cap_bytes):
+        if not await queries.add_submission_bytes(connection, row.id, length_bytes, cap_bytes):
             raise Problem(TOO_LARGE, f"The files of one submission may have {say_bytes(cap_bytes)} together.")
         await queries.insert_upload(
-            connection, upload_id, row["id"], identifier, file_name, header, length_bytes
+            connection, upload_id, row.id, identifier, file_name, header, length_bytes
         )
     return upload_id
 
@@ -134,17 +135,18 @@ async def count_free_bytes(context: Context, submission: dict[str, Any]) -> int:
     """Bytes of files that this submission may still take, by its own cap and its study's."""
     settings = context.settings
     async with context.database.transaction() as connection:
-        of_submission, of_study = await queries.count_bytes(connection, submission["id"])
-    free = min(settings.max_submission_mb * MIB - of_submission, settings.max_study_mb * MIB - of_study)
+        counted = await queries.count_bytes(connection, submission["id"])
+    free = min(
+        settings.max_submission_mb * MIB - counted.of_submission,
+        settings.max_study_mb * MIB - counted.of_study,
+    )
     return max(free, 0)
 
 
-async def _find_upload_item(
-    connection: Connection, row: dict[str, Any], instruction_id: str
-) -> dict[str, Any]:
+async def _find_upload_item(connection: Connection, row: HolderRow, instruction_id: str) -> dict[str, Any]:
     item = None
     if is_uuid(instruction_id):
-        body = await get_version(connection, row["collection_id"], row["collection_version"])
+        body = await get_version(connection, row.collection_id, row.collection_version)
         item = find_item(body, str(UUID(instruction_id)))
     if item is None or item["type"] != "file_upload":
         raise Problem(
@@ -154,16 +156,16 @@ async def _find_upload_item(
     return item
 
 
-async def get_rules(connection: Connection, upload: dict[str, Any]) -> dict[str, Any]:
+async def get_rules(connection: Connection, upload: UploadRow) -> dict[str, Any]:
     """The item that an upload answers, as it was when the participant started."""
-    body = await get_version(connection, upload["collection_id"], upload["collection_version"])
-    item = find_item(body, str(upload["instruction_id"]))
+    body = await get_version(connection, upload.collection_id, upload.collection_version)
+    item = find_item(body, str(upload.instruction_id))
     if item is None:
-        raise not_found("Instruction", upload["instruction_id"])
+        raise not_found("Instruction", upload.instruction_id)
     return item
 
 
-async def find_state(connection: Connection, submission_id: UUID, upload_id: UUID) -> dict[str, Any]:
+async def find_state(connection: Connection, submission_id: UUID, upload_id: UUID) -> UploadRow:
     """The row of an upload.
 
     Raises:
@@ -175,19 +177,19 @@ async def find_state(connection: Connection, submission_id: UUID, upload_id: UUI
     return row
 
 
-def describe_upload(row: dict[str, Any]) -> dict[str, Any]:
+def describe_upload(row: UploadRow) -> dict[str, Any]:
     """An upload as `GET` answers it."""
-    status = "complete" if row["blob_id"] else "failed" if row["failure"] else "uploading"
+    status = "complete" if row.blob_id else "failed" if row.failure else "uploading"
     return {
-        "id": row["id"],
-        "instruction_id": row["instruction_id"],
-        "file_name": row["file_name"],
-        "content_type": row["content_type"],
+        "id": row.id,
+        "instruction_id": row.instruction_id,
+        "file_name": row.file_name,
+        "content_type": row.content_type,
         "status": status,
-        "offset": row["offset_bytes"],
-        "size_bytes": row["length_bytes"],
-        "sha256": row["sha256"].hex() if row["sha256"] else None,
-        "failure_reason": row["failure"],
+        "offset": row.offset_bytes,
+        "size_bytes": row.length_bytes,
+        "sha256": row.sha256.hex() if row.sha256 else None,
+        "failure_reason": row.failure,
     }
 
 
@@ -197,7 +199,20 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[dict[s
     Each is `{id, instruction_id, file_name, content_type, size_bytes, sha256, status, offset, created_at}`;
     those that were refused are left out.
     """
-    return await queries.list_files(connection, submission_id)
+    return [
+        {
+            "id": row.id,
+            "instruction_id": row.instruction_id,
+            "file_name": row.file_name,
+            "content_type": row.content_type,
+            "size_bytes": row.size_bytes,
+            "sha256": row.sha256,
+            "status": row.status,
+            "offset": row.offset,
+            "created_at": row.created_at,
+        }
+        for row in await queries.list_files(connection, submission_id)
+    ]
 
 
 async def remove_upload(context: Context, submission: dict[str, Any], upload_id: UUID) -> None:
@@ -211,11 +226,11 @@ async def remove_upload(context: Context, submission: dict[str, Any], upload_id:
         row = await queries.lock_submission(connection, submission["id"])
         if row is None:
             raise not_found("Submission", submission["id"])
-        found = await queries.find_upload(connection, row["id"], upload_id)
+        found = await queries.find_upload(connection, row.id, upload_id)
         if found is None:
             raise not_found("Upload", upload_id)
-        require_open(row["open"])
-        await remove_uploads(connection, row["study_id"], row["id"], [upload_id])
+        require_open(row.open)
+        await remove_uploads(connection, row.study_id, row.id, [upload_id])
 
 
 async def remove_uploads(
@@ -232,15 +247,15 @@ async def remove_uploads(
         return []
     keys: set[str] = set()
     for row in rows:
-        keys.update(row["chunk_keys"])
-        if row["blob_id"] is None:
-            keys.update((blob_key(row["id"]), upload_prefix(row["id"])))
+        keys.update(row.chunk_keys)
+        if row.blob_id is None:
+            keys.update((blob_key(row.id), upload_prefix(row.id)))
         else:
-            keys.add(blob_key(row["blob_id"]))
-    counted = sum(row["length_bytes"] for row in rows if row["failure"] is None)
+            keys.add(blob_key(row.blob_id))
+    counted = sum(row.length_bytes for row in rows if row.failure is None)
     await queries.subtract_bytes(connection, study_id, submission_id, counted)
-    removed = [row["id"] for row in rows]
-    await queries.delete_uploads(connection, removed, [row["blob_id"] for row in rows if row["blob_id"]])
+    removed = [row.id for row in rows]
+    await queries.delete_uploads(connection, removed, [row.blob_id for row in rows if row.blob_id])
     await throw_away(connection, sorted(keys))
     return removed
 
@@ -249,18 +264,18 @@ async def erase_uploads(connection: Connection, submission_id: UUID) -> None:
     """Remove every file of a submission, in the transaction that erases it."""
     row = await queries.lock_submission(connection, submission_id)
     if row is not None:
-        await remove_uploads(connection, row["study_id"], submission_id)
+        await remove_uploads(connection, row.study_id, submission_id)
 
 
-async def fail_upload(context: Context, row: dict[str, Any], writer: UUID, reason: str) -> None:
+async def fail_upload(context: Context, row: UploadRow, writer: UUID, reason: str) -> None:
     """Mark an upload as failed, give its bytes back to the caps, and clear away what was stored."""
     async with context.database.transaction() as connection:
-        await queries.lock_study(connection, row["study_id"])
-        await queries.lock_submission(connection, row["submission_id"])
-        if not await queries.set_failed(connection, row["id"], writer, reason):
+        await queries.lock_study(connection, row.study_id)
+        await queries.lock_submission(connection, row.submission_id)
+        if not await queries.set_failed(connection, row.id, writer, reason):
             return
-        await queries.subtract_bytes(connection, row["study_id"], row["submission_id"], row["length_bytes"])
-        keys = await queries.delete_chunks(connection, row["id"])
-        await throw_away(connection, [*keys, blob_key(row["id"]), upload_prefix(row["id"])])
-    live_digests.forget(row["id"])
+        await queries.subtract_bytes(connection, row.study_id, row.submission_id, row.length_bytes)
+        keys = await queries.delete_chunks(connection, row.id)
+        await throw_away(connection, [*keys, blob_key(row.id), upload_prefix(row.id)])
+    live_digests.forget(row.id)
     await collect_garbage(context.database, context.storage)

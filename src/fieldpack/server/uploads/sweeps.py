@@ -23,14 +23,12 @@ async def sweep_abandoned(database: Database, days: float, *, dry_run: bool = Fa
         async with database.transaction() as connection:
             rows = await queries.list_abandoned(connection, days, BATCH)
         if dry_run:
-            return [row["id"] for row in rows]
+            return [row.id for row in rows]
         for row in rows:
             async with database.transaction() as connection:
-                await queries.lock_study(connection, row["study_id"])
-                await queries.lock_submission(connection, row["submission_id"])
-                if await queries.is_abandoned(connection, row["id"], days):
-                    swept += await remove_uploads(
-                        connection, row["study_id"], row["submission_id"], [row["id"]]
-                    )
+                await queries.lock_study(connection, row.study_id)
+                await queries.lock_submission(connection, row.submission_id)
+                if await queries.is_abandoned(connection, row.id, days):
+                    swept += await remove_uploads(connection, row.study_id, row.submission_id, [row.id])
         if len(rows) < BATCH:
             return swept

@@ -17,6 +17,7 @@ from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
 from fieldpack.server.uploads.receive.sinks import open_sink
 from fieldpack.server.uploads.receive.tus import Checksum
+from fieldpack.server.uploads.rows import ChunkRow, UploadRow
 from fieldpack.server.uploads.service import fail_upload, find_state, get_rules, gone, require_open
 
 __all__ = ["receive", "wait_while_finishing"]
@@ -27,7 +28,7 @@ FINISHING_POLL_SECONDS = 0.25
 _active: dict[UUID, Reception] = {}
 
 
-async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> dict[str, Any]:
+async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> UploadRow:
     """The state of an upload, once no process is putting it together any more.
 
     Raises:
@@ -38,7 +39,7 @@ async def wait_while_finishing(context: Context, submission_id: UUID, upload_id:
     while True:
         async with context.database.transaction() as connection:
             row = await find_state(connection, submission_id, upload_id)
-        if not row["finishing"] or loop.time() > until:
+        if not row.finishing or loop.time() > until:
             return row
         await asyncio.sleep(FINISHING_POLL_SECONDS)
 
@@ -62,7 +63,7 @@ async def receive(
         StorageError: see `Storage`.
     """
     row = await wait_while_finishing(context, submission_id, upload_id)
-    if row["blob_id"] is not None and row["open"] and offset == row["length_bytes"] and not body_bytes:
+    if row.blob_id is not None and row.open and offset == row.length_bytes and not body_bytes:
         if await body.read():
             raise too_much(row)
         return offset  # the answer to the last bytes was lost on its way
@@ -71,7 +72,7 @@ async def receive(
     if older is not None:
         older.interrupt()
     try:
-        sink = await open_sink(context.storage, upload_id, writer, offset, row["length_bytes"], body_bytes)
+        sink = await open_sink(context.storage, upload_id, writer, offset, row.length_bytes, body_bytes)
     except BlobMissing:
         await fail_upload(context, row, writer, DAMAGED)
         raise gone(DAMAGED) from None
@@ -88,23 +89,23 @@ async def receive(
 
 async def _claim(
     context: Context, submission_id: UUID, upload_id: UUID, offset: int, body_bytes: int | None
-) -> tuple[dict[str, Any], UUID, dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[UploadRow, UUID, dict[str, Any], list[ChunkRow]]:
     """Become the one that writes: the upload, this request's name, the rules, the chunks there are."""
     writer = uuid4()
     async with context.database.transaction() as connection:
         row = await queries.find_upload(connection, submission_id, upload_id, lock=True)
         if row is None:
             raise not_found("Upload", upload_id)
-        require_open(row["open"])
-        if row["failure"] is not None:
-            raise Problem(UNSUPPORTED_TYPE, row["failure"])
-        if row["blob_id"] is not None:
+        require_open(row.open)
+        if row.failure is not None:
+            raise Problem(UNSUPPORTED_TYPE, row.failure)
+        if row.blob_id is not None:
             raise conflict("This upload is complete already.")
-        if row["finishing"]:
+        if row.finishing:
             raise conflict("This upload is being put together. Ask for its offset in a moment.")
-        if offset != row["offset_bytes"]:
-            raise conflict(f"The upload is at byte {row['offset_bytes']}, not {offset}: go on from there.")
-        if body_bytes is not None and offset + body_bytes > row["length_bytes"]:
+        if offset != row.offset_bytes:
+            raise conflict(f"The upload is at byte {row.offset_bytes}, not {offset}: go on from there.")
+        if body_bytes is not None and offset + body_bytes > row.length_bytes:
             raise too_much(row)
         item = await get_rules(connection, row)
         chunks = await queries.list_chunks(connection, upload_id)

@@ -34,9 +34,10 @@ from fieldpack.server.storage import BlobDamaged
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.content_types import HEAD_BYTES, Verdict, judge_content, judge_head
 from fieldpack.server.uploads.receive.digests import live_digests
-from fieldpack.server.uploads.receive.sinks import Chunk, Sink
+from fieldpack.server.uploads.receive.sinks import Sink
 from fieldpack.server.uploads.receive.tus import Checksum
 from fieldpack.server.uploads.receive.writing import WriteBehind
+from fieldpack.server.uploads.rows import ChunkRow, UploadRow
 from fieldpack.server.uploads.service import fail_upload, find_accepted, gone
 
 __all__ = ["DAMAGED", "Body", "Reception", "too_much"]
@@ -64,9 +65,9 @@ class Refused(Exception):
     """The content may not stay; the sentence says why."""
 
 
-def too_much(row: dict[str, Any]) -> Problem:
+def too_much(row: UploadRow) -> Problem:
     """A 413: the announced length is passed."""
-    return Problem(TOO_LARGE, f"More bytes than the {row['length_bytes']} that were announced.")
+    return Problem(TOO_LARGE, f"More bytes than the {row.length_bytes} that were announced.")
 
 
 class Reception:
@@ -75,10 +76,10 @@ class Reception:
     def __init__(
         self,
         context: Context,
-        row: dict[str, Any],
+        row: UploadRow,
         writer: UUID,
         item: dict[str, Any],
-        chunks: list[dict[str, Any]],
+        chunks: list[ChunkRow],
         sink: Sink,
         body: Body,
         checksum: Checksum | None,
@@ -91,12 +92,12 @@ class Reception:
         self.sink = sink
         self.body = body
         self.checksum = checksum
-        self.upload_id: UUID = row["id"]
-        self.length: int = row["length_bytes"]
-        self.committed: int = row["offset_bytes"]
-        self.content_type: str | None = row["content_type"]
+        self.upload_id: UUID = row.id
+        self.length: int = row.length_bytes
+        self.committed: int = row.offset_bytes
+        self.content_type: str | None = row.content_type
         self.digests = live_digests.resume(
-            self.upload_id, self.committed, row["crc32"], checksum.algorithm if checksum else None
+            self.upload_id, self.committed, row.crc32, checksum.algorithm if checksum else None
         )
         self.bytes = WriteBehind(sink, self.digests, self.committed, self._look_at)
         self._clock = asyncio.get_running_loop().time
@@ -181,7 +182,7 @@ class Reception:
         self._judge(bytes(self._head), whole=end == self.length and end <= HEAD_BYTES)
 
     def _judge(self, head: bytes, *, whole: bool) -> None:
-        verdict = judge_head(head, self.row["file_name"], self.accepted, whole=whole)
+        verdict = judge_head(head, self.row.file_name, self.accepted, whole=whole)
         if verdict is not None:
             self._heed(verdict)
 
@@ -232,9 +233,9 @@ class Reception:
                 ):
                     raise ShutOut
         except ShutOut:
-            await self.context.storage.delete([key for _, _, key in chunks])
+            await self.context.storage.delete([chunk.key for chunk in chunks])
             raise
-        self.chunks += [_as_row(chunk) for chunk in chunks]
+        self.chunks += chunks
         self.committed = offset
         self._committed_at = self._clock()
 
@@ -263,7 +264,7 @@ class Reception:
     async def _complete(self) -> None:
         """Hash or join the whole, look at it once more, and put the blob on record."""
         made = await self.sink.flush()
-        chunks = self.chunks + [_as_row(chunk) for chunk in made]
+        chunks = self.chunks + made
         try:
             with self._pulsing():
                 self._heed(await self._look_closely(chunks))
@@ -278,26 +279,26 @@ class Reception:
             raise
         live_digests.forget(self.upload_id)
 
-    async def _look_closely(self, chunks: list[dict[str, Any]]) -> Verdict:
+    async def _look_closely(self, chunks: list[ChunkRow]) -> Verdict:
         """Judge the whole by what is stored."""
 
         async def read(offset: int, size: int) -> bytes:
             return await self.sink.read(offset, size, chunks)
 
         head = await read(0, min(self.length, HEAD_BYTES))
-        return await judge_content(read, head, self.length, self.row["file_name"], self.accepted)
+        return await judge_content(read, head, self.length, self.row.file_name, self.accepted)
 
-    async def _delete_own(self, made: list[Chunk]) -> None:
+    async def _delete_own(self, made: list[ChunkRow]) -> None:
         """Delete the objects that this request made and that no row counts on."""
-        own = [key for _, _, key in made]
+        own = [chunk.key for chunk in made]
         if self.sink.blob_id != self.upload_id:
             own.append(self.sink.key)
         with contextlib.suppress(OSError):
             await self.context.storage.delete(own)
 
-    async def _record(self, made: list[Chunk], crc32: int, sha256: bytes) -> None:
+    async def _record(self, made: list[ChunkRow], crc32: int, sha256: bytes) -> None:
         async with self.context.database.transaction() as connection:
-            submission = await queries.lock_submission(connection, self.row["submission_id"])
+            submission = await queries.lock_submission(connection, self.row.submission_id)
             if submission is None or not await queries.complete_upload(
                 connection,
                 self.upload_id,
@@ -309,7 +310,7 @@ class Reception:
             ):
                 raise ShutOut
             keys = await queries.delete_chunks(connection, self.upload_id)
-            keys += [key for _, _, key in made]
+            keys += [chunk.key for chunk in made]
             await throw_away(connection, [key for key in keys if key != self.sink.key])
 
     @contextlib.contextmanager
@@ -341,17 +342,12 @@ class Reception:
     async def _explain_shut_out(self) -> Problem:
         """Why this request may not write any more. Bytes of an upload that is gone are removed at once."""
         async with self.context.database.transaction() as connection:
-            row = await queries.find_upload(connection, self.row["submission_id"], self.upload_id)
+            row = await queries.find_upload(connection, self.row.submission_id, self.upload_id)
         if row is None:
             await self.context.storage.delete([self.sink.key])
             return not_found("Upload", self.upload_id)
-        if not row["open"]:
+        if not row.open:
             return conflict("This submission was submitted or returned; its files can't change any more.")
-        if row["failure"] is not None:
-            return Problem(UNSUPPORTED_TYPE, row["failure"])
+        if row.failure is not None:
+            return Problem(UNSUPPORTED_TYPE, row.failure)
         return conflict("A newer request has taken this upload over.")
-
-
-def _as_row(chunk: Chunk) -> dict[str, Any]:
-    offset, size, key = chunk
-    return {"offset_bytes": offset, "size_bytes": size, "key": key}

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 from uuid import UUID
 
 from isal import isal_zlib
@@ -16,8 +15,9 @@ from fieldpack.server.problems import conflict
 from fieldpack.server.storage import BlobDamaged, Buffer, LocalStorage, Storage, blob_key, chunk_key
 from fieldpack.server.storage.local import PartFile
 from fieldpack.server.uploads.receive.digests import Digests
+from fieldpack.server.uploads.rows import ChunkRow
 
-__all__ = ["Chunk", "ChunkSink", "FileSink", "Sink", "StreamSink", "open_sink"]
+__all__ = ["ChunkSink", "FileSink", "Sink", "StreamSink", "open_sink"]
 
 MIB = 1 << 20
 READ_BYTES = 1 * MIB
@@ -26,9 +26,6 @@ QUEUED_PIECES = 8
 LOCK_SECONDS = 15.0
 ABORT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.03
-
-Chunk = tuple[int, int, str]
-"""An object to be noted with the offset: `(offset, size, key)`."""
 
 
 class Aborted(Exception):
@@ -61,17 +58,15 @@ class Sink(ABC):
         """Take bytes, and hash them on the way. The buffers are the caller's again afterwards."""
 
     @abstractmethod
-    async def flush(self) -> list[Chunk]:
+    async def flush(self) -> list[ChunkRow]:
         """Make everything taken so far durable; the objects made for it since the last time."""
 
     @abstractmethod
-    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
         """Up to `size` of the upload's bytes from `offset` on, as they are stored."""
 
     @abstractmethod
-    async def finish(
-        self, length: int, digests: Digests, chunks: Sequence[dict[str, Any]]
-    ) -> tuple[int, bytes]:
+    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
         """Make the blob whole and durable; its CRC-32 and SHA-256.
 
         Raises:
@@ -110,16 +105,14 @@ class FileSink(Sink):
             self._part.write(piece, offset)
             offset += len(piece)
 
-    async def flush(self) -> list[Chunk]:
+    async def flush(self) -> list[ChunkRow]:
         await self.storage.run(self._part.sync)
         return []
 
-    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
         return await self.storage.run(self._part.read, offset, size)
 
-    async def finish(
-        self, length: int, digests: Digests, chunks: Sequence[dict[str, Any]]
-    ) -> tuple[int, bytes]:
+    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
         return await self.storage.run(self._finish, length, digests)
 
     def _finish(self, length: int, digests: Digests) -> tuple[int, bytes]:
@@ -167,7 +160,7 @@ class ChunkSink(Sink):
         super().__init__(storage, upload_id, blob_id)
         self._pieces: list[bytes] = []
         self._offset = offset
-        self._made: list[Chunk] = []
+        self._made: list[ChunkRow] = []
 
     async def write(self, pieces: Sequence[Buffer], offset: int, digests: Digests) -> None:
         self._pieces += await self.storage.run(_copy_hashed, pieces, digests)
@@ -179,31 +172,29 @@ class ChunkSink(Sink):
         self._pieces.clear()
         if data:
             key = chunk_key(self.upload_id, self._offset)
-            self._made.append((self._offset, len(data), key))
+            self._made.append(ChunkRow(self._offset, len(data), key))
             self._offset += len(data)
             await self.storage.put(key, data)
 
-    async def flush(self) -> list[Chunk]:
+    async def flush(self) -> list[ChunkRow]:
         await self._put()
         made, self._made = self._made, []
         return made
 
-    async def read(self, offset: int, size: int, chunks: Sequence[dict[str, Any]]) -> bytes:
+    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
         data = bytearray()
         for chunk in chunks:
-            begin = offset + len(data) - chunk["offset_bytes"]
-            wanted = min(chunk["size_bytes"] - begin, size - len(data))
+            begin = offset + len(data) - chunk.offset_bytes
+            wanted = min(chunk.size_bytes - begin, size - len(data))
             if begin >= 0 and wanted > 0:
-                data += await self.storage.read_range(chunk["key"], begin, wanted)
+                data += await self.storage.read_range(chunk.key, begin, wanted)
         return bytes(data)
 
-    async def finish(
-        self, length: int, digests: Digests, chunks: Sequence[dict[str, Any]]
-    ) -> tuple[int, bytes]:
+    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
         if length == 0:
             await self.storage.put(self.key, b"")
             return 0, hashlib.sha256().digest()
-        whole = len(chunks) == 1 and chunks[0]["key"] == self.key
+        whole = len(chunks) == 1 and chunks[0].key == self.key
         sha256, crc32, end = hashlib.sha256(), 0, 0
 
         def update(data: Buffer) -> None:
@@ -214,11 +205,11 @@ class ChunkSink(Sink):
         async def read() -> AsyncIterator[Buffer]:
             nonlocal end
             for chunk in chunks:
-                if chunk["offset_bytes"] != end:
+                if chunk.offset_bytes != end:
                     raise BlobDamaged("The stored chunks don't follow on one another.")
-                size = chunk["size_bytes"]
+                size = chunk.size_bytes
                 end += size
-                pieces = self.storage.iter_range(chunk["key"], 0, size, size_bytes=size)
+                pieces = self.storage.iter_range(chunk.key, 0, size, size_bytes=size)
                 async with contextlib.aclosing(pieces):
                     async for data in pieces:
                         await self.storage.run(update, data)
@@ -239,7 +230,7 @@ class ChunkSink(Sink):
         self._pieces.clear()
         made, self._made = self._made, []
         if made:
-            await self.storage.delete([key for _, _, key in made])
+            await self.storage.delete([chunk.key for chunk in made])
 
 
 class StreamSink(ChunkSink):
@@ -280,7 +271,7 @@ class StreamSink(ChunkSink):
             await self._enqueue(piece)
             self._size += len(piece)
 
-    async def flush(self) -> list[Chunk]:
+    async def flush(self) -> list[ChunkRow]:
         if self._flushed:
             return []
         self._flushed = True
@@ -289,7 +280,7 @@ class StreamSink(ChunkSink):
             return []
         await self._enqueue(None)
         await self._task
-        return [(0, self._size, self.key)]
+        return [ChunkRow(0, self._size, self.key)]
 
     async def discard(self) -> None:
         if self._task.done():

@@ -1,0 +1,96 @@
+"""Rows of uploads, as their queries give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+__all__ = ["ChunkRow", "CountedRow", "FileRow", "HolderRow", "OwnedUploadRow", "RemovableRow", "UploadRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """An upload, with what must be known of its submission."""
+
+    id: UUID
+    submission_id: UUID
+    study_id: UUID
+    collection_id: UUID
+    collection_version: int  # which the participant started with
+    instruction_id: UUID
+    file_name: str
+    metadata: str | None  # the header Upload-Metadata as it came, which tus wants given back
+    length_bytes: int  # as announced
+    offset_bytes: int  # what of it is safe
+    crc32: int  # of what is safe
+    content_type: str | None  # None until there was enough of it to tell
+    blob_id: UUID | None  # once it is complete
+    sha256: bytes | None  # once it is complete
+    failure: str | None  # why its bytes were refused and removed
+    open: bool  # files of the submission may still change
+    finishing: bool  # some process is hashing or joining the whole right now
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    """A submission, as far as uploads to it go."""
+
+    id: UUID
+    study_id: UUID
+    collection_id: UUID
+    collection_version: int  # which the participant started with
+    open: bool  # files may still change
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """An object that holds a stretch of an upload, where storage can't append."""
+
+    offset_bytes: int  # in the upload
+    size_bytes: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file of a submission, finished or not."""
+
+    id: UUID
+    instruction_id: UUID
+    file_name: str
+    content_type: str | None  # None until there was enough of it to tell
+    size_bytes: int  # as announced
+    sha256: str | None  # in hexadecimal, once it is complete
+    status: Literal["uploading", "complete"]
+    offset: int  # what of it is safe, in bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemovableRow:
+    """An upload with what there is of it to clear away."""
+
+    id: UUID
+    length_bytes: int
+    failure: str | None  # of one that counts no more against any cap
+    blob_id: UUID | None
+    chunk_keys: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedUploadRow:
+    """An upload, and whose it is."""
+
+    id: UUID
+    submission_id: UUID
+    study_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """Bytes of files that are counted against a submission and its study."""
+
+    of_submission: int
+    of_study: int
