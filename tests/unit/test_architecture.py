@@ -141,7 +141,6 @@ def test_sql_is_in_queries_only() -> None:
 
 NOT_YET = (
     "backup",
-    "erasures",
     "exports",
     "installation",
     "operations",

@@ -24,6 +24,7 @@ import structlog
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures import queries
+from fieldpack.server.erasures.rows import ErasureRow
 from fieldpack.server.storage import Storage, StorageFull, StorageUnavailable
 
 __all__ = [
@@ -86,7 +87,7 @@ async def list_erasures(context: Context) -> int:
             listed += len(rows)
 
 
-async def _store(context: Context, connection: Connection, rows: list[queries.ErasureRow]) -> None:
+async def _store(context: Context, connection: Connection, rows: list[ErasureRow]) -> None:
     new = {row.submission_id: row.erased_at for row in rows if not row.stored}
     if not new:
         return

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.rows import class_row
+
 from fieldpack.server.db.pool import Connection
-
-__all__ = ["ErasureRow"]
-
-
-@dataclass(frozen=True, slots=True)
-class ErasureRow:
-    """One erased submission; `stored` when storage has it."""
-
-    submission_id: UUID
-    erased_at: datetime
-    stored: bool
+from fieldpack.server.erasures.rows import ErasureRow
 
 
 async def insert_erasure(connection: Connection, submission_id: UUID) -> None:
@@ -40,7 +31,7 @@ async def take_erasures(
     connection: Connection, most: int, submission_id: UUID | None = None
 ) -> list[ErasureRow]:
     """The oldest that are not listed everywhere (or this one), held until commit, whoever held them before."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(ErasureRow)).execute(
         """
         SELECT submission_id, erased_at, stored FROM unlisted_erasures
         WHERE %(id)s::uuid IS NULL OR submission_id = %(id)s
@@ -48,7 +39,7 @@ async def take_erasures(
         """,
         {"id": submission_id, "most": most},
     )
-    return [ErasureRow(**row) for row in await cursor.fetchall()]
+    return await cursor.fetchall()
 
 
 async def set_stored(connection: Connection, submission_ids: list[UUID]) -> None:
