@@ -143,7 +143,6 @@ NOT_YET = (
     "backup",
     "exports",
     "installation",
-    "operations",
     "submissions",
     "uploads",
     "web",

@@ -16,6 +16,7 @@ from fieldpack.server.config import QUEUE_NAMES
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.machine.metrics import collect_processes
 from fieldpack.server.operations import health_queries
+from fieldpack.server.operations.rows import JobsRow
 from fieldpack.server.problems import RETRY_SECONDS, UNAVAILABLE, Problem
 from fieldpack.server.storage import StorageError, StorageFull
 
@@ -103,27 +104,25 @@ async def metrics(context: CurrentContext) -> Response:
 
     The queue's are left out while the database does not answer.
     """
-    queue: list[dict[str, Any]] = []
+    queue: list[JobsRow] = []
     try:  # while the database is down, the rest is wanted all the more
         queue = await _within(ANSWER_SECONDS, _count_jobs(context))
     except (psycopg.Error, PoolTimeout, TimeoutError) as error:
         log.warning("metrics.incomplete", error=str(error))
     lines = [generate_latest(collect_processes()).decode()]
-    lines.append(
-        _gauge("fieldpack_jobs", "Jobs in the queue.", [(_labels(row), row["count"]) for row in queue])
-    )
-    waiting = [(f'queue="{row["queue"]}"', row["age"]) for row in queue if row["status"] == "todo"]
+    lines.append(_gauge("fieldpack_jobs", "Jobs in the queue.", [(_labels(row), row.count) for row in queue]))
+    waiting = [(f'queue="{row.queue}"', row.age_seconds) for row in queue if row.status == "todo"]
     lines.append(_gauge("fieldpack_oldest_job_seconds", "Age of the oldest job waiting.", waiting))
     return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _count_jobs(context: CurrentContext) -> list[dict[str, Any]]:
+async def _count_jobs(context: CurrentContext) -> list[JobsRow]:
     async with context.database.transaction() as connection:
         return await health_queries.count_jobs(connection, QUEUE_NAMES)
 
 
-def _labels(row: dict[str, Any]) -> str:
-    return f'queue="{row["queue"]}",status="{row["status"]}"'
+def _labels(row: JobsRow) -> str:
+    return f'queue="{row.queue}",status="{row.status}"'
 
 
 def _gauge(name: str, help: str, values: list[tuple[str, Any]]) -> str:

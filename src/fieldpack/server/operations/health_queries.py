@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.operations.rows import JobsRow
 
 
 async def ping(connection: Connection) -> None:
     await connection.execute("SELECT 1 FROM settings LIMIT 1")
 
 
-async def count_jobs(connection: Connection, queues: Sequence[str]) -> list[dict[str, Any]]:
-    """Jobs by queue and state, those without any included, with the age in seconds of the oldest of each."""
-    cursor = await connection.execute(
+async def count_jobs(connection: Connection, queues: Sequence[str]) -> list[JobsRow]:
+    """Jobs by queue and state, those without any included."""
+    cursor = await connection.cursor(row_factory=class_row(JobsRow)).execute(
         """
         SELECT q.queue, s.status, count(j.id) AS count,
-               coalesce(extract(epoch FROM now() - min(e.at)), 0)::float AS age
+               coalesce(extract(epoch FROM now() - min(e.at)), 0)::float AS age_seconds
         FROM unnest(%s::text[]) AS q (queue)
         CROSS JOIN unnest(ARRAY['todo', 'doing', 'failed']) AS s (status)
         LEFT JOIN procrastinate_jobs j ON j.queue_name = q.queue AND j.status::text = s.status
