@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+
+from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
-
-__all__ = ["InstallationRow"]
-
-
-@dataclass(frozen=True, slots=True)
-class InstallationRow:
-    """Id, generation and the last restore of an installation."""
-
-    id: UUID
-    generation: int
-    restored_at: datetime | None
+from fieldpack.server.installation.rows import InstallationRow
 
 
 async def lock_installation(connection: Connection) -> InstallationRow:
     """The row, held until commit: one process at a time claims storage for it."""
-    cursor = await connection.execute(
-        "SELECT id, generation, restored_at FROM installation FOR NO KEY UPDATE"
+    cursor = await connection.cursor(row_factory=class_row(InstallationRow)).execute(
+        "SELECT id, generation FROM installation FOR NO KEY UPDATE"
     )
     row = await cursor.fetchone()
     assert row is not None, "the migration made it"
-    return InstallationRow(**row)
+    return row
 
 
 async def set_generation(connection: Connection, generation: int) -> None:
