@@ -140,7 +140,6 @@ def test_sql_is_in_queries_only() -> None:
 
 
 NOT_YET = (
-    "backup",
     "exports",
     "submissions",
     "uploads",

@@ -37,6 +37,7 @@ from fieldpack.server.backup.format import (
     write_entries,
 )
 from fieldpack.server.backup.objects import Tell
+from fieldpack.server.backup.rows import StoredExportRow
 from fieldpack.server.backup.stream import Head, StreamDestination
 from fieldpack.server.config import Settings
 from fieldpack.server.db.dumps import Programs, find_dump_programs
@@ -254,7 +255,7 @@ class _Making:
 
         self.files.append(await asyncio.to_thread(self.destination.add_dump, DUMP, pieces()))
 
-    async def _copy_exports(self, exports: list[queries.StoredExportRow]) -> None:
+    async def _copy_exports(self, exports: list[StoredExportRow]) -> None:
         """What is stored for exports whose links this server answers; archives in a bucket are copies of the rest."""
         wanted: list[Entry] = []
         for export in exports:
@@ -304,9 +305,7 @@ class _Making:
             known = {blob_key(id) for id in await queries.list_known_blobs(connection, blobs)}
             builds = await queries.list_current_builds(connection, exports)
             known |= {
-                key
-                for key, parts in keys.items()
-                if parts[0] == "exports" and (UUID(parts[1]), UUID(parts[2])) in builds
+                key for key, parts in keys.items() if parts[0] == "exports" and "/".join(parts[1:3]) in builds
             }
             self.absent = [
                 Absent(entry.key, _reason(entry) if entry.key in known else "removed")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from uuid import UUID
 
-from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports.rows import BuildRow
-from fieldpack.server.uploads.rows import OwnedUploadRow
+from psycopg.rows import class_row
 
-__all__ = ["BlobRow", "SnapshotRow", "StoredExportRow"]
+from fieldpack.server.backup.rows import BlobRow, SnapshotRow, StoredExportRow
+from fieldpack.server.db.columns import columns_of
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.uploads.rows import OwnedUploadRow
 
 COUNTED = (
     "workspaces",
@@ -27,37 +27,11 @@ COUNTED = (
 KEY_TABLES = ("signing_keys", "settings")
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """What a backup is of: the exported snapshot's name, its time, the version of the server."""
-
-    snapshot: str
-    made_at: str
-    postgres: int
-
-
-@dataclass(frozen=True, slots=True)
-class BlobRow:
-    """A finished upload."""
-
-    id: UUID
-    size_bytes: int
-    sha256: str
-    submission_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredExportRow(BuildRow):
-    """A complete export, as far as what is stored for it goes."""
-
-    delivery: str
-
-
 async def begin_snapshot(connection: Connection) -> SnapshotRow:
     """From here on the transaction sees one state of the database, which others can take up by its name."""
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(SnapshotRow)).execute(
         """
         SELECT pg_export_snapshot() AS snapshot,
                to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS made_at,
@@ -66,7 +40,7 @@ async def begin_snapshot(connection: Connection) -> SnapshotRow:
     )
     row = await cursor.fetchone()
     assert row is not None
-    return SnapshotRow(**row)
+    return row
 
 
 async def find_schema(connection: Connection) -> str | None:
@@ -112,7 +86,7 @@ async def count_rows(connection: Connection) -> dict[str, int]:
 
 async def iter_blobs(connection: Connection) -> AsyncIterator[BlobRow]:
     """Every finished upload, and whose it is."""
-    async with connection.cursor("blobs") as cursor:
+    async with connection.cursor("blobs", row_factory=class_row(BlobRow)) as cursor:
         await cursor.execute(
             """
             SELECT b.id, b.size_bytes, encode(b.sha256, 'hex') AS sha256,
@@ -121,15 +95,15 @@ async def iter_blobs(connection: Connection) -> AsyncIterator[BlobRow]:
             """
         )
         async for row in cursor:
-            yield BlobRow(**row)
+            yield row
 
 
 async def list_exports(connection: Connection) -> list[StoredExportRow]:
     """Every export that is complete."""
-    cursor = await connection.execute(
-        "SELECT id, build, collection_id, created_at, delivery FROM exports WHERE status = 'complete' ORDER BY id"
+    cursor = await connection.cursor(row_factory=class_row(StoredExportRow)).execute(
+        f"SELECT {columns_of(StoredExportRow, 'e')} FROM exports e WHERE status = 'complete' ORDER BY id"
     )
-    return [StoredExportRow(**row) for row in await cursor.fetchall()]
+    return await cursor.fetchall()
 
 
 async def list_known_blobs(connection: Connection, ids: list[UUID]) -> set[UUID]:
@@ -138,12 +112,13 @@ async def list_known_blobs(connection: Connection, ids: list[UUID]) -> set[UUID]
     return {row["id"] for row in await cursor.fetchall()}
 
 
-async def list_current_builds(connection: Connection, ids: list[UUID]) -> set[tuple[UUID, UUID]]:
-    """Which of these exports are still complete, each with its build."""
+async def list_current_builds(connection: Connection, ids: list[UUID]) -> set[str]:
+    """Which of these exports are still complete, as `<export>/<build>`."""
     cursor = await connection.execute(
-        "SELECT id, build FROM exports WHERE id = ANY(%s) AND status = 'complete'", [ids]
+        "SELECT concat(id, '/', build) AS build FROM exports WHERE id = ANY(%s) AND status = 'complete'",
+        [ids],
     )
-    return {(row["id"], row["build"]) for row in await cursor.fetchall()}
+    return {row["build"] for row in await cursor.fetchall()}
 
 
 async def restart_uploads(connection: Connection) -> int:
@@ -178,11 +153,11 @@ async def fail_exports(connection: Connection, ids: list[UUID], reason: str) -> 
 
 async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[OwnedUploadRow]:
     """The uploads that these blobs are of."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(OwnedUploadRow)).execute(
         """
         SELECT u.id, u.submission_id, s.study_id FROM uploads u JOIN submissions s ON s.id = u.submission_id
         WHERE u.blob_id = ANY(%s) ORDER BY s.study_id, s.id, u.id
         """,
         [blob_ids],
     )
-    return [OwnedUploadRow(**row) for row in await cursor.fetchall()]
+    return await cursor.fetchall()

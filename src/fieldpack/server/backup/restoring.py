@@ -30,6 +30,7 @@ from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import BackupError, Manifest
 from fieldpack.server.backup.objects import Tell
+from fieldpack.server.backup.rows import StoredExportRow
 from fieldpack.server.backup.sources import FolderSource, Intake, Source, StreamedSource
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
@@ -298,7 +299,7 @@ class _Restoring:
             await queries.fail_exports(connection, broken, LEFT_OUT)
         return len(broken)
 
-    async def _is_stored(self, export: queries.StoredExportRow) -> bool:
+    async def _is_stored(self, export: StoredExportRow) -> bool:
         keys = [stored_key(export.id, export.build, name) for name in (*HEADS, INDEX)]
         if export.delivery == "store":
             keys.append(object_key(export))
