@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -13,13 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.exports import transitions
+from fieldpack.server.notices import CHANNEL
 from tests.installation import Installation
 from tests.integration.waiting import wait_for
 from tests.refusals import refused
@@ -370,6 +374,33 @@ def test_a_failed_export_is_retried_by_post(scenario: Scenario, server: Installa
     refused(httpx.get(export["url"]), 410)
     again = expect(scenario.api.post(scenario.export_path), 202)
     assert poll(scenario, again["export_id"])["status"] == "complete"
+
+
+def test_who_waits_hears_that_an_export_failed_and_nothing_of_it_stays(
+    scenario: Scenario, server: Installation
+) -> None:
+    """Whatever fails an export does it by this one statement."""
+    export = scenario.export()
+    export_id = UUID(export["export_id"])
+    stored = server.data_dir / "storage" / "exports" / str(export_id)
+    assert any(path.is_file() for path in stored.rglob("*"))
+
+    async def fail(url: str) -> list[int]:
+        async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+            return [
+                await transitions.fail(connection, [export_id], "generating", "Not now."),
+                await transitions.fail(connection, [export_id], "complete", "Not this.", build=uuid4()),
+                await transitions.fail(connection, [export_id], "complete", "Because."),
+                await transitions.fail(connection, [export_id], "complete", "Once is enough."),
+            ]
+
+    with connected(server) as database:
+        database.execute(f"LISTEN {CHANNEL}")
+        assert asyncio.run(fail(database.info.dsn)) == [0, 0, 1, 0]
+        assert any(notice.payload == str(export_id) for notice in database.notifies(timeout=10))
+    state = expect(scenario.api.get(f"{scenario.export_path}/{export_id}"), 200)
+    assert (state["status"], state["failure_reason"]) == ("failed", "Because.")
+    wait_for(lambda: not any(path.is_file() for path in stored.rglob("*")))
 
 
 def test_links_are_fresh_at_every_look(scenario: Scenario) -> None:

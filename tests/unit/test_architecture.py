@@ -70,10 +70,18 @@ def test_the_package_is_light_to_import() -> None:
 LAYERS = ("queries", "service", "routes")
 
 
+def has_sql(name: str) -> bool:
+    """Whether a module may hold SQL: `queries`, and the statements that change a state, `transitions`."""
+    last = name.rpartition(".")[2]
+    return last in ("queries", "transitions") or last.endswith("_queries")
+
+
 def layer_of(name: str) -> int | None:
     """Height of a server module among routes → service → queries, by the end of its name."""
     if not within(name, "server"):
         return None
+    if has_sql(name):
+        return 0
     last = name.rpartition(".")[2]
     return next(
         (height for height, layer in enumerate(LAYERS) if last == layer or last.endswith(f"_{layer}")), None
@@ -94,7 +102,7 @@ def test_in_the_server_imports_run_from_routes_down_to_queries() -> None:
 
 def test_services_know_no_http() -> None:
     for name in MODULES:
-        if within(name, "server") and name.rpartition(".")[2] in ("service", "queries", "lifecycle"):
+        if within(name, "server") and (has_sql(name) or name.rpartition(".")[2] in ("service", "lifecycle")):
             for imported in imports_of(name):
                 assert imported.partition(".")[0] not in ("fastapi", "starlette"), (
                     f"{name} imports {imported}"
@@ -132,11 +140,25 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
 
 def test_sql_is_in_queries_only() -> None:
     for name, path in MODULES.items():
-        last = name.rpartition(".")[2]
-        if last == "queries" or last.endswith("_queries") or within(name, "server.db", "server.jobs"):
+        if has_sql(name) or within(name, "server.db", "server.jobs"):
             continue  # jobs: the one statement that defers a job, in the queue's own words
         for text in texts_of(ast.parse(path.read_text(encoding="utf-8"))):
             assert not STATEMENT.search(text), f"{name} has SQL: {text[:80]!r}"
+
+
+STATES = re.compile(r"UPDATE\s+exports\b(?:(?!\bWHERE\b).)*?\b(?:status|build)\s*=", re.DOTALL)
+
+
+def test_exports_change_state_in_one_module() -> None:
+    """What changes `status` or `build` of an export stands together: none forgets to notify, or to clear away."""
+    found = {
+        name
+        for name, path in MODULES.items()
+        if not within(name, "server.db")
+        for text in texts_of(ast.parse(path.read_text(encoding="utf-8")))
+        if STATES.search(text)
+    }
+    assert found == {"fieldpack.server.exports.transitions"}
 
 
 NOT_YET = (
@@ -154,8 +176,7 @@ LIST_AND_COUNT = re.compile(r"tuple\[list\[\w+\], int\]")
 def test_rows_are_types() -> None:
     """What leaves a `queries` module is one of `rows.py`: no mapping or bare tuple, whose fields nobody checks."""
     for name, path in MODULES.items():
-        last = name.rpartition(".")[2]
-        if last != "queries" and not last.endswith("_queries"):
+        if not has_sql(name):
             continue
         if within(name, *(f"server.{resource}" for resource in NOT_YET)):
             continue

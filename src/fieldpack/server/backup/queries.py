@@ -134,23 +134,6 @@ async def restart_uploads(connection: Connection) -> int:
     return cursor.rowcount
 
 
-async def restart_exports(connection: Connection, delivery: str) -> None:
-    """Exports under way begin anew, and as they are delivered now: what was made of them is in no backup."""
-    await connection.execute("DELETE FROM export_parts")
-    await connection.execute(
-        "UPDATE exports SET build = gen_random_uuid(), progress = 0, multipart_id = NULL, delivery = %s"
-        " WHERE status = 'generating'",
-        [delivery],
-    )
-
-
-async def fail_exports(connection: Connection, ids: list[UUID], reason: str) -> None:
-    await connection.execute(
-        "UPDATE exports SET status = 'failed', failure_reason = %s WHERE id = ANY(%s) AND status = 'complete'",
-        [reason, ids],
-    )
-
-
 async def list_uploads_of(connection: Connection, blob_ids: list[UUID]) -> list[OwnedUploadRow]:
     """The uploads that these blobs are of."""
     cursor = await connection.cursor(row_factory=class_row(OwnedUploadRow)).execute(

@@ -42,6 +42,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.db.scrubbing import Postponed, scrub
 from fieldpack.server.erasures import queries as erasure_queries
 from fieldpack.server.erasures.erasure_list import list_erasures, read_erasures, read_stored_erasures
+from fieldpack.server.exports import transitions
 from fieldpack.server.exports.keys import INDEX, object_key, stored_key
 from fieldpack.server.installation import queries as installation_queries
 from fieldpack.server.installation.marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
@@ -256,7 +257,7 @@ class _Restoring:
                         f"The rows that were restored are not those that the manifest of {manifest.name} counts."
                     )
                 uploads = await queries.restart_uploads(connection)
-                await queries.restart_exports(connection, self.settings.delivery)
+                await transitions.start_all_over(connection, self.settings.delivery)
                 await erasure_queries.insert_erasures(connection, self.erasures)
                 await installation_queries.set_restored(connection)
             erased = await self._erase_again(context)
@@ -296,7 +297,7 @@ class _Restoring:
         async with context.database.transaction() as connection:
             exports = await queries.list_exports(connection)
             broken = [export.id for export in exports if not await self._is_stored(export)]
-            await queries.fail_exports(connection, broken, LEFT_OUT)
+            await transitions.fail(connection, broken, "complete", LEFT_OUT)
         return len(broken)
 
     async def _is_stored(self, export: StoredExportRow) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fieldpack.server.cleanup.garbage import collect_garbage, require_collected, throw_away
+from fieldpack.server.cleanup.garbage import collect_garbage, require_collected
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports import queries
+from fieldpack.server.exports import queries, transitions
 
 __all__ = ["reach_exports", "require_withdrawn"]
 
@@ -39,16 +39,16 @@ async def reach_exports(connection: Connection, submission: dict[str, Any]) -> l
     """
     if submission["activated_counter"] is None:
         return []
-    touched = await queries.reach(
+    reached = await queries.lock_reached(
         connection,
         submission["collection_id"],
         submission["study_id"],
         submission["completed_at"],
         submission["activated_counter"],
         submission["deactivated_counter"],
-        REASON,
     )
-    export_ids = [row.id for row in touched]
-    await throw_away(connection, [f"exports/{row.id}/{row.old_build}/" for row in touched])
-    await queries.notify(connection, export_ids)
-    return export_ids
+    complete = [row.id for row in reached if row.status == "complete"]
+    generating = [row.id for row in reached if row.status == "generating"]
+    await transitions.fail(connection, complete, "complete", REASON)
+    await transitions.start_over(connection, generating)
+    return complete + generating

@@ -1,4 +1,4 @@
-"""SQL of exports, as requests see them. What the job reads and writes is in `job_queries.py`."""
+"""SQL of exports, as requests see them. How they change state is in `transitions.py`, what jobs read in `build/`."""
 
 from __future__ import annotations
 
@@ -217,62 +217,41 @@ async def set_waiting(connection: Connection, export_id: UUID, reason: str | Non
     )
 
 
-async def set_failed(connection: Connection, export_id: UUID, build: UUID, reason: str) -> bool:
-    """Whether this build of the export was current and has failed now."""
-    cursor = await connection.execute(
-        """
-        UPDATE exports SET status = 'failed', failure_reason = %s
-        WHERE id = %s AND build = %s AND status <> 'failed' RETURNING id
-        """,
-        [reason, export_id, build],
-    )
-    return await cursor.fetchone() is not None
-
-
-async def reach(
+async def lock_reached(
     connection: Connection,
     collection_id: UUID,
     study_id: UUID,
     completed_at: datetime | None,
     counter: int,
     left_counter: int | None,
-    reason: str,
 ) -> list[ReachedRow]:
-    """An erased submission reaches the exports that hold it, or may be about to.
+    """The exports that hold a submission that is erased, or that may be about to: all that are generating. They are
+    locked until commit.
 
-    Complete ones that hold it fail. Those still generating get another build, so that the one under way
-    can't complete and starts over from a new snapshot. One statement, so that none slips from one state
-    to the other between two. `counter` and `left_counter` are the collection's when the response became
-    active and when it ceased to be.
+    The caller holds the collection's counter, so that none begins or completes meanwhile. `counter` and
+    `left_counter` are the collection's when the response became active and when it ceased to be.
     """
-    async with connection.cursor(row_factory=class_row(ReachedRow)) as cursor:
-        await cursor.execute(
-            """
-            UPDATE exports e SET
-                status = CASE WHEN e.status = 'complete' THEN 'failed' ELSE e.status END,
-                failure_reason = CASE WHEN e.status = 'complete' THEN %(reason)s END,
-                build = gen_random_uuid(), progress = 0
-            FROM (SELECT id, build FROM exports
-                  WHERE collection_id = %(collection)s AND status <> 'failed' ORDER BY id FOR UPDATE) AS old
-            WHERE e.id = old.id AND (
-                e.status = 'generating'
-                OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
-                   AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
-                   AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
-                   AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
-                   AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
-            RETURNING e.id, old.build AS old_build
-            """,
-            {
-                "collection": collection_id,
-                "study": study_id,
-                "completed": completed_at,
-                "counter": counter,
-                "left": left_counter,
-                "reason": reason,
-            },
-        )
-        return await cursor.fetchall()
+    cursor = await connection.cursor(row_factory=class_row(ReachedRow)).execute(
+        """
+        SELECT e.id, e.status FROM exports e
+        WHERE e.collection_id = %(collection)s AND (
+            e.status = 'generating'
+            OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
+               AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
+               AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
+               AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
+               AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
+        ORDER BY e.id FOR UPDATE
+        """,
+        {
+            "collection": collection_id,
+            "study": study_id,
+            "completed": completed_at,
+            "counter": counter,
+            "left": left_counter,
+        },
+    )
+    return await cursor.fetchall()
 
 
 async def notify(connection: Connection, export_ids: list[UUID]) -> None:

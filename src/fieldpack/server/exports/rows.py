@@ -145,10 +145,10 @@ class LostRow:
 
 @dataclass(frozen=True, slots=True)
 class ReachedRow:
-    """An export that an erasure failed or had start over."""
+    """An export that an erasure reaches."""
 
     id: UUID
-    old_build: UUID  # what it was before
+    status: Literal["generating", "complete"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -13,7 +12,7 @@ from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job
 
 from fieldpack.errors import FieldpackError
-from fieldpack.server.exports.build import job_queries
+from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build.archive import build_export
 from fieldpack.server.exports.build.ends import Incomplete, Interrupted, WornOut
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
@@ -84,9 +83,5 @@ async def export(job: JobContext, export_id: str) -> None:
 
 async def _fail(worker: WorkerContext, export_id: str, error: BaseException) -> None:
     log.error("export.failed", error=str(error), exc_info=error)
-
-    def write() -> Any:
-        with worker.context.database.connect() as connection:
-            return job_queries.fail_export(connection, UUID(export_id), explain(error))
-
-    await asyncio.to_thread(write)
+    async with worker.context.database.transaction() as connection:
+        await transitions.fail(connection, [UUID(export_id)], "generating", explain(error))

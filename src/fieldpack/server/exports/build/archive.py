@@ -29,6 +29,7 @@ from fieldpack.archive.readme import render_readme
 from fieldpack.archive.records import format_time
 from fieldpack.server.collections.shapes import SCHEMA_VERSION, describe_item
 from fieldpack.server.context import Context
+from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build import job_queries as queries
 from fieldpack.server.exports.build.ends import Incomplete, Interrupted, Superseded, WornOut
 from fieldpack.server.exports.build.retired_options import find_retired_options
@@ -112,11 +113,11 @@ def build_export(context: Context, export_id: UUID, stop: threading.Event) -> No
         Incomplete: something is missing; trying again won't help.
     """
     with context.database.connect() as connection:
-        export = queries.claim_export(connection, export_id)
+        export = transitions.claim(connection, export_id)
         if export is not None and export.attempts > MOST_ATTEMPTS:
             raise WornOut(f"{MOST_ATTEMPTS} workers died of it or gave it up.")
         while export is not None and not _build(context, connection, export, stop):
-            export = queries.claim_export(connection, export_id, again=export)
+            export = transitions.claim(connection, export_id, again=export)
             log.info("export.superseded", export_id=str(export_id), again=export is not None)
 
 
@@ -179,7 +180,7 @@ def _build_once(
     if stored:
         done = begin_object(context, connection, export, facts)
     else:
-        done = queries.complete_export(connection, export, facts, context.settings)
+        done = transitions.complete(connection, export, facts, context.settings)
     if not done:
         names = [*(member.name for member in members), INDEX]
         context.storage.delete_blocking([stored_key(export.id, export.build, name) for name in names])

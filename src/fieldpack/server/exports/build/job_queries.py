@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -14,20 +13,14 @@ import psycopg
 from psycopg.rows import class_row
 
 from fieldpack.archive.layout import STORED
-from fieldpack.server.config import Settings
-from fieldpack.server.db.columns import columns_of
-from fieldpack.server.exports.queries import IS_SURPLUS, MAKES_WAY
 from fieldpack.server.exports.rows import (
-    BuildRow,
     ClaimedRow,
     CountedRow,
-    Facts,
     Filter,
     InstructionRow,
     OptionsRow,
     SnapshotRow,
 )
-from fieldpack.server.notices import CHANNEL
 
 Blocking = psycopg.Connection[Any]
 MemberFields = tuple[str, int, int, int, int, int, bytes]
@@ -49,39 +42,6 @@ BATCH_ROWS = 4096
 def _one(connection: Blocking, row: type[Row], query: str, values: Any) -> Row | None:
     with connection.cursor(row_factory=class_row(row)) as cursor:
         return cursor.execute(query, values).fetchone()
-
-
-def claim_export(connection: Blocking, export_id: UUID, again: ClaimedRow | None = None) -> ClaimedRow | None:
-    """A new build of an export that is still to be made; whoever worked on it before is shut out, and what
-    they stored is thrown away. Never more than that: a later build may be complete by now.
-
-    None as well when its index is made, and the jobs of its parts are at work.
-
-    Args:
-        again: the caller's own build, which an erasure shut out. It starts over, which counts as no other
-            attempt; None when another worker took over.
-    """
-    return _one(
-        connection,
-        ClaimedRow,
-        f"""
-        WITH old AS (
-            SELECT id, build, attempts FROM exports e
-            WHERE id = %(id)s AND status = 'generating'
-              AND (%(attempts)s::integer IS NULL OR attempts = %(attempts)s)
-              AND NOT EXISTS (SELECT FROM export_parts p WHERE p.export_id = e.id AND p.build = e.build)
-            FOR UPDATE
-        ), thrown_away AS (
-            INSERT INTO garbage (key)
-            SELECT 'exports/' || id || '/' || build || '/' FROM old WHERE attempts > 0
-            ON CONFLICT (key) DO NOTHING
-        )
-        UPDATE exports e SET build = gen_random_uuid(), progress = 0,
-               attempts = e.attempts + CASE WHEN %(attempts)s::integer IS NULL THEN 1 ELSE 0 END
-        FROM old WHERE e.id = old.id RETURNING {columns_of(ClaimedRow, "e")}
-        """,
-        {"id": export_id, "attempts": again.attempts if again else None},
-    )
 
 
 def is_to_start_over(connection: Blocking, export: ClaimedRow) -> bool:
@@ -218,78 +178,6 @@ def _stream(connection: Blocking, query: str, values: Selection) -> Generator[tu
     """The rows as they come, never all of them; cancelled when it is closed before its end."""
     with connection.cursor(binary=True) as cursor:
         yield from cursor.stream(query, values, size=STREAMED_ROWS)
-
-
-def complete_export(connection: Blocking, export: BuildRow, facts: Facts, settings: Settings) -> bool:
-    """Whether the export is complete now: refused when it was superseded, or holds what was erased since.
-
-    The collection's counter is locked first, so that an erasure is either seen here or sees this. Beyond
-    the finished exports that are kept others make way, as they could not when this one was requested among many.
-    """
-    with connection.transaction():
-        connection.execute(
-            "SELECT 1 FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE",
-            [export.collection_id],
-        )
-        cursor = connection.execute(
-            """
-            UPDATE exports SET status = 'complete', progress = 1, completed_at = clock_timestamp(),
-                   snapshot_at = %(snapshot_at)s, snapshot_counter = %(snapshot_counter)s,
-                   submission_count = %(submission_count)s, file_count = %(file_count)s,
-                   size_bytes = %(size_bytes)s, index_bytes = %(index_bytes)s, etag = %(etag)s
-            WHERE id = %(id)s AND build = %(build)s AND status = 'generating' AND NOT EXISTS (
-                SELECT FROM submissions e
-                WHERE e.collection_id = %(collection_id)s AND e.response = 'deleted'
-                  AND e.erased_counter > %(snapshot_counter)s AND e.activated_counter <= %(snapshot_counter)s)
-            """,
-            {
-                **asdict(facts),
-                "id": export.id,
-                "build": export.build,
-                "collection_id": export.collection_id,
-            },
-        )
-        done = cursor.rowcount == 1
-        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export.id)])
-        connection.execute(
-            f"""
-            WITH finished AS (
-                SELECT id AS finished_id, count(*) OVER () AS total,
-                       row_number() OVER (ORDER BY {MAKES_WAY}) AS place
-                FROM exports WHERE collection_id = %(collection)s AND status <> 'generating'
-            ), removed AS (
-                DELETE FROM exports USING finished WHERE id = finished_id AND {IS_SURPLUS} RETURNING id
-            ), thrown_away AS (
-                INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM removed
-                ON CONFLICT (key) DO NOTHING
-            )
-            SELECT pg_notify(%(channel)s, id::text) FROM removed
-            """,
-            {
-                "collection": export.collection_id,
-                "kept": settings.exports_kept,
-                "most": settings.exports_kept_with_links,
-                "channel": CHANNEL,
-            },
-        )
-    return done
-
-
-def fail_export(connection: Blocking, export_id: UUID, reason: str) -> bool:
-    """Whether the export was still being made, and has failed now; what was stored of it goes."""
-    with connection.transaction():
-        cursor = connection.execute(
-            """
-            WITH failed AS (
-                UPDATE exports SET status = 'failed', failure_reason = %s
-                WHERE id = %s AND status = 'generating' RETURNING id
-            )
-            INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM failed ON CONFLICT (key) DO NOTHING
-            """,
-            [reason, export_id],
-        )
-        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
-    return cursor.rowcount == 1
 
 
 def parse_selection(collection_id: UUID, filter: Filter) -> Selection:

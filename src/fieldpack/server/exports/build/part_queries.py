@@ -15,7 +15,6 @@ from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.rows import ArchiveRow, BuildRow, Facts, ObjectRow, PartRow, SentPartRow
 from fieldpack.server.jobs import PARTS_QUEUE, defer
-from fieldpack.server.notices import CHANNEL
 
 # parts wait for indexes: a new export is begun before an old one's last part
 PART_PRIORITY = -1
@@ -195,26 +194,3 @@ async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> li
             [export_id, build],
         )
         return await cursor.fetchall()
-
-
-async def start_over(connection: Connection, export_id: UUID, build: UUID) -> None:
-    """Give up a build that can't be completed; its export gets another."""
-    await connection.execute(
-        f"UPDATE exports SET build = gen_random_uuid(), progress = 0 WHERE {WANTED}",
-        {"id": export_id, "build": build},
-    )
-
-
-async def fail_build(connection: Connection, export_id: UUID, build: UUID, reason: str) -> bool:
-    """Whether this build was wanted, and its export has failed now; what was stored of it goes."""
-    cursor = await connection.execute(
-        f"""
-        WITH failed AS (
-            UPDATE exports SET status = 'failed', failure_reason = %(reason)s WHERE {WANTED} RETURNING id
-        )
-        INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM failed ON CONFLICT (key) DO NOTHING
-        """,
-        {"id": export_id, "build": build, "reason": reason},
-    )
-    await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
-    return cursor.rowcount == 1

@@ -9,7 +9,7 @@ import psycopg
 import structlog
 from procrastinate import JobContext
 
-from fieldpack.server.exports.build import part_queries
+from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build.ends import Interrupted
 from fieldpack.server.exports.build.parts import finish_object, send_part
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
@@ -66,4 +66,4 @@ async def _attempt(job: JobContext, export_id: str, build: str, work: Awaitable[
 async def _fail(worker: WorkerContext, export_id: str, build: str, error: Exception, reason: str) -> None:
     log.error("export.failed", error=str(error), exc_info=error)
     async with worker.context.database.transaction() as connection:
-        await part_queries.fail_build(connection, UUID(export_id), UUID(build), reason)
+        await transitions.fail(connection, [UUID(export_id)], "generating", reason, build=UUID(build))

@@ -21,7 +21,7 @@ import psycopg
 import structlog
 
 from fieldpack.server.context import Context
-from fieldpack.server.exports.build import job_queries
+from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build import part_queries as queries
 from fieldpack.server.exports.build.checksums import combine_crc32
 from fieldpack.server.exports.build.ends import Interrupted, Superseded
@@ -202,7 +202,7 @@ async def finish_object(context: Context, export_id: UUID, build: UUID) -> None:
             await _join(context, export, await queries.list_parts(connection, export_id, build))
     if export is None or not await asyncio.to_thread(_complete, context, export):
         async with context.database.transaction() as connection:
-            await queries.start_over(connection, export_id, build)
+            await transitions.start_over(connection, [export_id], build=build)
         await discard_abandoned(context, export_id, build)
         return
     log.info("export.stored", size_bytes=export.size_bytes)
@@ -223,7 +223,7 @@ async def _join(context: Context, export: ObjectRow, parts: list[SentPartRow]) -
 
 def _complete(context: Context, export: ObjectRow) -> bool:
     with context.database.connect() as connection:
-        return job_queries.complete_export(connection, export, export.facts, context.settings)
+        return transitions.complete(connection, export, export.facts, context.settings)
 
 
 def _check_pieces(pieces: Iterable[list[Any]]) -> None:

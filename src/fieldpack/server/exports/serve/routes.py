@@ -15,9 +15,8 @@ from starlette.responses import Response
 
 from fieldpack.archive.naming import safe_name
 from fieldpack.errors import ArchiveError
-from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
-from fieldpack.server.exports import queries
+from fieldpack.server.exports import queries, transitions
 from fieldpack.server.exports.keys import archive_name
 from fieldpack.server.exports.rows import ArchiveRow
 from fieldpack.server.exports.serve.links import ARCHIVE_PATH, read_link
@@ -164,7 +163,5 @@ async def _withdraw_if_damaged(context: Context, export: ArchiveRow, error: Base
         return
     LINK_ERRORS.labels("damaged").inc()
     async with context.database.transaction() as connection:
-        if await queries.set_failed(
-            connection, export.id, export.build, f"A stored file is damaged or missing: {error}"
-        ):
-            await throw_away(connection, [f"exports/{export.id}/"])
+        reason = f"A stored file is damaged or missing: {error}"
+        await transitions.fail(connection, [export.id], "complete", reason, build=export.build)
