@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page
 
+from fieldpack.server.web.catalogue import CATALOGUES
 from tests.proxy import Proxy
 from tests.scenario import Scenario, expect
 
@@ -142,10 +143,15 @@ def ready(page: Page) -> None:
     page.wait_for_selector("html[data-ready]", state="attached")
 
 
+def say(page: Page, key: str, **values: object) -> str:
+    """What a page says by a key of its catalogue, in the language that it is in."""
+    return CATALOGUES[page.evaluate("document.documentElement.lang")].text(key, **values)
+
+
 def start(page: Page, url: str) -> None:
     """Follow a link and press Start."""
     page.goto(url)
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name=say(page, "start.begin")).click()
     ready(page)
 
 
@@ -217,12 +223,12 @@ def add(page: Page, text: str, *chosen: tuple[str, str, bytes]) -> None:
 
 
 def go_on(page: Page) -> None:
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name=say(page, "next")).click()
 
 
 def submit(page: Page) -> str:
     """Submit; the completion code."""
-    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name=say(page, "review.submit")).click()
     page.wait_for_url("**/done")
     return page.locator("#code").inner_text()
 

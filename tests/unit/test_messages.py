@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from babel import Locale
-from tools.messages import extract, file_of, find_faults, header_of, list_languages, update
+from tools.messages import WEB, extract, file_of, find_faults, header_of, list_languages, update
 
 from fieldpack.server.web.catalogue import CATALOGUES, Catalogue, choose_language
 from fieldpack.server.web.preferences import preferred_languages
@@ -201,6 +202,11 @@ def test_preferred_languages(accept_language: str, preferred: list[str]) -> None
         ("not a header;;", "en"),
         ("EN-us", "en"),
         ("tlh, en-GB;q=0.1", "en"),
+        ("de", "de"),
+        ("DE-ch-1996", "de"),
+        ("fr, de;q=0.5, en;q=0.1", "de"),
+        ("de;q=0.4, en;q=0.6", "en"),
+        ("de;q=0, *", "en"),
     ],
 )
 def test_the_language_that_is_wanted_most(accept_language: str, language: str) -> None:
@@ -219,3 +225,12 @@ def test_numbers_have_the_decimal_mark_of_their_language() -> None:
     assert catalogue.text("bound", bound=0.5) == "ab 0,5"
     assert catalogue.text("bound", bound=10_000.0) == "ab 10000"
     assert catalogue.text("bound", bound="0.5") == "ab 0.5"
+
+
+def test_templates_have_no_words_of_their_own() -> None:
+    code = re.compile(r"\{% block body_class %\}\w*|\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+    for template in sorted((WEB / "templates").glob("*.html")):
+        html = code.sub("", template.read_text(encoding="utf-8"))
+        labels = re.findall(r'(?:aria-label|title|alt|placeholder)="([^"]*)"', html)
+        said = " ".join([re.sub(r'[\w-]+="[^"]*"|<[^>]*>', " ", html), *labels])
+        assert re.findall(r"[^\W\d_]{2,}", said) == [], template.name

@@ -24,7 +24,18 @@ PART_OF = {
     "markupsafe": "jinja2",
     "numpy": "pandas",
 }
-HEAVY = ("pandas", "polars", "pyarrow", "fastapi", "psycopg", "sqlalchemy", "openpyxl", "pyreadstat", "PIL")
+HEAVY = (
+    "pandas",
+    "polars",
+    "pyarrow",
+    "fastapi",
+    "psycopg",
+    "sqlalchemy",
+    "openpyxl",
+    "pyreadstat",
+    "PIL",
+    "babel",
+)
 
 
 def declared(*extras: str) -> set[str]:

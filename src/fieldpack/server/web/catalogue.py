@@ -97,6 +97,8 @@ class Catalogue:
 
     def number(self, value: float) -> str:
         """A number with this language's decimal mark, no groups, and as many as 20 decimals: 10000, 0,5."""
+        if isinstance(value, int) and value >= 0:
+            return str(value)
         digits = f"{Decimal(str(value)):.20f}".rstrip("0").removesuffix(".")
         marks = _locale(self.language)
         return digits.replace(".", get_decimal_symbol(marks)).replace("-", get_minus_sign_symbol(marks))
