@@ -251,7 +251,7 @@ def test_ids_of_an_older_database_become_what_can_be_seen_of_them(
         try:
             async with database.transaction() as opened:
                 found = await list_of_participant(opened, UUID(study), "twin")
-            return [f"{row['started_at']:%M} {row['session_id']}" for row in found]
+            return [f"{row.started_at:%M} {row.session_id}" for row in found]
         finally:
             await database.close()
 

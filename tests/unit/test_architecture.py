@@ -161,10 +161,7 @@ def test_exports_change_state_in_one_module() -> None:
     assert found == {"fieldpack.server.exports.transitions"}
 
 
-NOT_YET = (
-    "submissions",
-    "web",
-)
+NOT_YET = ("web",)
 FREE = {
     "fieldpack.server.collections.queries.get_version",  # JSON as a researcher wrote it
     "fieldpack.server.exports.build.job_queries.iter_files",  # batches of millions, see docs/decisions.md

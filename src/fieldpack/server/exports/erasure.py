@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
 from fieldpack.server.cleanup.garbage import collect_garbage, require_collected
@@ -32,20 +32,32 @@ async def require_withdrawn(context: Context, export_ids: list[UUID]) -> None:
         await collect_garbage(context.database, context.storage)
 
 
-async def reach_exports(connection: Connection, submission: dict[str, Any]) -> list[UUID]:
-    """Fail or restart the exports of the submission's collection that it touches; their ids.
+async def reach_exports(
+    connection: Connection,
+    collection_id: UUID,
+    study_id: UUID,
+    *,
+    completed_at: datetime | None,
+    activated_counter: int | None,
+    deactivated_counter: int | None,
+) -> list[UUID]:
+    """Fail or restart the exports that an erased submission touches; their ids.
+
+    Args:
+        activated_counter: the collection's counter when the response became active; None if it never did.
+        deactivated_counter: the same when it was active no longer.
 
     Runs in the erasing transaction, which holds the collection's counter: no export completes meanwhile.
     """
-    if submission["activated_counter"] is None:
+    if activated_counter is None:
         return []
     reached = await queries.lock_reached(
         connection,
-        submission["collection_id"],
-        submission["study_id"],
-        submission["completed_at"],
-        submission["activated_counter"],
-        submission["deactivated_counter"],
+        collection_id,
+        study_id,
+        completed_at,
+        activated_counter,
+        deactivated_counter,
     )
     complete = [row.id for row in reached if row.status == "complete"]
     generating = [row.id for row in reached if row.status == "generating"]

@@ -15,6 +15,7 @@ from fieldpack.server.http.rate_limit import RateLimit
 from fieldpack.server.http.routing import ApiRoute, parse_id
 from fieldpack.server.problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
 from fieldpack.server.submissions import lifecycle, queries
+from fieldpack.server.submissions.rows import SubmissionRow
 
 __all__ = [
     "ParticipantRoute",
@@ -67,11 +68,11 @@ class ParticipantRoute(ApiRoute):
     """A route below `/participate/submissions/{submission_id}` that only its participant reaches."""
 
     async def authenticate(self, request: Request) -> None:
-        submission_id = parse_id("Submission", request.path_params["submission_id"])
+        submission_id = parse_id("Submission", request.path_params["submission_id"])  # others come later
         request.state.submission = await find_participant(request, submission_id)
 
 
-async def find_participant(request: Request, submission_id: UUID) -> dict[str, Any]:
+async def find_participant(request: Request, submission_id: UUID) -> SubmissionRow:
     """The submission's row, for whoever holds one of its tokens, in the header or in the page's cookie.
 
     Raises:
@@ -99,7 +100,7 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
         raise not_found("Submission", submission_id)
     mark_authenticated(request)
     if held.made_before is not None:
-        request.state.old_key = (row["study_id"], submission_id, held.value)
+        request.state.old_key = (row.study_id, submission_id, held.value)
     # asked last, so that nobody can use up the requests of a submission that isn't theirs
     if _limits(request).wait_seconds(submission_id.hex):
         raise Problem(
@@ -110,9 +111,9 @@ async def find_participant(request: Request, submission_id: UUID) -> dict[str, A
     return row
 
 
-def _current(request: Request, _: Annotated[Any, Depends(_scheme)]) -> dict[str, Any]:
-    row: dict[str, Any] = request.state.submission
+def _current(request: Request, _: Annotated[Any, Depends(_scheme)]) -> SubmissionRow:
+    row: SubmissionRow = request.state.submission
     return row
 
 
-ParticipantSubmission = Annotated[dict[str, Any], Depends(_current)]
+ParticipantSubmission = Annotated[SubmissionRow, Depends(_current)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,6 +43,7 @@ from fieldpack.server.submissions.answering.answers import (
     is_empty,
     put_numbers_right,
 )
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 
 __all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
@@ -59,9 +61,9 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def state_of(row: dict[str, Any]) -> tuple[str, str]:
+def state_of(row: SubmissionRow) -> tuple[str, str]:
     """Status and response of a submission: time is up when it is, not when the periodic job has seen it."""
-    return ("TIMED-OUT", "no_submission") if row["overdue"] else (row["status"], row["response"])
+    return ("TIMED-OUT", "no_submission") if row.overdue else (row.status, row.response)
 
 
 async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> StudyRow:
@@ -89,7 +91,7 @@ async def start(
     earlier = await queries.list_of_participant(connection, study_id, participant_id)
     resumed = await _find_resumed(connection, earlier, session_id, token)
     if resumed is not None:
-        return resumed["id"], await new_token(connection, resumed["id"]), False
+        return resumed.id, await new_token(connection, resumed.id), False
     _check_times_taken_part(study, earlier)
     await require_admitted(connection, study, participant_id)
     if study.status == "PAUSED":
@@ -103,32 +105,30 @@ async def start(
     code = find_participant_code(study.fields["completion_codes"])
     await queries.insert_submission(
         connection,
-        {
-            "id": submission_id,
-            "study_id": study_id,
-            "collection_id": study.collection_id,
-            "collection_version": collection.version,
-            "participant_id": participant_id,
-            "session_id": session_id,
-            "ordinal": max((row["ordinal"] for row in earlier), default=0) + 1,
-            "minutes": study.maximum_allowed_time,
-            "study_code": code["code"] if code else None,
-        },
+        submission_id,
+        study_id,
+        study.collection_id,
+        collection.version,
+        participant_id,
+        session_id,
+        ordinal=max((row.ordinal for row in earlier), default=0) + 1,
+        minutes=study.maximum_allowed_time,
+        study_code=code["code"] if code else None,
     )
     return submission_id, await new_token(connection, submission_id), True
 
 
 async def _find_resumed(
-    connection: Connection, earlier: list[dict[str, Any]], session_id: str | None, token: str | None
-) -> dict[str, Any] | None:
+    connection: Connection, earlier: list[SubmissionRow], session_id: str | None, token: str | None
+) -> SubmissionRow | None:
     """Which of the participant's submissions this session, or this earlier token, belongs to."""
     if session_id is not None:
-        return next((row for row in earlier if row["session_id"] == session_id), None)
+        return next((row for row in earlier if row.session_id == session_id), None)
     held = await queries.find_by_token(connection, hash_token(token)) if token else None
-    return next((row for row in earlier if row["id"] == held), None)
+    return next((row for row in earlier if row.id == held), None)
 
 
-def _check_times_taken_part(study: StudyRow, earlier: list[dict[str, Any]]) -> None:
+def _check_times_taken_part(study: StudyRow, earlier: list[SubmissionRow]) -> None:
     most = study.max_submissions_per_participant
     if most != -1 and len(earlier) >= max(most, 1):
         raise Problem(
@@ -137,7 +137,7 @@ def _check_times_taken_part(study: StudyRow, earlier: list[dict[str, Any]]) -> N
             if most <= 1
             else f"You have taken part in this study {len(earlier)} times, as often as it allows.",
         )
-    running = sum(1 for row in earlier if row["status"] == "ACTIVE" and row["response"] == "in_progress")
+    running = sum(1 for row in earlier if row.status == "ACTIVE" and row.response == "in_progress")
     if 0 < study.max_concurrent_submissions <= running:
         raise Problem(ALREADY_TAKEN_PART, "Finish the submission you have begun before starting another.")
 
@@ -171,20 +171,20 @@ async def time_out_overdue(database: Database) -> int:
 
 async def _lock(
     connection: Connection, submission_id: UUID, caller: Caller | None = None
-) -> tuple[dict[str, Any], int]:
+) -> tuple[SubmissionRow, int]:
     """The submission and the collection's counter, both locked in the common order."""
     member = caller.id if caller else None
     seen = await queries.find_submission(connection, submission_id, member)
     if seen is None:
         raise not_found("Submission", submission_id)
-    counter = await collection_queries.lock_counter(connection, seen["collection_id"])
-    await find_study(connection, seen["study_id"], lock=True)
+    counter = await collection_queries.lock_counter(connection, seen.collection_id)
+    await find_study(connection, seen.study_id, lock=True)
     row = await queries.find_submission(connection, submission_id, member, lock=True)
     if row is None:
         raise not_found("Submission", submission_id)
-    if row["overdue"] and await queries.time_out(connection, submission_id):
-        await study_queries.free_places(connection, row["study_id"], 1)
-        row = {**row, "status": "TIMED-OUT", "response": "no_submission", "holds_place": False}
+    if row.overdue and await queries.time_out(connection, submission_id):
+        await study_queries.free_places(connection, row.study_id, 1)
+        row = replace(row, status="TIMED-OUT", response="no_submission", holds_place=False)
     return row, counter
 
 
@@ -195,16 +195,14 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
     """
     row, _ = await _lock(connection, submission_id)
-    fields = row["study_fields"]
-    code, handled_by = code_given(fields["completion_codes"], row["study_code"])
-    if row["response"] != "active":
-        if row["status"] == "RETURNED":
+    fields = row.study_fields
+    code, handled_by = code_given(fields["completion_codes"], row.study_code)
+    if row.response != "active":
+        if row.status == "RETURNED":
             raise conflict("This submission was returned; it can't be submitted any more.")
-        body = await collection_queries.get_version(
-            connection, row["collection_id"], row["collection_version"]
-        )
+        body = await collection_queries.get_version(connection, row.collection_id, row.collection_version)
         saved = await queries.list_answers(connection, submission_id)
-        answers = {str(answer["instruction_id"]): answer["value"] for answer in saved}
+        answers = {str(answer.instruction_id): answer.value for answer in saved}
         files = await uploads.list_files(connection, submission_id)
         items = list(iter_items(body))
         problems = find_problems(items, answers, files)
@@ -216,35 +214,42 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         numbers = put_numbers_right(items, answers)
         await queries.replace_answers(connection, submission_id, numbers)
         record = _record(submission_id, items, {**answers, **numbers}, files)
-        handling = handle(handled_by) if row["status"] == "ACTIVE" else None
-        status = handling.status if handling else row["status"]
-        await queries.set_file_places(connection, record["places"])
-        counter = await collection_queries.raise_counter(connection, row["collection_id"])
+        handling = handle(handled_by) if row.status == "ACTIVE" else None
+        status = handling.status if handling else row.status
+        await queries.set_file_places(connection, record.places)
+        counter = await collection_queries.raise_counter(connection, row.collection_id)
         await queries.set_submitted(
             connection,
             submission_id,
-            {
-                "status": status,
-                "responses": record["responses"].decode(),
-                "answer_count": record["answer_count"],
-                "file_count": len(record["places"]),
-                "counter": counter,
-                "entered_code": code,
-            },
+            status=status,
+            responses=record.responses.decode(),
+            answer_count=record.answer_count,
+            file_count=len(record.places),
+            counter=counter,
+            entered_code=code,
         )
         if handling and handling.return_reasons is not None:
             await queries.request_return(connection, submission_id, list(handling.return_reasons))
-        row = {**row, "status": status}
+        row = replace(row, status=status)
     return {
-        "status": row["status"],
+        "status": row.status,
         "completion_code": code,
         "completion_url": fields.get("completion_url", ""),
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is written once of a submission."""
+
+    responses: bytes  # JSON of the archive's `responses`
+    answer_count: int  # instructions answered, by a value or by files
+    places: list[tuple[UUID, int, str]]  # of each file: its upload, its number, its member name
+
+
 def _record(
     submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[dict[str, Any]]
-) -> dict[str, Any]:
+) -> _Record:
     """The archive's `responses` of this submission, written once, and where its files go."""
     names = MemberNames(str(submission_id))
     by_item = group_files(files)
@@ -273,24 +278,24 @@ def _record(
         elif not is_empty(answers.get(item["id"])):
             saved.append((item["id"], item["type"], answers[item["id"]]))
     responses = encode_responses(saved, uploaded, order=(item["id"] for item in items))
-    return {"responses": responses, "answer_count": len(saved) + len(uploaded), "places": places}
+    return _Record(responses, len(saved) + len(uploaded), places)
 
 
 async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     """The participant gives up: the place is freed, the response becomes `no_submission`."""
     row, _ = await _lock(connection, submission_id)
-    if row["status"] != "RETURNED":
-        submitted = row["response"] == "active" or row["status"] in SUBMITTED
-        if submitted and row["return_requested"] is None:
+    if row.status != "RETURNED":
+        submitted = row.response == "active" or row.status in SUBMITTED
+        if submitted and row.return_requested is None:
             raise conflict(
                 "This submission was submitted; only the researcher can ask for it to be returned."
             )
         counter = None
-        if row["response"] == "active":
-            counter = await collection_queries.raise_counter(connection, row["collection_id"])
+        if row.response == "active":
+            counter = await collection_queries.raise_counter(connection, row.collection_id)
         await queries.set_returned(connection, submission_id, counter)
-        if row["holds_place"]:
-            await study_queries.free_places(connection, row["study_id"], 1)
+        if row.holds_place:
+            await study_queries.free_places(connection, row.study_id, 1)
     return {"status": "RETURNED"}
 
 
@@ -303,14 +308,21 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     A place stays taken when the work had been done.
     """
     row, counter = await _lock(connection, submission_id, caller)
-    if row["response"] == "active":
-        counter = await collection_queries.raise_counter(connection, row["collection_id"])
+    if row.response == "active":
+        counter = await collection_queries.raise_counter(connection, row.collection_id)
     await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id, counter)
     await insert_erasure(connection, submission_id)
-    if row["holds_place"] and row["response"] == "in_progress":
-        await study_queries.free_places(connection, row["study_id"], 1)
-    touched = await erasure.reach_exports(connection, row)
+    if row.holds_place and row.response == "in_progress":
+        await study_queries.free_places(connection, row.study_id, 1)
+    touched = await erasure.reach_exports(
+        connection,
+        row.collection_id,
+        row.study_id,
+        completed_at=row.completed_at,
+        activated_counter=row.activated_counter,
+        deactivated_counter=row.deactivated_counter,
+    )
     await defer_scrub(connection)  # last: its job sees what was erased by whoever came this far
     return touched
 

@@ -13,8 +13,9 @@ from fieldpack.server.collections.shapes import describe_body
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import InstructionId, StudyId
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import ApiRoute, discard_body, parse_id, read_json
+from fieldpack.server.http.routing import ApiRoute, discard_body, read_json
 from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.problems import PRECONDITION_FAILED, Problem, conflict, not_found
 from fieldpack.server.submissions import lifecycle, queries
@@ -25,6 +26,7 @@ from fieldpack.server.submissions.access import (
     given_token,
 )
 from fieldpack.server.submissions.answering.answers import describe_reading, normalise
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.uploads.service import list_files
 
@@ -34,24 +36,24 @@ router = APIRouter(
 )
 
 
-async def describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
+async def describe(connection: Connection, row: SubmissionRow) -> dict[str, Any]:
     """A submission as its participant sees it, with the collection as it was when they started."""
-    body = describe_body(await get_version(connection, row["collection_id"], row["collection_version"]))
-    answers = await queries.list_answers(connection, row["id"])
+    body = describe_body(await get_version(connection, row.collection_id, row.collection_version))
+    answers = await queries.list_answers(connection, row.id)
     status, response = lifecycle.state_of(row)
     return {
-        "submission_id": row["id"],
-        "study_id": row["study_id"],
-        "participant_id": row["participant_id"],
+        "submission_id": row.id,
+        "study_id": row.study_id,
+        "participant_id": row.participant_id,
         "status": status,
         "response": response,
-        "started_at": row["started_at"],
-        "deadline_at": row["deadline_at"],
-        "completed_at": row["completed_at"],
-        "collection": {"id": row["collection_id"], "version": row["collection_version"], **body},
-        "answers": {str(answer["instruction_id"]): answer["value"] for answer in answers},
-        "revisions": {str(answer["instruction_id"]): answer["revision"] for answer in answers},
-        "files": await list_files(connection, row["id"]),
+        "started_at": row.started_at,
+        "deadline_at": row.deadline_at,
+        "completed_at": row.completed_at,
+        "collection": {"id": row.collection_id, "version": row.collection_version, **body},
+        "answers": {str(answer.instruction_id): answer.value for answer in answers},
+        "revisions": {str(answer.instruction_id): answer.revision for answer in answers},
+        "files": await list_files(connection, row.id),
     }
 
 
@@ -73,11 +75,10 @@ async def start_submission(
     "/studies/{study_id}/submissions", status_code=201, responses={200: {"description": "Resumed"}}
 )
 async def start(
-    request: Request, response: Response, context: CurrentContext, study_id: str, body: StartInput
+    request: Request, response: Response, context: CurrentContext, study_id: StudyId, body: StartInput
 ) -> dict[str, Any]:
     """Start a submission on a published study, or resume the one this participant and session have."""
-    identifier = parse_id("Study", study_id)
-    answer, created = await start_submission(context, identifier, body, earlier_token(request, identifier))
+    answer, created = await start_submission(context, study_id, body, earlier_token(request, study_id))
     response.status_code = 201 if created else 200
     return _with_pictures(request, context, answer)
 
@@ -110,26 +111,28 @@ async def get_submission(
     },
 )
 async def save_answer(
-    request: Request, context: CurrentContext, submission: ParticipantSubmission, instruction_id: str
+    request: Request,
+    context: CurrentContext,
+    submission: ParticipantSubmission,
+    instruction_id: InstructionId,
 ) -> dict[str, Any]:
     """Save one answer: the instruction's value shape less `type`; `null` clears it.
 
     Where a rule asks for a number, `read_as` is what the text is taken for, or `ambiguous` the two it may be.
     With `If-Match: <revision>` an answer that was changed elsewhere meanwhile is not overwritten (412).
     """
-    identifier = parse_id("Instruction", instruction_id)
     given = await read_json(request)
     expected = request.headers.get("if-match")
     async with context.database.transaction() as connection:
-        row = await queries.find_submission(connection, submission["id"], lock=True)
+        row = await queries.find_submission(connection, submission.id, lock=True)
         if row is None:
-            raise not_found("Submission", submission["id"])
-        body = await get_version(connection, row["collection_id"], row["collection_version"])
-        item = find_item(body, str(identifier))
+            raise not_found("Submission", submission.id)
+        body = await get_version(connection, row.collection_id, row.collection_version)
+        item = find_item(body, str(instruction_id))
         if item is None:
             raise not_found("Instruction", instruction_id)
         require_open(row)
-        revision = await queries.find_revision(connection, row["id"], identifier)
+        revision = await queries.find_revision(connection, row.id, instruction_id)
         if expected is not None and expected.strip('" ') not in ("*", str(revision)):
             raise Problem(
                 PRECONDITION_FAILED,
@@ -137,24 +140,24 @@ async def save_answer(
                 " Load it before saving again.",
             )
         if given is None:
-            await queries.clear_answer(connection, row["id"], identifier)
-            return {"instruction_id": identifier, "answer": None, "revision": 0}
+            await queries.clear_answer(connection, row.id, instruction_id)
+            return {"instruction_id": instruction_id, "answer": None, "revision": 0}
         answer = normalise(item, given)
-        saved = await queries.save_answer(connection, row["id"], identifier, answer)
+        saved = await queries.save_answer(connection, row.id, instruction_id, answer)
     return {
-        "instruction_id": identifier,
+        "instruction_id": instruction_id,
         "answer": answer,
-        "revision": saved["revision"],
-        "saved_at": saved["updated_at"],
+        "revision": saved.revision,
+        "saved_at": saved.updated_at,
         **describe_reading(item, answer),
     }
 
 
-def require_open(row: dict[str, Any]) -> None:
+def require_open(row: SubmissionRow) -> None:
     """409 when answers and files can't change any more."""
-    if row["response"] == "active":
+    if row.response == "active":
         raise conflict("This submission was submitted; its answers and files can't change any more.")
-    if row["status"] == "RETURNED":
+    if row.status == "RETURNED":
         raise conflict("This submission was returned; its answers and files can't change any more.")
 
 
@@ -162,11 +165,11 @@ def require_open(row: dict[str, Any]) -> None:
 async def submit(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
     """Hand in: validated against the collection as it was when they started."""
     async with context.database.transaction() as connection:
-        return await lifecycle.submit(connection, submission["id"])
+        return await lifecycle.submit(connection, submission.id)
 
 
 @router.post("/return", dependencies=[Depends(discard_body)])
 async def return_submission(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
     """Give up the place; after submitting only if the researcher asked for it."""
     async with context.database.transaction() as connection:
-        return await lifecycle.return_submission(connection, submission["id"])
+        return await lifecycle.return_submission(connection, submission.id)

@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from fieldpack.server.db.pool import Connection
-
-Row = dict[str, Any]
+from fieldpack.server.submissions.rows import AnswerRow, SavedRow, SubmissionRow
 
 FIND = """
-    SELECT s.*, t.workspace_id, t.fields AS study_fields,
+    SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
+           s.status, s.response, s.holds_place, s.started_at, s.deadline_at, s.completed_at, s.study_code,
+           s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter,
+           t.fields AS study_fields,
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
              AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue,
            EXISTS (SELECT FROM submissions o WHERE o.study_id = s.study_id AND o.response <> 'deleted'
@@ -32,7 +35,24 @@ def write_line_end(started_at: str, completed_at: str, responses: str) -> str:
         {time.format(completed_at)}, '","responses":', {responses}, E'}}\\n')"""
 
 
-async def insert_submission(connection: Connection, columns: Row) -> None:
+async def insert_submission(
+    connection: Connection,
+    id: UUID,
+    study_id: UUID,
+    collection_id: UUID,
+    collection_version: int,
+    participant_id: str,
+    session_id: str | None,
+    *,
+    ordinal: int,
+    minutes: int | None,
+    study_code: str | None,
+) -> None:
+    """A submission that begins now.
+
+    Args:
+        minutes: until its time is up; None for never.
+    """
     await connection.execute(
         """
         INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
@@ -40,7 +60,17 @@ async def insert_submission(connection: Connection, columns: Row) -> None:
         VALUES (%(id)s, %(study_id)s, %(collection_id)s, %(collection_version)s, %(participant_id)s,
                 %(session_id)s, %(ordinal)s, now() + make_interval(mins => %(minutes)s), %(study_code)s)
         """,
-        columns,
+        {
+            "id": id,
+            "study_id": study_id,
+            "collection_id": collection_id,
+            "collection_version": collection_version,
+            "participant_id": participant_id,
+            "session_id": session_id,
+            "ordinal": ordinal,
+            "minutes": minutes,
+            "study_code": study_code,
+        },
     )
 
 
@@ -68,23 +98,27 @@ async def find_by_token(
 
 async def find_submission(
     connection: Connection, submission_id: UUID, member: UUID | None = None, *, lock: bool = False
-) -> Row | None:
+) -> SubmissionRow | None:
     """A submission that was not erased; with `member`, only if that researcher may see it."""
     query = f"""
         {FIND} WHERE s.id = %(id)s AND s.response <> 'deleted' AND (%(member)s::uuid IS NULL OR EXISTS (
             SELECT FROM memberships m WHERE m.workspace_id = t.workspace_id AND m.researcher_id = %(member)s))
         {"FOR NO KEY UPDATE OF s" if lock else ""}
     """
-    cursor = await connection.execute(query, {"id": submission_id, "member": member})
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
+        query, {"id": submission_id, "member": member}
+    )
     return await cursor.fetchone()
 
 
-async def list_of_participant(connection: Connection, study_id: UUID, participant_id: str) -> list[Row]:
+async def list_of_participant(
+    connection: Connection, study_id: UUID, participant_id: str
+) -> list[SubmissionRow]:
     """A participant's submissions to a study: those that can be gone on with first, then the newest.
 
     Two may be of one session, where ids that are one now were two when they were started.
     """
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"{FIND} WHERE s.study_id = %s AND s.participant_id = %s AND s.response <> 'deleted'"
         " ORDER BY s.response = 'in_progress' DESC, s.started_at DESC, s.ordinal DESC",
         [study_id, participant_id],
@@ -127,7 +161,7 @@ async def list_of_study(
     ordering: list[str],
     limit: int,
     offset: int,
-) -> tuple[list[Row], int]:
+) -> tuple[list[SubmissionRow], int]:
     """The submissions of a study, in the order that `ordering` (SQL) says, then as they were started."""
     values = {"study": study_id, "statuses": statuses, "limit": limit, "offset": offset}
     condition = """
@@ -135,12 +169,12 @@ async def list_of_study(
           AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
     """
     order = ", ".join([*ordering, "s.started_at", "s.id"])
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"{FIND} {condition} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s", values
     )
     rows = await cursor.fetchall()
-    cursor = await connection.execute(f"SELECT count(*) AS count FROM submissions s {condition}", values)
-    total = await cursor.fetchone()
+    counted = await connection.execute(f"SELECT count(*) AS count FROM submissions s {condition}", values)
+    total = await counted.fetchone()
     return rows, total["count"] if total else 0
 
 
@@ -161,9 +195,9 @@ async def find_many(
     member: UUID,
     *,
     lock: bool = False,
-) -> list[Row]:
+) -> list[SubmissionRow]:
     """Submissions by id, or by study and participant, that the member may see; locked, in a fixed order."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"""
         {FIND} WHERE s.response <> 'deleted'
           AND (s.id = ANY(%(ids)s) OR s.study_id = %(study)s AND s.participant_id = ANY(%(participants)s))
@@ -177,7 +211,7 @@ async def find_many(
 
 
 async def set_reviewed(
-    connection: Connection, submission_ids: list[UUID], status: str, review: Row | None
+    connection: Connection, submission_ids: list[UUID], status: str, review: dict[str, str | None] | None
 ) -> None:
     await connection.execute(
         """
@@ -200,7 +234,23 @@ async def request_return(connection: Connection, submission_id: UUID, reasons: l
     )
 
 
-async def set_submitted(connection: Connection, submission_id: UUID, columns: Row) -> None:
+async def set_submitted(
+    connection: Connection,
+    submission_id: UUID,
+    *,
+    status: str,
+    responses: str,
+    answer_count: int,
+    file_count: int,
+    counter: int,
+    entered_code: str | None,
+) -> None:
+    """Make a response active.
+
+    Args:
+        responses: the JSON of `responses` in the archive.
+        counter: the collection's, raised for this.
+    """
     line_end = write_line_end("started_at", "now()", "%(responses)s::text")
     await connection.execute(
         f"""
@@ -209,7 +259,15 @@ async def set_submitted(connection: Connection, submission_id: UUID, columns: Ro
                activated_counter = %(counter)s, entered_code = coalesce(entered_code, %(entered_code)s)
         WHERE id = %(id)s
         """,
-        {**columns, "id": submission_id},
+        {
+            "id": submission_id,
+            "status": status,
+            "responses": responses,
+            "answer_count": answer_count,
+            "file_count": file_count,
+            "counter": counter,
+            "entered_code": entered_code,
+        },
     )
 
 
@@ -284,8 +342,9 @@ async def set_erased(connection: Connection, submission_id: UUID, counter: int) 
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
 
 
-async def list_answers(connection: Connection, submission_id: UUID) -> list[Row]:
-    cursor = await connection.execute(
+async def list_answers(connection: Connection, submission_id: UUID) -> list[AnswerRow]:
+    """The saved answers, in the order they were first given."""
+    cursor = await connection.cursor(row_factory=class_row(AnswerRow)).execute(
         "SELECT instruction_id, value, revision, updated_at FROM answers WHERE submission_id = %s"
         " ORDER BY created_at, instruction_id",
         [submission_id],
@@ -303,8 +362,11 @@ async def find_revision(connection: Connection, submission_id: UUID, instruction
     return row["revision"] if row else 0
 
 
-async def save_answer(connection: Connection, submission_id: UUID, instruction_id: UUID, value: Row) -> Row:
-    cursor = await connection.execute(
+async def save_answer(
+    connection: Connection, submission_id: UUID, instruction_id: UUID, value: dict[str, Any]
+) -> SavedRow:
+    """Save an answer, over an earlier one."""
+    cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(
         """
         INSERT INTO answers (submission_id, instruction_id, value) VALUES (%s, %s, %s)
         ON CONFLICT (submission_id, instruction_id) DO UPDATE
@@ -318,7 +380,9 @@ async def save_answer(connection: Connection, submission_id: UUID, instruction_i
     return row
 
 
-async def replace_answers(connection: Connection, submission_id: UUID, values: dict[str, Row]) -> None:
+async def replace_answers(
+    connection: Connection, submission_id: UUID, values: dict[str, dict[str, Any]]
+) -> None:
     """Other values for answers that are there, by instruction id; they are the same answers, of the same time."""
     if values:
         await connection.execute(

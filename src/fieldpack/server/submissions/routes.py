@@ -13,8 +13,9 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import StudyId, SubmissionId
 from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
-from fieldpack.server.http.routing import discard_body, parse_id
+from fieldpack.server.http.routing import discard_body
 from fieldpack.server.studies.service import get_study
 from fieldpack.server.submissions import lifecycle, queries, service
 from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
@@ -35,7 +36,7 @@ router = APIRouter(route_class=SubmissionRoute, tags=["submissions"])
 async def list_submissions(
     context: CurrentContext,
     caller: CurrentCaller,
-    study_id: str,
+    study_id: StudyId,
     page: Page,
     status: Annotated[
         list[str] | None, Query(description="A status, or several as `(active|approved)`, in any case.")
@@ -45,26 +46,26 @@ async def list_submissions(
     ] = None,
 ) -> dict[str, Any]:
     """The submissions of a study, in the order they were started unless `ordering` says another."""
-    identifier = parse_id("Study", study_id)
     statuses = parse_words("status", status or [], service.STATUSES)
     order = parse_ordering(ordering, queries.ORDERINGS)
     async with context.database.transaction() as connection:
-        await get_study(connection, caller, identifier, lock=True)
-        await lifecycle.free_overdue_places(connection, identifier)
+        await get_study(connection, caller, study_id, lock=True)
+        await lifecycle.free_overdue_places(connection, study_id)
         rows, count = await queries.list_of_study(
-            connection, identifier, statuses, order, page.limit, page.offset
+            connection, study_id, statuses, order, page.limit, page.offset
         )
     return envelope([service.describe_submission(row) for row in rows], count)
 
 
 @router.get("/studies/{study_id}/submissions/counts")
-async def count_submissions(context: CurrentContext, caller: CurrentCaller, study_id: str) -> dict[str, int]:
+async def count_submissions(
+    context: CurrentContext, caller: CurrentCaller, study_id: StudyId
+) -> dict[str, int]:
     """How many submissions of a study are in each state."""
-    identifier = parse_id("Study", study_id)
     async with context.database.transaction() as connection:
-        await get_study(connection, caller, identifier, lock=True)
-        await lifecycle.free_overdue_places(connection, identifier)
-        return await service.count_submissions(connection, identifier)
+        await get_study(connection, caller, study_id, lock=True)
+        await lifecycle.free_overdue_places(connection, study_id)
+        return await service.count_submissions(connection, study_id)
 
 
 @router.post("/submissions/bulk-approve")
@@ -76,39 +77,38 @@ async def bulk_approve(context: CurrentContext, caller: CurrentCaller, body: Bul
 
 @router.get("/submissions/{submission_id}")
 async def get_submission(
-    context: CurrentContext, caller: CurrentCaller, submission_id: str
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId
 ) -> dict[str, Any]:
     """One submission."""
     async with context.database.transaction() as connection:
-        row = await service.get_submission(connection, caller, parse_id("Submission", submission_id))
+        row = await service.get_submission(connection, caller, submission_id)
     return service.describe_submission(row)
 
 
 @router.post("/submissions/{submission_id}/transition")
 async def transition_submission(
-    context: CurrentContext, caller: CurrentCaller, submission_id: str, body: SubmissionTransition
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: SubmissionTransition
 ) -> dict[str, Any]:
     """Approve, reject or complete a submission."""
-    identifier = parse_id("Submission", submission_id)
     async with context.database.transaction() as connection:
-        return await service.transition(connection, caller, identifier, body)
+        return await service.transition(connection, caller, submission_id, body)
 
 
 @router.post("/submissions/{submission_id}/request-return")
 async def request_return(
-    context: CurrentContext, caller: CurrentCaller, submission_id: str, body: ReturnRequest
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: ReturnRequest
 ) -> dict[str, Any]:
     """Ask the participant to return a submission."""
-    identifier = parse_id("Submission", submission_id)
     async with context.database.transaction() as connection:
-        return await service.request_return(connection, caller, identifier, body.request_return_reasons)
+        return await service.request_return(connection, caller, submission_id, body.request_return_reasons)
 
 
 @router.delete("/submissions/{submission_id}", status_code=204, dependencies=[Depends(discard_body)])
-async def erase_submission(context: CurrentContext, caller: CurrentCaller, submission_id: str) -> None:
+async def erase_submission(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId
+) -> None:
     """Erase a participant's data: answers, files, and every export that holds them."""
-    identifier = parse_id("Submission", submission_id)
     async with context.database.transaction() as connection:
-        export_ids = await lifecycle.erase(connection, caller, identifier)
+        export_ids = await lifecycle.erase(connection, caller, submission_id)
     await require_withdrawn(context, export_ids)
-    await keep_erasure(context, identifier)
+    await keep_erasure(context, submission_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from fieldpack.server.studies.completion_codes import code_given, find_researche
 from fieldpack.server.studies.service import whole_reward
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.lifecycle import state_of
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
 from fieldpack.text import say_count
 
@@ -42,33 +42,33 @@ COMPLETED = ("AWAITING REVIEW", "APPROVED")  # where a researcher's code can hav
 NEVER_IN_BULK = ("REJECTED", "RETURNED")
 
 
-def describe_submission(row: dict[str, Any]) -> dict[str, Any]:
+def describe_submission(row: SubmissionRow) -> dict[str, Any]:
     """A submission as lists answer it."""
-    completed: datetime | None = row["completed_at"]
+    completed = row.completed_at
     status, response = state_of(row)
     return {
-        "id": row["id"],
-        "participant_id": row["participant_id"],
-        "participant": row["participant_id"],
-        "study_id": row["study_id"],
+        "id": row.id,
+        "participant_id": row.participant_id,
+        "participant": row.participant_id,
+        "study_id": row.study_id,
         "ip": None,  # no address of a participant's is kept
-        "started_at": row["started_at"],
+        "started_at": row.started_at,
         "completed_at": completed,
         "is_complete": completed is not None,
-        "time_taken": int((completed - row["started_at"]).total_seconds()) if completed else 0,
-        "reward": whole_reward(row["study_id"], row["study_fields"]),
+        "time_taken": int((completed - row.started_at).total_seconds()) if completed else 0,
+        "reward": whole_reward(row.study_id, row.study_fields),
         "status": status,
-        "study_code": code_given(row["study_fields"]["completion_codes"], row["study_code"])[0],
-        "entered_code": row["entered_code"],
-        "return_requested": row["return_requested"],
-        "has_siblings": row["has_siblings"],
+        "study_code": code_given(row.study_fields["completion_codes"], row.study_code)[0],
+        "entered_code": row.entered_code,
+        "return_requested": row.return_requested,
+        "has_siblings": row.has_siblings,
         "response": response,
     }
 
 
 async def get_submission(
     connection: Connection, caller: Caller, submission_id: UUID, *, lock: bool = False
-) -> dict[str, Any]:
+) -> SubmissionRow:
     """A submission to a study of the caller's."""
     row = await queries.find_submission(connection, submission_id, caller.id, lock=lock)
     if row is None:
@@ -82,13 +82,13 @@ async def count_submissions(connection: Connection, study_id: UUID) -> dict[str,
     return {**{status: counts.get(status, 0) for status in STATUSES}, "TOTAL": sum(counts.values())}
 
 
-def _is_pending(row: dict[str, Any], action: str) -> bool:
+def _is_pending(row: SubmissionRow, action: str) -> bool:
     """Whether there is something to do; 409 when the submission's state has no such step."""
-    if row["status"] == TARGETS[action]:
+    if row.status == TARGETS[action]:
         return False
-    reviewable = row["status"] != "TIMED-OUT" or row["response"] == "active"
-    if row["status"] not in ORIGINS[action] or not reviewable:
-        raise conflict(f"A submission that is {row['status']} can't {action}: submission {row['id']}.")
+    reviewable = row.status != "TIMED-OUT" or row.response == "active"
+    if row.status not in ORIGINS[action] or not reviewable:
+        raise conflict(f"A submission that is {row.status} can't {action}: submission {row.id}.")
     return True
 
 
@@ -101,7 +101,7 @@ async def transition(
         Problem: 400 for a completion code that is no researcher's; 409 when its state has no such step.
     """
     seen = await get_submission(connection, caller, submission_id)
-    await lock_counter(connection, seen["collection_id"])
+    await lock_counter(connection, seen.collection_id)
     row = await get_submission(connection, caller, submission_id, lock=True)
     if given.action == "COMPLETE":
         await _complete(connection, row, given.completion_code)
@@ -110,43 +110,43 @@ async def transition(
         await _review(connection, [row], TARGETS[given.action], review if any(review.values()) else None)
     row = await get_submission(connection, caller, submission_id)
     return {
-        "id": row["id"],
-        "completed_at": row["completed_at"],
-        "entered_code": row["entered_code"],
-        "participant": row["participant_id"],
-        "started_at": row["started_at"],
-        "status": row["status"],
-        "study_id": row["study_id"],
+        "id": row.id,
+        "completed_at": row.completed_at,
+        "entered_code": row.entered_code,
+        "participant": row.participant_id,
+        "started_at": row.started_at,
+        "status": row.status,
+        "study_id": row.study_id,
     }
 
 
 async def _review(
-    connection: Connection, rows: list[dict[str, Any]], status: str, review: dict[str, Any] | None
+    connection: Connection, rows: list[SubmissionRow], status: str, review: dict[str, str | None] | None
 ) -> None:
     """Write a decision on submissions that are locked, and tell exports that a status they show has changed."""
-    for collection_id in sorted({row["collection_id"] for row in rows if row["response"] == "active"}):
+    for collection_id in sorted({row.collection_id for row in rows if row.response == "active"}):
         await raise_counter(connection, collection_id)
-    await queries.set_reviewed(connection, [row["id"] for row in rows], status, review)
+    await queries.set_reviewed(connection, [row.id for row in rows], status, review)
 
 
-async def _complete(connection: Connection, row: dict[str, Any], text: str | None) -> None:
+async def _complete(connection: Connection, row: SubmissionRow, text: str | None) -> None:
     """Hand in a researcher's code: its actions are carried out, once."""
-    code = find_researcher_code(row["study_fields"]["completion_codes"], text)
+    code = find_researcher_code(row.study_fields["completion_codes"], text)
     if code is None:
         raise invalid(
             "completion_code", "Must be one of the study's completion codes whose actor is researcher."
         )
     status, _ = state_of(row)
-    if row["entered_code"] == text and status in COMPLETED:
+    if row.entered_code == text and status in COMPLETED:
         return
     if status not in COMPLETABLE:
-        raise conflict(f"A submission that is {status} can't COMPLETE: submission {row['id']}.")
+        raise conflict(f"A submission that is {status} can't COMPLETE: submission {row.id}.")
     handling = handle(code)
     if handling.status != status:
         await _review(connection, [row], handling.status, None)
-    await queries.set_entered_code(connection, row["id"], text)
-    if handling.return_reasons is not None and row["return_requested"] is None:
-        await queries.request_return(connection, row["id"], list(handling.return_reasons))
+    await queries.set_entered_code(connection, row.id, text)
+    if handling.return_reasons is not None and row.return_requested is None:
+        await queries.request_return(connection, row.id, list(handling.return_reasons))
 
 
 async def approve_many(connection: Connection, caller: Caller, given: BulkApproval) -> dict[str, Any]:
@@ -167,26 +167,25 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     wanted = [UUID(text) for text in ids]
     participants = given.participant_ids or []
     seen = await queries.find_many(connection, wanted, study_id, participants, caller.id)
-    _require_found(set(wanted) - {row["id"] for row in seen}, "submission_ids", "submission")
-    for collection_id in sorted({row["collection_id"] for row in seen}):
+    _require_found(set(wanted) - {row.id for row in seen}, "submission_ids", "submission")
+    for collection_id in sorted({row.collection_id for row in seen}):
         await lock_counter(connection, collection_id)
     rows = await queries.find_many(connection, wanted, study_id, participants, caller.id, lock=True)
     meant = _meant_by_id(rows) if ids else _meant_by_participant(rows, participants)
-    pending = [row for row in meant if row["status"] != "APPROVED"]
+    pending = [row for row in meant if row.status != "APPROVED"]
     await _review(connection, pending, "APPROVED", None)
     return {
         "message": f"{say_count(len(pending), 'submission')} approved.",
-        "submission_ids": [row["id"] for row in meant],
+        "submission_ids": [row.id for row in meant],
     }
 
 
-def _meant_by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _meant_by_id(rows: list[SubmissionRow]) -> list[SubmissionRow]:
     """All of them; 400 naming those that can't be approved in bulk."""
     refused = [
-        f"Submission {row['id']} "
-        + (f"is {row['status']}." if row["status"] in NEVER_IN_BULK else "has no response.")
+        f"Submission {row.id} " + (f"is {row.status}." if row.status in NEVER_IN_BULK else "has no response.")
         for row in rows
-        if row["status"] != "APPROVED" and (row["status"] in NEVER_IN_BULK or row["response"] != "active")
+        if row.status != "APPROVED" and (row.status in NEVER_IN_BULK or row.response != "active")
     ]
     if refused:
         raise Problem(INVALID, {"submission_ids": refused})
@@ -195,15 +194,15 @@ def _meant_by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _meant_by_participant(rows: list[dict[str, Any]], participants: list[str]) -> list[dict[str, Any]]:
+def _meant_by_participant(rows: list[SubmissionRow], participants: list[str]) -> list[SubmissionRow]:
     """Those that wait for a review, and those that are approved; 400 naming who has neither."""
     meant = [
         row
         for row in rows
-        if row["status"] in ("APPROVED", "AWAITING REVIEW")
-        or (row["status"] == "TIMED-OUT" and row["response"] == "active")
+        if row.status in ("APPROVED", "AWAITING REVIEW")
+        or (row.status == "TIMED-OUT" and row.response == "active")
     ]
-    having = {row["participant_id"] for row in meant}
+    having = {row.participant_id for row in meant}
     missing = [
         f"Participant {participant} has no submission to this study that awaits review."
         for participant in dict.fromkeys(participants)
@@ -224,13 +223,13 @@ async def request_return(
 ) -> dict[str, Any]:
     """Ask the participant to return their submission; from then on they may, even after submitting."""
     row = await get_submission(connection, caller, submission_id, lock=True)
-    if row["status"] == "RETURNED":
+    if row.status == "RETURNED":
         raise conflict("This submission was returned already.")
     await queries.request_return(connection, submission_id, reasons)
     row = await get_submission(connection, caller, submission_id)
     return {
-        "id": row["id"],
-        "status": row["status"],
-        "participant": row["participant_id"],
-        "return_requested": row["return_requested"],
+        "id": row.id,
+        "status": row.status,
+        "participant": row.participant_id,
+        "return_requested": row.return_requested,
     }

@@ -141,15 +141,17 @@ async def create_upload(
     header = request.headers.get("upload-metadata")
     metadata = tus.parse_metadata(header)
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
-    upload_id = await service.create_upload(context, submission, metadata, length, header=header)
+    upload_id = await service.create_upload(
+        context, submission.id, submission.study_id, metadata, length, header=header
+    )
     headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{upload_id}"}
     with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
     if with_bytes or length == 0:
         try:
-            offset = await _receive(request, context, submission["id"], upload_id, 0, checksum)
+            offset = await _receive(request, context, submission.id, upload_id, 0, checksum)
         except Problem:  # the answer names no upload, so nobody could go on with it, or remove it
             with contextlib.suppress(Problem):
-                await service.remove_upload(context, submission, upload_id)
+                await service.remove_upload(context, submission.id, submission.study_id, upload_id)
             raise
         headers["Upload-Offset"] = str(offset)
     return Response(status_code=201, headers=headers)
@@ -158,7 +160,7 @@ async def create_upload(
 @tus_router.head(PATH + "/{upload_id}", response_class=Response)
 async def get_offset(context: CurrentContext, submission: ParticipantSubmission, upload_id: str) -> Response:
     """Where to go on: `Upload-Offset` of `Upload-Length`."""
-    row = await wait_while_finishing(context, submission["id"], parse_id("Upload", upload_id))
+    row = await wait_while_finishing(context, submission.id, parse_id("Upload", upload_id))
     if row.failure is not None:
         raise service.gone(row.failure)
     headers = {
@@ -178,7 +180,7 @@ async def get_upload(
     """The state of an upload; with its SHA-256 once it is complete."""
     response.headers["Cache-Control"] = "no-store"
     async with context.database.transaction() as connection:
-        row = await service.find_state(connection, submission["id"], parse_id("Upload", upload_id))
+        row = await service.find_state(connection, submission.id, parse_id("Upload", upload_id))
     return service.describe_upload(row)
 
 
@@ -192,7 +194,7 @@ async def append_bytes(
         raise Problem(UNSUPPORTED_TYPE, f"Send the bytes as `Content-Type: {BYTES}`.")
     offset = tus.parse_size(request.headers.get("upload-offset"), "Upload-Offset")
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
-    now_at = await _receive(request, context, submission["id"], identifier, offset, checksum)
+    now_at = await _receive(request, context, submission.id, identifier, offset, checksum)
     return Response(status_code=204, headers={"Upload-Offset": str(now_at)})
 
 
@@ -201,7 +203,7 @@ async def remove_upload(
     context: CurrentContext, submission: ParticipantSubmission, upload_id: str
 ) -> Response:
     """Remove an upload, finished or not."""
-    await service.remove_upload(context, submission, parse_id("Upload", upload_id))
+    await service.remove_upload(context, submission.id, submission.study_id, parse_id("Upload", upload_id))
     await collect_garbage(context.database, context.storage)
     return Response(status_code=204)
 

@@ -83,7 +83,8 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
 
 async def create_upload(
     context: Context,
-    submission: dict[str, Any],
+    submission_id: UUID,
+    study_id: UUID,
     metadata: dict[str, str],
     length_bytes: int,
     *,
@@ -105,12 +106,10 @@ async def create_upload(
     settings = context.settings
     async with context.database.transaction() as connection:
         # the study first, then the submission: the order in which everyone locks
-        fits = await queries.add_study_bytes(
-            connection, submission["study_id"], length_bytes, settings.max_study_mb * MIB
-        )
-        row = await queries.lock_submission(connection, submission["id"])
+        fits = await queries.add_study_bytes(connection, study_id, length_bytes, settings.max_study_mb * MIB)
+        row = await queries.lock_submission(connection, submission_id)
         if row is None:
-            raise not_found("Submission", submission["id"])
+            raise not_found("Submission", submission_id)
         require_open(row.open)
         item = await _find_upload_item(connection, row, instruction_id)
         _require_size(item, length_bytes, settings)
@@ -131,11 +130,11 @@ async def create_upload(
     return upload_id
 
 
-async def count_free_bytes(context: Context, submission: dict[str, Any]) -> int:
+async def count_free_bytes(context: Context, submission_id: UUID) -> int:
     """Bytes of files that this submission may still take, by its own cap and its study's."""
     settings = context.settings
     async with context.database.transaction() as connection:
-        counted = await queries.count_bytes(connection, submission["id"])
+        counted = await queries.count_bytes(connection, submission_id)
     free = min(
         settings.max_submission_mb * MIB - counted.of_submission,
         settings.max_study_mb * MIB - counted.of_study,
@@ -215,17 +214,17 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[dict[s
     ]
 
 
-async def remove_upload(context: Context, submission: dict[str, Any], upload_id: UUID) -> None:
+async def remove_upload(context: Context, submission_id: UUID, study_id: UUID, upload_id: UUID) -> None:
     """Remove an upload, finished or not, at the participant's wish; its bytes go after the commit.
 
     Raises:
         Problem: 404; 409 when files can't change any more.
     """
     async with context.database.transaction() as connection:
-        await queries.lock_study(connection, submission["study_id"])
-        row = await queries.lock_submission(connection, submission["id"])
+        await queries.lock_study(connection, study_id)
+        row = await queries.lock_submission(connection, submission_id)
         if row is None:
-            raise not_found("Submission", submission["id"])
+            raise not_found("Submission", submission_id)
         found = await queries.find_upload(connection, row.id, upload_id)
         if found is None:
             raise not_found("Upload", upload_id)

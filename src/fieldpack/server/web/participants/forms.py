@@ -22,6 +22,7 @@ from fieldpack.server.problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, is_number, normalise
 from fieldpack.server.submissions.participant_routes import require_open
+from fieldpack.server.submissions.rows import AnswerRow, SubmissionRow
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.uploads.receive.receiving import receive
 from fieldpack.server.web.catalogue import Catalogue, message
@@ -80,7 +81,7 @@ class _Room:
 
 @contextlib.asynccontextmanager
 async def read_form(
-    request: Request, context: Context, submission: dict[str, Any] | None, items: list[dict[str, Any]]
+    request: Request, context: Context, submission: SubmissionRow | None, items: list[dict[str, Any]]
 ) -> AsyncIterator[FormData]:
     """The fields of the form that a page of questions posts, until the end of the block.
 
@@ -93,8 +94,8 @@ async def read_form(
         StorageFull: no room for the files.
     """
     settings = context.settings
-    free = await uploads.count_free_bytes(context, submission) if submission is not None else 0
-    room = _Room(submission["id"] if submission is not None else uuid4(), free, items)
+    free = await uploads.count_free_bytes(context, submission.id) if submission is not None else 0
+    room = _Room(submission.id if submission is not None else uuid4(), free, items)
     folder = settings.data_dir / "tmp"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     form = FormData()
@@ -168,7 +169,7 @@ def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) 
 
 async def save_page(
     context: Context,
-    submission: dict[str, Any],
+    submission: SubmissionRow,
     items: list[dict[str, Any]],
     form: FormData,
     catalogue: Catalogue,
@@ -190,12 +191,11 @@ async def save_page(
     outcome = Outcome()
     form = _Grouped(form.multi_items())
     async with context.database.transaction() as connection:
-        row = await queries.find_submission(connection, submission["id"], lock=True)
+        row = await queries.find_submission(connection, submission.id, lock=True)
         if row is not None:
             require_open(row)
             saved = {
-                str(each["instruction_id"]): each
-                for each in await queries.list_answers(connection, row["id"])
+                str(each.instruction_id): each for each in await queries.list_answers(connection, row.id)
             }
             for item in items:
                 if item["type"] == "file_upload" or f"r.{item['id']}" not in form:
@@ -203,7 +203,7 @@ async def save_page(
                 current = saved.get(item["id"])
                 given = _keep_changes(item, form, current, outcome, catalogue, point_groups)
                 if given is not None:
-                    await queries.save_answer(connection, row["id"], UUID(item["id"]), given)
+                    await queries.save_answer(connection, row.id, UUID(item["id"]), given)
     for item in items:
         if item["type"] == "file_upload":
             await _save_files(context, submission, item, form, outcome, catalogue)
@@ -213,7 +213,7 @@ async def save_page(
 def _keep_changes(
     item: dict[str, Any],
     form: FormData,
-    current: dict[str, Any] | None,
+    current: AnswerRow | None,
     outcome: Outcome,
     catalogue: Catalogue,
     point_groups: bool,
@@ -225,7 +225,7 @@ def _keep_changes(
         if is_empty(given) and current is None:
             return None
         if item["type"] == "free_text_with_unit" and is_empty(given) and given["unit"] is None and current:
-            given["unit"] = current["value"]["unit"]
+            given["unit"] = current.value["unit"]
         answer = normalise(item, given)
     except Problem:
         outcome.errors[item["id"]] = [_message(item, given, catalogue)]
@@ -236,13 +236,11 @@ def _keep_changes(
     chosen = find_chosen(number, text_of(form, f"n.{item['id']}"))
     if chosen is not None:
         answer = {**answer, "value": chosen}
-    if current is not None and answer == current["value"]:
+    if current is not None and answer == current.value:
         return None
     shown = text_of(form, f"r.{item['id']}")
-    if current is not None and shown != str(current["revision"]):
-        other = ", ".join(summarise(item, catalogue, current["value"], [])) or catalogue.text(
-            "form.no_answer"
-        )
+    if current is not None and shown != str(current.revision):
+        other = ", ".join(summarise(item, catalogue, current.value, [])) or catalogue.text("form.no_answer")
         outcome.errors[item["id"]] = [catalogue.text("form.changed_elsewhere", other=other)]
         outcome.unsaved[item["id"]] = answer
         return None
@@ -256,7 +254,7 @@ def _keep_changes(
 
 async def _save_files(
     context: Context,
-    submission: dict[str, Any],
+    submission: SubmissionRow,
     item: dict[str, Any],
     form: FormData,
     outcome: Outcome,
@@ -270,13 +268,15 @@ async def _save_files(
         try:
             if not given.is_kept:
                 raise Problem(TOO_LARGE, "There is no room for this file.")
-            upload_id = await uploads.create_upload(context, submission, metadata, size_bytes)
+            upload_id = await uploads.create_upload(
+                context, submission.id, submission.study_id, metadata, size_bytes
+            )
             try:
                 await receive(
-                    context, submission["id"], upload_id, 0, size_bytes, _FileBody(given), checksum=None
+                    context, submission.id, upload_id, 0, size_bytes, _FileBody(given), checksum=None
                 )
             except BaseException:
-                await uploads.remove_upload(context, submission, upload_id)
+                await uploads.remove_upload(context, submission.id, submission.study_id, upload_id)
                 raise
         except Problem as problem:
             text = _file_message(item, given.filename or "", size_bytes, problem, catalogue)

@@ -27,6 +27,7 @@ from fieldpack.server.submissions.admission import NOT_ADMITTED_DETAIL, is_admit
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
 from fieldpack.server.submissions.participant_routes import start_submission
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.values.participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
@@ -188,17 +189,15 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
 # the questions
 
 
-async def _load(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
+async def _load(context: Context, submission: SubmissionRow) -> dict[str, Any]:
     async with context.database.transaction() as connection:
-        saved = await submission_queries.list_answers(connection, submission["id"])
+        saved = await submission_queries.list_answers(connection, submission.id)
         return {
-            "body": await get_version(
-                connection, submission["collection_id"], submission["collection_version"]
-            ),
+            "body": await get_version(connection, submission.collection_id, submission.collection_version),
             "saved": saved,
-            "answers": {str(row["instruction_id"]): row["value"] for row in saved},
-            "revisions": {str(row["instruction_id"]): row["revision"] for row in saved},
-            "files": await uploads.list_files(connection, submission["id"]),
+            "answers": {str(row.instruction_id): row.value for row in saved},
+            "revisions": {str(row.instruction_id): row.revision for row in saved},
+            "files": await uploads.list_files(connection, submission.id),
         }
 
 
@@ -206,10 +205,10 @@ async def _load(context: Context, submission: dict[str, Any]) -> dict[str, Any]:
 async def resume(request: Request, context: CurrentContext, submission_id: str, again: Text = "") -> Response:
     """Go on where the participant was: the page of what they did last."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
-    path = f"/participate/submissions/{submission['id']}"
-    if submission["response"] == "active":
+    path = f"/participate/submissions/{submission.id}"
+    if submission.response == "active":
         return _see_other(f"{path}/done{'?already=1' if again else ''}")
-    if submission["status"] == "RETURNED":
+    if submission.status == "RETURNED":
         return state_page(request, "returned")
     loaded = await _load(context, submission)
     return _see_other(f"{path}/{_last_page(loaded)}?resumed=1")
@@ -217,7 +216,7 @@ async def resume(request: Request, context: CurrentContext, submission_id: str, 
 
 def _last_page(loaded: dict[str, Any]) -> int:
     """The page of the newest answer or file; the first when there is none."""
-    did = [(row["updated_at"], str(row["instruction_id"])) for row in loaded["saved"]]
+    did = [(row.updated_at, str(row.instruction_id)) for row in loaded["saved"]]
     did += [(file["created_at"], str(file["instruction_id"])) for file in loaded["files"]]
     return number_pages(loaded["body"]).get(max(did)[1], 1) if did else 1
 
@@ -228,19 +227,19 @@ async def show_done(
 ) -> Response:
     """The completion code."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
-    if submission["response"] != "active":
-        return _see_other(f"/participate/submissions/{submission['id']}")
-    fields = submission["study_fields"]
-    code, _ = code_given(fields["completion_codes"], submission["study_code"])
+    if submission.response != "active":
+        return _see_other(f"/participate/submissions/{submission.id}")
+    fields = submission.study_fields
+    code, _ = code_given(fields["completion_codes"], submission.study_code)
     return render(
         request,
         "done.html",
-        submission_id=submission["id"],
+        submission_id=submission.id,
         code=code,
         url=fields.get("completion_url", ""),
         already=bool(already),
-        late=submission["status"] == "TIMED-OUT",
-        return_requested=submission["return_requested"],
+        late=submission.status == "TIMED-OUT",
+        return_requested=submission.return_requested,
         preview="",
     )
 
@@ -249,13 +248,13 @@ async def show_done(
 async def ask_to_return(request: Request, context: CurrentContext, submission_id: str) -> Response:
     """Ask before leaving."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
-    if _is_over(submission) and (submission["status"] == "RETURNED" or not submission["return_requested"]):
-        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+    if _is_over(submission) and (submission.status == "RETURNED" or not submission.return_requested):
+        return _see_other(f"/participate/submissions/{submission.id}?again=1")
     return render(
         request,
         "return.html",
-        submission_id=submission["id"],
-        requested=submission["return_requested"] is not None,
+        submission_id=submission.id,
+        requested=submission.return_requested is not None,
     )
 
 
@@ -264,8 +263,8 @@ async def return_submission(request: Request, context: CurrentContext, submissio
     """Leave the study."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
     async with context.database.transaction() as connection:
-        await lifecycle.return_submission(connection, submission["id"])
-    return _see_other(f"/participate/submissions/{submission['id']}")
+        await lifecycle.return_submission(connection, submission.id)
+    return _see_other(f"/participate/submissions/{submission.id}")
 
 
 @router.get("/participate/submissions/{submission_id}/{step}")
@@ -273,14 +272,14 @@ async def show_step(request: Request, context: CurrentContext, submission_id: st
     """One page of questions, or the review. Scripts find the other pages in it too."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
     if _is_over(submission):
-        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+        return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
 
 
-def _is_over(submission: dict[str, Any]) -> bool:
+def _is_over(submission: SubmissionRow) -> bool:
     """Whether it was submitted or returned, perhaps in another tab."""
-    return bool(submission["response"] == "active" or submission["status"] == "RETURNED")
+    return bool(submission.response == "active" or submission.status == "RETURNED")
 
 
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
@@ -293,7 +292,7 @@ def _parse_step(step: str, body: dict[str, Any]) -> int | str:
 
 def _show_form(
     request: Request,
-    submission: dict[str, Any],
+    submission: SubmissionRow,
     loaded: dict[str, Any],
     step: int | str,
     outcome: Outcome,
@@ -301,7 +300,7 @@ def _show_form(
     status: int = 200,
 ) -> Response:
     catalogue = catalogue_of(request)
-    base = f"/participate/submissions/{submission['id']}/"
+    base = f"/participate/submissions/{submission.id}/"
     pages = view_pages(
         loaded["body"],
         catalogue,
@@ -311,8 +310,8 @@ def _show_form(
         errors=outcome.errors,
         unclear=outcome.unclear,
     )
-    deadline: datetime | None = submission["deadline_at"]
-    late = submission["status"] == "TIMED-OUT" or submission["overdue"]
+    deadline: datetime | None = submission.deadline_at
+    late = submission.status == "TIMED-OUT" or submission.overdue
     return render(
         request,
         "form.html",
@@ -323,14 +322,14 @@ def _show_form(
         base=base,
         action=f"{base}{step}",
         error_rows=error_rows(loaded["body"], outcome.errors, base, step),
-        submission_id=submission["id"],
+        submission_id=submission.id,
         deadline=deadline,
         seconds_left=(deadline - datetime.now(UTC)).total_seconds() if deadline else None,
         late=late,
         preview="",
         state={
-            "submission": submission["id"],
-            "api": f"/api/v1/participate/submissions/{submission['id']}",
+            "submission": submission.id,
+            "api": f"/api/v1/participate/submissions/{submission.id}",
             "base": base,
             "step": step,
             "files": loaded["files"],
@@ -362,7 +361,7 @@ async def post_step(request: Request, context: CurrentContext, submission_id: st
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
     submission = await find_participant(request, parse_id("Submission", submission_id))
     if _is_over(submission):
-        return _see_other(f"/participate/submissions/{submission['id']}?again=1")
+        return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     at = _parse_step(step, loaded["body"])
     async with read_form(request, context, submission, questions_of(loaded["body"])) as form:
@@ -372,14 +371,14 @@ async def post_step(request: Request, context: CurrentContext, submission_id: st
 async def _take_step(
     request: Request,
     context: Context,
-    submission: dict[str, Any],
+    submission: SubmissionRow,
     loaded: dict[str, Any],
     at: int | str,
     form: FormData,
 ) -> Response:
     catalogue = catalogue_of(request)
     go = text_of(form, "go")
-    base = f"/participate/submissions/{submission['id']}/"
+    base = f"/participate/submissions/{submission.id}/"
     if at == REVIEW:
         if go == "back":
             return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
@@ -388,7 +387,7 @@ async def _take_step(
     questions = questions_of(loaded["body"], at)
     remove = text_of(form, "remove")
     if remove:
-        await uploads.remove_upload(context, submission, parse_id("Upload", remove))
+        await uploads.remove_upload(context, submission.id, submission.study_id, parse_id("Upload", remove))
         go = "stay"
     outcome = await save_page(
         context,
@@ -420,13 +419,13 @@ def _in_words(broken: dict[str, Any], catalogue: Catalogue) -> dict[str, list[st
 async def _submit(
     request: Request,
     context: Context,
-    submission: dict[str, Any],
+    submission: SubmissionRow,
     loaded: dict[str, Any],
     catalogue: Catalogue,
 ) -> Response:
     try:
         async with context.database.transaction() as connection:
-            answer = await lifecycle.submit(connection, submission["id"])
+            answer = await lifecycle.submit(connection, submission.id)
     except Problem as problem:
         if problem.type is not ANSWERS_INCOMPLETE:
             raise
@@ -434,19 +433,19 @@ async def _submit(
         broken = find_broken(items, loaded["answers"], loaded["files"])
         outcome = Outcome(errors=_in_words(broken, catalogue))
         return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
-    response: Response = _see_other(f"/participate/submissions/{submission['id']}/done")
+    response: Response = _see_other(f"/participate/submissions/{submission.id}/done")
     if answer["completion_url"]:
         # not a redirect: `form-action 'self'` stops those that lead from a form to another site
-        fresh = await find_participant(request, submission["id"])
+        fresh = await find_participant(request, submission.id)
         response = render(
             request,
             "done.html",
-            submission_id=submission["id"],
+            submission_id=submission.id,
             code=answer["completion_code"],
             url=answer["completion_url"],
             already=False,
             late=answer["status"] == "TIMED-OUT",
-            return_requested=fresh["return_requested"],
+            return_requested=fresh.return_requested,
             preview="",
         )
         # a header has no letters beyond ASCII

@@ -1,0 +1,53 @@
+"""The rows that the queries of submissions answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRow:
+    """A submission that was not erased."""
+
+    id: UUID
+    study_id: UUID
+    collection_id: UUID
+    collection_version: int  # the one that its participant sees, whatever came later
+    participant_id: str
+    session_id: str | None
+    ordinal: int  # from 1, among the participant's submissions to the study
+    status: str  # one of `service.STATUSES`, as it is stored: see `lifecycle.state_of`
+    response: str  # `in_progress`, `active` or `no_submission`, as it is stored
+    holds_place: bool  # one of the study's places is taken by it
+    started_at: datetime
+    deadline_at: datetime | None  # when the study's maximum time is over; None for no end
+    completed_at: datetime | None
+    study_code: str | None  # the completion code of when it was started
+    entered_code: str | None  # the completion code that was handed in
+    return_requested: datetime | None  # when the researcher asked for its return
+    activated_counter: int | None  # the collection's counter when its response became active
+    deactivated_counter: int | None  # the same when it was active no longer
+    study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
+    overdue: bool  # its time is up, and nobody has written that down yet
+    has_siblings: bool  # the participant has others to this study
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """A saved answer."""
+
+    instruction_id: UUID
+    value: dict[str, Any]  # the archive's shape less its type
+    revision: int  # from 1, one more for each change
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRow:
+    """What became of an answer that was saved just now."""
+
+    revision: int
+    updated_at: datetime
