@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
+
+from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies.queries import select_known_studies
-
-Row = dict[str, Any]
+from fieldpack.server.web.rows import ContactRow, ResumableRow, StudyCountsRow
 
 
 async def find_contact(
     connection: Connection, study_id: str | None = None, submission_id: str | None = None
-) -> Row | None:
+) -> ContactRow | None:
     """What the researcher of a study, or of a submission's study, shows of themselves."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(ContactRow)).execute(
         """
         SELECT t.fields->>'contact' AS contact,
                coalesce(t.fields->'contact_shows_account' = 'true'::jsonb, false) AS shows_account,
@@ -36,12 +36,9 @@ async def find_resumable(
     study_id: UUID,
     token_sha256: bytes,
     made_before: datetime | None,
-) -> Row | None:
-    """The submission of this study that this token opens, if it was made before a time where one is given.
-
-    `again`: it is over, and another one may begin.
-    """
-    cursor = await connection.execute(
+) -> ResumableRow | None:
+    """The submission of this study that this token opens, if it was made before a time where one is given."""
+    cursor = await connection.cursor(row_factory=class_row(ResumableRow)).execute(
         """
         SELECT s.id, s.participant_id, s.session_id, s.response, s.status,
                (s.response = 'active' OR s.status = 'RETURNED')
@@ -82,9 +79,9 @@ async def count_responses(connection: Connection, collection_ids: list[UUID]) ->
     return {row["collection_id"]: row["count"] for row in await cursor.fetchall()}
 
 
-async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[Row]:
+async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[StudyCountsRow]:
     """The studies of these collections, newest first, with their submissions by state."""
-    cursor = await connection.execute(
+    cursor = await connection.cursor(row_factory=class_row(StudyCountsRow)).execute(
         f"""
         SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.fields,
                {select_known_studies("t")} AS known_studies,

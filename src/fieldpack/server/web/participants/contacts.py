@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
 
@@ -11,6 +10,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.web import queries
 from fieldpack.server.web.rendering import PageRoute
+from fieldpack.server.web.rows import ContactRow
 
 __all__ = ["Contact", "StudyPageRoute"]
 
@@ -29,12 +29,12 @@ class Contact:
     email: str | None
 
 
-def _read(row: dict[str, Any] | None) -> Contact | None:
-    if row is None or not (row["contact"] or row["shows_account"]):
+def _read(row: ContactRow | None) -> Contact | None:
+    if row is None or not (row.contact or row.shows_account):
         return None
-    name = f"{row['first_name']} {row['last_name']}".strip() or None
-    shown = bool(row["shows_account"])
-    return Contact(row["contact"] or "", name if shown else None, row["email"] if shown else None)
+    name = f"{row.first_name} {row.last_name}".strip() or None
+    shown = row.shows_account
+    return Contact(row.contact or "", name if shown else None, row.email if shown else None)
 
 
 class StudyPageRoute(PageRoute):

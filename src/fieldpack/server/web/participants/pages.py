@@ -16,6 +16,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.http.authentication import mark_authenticated
 from fieldpack.server.http.cookies import keep_submission, read_remembered
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import StudyId, SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
@@ -38,6 +39,7 @@ from fieldpack.server.web.participants.forms import Outcome, read_form, save_pag
 from fieldpack.server.web.participants.readings import groups_by_point
 from fieldpack.server.web.participants.views import describe_broken, number_pages, questions_of, view_pages
 from fieldpack.server.web.rendering import catalogue_of, render, state_page
+from fieldpack.server.web.rows import ResumableRow
 
 router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
 
@@ -64,22 +66,21 @@ def _see_other(path: str) -> RedirectResponse:
 async def show_study(
     request: Request,
     context: CurrentContext,
-    study_id: str,
+    study_id: StudyId,
     PROLIFIC_PID: Text = "",
     SESSION_ID: Text = "",
 ) -> Response:
     """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
-    identifier = parse_id("Study", study_id)
     participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
     session_id = "" if is_no_session(session_id) else session_id
     _check_link(PROLIFIC_PID, participant_id, session_id)
-    known = await _find_known(request, context, identifier)
-    if known is not None and known["again"] and not session_id:
+    known = await _find_known(request, context, study_id)
+    if known is not None and known.again and not session_id:
         known = None
-    if known is not None and participant_id == known["participant_id"] and _same_session(known, session_id):
-        return _see_other(f"/participate/submissions/{known['id']}?again=1")
+    if known is not None and participant_id == known.participant_id and _same_session(known, session_id):
+        return _see_other(f"/participate/submissions/{known.id}?again=1")
     return await _show_study(
-        request, context, identifier, participant_id, session_id, known if not participant_id else None
+        request, context, study_id, participant_id, session_id, known if not participant_id else None
     )
 
 
@@ -88,11 +89,11 @@ def _check_link(given: str, participant_id: str, session_id: str) -> None:
         raise Problem(INVALID, "PROLIFIC_PID and SESSION_ID have at most 200 characters.")
 
 
-def _same_session(known: dict[str, Any], session_id: str) -> bool:
-    return not session_id or known["session_id"] in (None, session_id)
+def _same_session(known: ResumableRow, session_id: str) -> bool:
+    return not session_id or known.session_id in (None, session_id)
 
 
-async def _find_known(request: Request, context: Context, study_id: UUID) -> dict[str, Any] | None:
+async def _find_known(request: Request, context: Context, study_id: UUID) -> ResumableRow | None:
     """The submission to this study that this browser holds the key of."""
     found = read_remembered(request, study_id)
     if found is None:
@@ -113,7 +114,7 @@ async def _show_study(
     study_id: UUID,
     participant_id: str,
     session_id: str,
-    known: dict[str, Any] | None,
+    known: ResumableRow | None,
     *,
     entered: str = "",
     error: str = "",
@@ -129,9 +130,9 @@ async def _show_study(
     state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study.status)
     if state is None and not begun and known is None:
         state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study.status)
-    if state is not None and (known is None or known["response"] != "in_progress"):
+    if state is not None and (known is None or known.response != "in_progress"):
         return state_page(request, state)
-    if known is not None and known["response"] == "active":
+    if known is not None and known.response == "active":
         known = None
     if not admitted:
         return state_page(request, "not_admitted", status=403, sentence=NOT_ADMITTED_DETAIL)
@@ -154,9 +155,8 @@ async def _show_study(
 
 
 @router.post("/participate/{study_id}")
-async def start(request: Request, context: CurrentContext, study_id: str) -> Response:
+async def start(request: Request, context: CurrentContext, study_id: StudyId) -> Response:
     """The start button: takes a place, or resumes."""
-    identifier = parse_id("Study", study_id)
     form = await read_unknown_form(request)
     given = text_of(form, "participant_id")
     participant_id, session_id = _id_of(given), text_of(form, "session_id")
@@ -166,23 +166,23 @@ async def start(request: Request, context: CurrentContext, study_id: str) -> Res
         return await _show_study(
             request,
             context,
-            identifier,
+            study_id,
             "",
             session_id[:MAX_ID],
             None,
             entered=(participant_id or given)[:MAX_ID],
             error=words.text("start.ask_id_long") if is_long else words.text("start.ask_id_missing"),
         )
-    held = read_remembered(request, identifier)
-    known = await _find_known(request, context, identifier)
+    held = read_remembered(request, study_id)
+    known = await _find_known(request, context, study_id)
     answer, _ = await start_submission(
         context,
-        identifier,
+        study_id,
         StartInput(participant_id=participant_id, session_id=session_id),
-        held.key.value if held and known and not known["again"] else None,
+        held.key.value if held and known and not known.again else None,
     )
     response = _see_other(f"/participate/submissions/{answer['submission_id']}")
-    keep_submission(request, response, identifier, answer["submission_id"], answer["token"])
+    keep_submission(request, response, study_id, answer["submission_id"], answer["token"])
     return response
 
 
@@ -202,9 +202,11 @@ async def _load(context: Context, submission: SubmissionRow) -> dict[str, Any]:
 
 
 @router.get("/participate/submissions/{submission_id}")
-async def resume(request: Request, context: CurrentContext, submission_id: str, again: Text = "") -> Response:
+async def resume(
+    request: Request, context: CurrentContext, submission_id: SubmissionId, again: Text = ""
+) -> Response:
     """Go on where the participant was: the page of what they did last."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     path = f"/participate/submissions/{submission.id}"
     if submission.response == "active":
         return _see_other(f"{path}/done{'?already=1' if again else ''}")
@@ -223,10 +225,10 @@ def _last_page(loaded: dict[str, Any]) -> int:
 
 @router.get("/participate/submissions/{submission_id}/done")
 async def show_done(
-    request: Request, context: CurrentContext, submission_id: str, already: Text = ""
+    request: Request, context: CurrentContext, submission_id: SubmissionId, already: Text = ""
 ) -> Response:
     """The completion code."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     if submission.response != "active":
         return _see_other(f"/participate/submissions/{submission.id}")
     fields = submission.study_fields
@@ -245,9 +247,9 @@ async def show_done(
 
 
 @router.get("/participate/submissions/{submission_id}/return")
-async def ask_to_return(request: Request, context: CurrentContext, submission_id: str) -> Response:
+async def ask_to_return(request: Request, context: CurrentContext, submission_id: SubmissionId) -> Response:
     """Ask before leaving."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     if _is_over(submission) and (submission.status == "RETURNED" or not submission.return_requested):
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     return render(
@@ -259,18 +261,22 @@ async def ask_to_return(request: Request, context: CurrentContext, submission_id
 
 
 @router.post("/participate/submissions/{submission_id}/return")
-async def return_submission(request: Request, context: CurrentContext, submission_id: str) -> Response:
+async def return_submission(
+    request: Request, context: CurrentContext, submission_id: SubmissionId
+) -> Response:
     """Leave the study."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     async with context.database.transaction() as connection:
         await lifecycle.return_submission(connection, submission.id)
     return _see_other(f"/participate/submissions/{submission.id}")
 
 
 @router.get("/participate/submissions/{submission_id}/{step}")
-async def show_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+async def show_step(
+    request: Request, context: CurrentContext, submission_id: SubmissionId, step: str
+) -> Response:
     """One page of questions, or the review. Scripts find the other pages in it too."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     if _is_over(submission):
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
@@ -357,9 +363,11 @@ def error_rows(
 
 
 @router.post("/participate/submissions/{submission_id}/{step}")
-async def post_step(request: Request, context: CurrentContext, submission_id: str, step: str) -> Response:
+async def post_step(
+    request: Request, context: CurrentContext, submission_id: SubmissionId, step: str
+) -> Response:
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
-    submission = await find_participant(request, parse_id("Submission", submission_id))
+    submission = await find_participant(request, submission_id)
     if _is_over(submission):
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)

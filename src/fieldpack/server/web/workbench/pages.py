@@ -154,12 +154,20 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                             "questions": len(questions_of(collection.body)),
                             "studies": [
                                 {
-                                    **study,
-                                    "link": participant_url(origin, study["id"]),
-                                    "unenforced": find_unenforced(study["fields"], study["known_studies"]),
+                                    "id": study.id,
+                                    "name": study.name,
+                                    "status": study.status,
+                                    "places_taken": study.places_taken,
+                                    "total_available_places": study.total_available_places,
+                                    "active": study.active,
+                                    "review": study.review,
+                                    "approved": study.approved,
+                                    "other": study.other,
+                                    "link": participant_url(origin, study.id),
+                                    "unenforced": find_unenforced(study.fields, study.known_studies),
                                 }
                                 for study in studies
-                                if study["collection_id"] == collection.id
+                                if study.collection_id == collection.id
                             ],
                         }
                         for collection in collections

@@ -1,0 +1,48 @@
+"""The rows that the queries of the pages answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """What the researcher of a study lets participants see of themselves, and their account."""
+
+    contact: str | None  # text as they wrote it
+    shows_account: bool  # whether name and address of the account may be shown
+    email: str
+    first_name: str
+    last_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumableRow:
+    """A submission that this browser holds the token of."""
+
+    id: UUID
+    participant_id: str
+    session_id: str | None
+    response: str  # `in_progress`, `active` or `no_submission`
+    status: str
+    again: bool  # it is over, and another one may begin
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCountsRow:
+    """A study, with how many of its submissions are in which state."""
+
+    id: UUID
+    collection_id: UUID
+    name: str
+    status: str
+    places_taken: int
+    total_available_places: int
+    fields: dict[str, Any]  # what else its researcher gave
+    known_studies: list[str]  # ids of earlier studies that its filters name and its creator may see
+    active: int  # participants at work
+    review: int  # submissions that wait for a review
+    approved: int  # wholly or in part
+    other: int
