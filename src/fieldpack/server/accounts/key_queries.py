@@ -7,8 +7,10 @@ from typing import LiteralString
 from psycopg.rows import class_row
 
 from fieldpack.server.accounts.rows import KeyRow
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
+_COLUMNS = columns_of(KeyRow, "signing_keys")
 # A key is as good as PostgreSQL's clock says, the same for every process.
 _LIVE: LiteralString = "(expires_at IS NULL OR expires_at > clock_timestamp())"
 
@@ -17,7 +19,7 @@ async def find_current(connection: Connection, purpose: str) -> KeyRow | None:
     """The key that signs."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
-            "SELECT * FROM signing_keys WHERE purpose = %s AND retired_at IS NULL", [purpose]
+            f"SELECT {_COLUMNS} FROM signing_keys WHERE purpose = %s AND retired_at IS NULL", [purpose]
         )
         return await cursor.fetchone()
 
@@ -26,7 +28,7 @@ async def find_live(connection: Connection, purpose: str, id: str) -> KeyRow | N
     """The key of this name, unless its time is over."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
-            f"SELECT * FROM signing_keys WHERE purpose = %s AND id = %s AND {_LIVE}", [purpose, id]
+            f"SELECT {_COLUMNS} FROM signing_keys WHERE purpose = %s AND id = %s AND {_LIVE}", [purpose, id]
         )
         return await cursor.fetchone()
 
@@ -35,7 +37,8 @@ async def list_keys(connection: Connection) -> list[KeyRow]:
     """All keys that are good for anything, newest first."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
-            f"SELECT * FROM signing_keys WHERE {_LIVE} ORDER BY purpose, retired_at DESC NULLS FIRST, created_at"
+            f"SELECT {_COLUMNS} FROM signing_keys WHERE {_LIVE}"
+            " ORDER BY purpose, retired_at DESC NULLS FIRST, created_at"
         )
         return await cursor.fetchall()
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, TokenRow, WorkspaceRow
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
-WORKSPACE = "w.id, w.title, w.description, w.collections_enabled, w.created_at"
+WORKSPACE = columns_of(WorkspaceRow, "w")
 
 
 async def find_setting(connection: Connection, name: str) -> bytes | None:

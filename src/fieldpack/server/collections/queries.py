@@ -18,6 +18,7 @@ from fieldpack.server.collections.rows import (
     ResponseFile,
     ResponseRow,
 )
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
 COLUMNS = """
@@ -158,7 +159,7 @@ async def transaction_time(connection: Connection) -> datetime:
 async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, PageRow]:
     """Every page the collection ever had, by id."""
     cursor = await connection.cursor(row_factory=class_row(PageRow)).execute(
-        "SELECT id, created_at, created_by FROM pages WHERE collection_id = %s", [collection_id]
+        f"SELECT {columns_of(PageRow, 'pages')} FROM pages WHERE collection_id = %s", [collection_id]
     )
     return {row.id: row for row in await cursor.fetchall()}
 
@@ -166,7 +167,7 @@ async def list_pages(connection: Connection, collection_id: UUID) -> dict[UUID, 
 async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, ItemRow]:
     """Every item the collection ever had, by id, in order, without what it says; retired ones last."""
     cursor = await connection.cursor(row_factory=class_row(ItemRow)).execute(
-        "SELECT id, type, created_at, created_by, retired FROM items WHERE collection_id = %s"
+        f"SELECT {columns_of(ItemRow, 'items')} FROM items WHERE collection_id = %s"
         " ORDER BY retired, page_order, item_order, id",
         [collection_id],
     )
