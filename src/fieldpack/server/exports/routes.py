@@ -14,9 +14,10 @@ from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import CollectionId, ExportId
 from fieldpack.server.http.listing import Page
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import discard_body, parse_id
+from fieldpack.server.http.routing import discard_body
 
 router = APIRouter(
     prefix="/data-collection/collections/{collection_id}/export",
@@ -69,7 +70,7 @@ async def request_export(
     response: Response,
     context: CurrentContext,
     caller: CurrentCaller,
-    collection_id: str,
+    collection_id: CollectionId,
     study_id: Annotated[str | None, Query(description="Only submissions to this study.")] = None,
     from_: Annotated[str | None, Query(alias="from", description="Completed at or after (RFC 3339).")] = None,
     to: Annotated[str | None, Query(description="Completed before (RFC 3339).")] = None,
@@ -77,19 +78,17 @@ async def request_export(
 ) -> dict[str, Any]:
     """Request an export: 202 with its id while it is made, 200 with a link when a recent one exists."""
     filter = parse_filter(request.query_params.multi_items())
-    row, _ = await service.request_export(context, caller, parse_id("Collection", collection_id), filter)
+    row, _ = await service.request_export(context, caller, collection_id, filter)
     return await _answer(request, response, context, row, prefer, accepted=True)
 
 
 @router.get("")
 async def list_exports(
-    context: CurrentContext, caller: CurrentCaller, collection_id: str, page: Page
+    context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, page: Page
 ) -> list[dict[str, Any]]:
     """The exports of a collection, newest first: the one list that is a bare array."""
     async with context.database.transaction() as connection:
-        rows = await service.list_exports(
-            connection, caller, parse_id("Collection", collection_id), page.limit, page.offset
-        )
+        rows = await service.list_exports(connection, caller, collection_id, page.limit, page.offset)
     return [
         {
             "export_id": row.id,
@@ -107,24 +106,21 @@ async def get_export(
     response: Response,
     context: CurrentContext,
     caller: CurrentCaller,
-    collection_id: str,
-    export_id: str,
+    collection_id: CollectionId,
+    export_id: ExportId,
     prefer: Prefer = None,
 ) -> dict[str, Any]:
     """How an export stands; a complete one with a fresh link."""
     async with context.database.transaction() as connection:
-        row = await service.get_export(
-            connection, caller, parse_id("Collection", collection_id), parse_id("Export", export_id)
-        )
+        row = await service.get_export(connection, caller, collection_id, export_id)
     return await _answer(request, response, context, row, prefer, accepted=False)
 
 
 @router.delete("/{export_id}", status_code=204, dependencies=[Depends(discard_body)])
 async def delete_export(
-    context: CurrentContext, caller: CurrentCaller, collection_id: str, export_id: str
+    context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, export_id: ExportId
 ) -> None:
     """Delete an export; its links answer 410 from then on."""
-    identifier = parse_id("Export", export_id)
     async with context.database.transaction() as connection:
-        await service.delete_export(connection, caller, parse_id("Collection", collection_id), identifier)
-    await require_withdrawn(context, [identifier])
+        await service.delete_export(connection, caller, collection_id, export_id)
+    await require_withdrawn(context, [export_id])

@@ -14,14 +14,26 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from fieldpack.server.http.routing import parse_id
 
-__all__ = ["CollectionId", "FileKey", "InstructionId", "PictureId", "StudyId", "SubmissionId", "WorkspaceId"]
+__all__ = [
+    "CollectionId",
+    "ExportId",
+    "FileKey",
+    "InstructionId",
+    "PictureId",
+    "StudyId",
+    "SubmissionId",
+    "UploadId",
+    "WorkspaceId",
+]
 
 _OPAQUE = WithJsonSchema({"type": "string"})
 
 CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
+ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE]
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
 InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
+UploadId = Annotated[UUID, BeforeValidator(partial(parse_id, "Upload")), _OPAQUE]
 WorkspaceId = Annotated[UUID, BeforeValidator(partial(parse_id, "Workspace")), _OPAQUE]

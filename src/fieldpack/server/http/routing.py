@@ -46,7 +46,7 @@ ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids
 
 
 def parse_id(kind: str, text: str) -> UUID:
-    """The identifier in a path. One that is malformed is simply unknown.
+    """An identifier in a path. One that is malformed is simply unknown.
 
     Raises:
         Problem: 404.

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request, Response
 
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import UploadId
 from fieldpack.server.http.methods import allowed_methods
-from fieldpack.server.http.routing import ApiRoute, parse_id
+from fieldpack.server.http.routing import ApiRoute
 from fieldpack.server.machine.metrics import UPLOADS
 from fieldpack.server.problems import (
     METHOD_NOT_ALLOWED,
@@ -158,9 +159,11 @@ async def create_upload(
 
 
 @tus_router.head(PATH + "/{upload_id}", response_class=Response)
-async def get_offset(context: CurrentContext, submission: ParticipantSubmission, upload_id: str) -> Response:
+async def get_offset(
+    context: CurrentContext, submission: ParticipantSubmission, upload_id: UploadId
+) -> Response:
     """Where to go on: `Upload-Offset` of `Upload-Length`."""
-    row = await wait_while_finishing(context, submission.id, parse_id("Upload", upload_id))
+    row = await wait_while_finishing(context, submission.id, upload_id)
     if row.failure is not None:
         raise service.gone(row.failure)
     headers = {
@@ -175,42 +178,41 @@ async def get_offset(context: CurrentContext, submission: ParticipantSubmission,
 
 @tus_router.get(PATH + "/{upload_id}", response_model=UploadState)
 async def get_upload(
-    response: Response, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+    response: Response, context: CurrentContext, submission: ParticipantSubmission, upload_id: UploadId
 ) -> dict[str, Any]:
     """The state of an upload; with its SHA-256 once it is complete."""
     response.headers["Cache-Control"] = "no-store"
     async with context.database.transaction() as connection:
-        row = await service.find_state(connection, submission.id, parse_id("Upload", upload_id))
+        row = await service.find_state(connection, submission.id, upload_id)
     return service.describe_upload(row)
 
 
 @tus_router.patch(PATH + "/{upload_id}", status_code=204, response_class=Response)
 async def append_bytes(
-    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: UploadId
 ) -> Response:
     """Go on at `Upload-Offset`; under `Upload-Checksum` the bytes count all or not at all."""
-    identifier = parse_id("Upload", upload_id)
     if request.headers.get("content-type", "").partition(";")[0].strip() != BYTES:
         raise Problem(UNSUPPORTED_TYPE, f"Send the bytes as `Content-Type: {BYTES}`.")
     offset = tus.parse_size(request.headers.get("upload-offset"), "Upload-Offset")
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
-    now_at = await _receive(request, context, submission.id, identifier, offset, checksum)
+    now_at = await _receive(request, context, submission.id, upload_id, offset, checksum)
     return Response(status_code=204, headers={"Upload-Offset": str(now_at)})
 
 
 @tus_router.delete(PATH + "/{upload_id}", status_code=204, response_class=Response)
 async def remove_upload(
-    context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+    context: CurrentContext, submission: ParticipantSubmission, upload_id: UploadId
 ) -> Response:
     """Remove an upload, finished or not."""
-    await service.remove_upload(context, submission.id, submission.study_id, parse_id("Upload", upload_id))
+    await service.remove_upload(context, submission.id, submission.study_id, upload_id)
     await collect_garbage(context.database, context.storage)
     return Response(status_code=204)
 
 
 @tus_router.post(PATH + "/{upload_id}", response_class=Response, include_in_schema=False)
 async def override_method(
-    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: str
+    request: Request, context: CurrentContext, submission: ParticipantSubmission, upload_id: UploadId
 ) -> Response:
     """`X-HTTP-Method-Override`, for clients that can't send PATCH or DELETE."""
     method = request.headers.get("x-http-method-override", "").upper()

@@ -207,13 +207,13 @@ async def show_export(
 # preview
 
 
-async def _load_preview(context: Context, caller: Caller, collection_id: str) -> dict[str, Any]:
+async def _load_preview(context: Context, caller: Caller, collection_id: UUID) -> dict[str, Any]:
     async with context.database.transaction() as connection:
-        row = await get_collection(connection, caller, parse_id("Collection", collection_id))
+        row = await get_collection(connection, caller, collection_id)
     return row.body
 
 
-def _preview_base(collection_id: UUID | str) -> str:
+def _preview_base(collection_id: UUID) -> str:
     return f"/data-collection-tool/collections/{collection_id}?preview=true&step="
 
 
@@ -225,8 +225,9 @@ async def show_preview(
     caller = await find_researcher(request, context)
     if caller is None:
         return _to_sign_in(request)
-    body = await _load_preview(context, caller, collection_id)
-    base = _preview_base(parse_id("Collection", collection_id))
+    identifier = parse_id("Collection", collection_id)
+    body = await _load_preview(context, caller, identifier)
+    base = _preview_base(identifier)
     if step == "start":
         return render(
             request,
@@ -289,7 +290,8 @@ async def step_preview(
     caller = await find_researcher(request, context)
     if caller is None:
         return _to_sign_in(request)
-    body = await _load_preview(context, caller, collection_id)
+    identifier = parse_id("Collection", collection_id)
+    body = await _load_preview(context, caller, identifier)
     async with read_form(request, context, None, []) as form:
         go = text_of(form, "go")
     steps = ["start", *map(str, range(1, len(body["collection_items"]) + 1)), "review", "done"]
@@ -297,6 +299,5 @@ async def step_preview(
         raise not_found("Page", step)
     move = {"back": -1, "stay": 0}.get(go, 1)
     return _see_other(
-        _preview_base(parse_id("Collection", collection_id))
-        + steps[min(max(steps.index(step) + move, 0), len(steps) - 1)]
+        _preview_base(identifier) + steps[min(max(steps.index(step) + move, 0), len(steps) - 1)]
     )
