@@ -145,7 +145,9 @@ def ready(page: Page) -> None:
 
 def say(page: Page, key: str, **values: object) -> str:
     """What a page says by a key of its catalogue, in the language that it is in."""
-    return CATALOGUES[page.evaluate("document.documentElement.lang")].text(key, **values)
+    language = page.locator("html[lang]").get_attribute("lang")  # which waits for a page that is still coming
+    assert language is not None
+    return CATALOGUES[language].text(key, **values)
 
 
 def start(page: Page, url: str) -> None:
