@@ -24,6 +24,7 @@ import pytest
 
 from fieldpack.server.db.embedded.server import open_embedded
 from tests.bucket import Bucket
+from tests.files_there import iter_contents
 from tests.foreign import ForeignPostgres, foreign_postgres
 from tests.forked import Done, run_program
 from tests.installation import FIELDPACK, Installation, environment, installed
@@ -534,12 +535,7 @@ def test_who_is_erased_while_a_backup_is_made_is_in_no_restore(place: Path, way:
 
 
 def find_on_disk(folder: Path, markers: list[bytes]) -> list[str]:
-    return [
-        str(path)
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink()
-        if any(marker in path.read_bytes() for marker in markers)
-    ]
+    return [str(path) for path, data in iter_contents(folder) if any(marker in data for marker in markers)]
 
 
 @pytest.mark.parametrize("listed", ["beside the backups", "in a file"])

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from psycopg import sql
 
+from tests.files_there import iter_contents
 from tests.installation import Installation
 from tests.integration.rows import activity, connected, insert_submissions
 from tests.integration.waiting import held_jobs
@@ -40,11 +41,7 @@ def find_on_disk(server: Installation, *markers: bytes) -> list[str]:
     """Files of storage and of work under way that hold any of these bytes, deflated ones too."""
     found = []
     for name in ("storage", "tmp"):
-        for path in (server.data_dir / name).rglob("*"):
-            try:
-                data = path.read_bytes() if path.is_file() else b""
-            except FileNotFoundError:
-                continue
+        for path, data in iter_contents(server.data_dir / name):
             if "exports" in path.parts and path.name.endswith((".jsonl", ".json", ".md")):
                 data += inflate(data)
             if any(marker in data for marker in markers):

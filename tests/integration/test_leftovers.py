@@ -25,6 +25,7 @@ from fieldpack.server.db.leftovers import Removed, list_relation_files, remove_l
 from fieldpack.server.db.migrate import migrate
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import Postponed, clear_leftovers, scrub
+from tests.files_there import iter_contents
 
 # All of them in about a minute; a few by default.
 CUTS = int(os.environ.get("SCRUB_CUTS", "4"))
@@ -354,12 +355,8 @@ def erase(connection: Blocking, marker: str) -> None:
 
 def find_on_disk(folder: Path, markers: list[str]) -> set[tuple[str, str]]:
     found = set()
-    for path in folder.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            found |= {
-                (str(path.relative_to(folder)), marker) for marker in markers if marker.encode() in data
-            }
+    for path, data in iter_contents(folder):
+        found |= {(str(path.relative_to(folder)), marker) for marker in markers if marker.encode() in data}
     return found
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import TABLES, Postponed, scrub
+from tests.files_there import iter_contents
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, insert_submissions
 from tests.scenario import PNG, Scenario, expect
@@ -38,11 +39,7 @@ def server() -> Iterator[Installation]:
 def find_on_disk(server: Installation, markers: dict[str, bytes]) -> dict[str, list[str]]:
     """Files anywhere in the data folder that hold these bytes, by marker."""
     found: dict[str, list[str]] = {}
-    for path in server.data_dir.rglob("*"):
-        try:
-            data = path.read_bytes() if path.is_file() else b""
-        except FileNotFoundError:
-            continue
+    for path, data in iter_contents(server.data_dir):
         for name, marker in markers.items():
             if marker in data:
                 found.setdefault(name, []).append(str(path.relative_to(server.data_dir)))
