@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import socket
@@ -94,6 +95,20 @@ def hold(port: int, count: int, tls: bool) -> None:
             held.pop(descriptor).close()
 
 
+def read_answer(client: socket.socket) -> bytes:
+    """An answer with a Content-Length, whole: its head and its body may come one after the other."""
+    answer = client.recv(65536)
+    while True:
+        head, end, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            return answer
+        more = client.recv(65536)
+        if not more:
+            return answer
+        answer += more
+
+
 def poll(port: int, token: str, tls: bool) -> None:
     """What known clients feel: the time of a request, on connections that stay."""
     clients = [connect(port, number, tls=tls) for number in range(POLLERS)]
@@ -104,7 +119,7 @@ def poll(port: int, token: str, tls: bool) -> None:
         for client in clients:
             started = time.perf_counter()
             client.sendall(request)
-            answer = client.recv(65536)
+            answer = read_answer(client)
             waits.append(time.perf_counter() - started)
             if not answer.startswith(b"HTTP/1.1 200"):
                 raise SystemExit(f"a known client was refused: {answer[:200]!r}")
