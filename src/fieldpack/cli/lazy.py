@@ -115,7 +115,7 @@ def _load(name: str, entry: LazyCommand) -> Any:
     command = group.commands[name]
     # `register(app)` may have made its own apps: keep one style of help and of errors.
     if getattr(command, "rich_markup_mode", None) is not None:
-        command.rich_markup_mode = None  # type: ignore[attr-defined]
+        command.rich_markup_mode = None  # type: ignore[attr-defined]  # of typer only
     return command
 
 

@@ -99,7 +99,7 @@ def main(args: Sequence[str] | None = None) -> int:
     _Run.is_debugged = False
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # others raise
     given = list(sys.argv[1:] if args is None else args)
     command: Any = typer.main.get_command(app)
     try:

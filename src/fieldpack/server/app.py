@@ -131,7 +131,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         app.include_router(router, prefix=API, dependencies=growing)
     app.include_router(health)
     app.include_router(pages)
-    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]  # as FastAPI documents it
     _handle_errors(app)
     app.add_middleware(
         Envelope, rate_per_address=settings.rate_per_address, hsts_seconds=settings.hsts_seconds

@@ -50,5 +50,5 @@ def collect_processes() -> CollectorRegistry:
     if not os.environ.get(FOLDER_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # not typed there
     return registry

@@ -187,7 +187,7 @@ class Reading(HttpToolsProtocol):
             self._refuse_head(line_bytes=len(self.url))
             raise _Refused
         everywhere = self.url == b"*" and self.parser.get_method() == b"OPTIONS"
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # uvicorn types it as one scope
         scope["extensions"] = self.extensions_of_request()
         if everywhere:
             self.url = b"/*"
