@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tests.whole_archives import iter_segments, open_index
+from tests.whole_archives import iter_spans, open_index
 
 from fieldpack.archive.index import PAGE_ENTRY, Index
 from fieldpack.archive.layout import STORED, IndexWriter, Member
@@ -52,7 +52,7 @@ def measure(count: int, path: Path) -> dict[str, Any]:
                 time_range(index, file, int(index.size_bytes * share)) for _ in range(RANGES)
             )
         started = time.perf_counter()
-        for _ in iter_segments(index, file):
+        for _ in iter_spans(index, file):
             pass
         figures["every_segment_seconds"] = time.perf_counter() - started
     return figures | {"peak_mib_before": round(before, 1), "peak_mib": round(peak_mib(), 1)}
@@ -61,7 +61,7 @@ def measure(count: int, path: Path) -> dict[str, Any]:
 def time_range(index: Index, file: BinaryIO, start: int) -> float:
     """Seconds to the first segment from here."""
     started = time.perf_counter()
-    next(iter_segments(index, file, start))
+    next(iter_spans(index, file, start))
     return time.perf_counter() - started
 
 

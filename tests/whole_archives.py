@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import orjson
 
-from fieldpack.archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Segment
-from fieldpack.archive.layout import IndexWriter, Member, Summary
+from fieldpack.archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Span
+from fieldpack.archive.layout import IndexSummary, IndexWriter, Member
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.records import dump_json, format_time
 from fieldpack.errors import ArchiveError
@@ -31,11 +31,11 @@ def open_index(file: BinaryIO) -> Index:
     return Index.open(_read_at(file, max(size - needed, 0), min(size, needed)))
 
 
-def iter_segments(index: Index, file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[Segment]:
-    """The segments of bytes `start` … `stop` of the archive whose index is in `file`."""
+def iter_spans(index: Index, file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[Span]:
+    """The spans of bytes `start` … `stop` of the archive whose index is in `file`."""
     for part in index.plan(start, stop):
         if isinstance(part, PageRange):
-            yield from index.segments(part.page, _read_at(file, part.offset, part.length), start, stop)
+            yield from index.spans(part.page, _read_at(file, part.offset, part.length), start, stop)
         elif isinstance(part, IndexRange):
             yield _read_at(file, part.offset, part.length)
         else:
@@ -59,26 +59,24 @@ def iter_archive(
     Raises:
         ArchiveError: a blob is shorter than its member.
     """
-    for segment in iter_segments(index, file, start, stop):
-        if not isinstance(segment, BlobRange):
-            yield segment
+    for span in iter_spans(index, file, start, stop):
+        if not isinstance(span, BlobRange):
+            yield span
             continue
-        with open_blob(segment) as blob:
-            blob.seek(segment.offset)
-            left = segment.length
+        with open_blob(span) as blob:
+            blob.seek(span.offset)
+            left = span.length
             while left:
                 chunk = blob.read(min(left, _READ_BYTES))
                 if not chunk:
-                    raise ArchiveError(
-                        f"What is stored for {segment.name!r} is cut short.", member=segment.name
-                    )
+                    raise ArchiveError(f"What is stored for {span.name!r} is cut short.", member=span.name)
                 left -= len(chunk)
                 yield chunk
 
 
 def write_archive(
     out: BinaryIO, members: Iterable[Member], open_blob: Callable[[BlobRange], BinaryIO]
-) -> Summary:
+) -> IndexSummary:
     """Write the whole archive of `members` to `out`; see `iter_archive` for `open_blob` and the errors."""
     with tempfile.TemporaryFile() as file:
         writer = IndexWriter(file)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack.archive.layout import DEFLATED, STORED, BlobRange, IndexWriter, Member, Summary
+from fieldpack.archive.layout import DEFLATED, STORED, BlobRange, IndexSummary, IndexWriter, Member
 from tests.unit import strict_zip
-from tests.whole_archives import iter_segments, open_index
+from tests.whole_archives import iter_spans, open_index
 
 GIB = 1 << 30
 NOON = 1_772_366_400
@@ -57,7 +57,7 @@ func main() {
 """
 
 
-def lay_out(file: io.BytesIO, members: Iterable[Member]) -> Summary:
+def lay_out(file: io.BytesIO, members: Iterable[Member]) -> IndexSummary:
     writer = IndexWriter(file)
     writer.add_all(members)
     return writer.finish()
@@ -68,13 +68,13 @@ def write_sparse(path: Path, members: list[Member], contents: dict[bytes, bytes]
     file = io.BytesIO()
     summary = lay_out(file, members)
     with path.open("wb") as out:
-        for segment in iter_segments(open_index(file), file):
-            if isinstance(segment, bytes):
-                out.write(segment)
-            elif segment.blob in contents:
-                out.write(contents[segment.blob][segment.offset : segment.offset + segment.length])
+        for span in iter_spans(open_index(file), file):
+            if isinstance(span, bytes):
+                out.write(span)
+            elif span.blob in contents:
+                out.write(contents[span.blob][span.offset : span.offset + span.length])
             else:
-                out.seek(segment.length, os.SEEK_CUR)
+                out.seek(span.length, os.SEEK_CUR)
     assert path.stat().st_size == summary.size_bytes
 
 
@@ -166,7 +166,7 @@ def parse_layout(members: list[Member]) -> list[strict_zip.Entry]:
     index = open_index(file)
 
     def read(offset: int, length: int) -> bytes:
-        pieces = list(iter_segments(index, file, offset, offset + length))
+        pieces = list(iter_spans(index, file, offset, offset + length))
         assert not any(isinstance(piece, BlobRange) for piece in pieces)
         return b"".join(piece for piece in pieces if isinstance(piece, bytes))
 
@@ -215,7 +215,7 @@ def test_counts_at_the_boundary(count: int) -> None:
     summary = lay_out(file, (Member(f"{n}", STORED, 0, 0, 0, NOON, BLOB) for n in range(count)))
     plain = summary.directory_offset + summary.directory_bytes + 22
     assert summary.size_bytes == plain + (76 if count >= 65_535 else 0)
-    whole = b"".join(piece for piece in iter_segments(open_index(file), file) if isinstance(piece, bytes))
+    whole = b"".join(piece for piece in iter_spans(open_index(file), file) if isinstance(piece, bytes))
     assert len(whole) == summary.size_bytes
     assert len(strict_zip.parse(lambda offset, length: whole[offset : offset + length], len(whole))) == count
 
@@ -229,8 +229,8 @@ def test_any_range_of_a_large_archive_needs_little() -> None:
     for start in (0, 3 * GIB, MARK - 100, MARK, summary.directory_offset - 1):
         parts = list(index.plan(start, start + 1))
         assert len(parts) == 1
-        assert len(list(iter_segments(index, file, start, start + 1))) == 1
-    (piece,) = iter_segments(index, file, 5 * GIB, 5 * GIB + 1)
+        assert len(list(iter_spans(index, file, start, start + 1))) == 1
+    (piece,) = iter_spans(index, file, 5 * GIB, 5 * GIB + 1)
     number = (5 * GIB) // (20_480 + 30 + 13 + 9)
     assert isinstance(piece, BlobRange)
     assert (piece.member_no, piece.name) == (number, f"files/{number:07}")

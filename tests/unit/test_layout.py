@@ -22,17 +22,17 @@ from fieldpack.archive.layout import (
     STORED,
     BlobRange,
     Index,
+    IndexSummary,
     IndexWriter,
     Member,
     PageRange,
-    Segment,
-    Summary,
+    Span,
 )
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.zipstructs import dos_date_time
 from fieldpack.errors import ArchiveError
 from tests.unit import strict_zip
-from tests.whole_archives import iter_archive, iter_segments, open_index, write_archive
+from tests.whole_archives import iter_archive, iter_spans, open_index, write_archive
 
 NOON = 1_772_366_400  # 2026-03-01T12:00:00Z
 
@@ -68,7 +68,7 @@ class Content:
     def open(self, piece: BlobRange) -> io.BytesIO:
         return io.BytesIO(self.stored[piece.blob])
 
-    def index(self, page_members: int = 512) -> tuple[Index, io.BytesIO, Summary]:
+    def index(self, page_members: int = 512) -> tuple[Index, io.BytesIO, IndexSummary]:
         file = io.BytesIO()
         writer = IndexWriter(file, page_members=page_members)
         writer.add_all(self.members)
@@ -142,11 +142,11 @@ def test_every_single_cut_of_a_small_archive() -> None:
             assert b"".join(iter_archive(index, file, content.open, start, stop)) == whole[start:stop]
 
 
-def test_segments_name_the_blob_and_where_in_it() -> None:
+def test_spans_name_the_blob_and_where_in_it() -> None:
     content = example()
     index, file, _ = content.index()
-    segments = list(iter_segments(index, file))
-    pieces = [segment for segment in segments if isinstance(segment, BlobRange)]
+    spans = list(iter_spans(index, file))
+    pieces = [span for span in spans if isinstance(span, BlobRange)]
     filled = [member for member in content.members if member.compressed_bytes]
     assert [(p.name, p.blob, p.size_bytes, p.crc32, p.method) for p in pieces] == [
         (m.name, m.blob, m.compressed_bytes, m.crc32, m.method) for m in filled
@@ -154,8 +154,8 @@ def test_segments_name_the_blob_and_where_in_it() -> None:
     assert all((p.offset, p.length) == (0, p.size_bytes) for p in pieces)
     assert [content.members[p.member_no].name for p in pieces] == [p.name for p in pieces]
     assert index.deflated_count == 3
-    start = sum(len(s) if isinstance(s, bytes) else s.length for s in segments[:-2]) - 10
-    (piece,) = iter_segments(index, file, start, start + 4)
+    start = sum(len(s) if isinstance(s, bytes) else s.length for s in spans[:-2]) - 10
+    (piece,) = iter_spans(index, file, start, start + 4)
     assert isinstance(piece, BlobRange)
     assert (piece.offset, piece.length, piece.size_bytes) == (
         pieces[-1].size_bytes - 10,
@@ -169,9 +169,9 @@ def test_headers_of_empty_members_are_gathered() -> None:
     for number in range(100):
         content.add(f"{number}", b"")
     index, file, _ = content.index()
-    segments: list[Segment] = list(iter_segments(index, file))
-    assert len(segments) == 3
-    assert all(isinstance(segment, bytes) for segment in segments)
+    spans: list[Span] = list(iter_spans(index, file))
+    assert len(spans) == 3
+    assert all(isinstance(span, bytes) for span in spans)
 
 
 def test_members_can_be_listed_by_page() -> None:
@@ -302,7 +302,7 @@ def test_a_damaged_index_is_noticed() -> None:
     for at in range(len(raw)):
         damaged = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
         with pytest.raises(ArchiveError):
-            list(iter_segments(open_index(io.BytesIO(damaged)), io.BytesIO(damaged)))
+            list(iter_spans(open_index(io.BytesIO(damaged)), io.BytesIO(damaged)))
 
 
 def test_a_blob_cut_short_is_an_error_not_a_short_archive() -> None:

@@ -157,7 +157,7 @@ def test_parts_of_a_stored_archive_share_nothing(stored: Stored) -> None:
     async def both() -> None:
         archives = [stored.archive(), stored.archive()]
         for archive in archives:
-            archive.pieces = []
+            archive.member_spans = []
         await asyncio.gather(*map(stored.take, archives))
 
     asyncio.run(both())

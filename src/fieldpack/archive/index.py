@@ -4,10 +4,10 @@ Nothing here does input or output. The caller, which may be async, reads the byt
 that it is told and hands the bytes in::
 
     index = Index.open(last_bytes_of_the_index)
-    for part in index.plan(start, stop):
-        match part:
-            case PageRange():   # members: read part.offset, part.length of the index, then
-                for segment in index.segments(part.page, data, start, stop):
+    for planned in index.plan(start, stop):
+        match planned:
+            case PageRange():   # members: read planned.offset, planned.length of the index, then
+                for span in index.spans(planned.page, data, start, stop):
                     ...         # bytes, or a BlobRange to be read from the blob
             case IndexRange():  # the central directory: these bytes of the index, as they are
             case bytes():       # the end of the archive
@@ -50,14 +50,14 @@ class PageRange(NamedTuple):
 
 
 class IndexRange(NamedTuple):
-    """A piece of the archive that stands in the index file as it is, at `offset`, `length` bytes long."""
+    """A span of the archive that the index file holds as it is: `length` bytes from `offset` of that file."""
 
     offset: int
     length: int
 
 
 class BlobRange(NamedTuple):
-    """A piece of a member's content: `length` bytes from `offset` of what is stored for `blob`.
+    """A span of a member's stored bytes: `length` bytes from `offset` of what is stored for `blob`.
 
     `size_bytes` is the length of all that is stored (compressed, for a deflated member); `crc32` is that of
     the uncompressed content, so it can be checked against the bytes where `method` is 0 (stored).
@@ -101,8 +101,10 @@ class _Record(NamedTuple):
     content_offset: int
 
 
-Segment = bytes | BlobRange
-Part = PageRange | IndexRange | bytes
+Span = bytes | BlobRange
+"""A span of the archive: its bytes, where the index alone gives them, or where to read them."""
+PlannedSpan = PageRange | IndexRange | bytes
+"""A span of the archive before its page of the index is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +196,10 @@ class Index:
         last = page + 1 == self.page_count
         return self._archive_offset(page), self.directory_offset if last else self._archive_offset(page + 1)
 
-    def plan(self, start: int = 0, stop: int | None = None) -> Iterator[Part]:
+    def plan(self, start: int = 0, stop: int | None = None) -> Iterator[PlannedSpan]:
         """What makes up bytes `start` … `stop` (exclusive) of the archive, in order, cut to fit.
 
-        Of the pages, which are not cut, the first and last may reach beyond the range: give `segments` the
+        Of the pages, which are not cut, the first and last may reach beyond the range: give `spans` the
         same `start` and `stop`.
         """
         start, stop = self._clamp(start, stop)
@@ -211,7 +213,7 @@ class Index:
             end = z.end_records(self.member_count, self.directory_offset, self.directory_bytes)
             yield end[max(start - end_offset, 0) : stop - end_offset]
 
-    def segments(self, page: int, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Segment]:
+    def spans(self, page: int, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
         """Headers and blob ranges of page `page` that lie within bytes `start` … `stop` of the archive.
 
         Args:

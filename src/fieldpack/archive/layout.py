@@ -1,7 +1,7 @@
 """An archive as a view: the ZIP's every byte, computed from what is known about its members.
 
 An `IndexWriter` turns members, in order, into an index file; an `Index` (see `archive.index`) answers from it
-which headers and which pieces of which blobs make up any range of the archive. The blobs are not touched.
+which headers and which spans of which blobs make up any range of the archive. The blobs are not read.
 
 Container rules (docs/archive.md): sizes in the local headers and no data descriptors, no directory entries,
 ZIP64 exactly where needed, UTF-8 names, mode 0644, times in UTC. The same members give the same bytes.
@@ -26,7 +26,7 @@ from fieldpack.archive.index import (
     IndexRange,
     MemberInfo,
     PageRange,
-    Segment,
+    Span,
 )
 from fieldpack.archive.zipstructs import DEFLATED, LIMIT_16, LIMIT_32, STORED, central_record, end_records
 from fieldpack.errors import ArchiveError
@@ -38,19 +38,19 @@ __all__ = [
     "BlobRange",
     "Index",
     "IndexRange",
+    "IndexSummary",
     "IndexWriter",
     "Member",
     "MemberInfo",
     "PageRange",
-    "Segment",
-    "Summary",
+    "Span",
 ]
 
 _LARGEST = 1 << 62  # far beyond any storage, and still safe to add up in 64 bits
 
 
 class Member(NamedTuple):
-    """One member: what must be known of it, none of it its content.
+    """One member to be added to an index: everything about it except its content.
 
     Attributes:
         name: path inside the archive, with `/`.
@@ -71,8 +71,8 @@ class Member(NamedTuple):
     blob: bytes
 
 
-class Summary(NamedTuple):
-    """What an index says about its archive, told by the writer; see `Index` for the meaning of each."""
+class IndexSummary(NamedTuple):
+    """What an index says about its archive, returned by its writer; `Index` says what each field means."""
 
     size_bytes: int
     member_count: int
@@ -132,7 +132,7 @@ class IndexWriter:
         """Append members, each a `Member` or a plain tuple of the same fields. About 2 µs a member.
 
         Raises:
-            ArchiveError: as `add`; the members before the bad one are in.
+            ArchiveError: as `add`; the members before the bad one have been added.
         """
         if self._finished:
             raise ArchiveError("The index is finished: no member can be added any more.")
@@ -161,8 +161,12 @@ class IndexWriter:
             if len(records) == self._page_members:
                 self._write_page()
 
-    def finish(self) -> Summary:
-        """Write what is left and the footer, and tell what came out. `out` is neither flushed nor closed."""
+    def finish(self) -> IndexSummary:
+        """Write the last page, the page table and the footer. `out` is neither flushed nor closed.
+
+        Raises:
+            ArchiveError: it was called before.
+        """
         if self._finished:
             raise ArchiveError("The index is finished already.")
         if self._records:
@@ -186,7 +190,7 @@ class IndexWriter:
         tail += zlib.crc32(tail).to_bytes(4, "little")
         self._out.write(tail)
         index = Index.open(tail)
-        return Summary(
+        return IndexSummary(
             size_bytes=index.size_bytes,
             member_count=index.member_count,
             deflated_count=index.deflated_count,

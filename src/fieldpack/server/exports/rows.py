@@ -129,9 +129,9 @@ class SentPartRow:
     """A part that is in the bucket."""
 
     etag: str
-    pieces: list[
+    member_spans: list[
         list[Any]
-    ]  # the fields of a `Piece` each: what was cut between parts, to be checked together
+    ]  # the fields of a `MemberSpan` each: members that other parts hold the rest of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""CRC-32 of a whole, from the CRC-32s of its pieces (the mathematics is zlib's `crc32_combine`)."""
+"""The CRC-32 of a file, from the CRC-32s of its spans (the mathematics is zlib's `crc32_combine`)."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def _shift(length_bytes: int) -> int:
     return result
 
 
-def combine_crc32(pieces: Iterable[tuple[int, int]]) -> int:
-    """CRC-32 of pieces that follow on one another, each `(crc32, length_bytes)`."""
-    whole = 0
-    for crc32, length_bytes in pieces:
-        whole = _multiply(_shift(length_bytes), whole) ^ crc32
-    return whole
+def combine_crc32(spans: Iterable[tuple[int, int]]) -> int:
+    """The CRC-32 of spans that follow one another without a gap, each given as `(crc32, length_bytes)`."""
+    combined = 0
+    for crc32, length_bytes in spans:
+        combined = _multiply(_shift(length_bytes), combined) ^ crc32
+    return combined

@@ -162,7 +162,7 @@ async def finish_part(
     build: UUID,
     number: int,
     etag: str,
-    pieces: Sequence[tuple[Any, ...]],
+    member_spans: Sequence[tuple[Any, ...]],
     before: float,
 ) -> bool:
     """Note that a part is there; whoever notes the last one enqueues the last step. False when superseded."""
@@ -173,7 +173,7 @@ async def finish_part(
         UPDATE export_parts SET etag = %s, pieces = %s, sent_bytes = stop_offset - start_offset
         WHERE export_id = %s AND build = %s AND number = %s AND etag IS NULL
         """,
-        [etag, Json(pieces), export_id, build, number],
+        [etag, Json(member_spans), export_id, build, number],
     )
     if cursor.rowcount:
         await _move(connection, export_id, build, before)
@@ -190,7 +190,10 @@ async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> li
     """The parts of a build, in order, once all are in the bucket."""
     async with connection.cursor(row_factory=class_row(SentPartRow)) as cursor:
         await cursor.execute(
-            "SELECT etag, pieces FROM export_parts WHERE export_id = %s AND build = %s ORDER BY number",
+            """
+            SELECT etag, pieces AS member_spans FROM export_parts
+            WHERE export_id = %s AND build = %s ORDER BY number
+            """,
             [export_id, build],
         )
         return await cursor.fetchall()

@@ -27,7 +27,7 @@ from fieldpack.server.exports.build.checksums import combine_crc32
 from fieldpack.server.exports.build.ends import Interrupted, Superseded
 from fieldpack.server.exports.keys import archive_name, build_prefix, object_key
 from fieldpack.server.exports.rows import BuildRow, Facts, ObjectRow, PartRow, SentPartRow
-from fieldpack.server.exports.serve.reading import Archive, Piece, open_archive
+from fieldpack.server.exports.serve.reading import Archive, MemberSpan, open_archive
 from fieldpack.server.storage import (
     BlobDamaged,
     BlobMissing,
@@ -103,12 +103,12 @@ async def send_part(
     if part.part_etag is not None:
         return
     archive = await open_archive(context, part)
-    archive.pieces = []
+    archive.member_spans = []
     try:
         etag = await _send(context, archive, part, number, stop)
         async with context.database.transaction() as connection:
             if not await queries.finish_part(
-                connection, export_id, build, number, etag, archive.pieces, INDEX_SHARE
+                connection, export_id, build, number, etag, archive.member_spans, INDEX_SHARE
             ):
                 raise Superseded
     except (Superseded, BlobMissing, UploadGone):
@@ -209,7 +209,7 @@ async def finish_object(context: Context, export_id: UUID, build: UUID) -> None:
 
 
 async def _join(context: Context, export: ObjectRow, parts: list[SentPartRow]) -> None:
-    _check_pieces(piece for part in parts for piece in part.pieces)
+    _check_member_spans(span for part in parts for span in part.member_spans)
     key = object_key(export)
     multipart = context.storage.open_multipart()
     if multipart is not None and export.multipart_id is not None:
@@ -226,15 +226,15 @@ def _complete(context: Context, export: ObjectRow) -> bool:
         return transitions.complete(connection, export, export.facts, context.settings)
 
 
-def _check_pieces(pieces: Iterable[list[Any]]) -> None:
-    """Check the files that were cut between parts: their pieces, in order, have the CRC-32 of the whole.
+def _check_member_spans(spans: Iterable[list[Any]]) -> None:
+    """Check the members that two or more parts share: their spans, in order, have the CRC-32 of the member.
 
     Raises:
         BlobDamaged: one has another.
     """
-    for _, group in groupby((Piece(*piece) for piece in pieces), key=lambda piece: piece.member_no):
+    for _, group in groupby((MemberSpan(*span) for span in spans), key=lambda span: span.member_no):
         found = list(group)
-        if combine_crc32((piece.crc32, piece.length) for piece in found) != found[0].whole_crc32:
+        if combine_crc32((span.crc32, span.length) for span in found) != found[0].member_crc32:
             raise BlobDamaged(f"The stored bytes of {found[0].name} are not those on record.")
 
 
