@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fieldpack.client.download.archive import download_archive
-from fieldpack.client.download.part import PartFile
+from fieldpack.client.download.partial import PartialFile
 from fieldpack.client.progress import Progress
 from fieldpack.errors import DownloadError, ExportFailed
 from tests.hostile_server import HostileServer, make_archive, serve_hostile
@@ -323,7 +323,7 @@ def test_only_files_are_replaced(server: HostileServer, tmp_path: Path) -> None:
 
 
 def test_two_downloads_to_one_place_do_not_mix(server: HostileServer, tmp_path: Path) -> None:
-    with PartFile(tmp_path / "a.zip"), pytest.raises(DownloadError, match="Another process"):
+    with PartialFile(tmp_path / "a.zip"), pytest.raises(DownloadError, match="Another process"):
         bring(server, tmp_path / "a.zip")
     assert bring(server, tmp_path / "a.zip").read_bytes() == ARCHIVE
 

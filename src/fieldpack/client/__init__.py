@@ -2,7 +2,7 @@
 
 from fieldpack.client.api import Client
 from fieldpack.client.download.archive import download_archive
-from fieldpack.client.export import Export, ExportNotReady
+from fieldpack.client.export import ExportNotReady, ExportRecord
 from fieldpack.client.progress import OnProgress, Progress
 
-__all__ = ["Client", "Export", "ExportNotReady", "OnProgress", "Progress", "download_archive"]
+__all__ = ["Client", "ExportNotReady", "ExportRecord", "OnProgress", "Progress", "download_archive"]

@@ -10,7 +10,7 @@ __all__ = ["Backoff", "parse_retry_after"]
 
 
 class Backoff:
-    """Exponential back-off with full jitter, and an end to it.
+    """Exponential backoff with full jitter and a limited number of tries.
 
     The wait before try n is drawn evenly from 0 … min(`most`, `first` x 2^n) seconds, so that many clients
     cut off at the same moment do not come back at the same moment.
@@ -26,7 +26,7 @@ class Backoff:
         """Seconds to wait before the next try, or None when the tries are used up.
 
         Args:
-            retry_after: what the server asked for, in seconds; never come back before that.
+            retry_after: seconds that the server asked to wait; the delay is never shorter.
         """
         if self._used >= self.tries:
             return None
@@ -35,7 +35,7 @@ class Backoff:
         return max(random.uniform(0, ceiling), retry_after or 0.0)
 
     def reset(self) -> None:
-        """Start again from the first try: something got through."""
+        """Count from the first try again: bytes were received."""
         self._used = 0
 
 

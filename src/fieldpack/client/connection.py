@@ -27,7 +27,7 @@ class Connection:
 
     Attributes:
         url: scheme and address, with any path prefix, without `/api/v1` and without a trailing slash.
-        token: goes to this server's API and nowhere else.
+        token: sent to this server's API and nowhere else.
         ca_file: a PEM file of a certificate authority to trust besides the usual ones.
     """
 
@@ -46,7 +46,7 @@ def find_connection(
     ca_file: str | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """Settle the address and the token from arguments, environment and the local server's own file.
+    """Find the address and the token, from arguments, environment and the local server's own file.
 
     `PROLIFIC_TOKEN` and `PROLIFIC_URL` stand in for arguments left out. The token that the local server keeps
     in its data folder (`FIELDPACK_DATA_DIR`, default `./fieldpack-data`) is used when neither an argument nor

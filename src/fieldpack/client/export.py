@@ -1,4 +1,4 @@
-"""From a collection to its archive on this disk: request, wait, download, check."""
+"""From a collection to its archive on this disk: request an export, wait for it, download and check it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from fieldpack.client.download.archive import check_target, download_archive
-from fieldpack.client.download.part import find_part
+from fieldpack.client.download.partial import find_partial
 from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress, show_progress
 from fieldpack.errors import ApiError, DownloadError, ExportFailed, FieldpackError, TransportError, UsageError
@@ -20,32 +20,39 @@ from fieldpack.errors import ApiError, DownloadError, ExportFailed, FieldpackErr
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Export", "ExportNotReady", "begin_export", "collect_filter", "export_collection", "wait_export"]
+__all__ = [
+    "ExportNotReady",
+    "ExportRecord",
+    "begin_export",
+    "collect_filter",
+    "export_collection",
+    "wait_export",
+]
 
 _POLL_EVERY = 3.0
-_MOST_SILENCE = 300.0  # seconds without an answer before waiting is given up
-_LONGEST_TURN = 300.0  # seconds; a server that asks to be left alone for longer is told to the person instead
+_MOST_SILENCE = 300.0  # seconds without an answer after which the wait ends with the error
+_LONGEST_TURN = 300.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
 
 
 class ExportNotReady(FieldpackError):
-    """The export was still generating when the time was up; it goes on, and asking again finds it."""
+    """The export was still generating after the given time; it continues, and a later request finds it."""
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportRecord:
     """One export as the server describes it.
 
     Attributes:
         status: `generating`, `complete` or `failed`.
         export_id: None when the server does not say (the hosted service does not, of a complete one).
         url: download link, only of a complete one; no token is needed for it, and none must be sent.
-        expires_at: when the link ends.
+        expires_at: until when the link is valid.
         created_at, snapshot_at, completed_at: aware UTC, where the server says.
-        submission_count, file_count, size_bytes: what is in it.
+        submission_count, file_count, size_bytes: of its archive.
         progress: 0 … 1 while generating.
         waiting_reason: the server's sentence, of a generating one whose storage does not answer.
         failure_reason: the server's sentence, of a failed one.
-        filter: what narrows it (`study_id`, `from`, `to`); empty when nothing does.
+        filter: the filter it was requested with (`study_id`, `from`, `to`); empty without one.
         raw: the answer as it came, unknown fields included.
     """
 
@@ -66,7 +73,7 @@ class Export:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_answer(cls, body: Any) -> Export:
+    def from_answer(cls, body: Any) -> ExportRecord:
         """Read the server's JSON.
 
         Raises:
@@ -94,7 +101,7 @@ class Export:
 
 
 class ExportRoutes(Protocol):
-    """What is asked of a client here: its address, and the routes of exports."""
+    """What this module needs of a client: its address, and the routes of exports."""
 
     @property
     def base_url(self) -> str: ...
@@ -105,11 +112,11 @@ class ExportRoutes(Protocol):
     @property
     def ssl_context(self) -> ssl.SSLContext: ...
 
-    def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> Export: ...
+    def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> ExportRecord: ...
 
     def _post_export(
         self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True
-    ) -> Export: ...
+    ) -> ExportRecord: ...
 
 
 def collect_filter(
@@ -131,12 +138,12 @@ def begin_export(
     *,
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
-) -> Export:
-    """Request an export, waiting for as long as the server makes as many others as it may (429).
+) -> ExportRecord:
+    """Request an export; while the server answers 429, because others are generating, wait and try again.
 
     Raises:
         ExportNotReady: `timeout` seconds were not enough.
-        ApiError: the server refused, or asks to be left alone for long.
+        ApiError: the server refused, or its `Retry-After` is longer than five minutes.
     """
     started = time.monotonic()
     while True:
@@ -159,17 +166,18 @@ def begin_export(
 def wait_export(
     client: ExportRoutes,
     collection_id: str,
-    export: Export,
+    export: ExportRecord,
     *,
     narrowed: dict[str, str],
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
-) -> Export:
-    """Ask until `export` is complete.
+) -> ExportRecord:
+    """Poll until `export` is complete; return it with a fresh link.
 
     Raises:
         ExportFailed: it ended as failed.
         ExportNotReady: `timeout` seconds were not enough.
+        ApiError, TransportError: the server refused, or did not answer for five minutes.
     """
     tell = on_progress or (lambda progress: None)
     started = last_answer = time.monotonic()
@@ -189,12 +197,12 @@ def wait_export(
                 export = client._post_export(collection_id, narrowed, wait=max(1, round(wait)))
             last_answer = time.monotonic()
         except (TransportError, ApiError) as error:
-            # The server may be starting again; the export is taken up at once when it has.
+            # the server may be restarting; it resumes the export when it is up again
             is_passing = not isinstance(error, ApiError) or error.status in PASSING
             if not is_passing or time.monotonic() - last_answer > _MOST_SILENCE:
                 raise
         if export.status == "generating":
-            # A server that held the answer has done the waiting for us.
+            # less the time for which the server held its answer
             time.sleep(max(0.0, wait - (time.monotonic() - asked)))
     if export.status == "complete" and export.url:
         return export
@@ -214,10 +222,16 @@ def export_collection(
     progress: bool | OnProgress,
     timeout: float | None,
     connections: int,
-    on_export: Callable[[Export], None] | None = None,
+    on_export: Callable[[ExportRecord], None] | None = None,
     on_target: Callable[[Path], None] | None = None,
 ) -> Path:
-    """See `Client.export_collection`. `on_export` is told the finished export, `on_target` the file."""
+    """See `Client.export_collection`.
+
+    Args:
+        narrowed: the filter, as `collect_filter` returns it.
+        on_export: called with the complete export, before its download.
+        on_target: called with the file that the archive is written to, once it is known.
+    """
     source = {"collection_id": collection_id, "filter": narrowed, "server": client.base_url}
     folder, target = _split_output(output)
     if target is not None:
@@ -248,9 +262,13 @@ def export_collection(
 
 
 def _iter_links(
-    client: ExportRoutes, collection_id: str, export: Export, narrowed: dict[str, str], timeout: float | None
+    client: ExportRoutes,
+    collection_id: str,
+    export: ExportRecord,
+    narrowed: dict[str, str],
+    timeout: float | None,
 ) -> Iterator[str]:
-    """The link at hand first, then one fresh link after another."""
+    """The link of `export`, then one fresh link after another."""
     while True:
         yield export.url or ""
         if export.export_id is not None:
@@ -261,7 +279,7 @@ def _iter_links(
 
 
 def _split_output(output: str | Path | None) -> tuple[Path, Path | None]:
-    """The folder to put the archive in, and its whole path when `output` is not just a folder."""
+    """The folder for the archive, and the archive's path when `output` is not just a folder."""
     if output is None:
         return Path(), None
     path = Path(output)
@@ -272,12 +290,12 @@ def _split_output(output: str | Path | None) -> tuple[Path, Path | None]:
     return path.parent, path
 
 
-def _name_target(folder: Path, collection_id: str, export: Export, source: dict[str, Any]) -> Path:
-    """The default name. It goes by the export's own time, so that a later run finds what this one left."""
+def _name_target(folder: Path, collection_id: str, export: ExportRecord, source: dict[str, Any]) -> Path:
+    """The default name. It holds the export's own time, so that a later run finds the `.part` file of this one."""
     stem = quote(collection_id, safe="") + "-export-"
     if export.created_at is None:
-        # The server does not tell one export from the next: go on with what was begun, if anything was.
-        begun = find_part(folder, source, stem + "*.zip")
+        # The server does not say which export this is: continue an unfinished download, if there is one.
+        begun = find_partial(folder, source, stem + "*.zip")
         if begun is not None:
             return begun
     moment = export.created_at or datetime.now(UTC)

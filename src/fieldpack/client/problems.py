@@ -12,7 +12,7 @@ from fieldpack.text import make_plain
 
 __all__ = ["PASSING", "make_api_error"]
 
-PASSING = frozenset({429, 502, 503, 504})  # asking again may help
+PASSING = frozenset({429, 502, 503, 504})  # statuses after which a retry may succeed
 
 _LONGEST = 1000
 _REASONS = {

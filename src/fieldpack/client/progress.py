@@ -1,4 +1,4 @@
-"""Telling how far an export has come."""
+"""The progress of an export, and showing it in a terminal."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _LINE_STEP = 0.1  # … or a tenth of the way, whichever comes first
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One moment of an export on its way here.
+    """The state of an export and its download at one moment.
 
     Attributes:
-        stage: `waiting` (the server makes as many others as it may), `generating` (it makes this one),
-            `downloading`, or `verifying` (what is on disk is read and checked; checks made while downloading are
-            not a stage of their own).
-        done_bytes: bytes brought or checked; 0 before.
+        stage: `waiting` (until the server has ended some of its other exports), `generating`, `downloading`, or
+            `verifying` (what is on disk is read and checked; checks made while downloading are not a stage of
+            their own).
+        done_bytes: bytes downloaded or checked; 0 before.
         total_bytes: of how many, or None when that is not known.
         fraction: 0 … 1 of this stage, or None when it is not known.
-        waiting: why it does not go on at the moment, in the server's words.
+        waiting: why the export does not advance at the moment, in the server's words.
     """
 
     stage: Literal["waiting", "generating", "downloading", "verifying"]
@@ -39,7 +39,7 @@ class Progress:
 
     @classmethod
     def of_bytes(cls, stage: Literal["downloading", "verifying"], done: int, total: int | None) -> Progress:
-        """The moment at which `done` bytes of `total` are through."""
+        """The progress when `done` bytes of `total` are downloaded or checked."""
         return cls(stage, done, total, done / total if total else None)
 
 
@@ -66,7 +66,7 @@ def _lines(stream: TextIO) -> OnProgress:
         is_new = (progress.stage, progress.waiting) != (last["stage"], last["waiting"])
         if is_new or is_last or now - last["at"] >= _LINE_EVERY or fraction - last["fraction"] >= _LINE_STEP:
             last.update(stage=progress.stage, at=now, fraction=fraction, waiting=progress.waiting)
-            with suppress(OSError, ValueError):  # nobody listens any more; the download goes on
+            with suppress(OSError, ValueError):  # the stream was closed; the download goes on
                 stream.write(_describe(progress) + "\n")
                 stream.flush()
 

@@ -1,4 +1,4 @@
-"""Requests to the API: the token, the time-outs, and the second tries."""
+"""Requests to the API: token, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fieldpack.text import make_plain
 __all__ = ["Transport", "user_agent"]
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_LONGEST_WAIT = 120.0  # seconds; a server that asks for more is told to the person instead
+_LONGEST_WAIT = 120.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
 
 
 def user_agent() -> str:
-    """What every request calls itself."""
+    """The `User-Agent` of every request."""
     return f"fieldpack/{version('fieldpack')}"
 
 
@@ -49,7 +49,7 @@ class Transport:
             },
             timeout=timeout,
             verify=self.ssl_context,
-            # A proxy for this very machine would be handed the local server's token.
+            # a proxy between us and this machine's own server would receive its token
             trust_env=not is_loopback(connection.url),
         )
 
@@ -97,8 +97,8 @@ class Transport:
                     params=params,
                     content=content,
                     headers=sent,
-                    # httpx drops Authorization when a redirect leaves the origin. Only reading may be led on:
-                    # a redirected POST would arrive as a GET.
+                    # httpx drops Authorization when a redirect leaves the origin. Only GET and HEAD follow
+                    # redirects: a redirected POST would arrive as a GET.
                     follow_redirects=method in ("GET", "HEAD"),
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -164,7 +164,7 @@ class Transport:
 
 
 def _warn_of_ignored(names: str, where: str) -> None:
-    """Say which parameters the server did not know: the answer is not what was asked for."""
+    """Warn of the parameters that the server ignored: the answer is not what was requested."""
     if names.strip():
         shown = make_plain(names)[:1000]
         warnings.warn(
@@ -179,7 +179,7 @@ def _is_final(error: Exception) -> bool:
 
 
 def _is_no_tls(error: Exception) -> bool:
-    """Whether what answered speaks something else; OpenSSL has had two names for that."""
+    """Whether the other side does not speak TLS; OpenSSL has two names for that error."""
     return "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error)
 
 

@@ -63,13 +63,13 @@ def export(
     command again after a break: the download goes on where it broke off.
     """
     from fieldpack.cli.output import print_json, print_note, print_text
-    from fieldpack.client import Client, Export
+    from fieldpack.client import Client, ExportRecord
     from fieldpack.client.export import collect_filter, export_collection
     from fieldpack.text import say_bytes, say_count
 
     if output == "-":
         raise UsageError("An archive is checked on disk before it gets its name: give -o a file, not -.")
-    exports: list[Export] = []
+    exports: list[ExportRecord] = []
     targets: list[Path] = []
     with Client() as client:
         try:

@@ -1,1 +1,1 @@
-"""Bringing an archive here: opened, resumed, checked while its bytes go by."""
+"""Downloading an archive: requested in spans, resumed after a break, checked as the bytes arrive."""

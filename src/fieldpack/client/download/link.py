@@ -1,4 +1,4 @@
-"""Opening a download link, and judging what it answers. No token ever goes this way."""
+"""Opening a download link, and what its answer means. No token is ever sent to a link."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LONGEST_WAIT = 300.0
 
 
 class LinkExpired(Exception):
-    """The link no longer opens anything; a fresh one may. `str()` is the server's sentence."""
+    """The server refuses the link; a fresh one may work. `str()` is the server's sentence."""
 
 
 class LinkChanged(Exception):
-    """What the link leads to is not, or cannot be joined to, what was brought before."""
+    """The link opens another archive than before, or its bytes can't be joined to those on disk."""
 
 
 class LinkUnavailable(Exception):
-    """No answer now; perhaps later. `retry_after` is in seconds."""
+    """The server does not answer at the moment. `retry_after` is in seconds, where the server said."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -51,13 +51,13 @@ class LinkOpener:
         self._ssl_context = ssl_context
 
     def open(self, url: str, *, start: int, end: int | None, etag: str | None) -> http.client.HTTPResponse:
-        """Ask for bytes `start` … `end` (exclusive), or for the whole when `end` is None.
+        """Request bytes `start` … `end` (exclusive), or the complete archive when `end` is None.
 
         Raises:
             LinkExpired: 401, 403, 404, 410.
             LinkUnavailable: no connection, 429 or a server error.
-            LinkChanged: 416, or the whole where a part of the archive with `etag` was asked for.
-            DownloadError: anything that asking again will not mend.
+            LinkChanged: 416, or the complete archive although a span of the one with `etag` was requested.
+            DownloadError: any other refusal; trying again won't help.
         """
         if urlsplit(url).scheme not in ("http", "https"):
             raise DownloadError(f"The server's download link is not a web address: {url[:80]!r}.")
@@ -143,13 +143,13 @@ class LinkOpener:
 
 
 def read_etag(answer: http.client.HTTPResponse) -> str | None:
-    """The strong validator of an answer, or None: a weak one cannot vouch for bytes (RFC 9110 §13.1.5)."""
+    """The strong validator of an answer, or None: equal weak ones don't mean equal bytes (RFC 9110 §13.1.5)."""
     etag = answer.headers.get("ETag")
     return etag if etag and etag.startswith('"') else None
 
 
 def read_content_range(answer: http.client.HTTPResponse) -> tuple[int, int, int] | None:
-    """Start, end (exclusive) and length of the whole in a 206's `Content-Range`, or None."""
+    """Start, end (exclusive) and complete length from a 206's `Content-Range`, or None."""
     found = _CONTENT_RANGE.fullmatch((answer.headers.get("Content-Range") or "").strip())
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Checking a ZIP while its bytes go by."""
+"""Checking a ZIP as its bytes arrive."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _NEWEST = 63  # version needed to extract, ten times that of the specification
 _INFLATE_STEP = 1 << 20
 
 
-class _Surprise(Exception):
-    """The bytes are not laid out so that they can be judged in passing; perhaps still a good ZIP."""
+class _Unsupported(Exception):
+    """The ZIP is laid out in a way that a stream can't be checked by; it may be valid all the same."""
 
 
 class StreamVerifier:
     """Checks every member's size and CRC-32, and the directory against them, as bytes are fed in order.
 
     Memory is constant, whatever the number of members. Archives that put sizes after the data, leave gaps, or
-    use rarer methods cannot be judged this way: `finish` answers False, and `verify_file` has to be asked.
+    use rarer methods cannot be checked this way: `finish` returns False, and `verify_file` must check the file.
     """
 
     def __init__(self) -> None:
@@ -81,19 +81,23 @@ class StreamVerifier:
             taken = self._run(data)
             if taken < len(data):
                 self._carry += data[taken:]
-        except _Surprise:
+        except _Unsupported:
             self._is_judged = False
             self._carry.clear()
 
     def finish(self) -> bool:
-        """Whether the whole was judged and found good; False when it could not be judged in passing."""
+        """Whether the complete archive was checked and is valid; False when it could not be checked as a stream.
+
+        Raises:
+            ArchiveError: it is cut short, or its directory does not match its members.
+        """
         if not self._is_judged:
             return False
         is_whole = self._is_ended and not self._carry and self._left == 0
         return is_whole and self._listed == self._count and self._members.digest() == self._directory.digest()
 
     def _feed_carry(self, data: memoryview) -> memoryview:
-        """Complete the header that the last bytes broke off in; give back what comes after it."""
+        """Complete the header of which the last chunk had the beginning; return the bytes after it."""
         taken = 0
         while self._carry and taken < len(data):
             held = len(self._carry)
@@ -103,7 +107,7 @@ class StreamVerifier:
             if used == 0:
                 taken += more
                 continue
-            # What was held was too short for a header, so the header ends within what was just added.
+            # the bytes held before were too few for a header, so it ends within the bytes just added
             self._position += used
             taken += used - held
             self._carry.clear()
@@ -139,14 +143,14 @@ class StreamVerifier:
         if len(data) < length:
             return 0
         if flags & ~_HARMLESS or version > _NEWEST or method not in (_STORED, _DEFLATED):
-            raise _Surprise  # a data descriptor, encryption, a patch …
+            raise _Unsupported  # a data descriptor, encryption, a patch …
         name = bytes(data[_LOCAL_HEAD.size : _LOCAL_HEAD.size + name_length])
         if flags & _UTF8 and not _is_utf8(name):
-            raise _Surprise
+            raise _Unsupported
         extra = data[_LOCAL_HEAD.size + name_length : length]
         full, stored, _ = _read_zip64(extra, full, stored, None)
         if method == _STORED and full != stored:
-            raise _Surprise
+            raise _Unsupported
         self._name, self._left, self._size, self._crc_wanted = name, stored, full, crc
         self._crc = self._got = 0
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == _DEFLATED else None
@@ -214,7 +218,7 @@ class StreamVerifier:
         crc, stored, full, name_length, extra_length, comment_length, disk = fields[7:14]
         offset = fields[16]
         if version > _NEWEST or disk not in (0, _FULL16):
-            raise _Surprise
+            raise _Unsupported
         length = _CENTRAL_HEAD.size + name_length + extra_length + comment_length
         if len(data) < length:
             return 0
@@ -228,7 +232,7 @@ class StreamVerifier:
     def _read_end(self, data: memoryview) -> int:
         """The end records (§4.3.6 gives their order)."""
         if self._is_ended:
-            raise _Surprise
+            raise _Unsupported
         signature = bytes(data[:4])
         if len(data) < 4:
             return 0
@@ -239,7 +243,7 @@ class StreamVerifier:
             if len(data) < length + 12:
                 return 0
             if here != entries:
-                raise _Surprise
+                raise _Unsupported
             self._end64 = (self._position, entries, size, start)
             return int(length) + 12
         if signature == _LOCATOR:
@@ -248,7 +252,7 @@ class StreamVerifier:
             self._located64 = _LOCATOR_HEAD.unpack_from(data)[2]
             return _LOCATOR_HEAD.size
         if signature != _END:
-            raise _Surprise
+            raise _Unsupported
         if len(data) < _END_HEAD.size:
             return 0
         *_, entries, size, start, comment_length = _END_HEAD.unpack_from(data)
@@ -262,13 +266,13 @@ class StreamVerifier:
         if self._end64 is not None:
             where, entries64, size64, start64 = self._end64
             if self._located64 != where:
-                raise _Surprise
+                raise _Unsupported
             entries = entries64 if entries == _FULL16 else entries
             size = size64 if size == _FULL32 else size
             start = start64 if start == _FULL32 else start
         found = self._listed, self._directory_end - self._directory_start, self._directory_start
         if found != (entries, size, start):
-            raise _Surprise
+            raise _Unsupported
 
     @staticmethod
     def _note(digest: hashlib.blake2b, name: bytes, *seen: int) -> None:
@@ -301,19 +305,19 @@ def _read_zip64(extra: memoryview, full: int, stored: int, offset: int | None) -
                 stored = next(values) if stored == _FULL32 else stored
                 offset = next(values) if offset == _FULL32 else offset
             except StopIteration:
-                raise _Surprise from None
+                raise _Unsupported from None
             return full, stored, offset or 0
         at += 4 + length
-    raise _Surprise
+    raise _Unsupported
 
 
 def verify_file(path: Path) -> None:
     """Check the directory and every member's CRC-32 with the standard library, reading `path` once.
 
-    It takes whatever `zipfile` takes, and holds the whole directory in memory.
+    It accepts what `zipfile` accepts, and holds the complete directory in memory.
 
     Raises:
-        ArchiveError: it is not a whole, good ZIP.
+        ArchiveError: it is cut short, damaged, or not a ZIP.
     """
     try:
         with zipfile.ZipFile(path) as archive:

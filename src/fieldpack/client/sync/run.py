@@ -13,7 +13,7 @@ import httpx
 
 from fieldpack.archive.members import HEADS, OWN_FOLDER
 from fieldpack.client.connection import is_loopback
-from fieldpack.client.export import Export
+from fieldpack.client.export import ExportRecord
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.state import DRAFT, Found, SyncState, flush, sums_of
 from fieldpack.containment import InTheWay
@@ -72,7 +72,7 @@ class Run:
         self,
         client: Client,
         collection_id: str,
-        export: Export,
+        export: ExportRecord,
         state: SyncState,
         limits: Limits,
         tell: OnProgress,

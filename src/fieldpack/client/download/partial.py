@@ -1,4 +1,4 @@
-"""The half-brought archive on disk: `<target>.part`, what is known of it, and its way to its final name."""
+"""An archive while it is downloaded: the file `<target>.part`, what is known of it, and the final rename."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import orjson
 from fieldpack.errors import DownloadError
 from fieldpack.files import lock, rename_new, sync_folder
 
-__all__ = ["PartFile", "PartInfo", "Segment", "find_part"]
+__all__ = ["PartialFile", "PartialInfo", "Span", "find_partial"]
 
 _SUFFIX = ".part"
 _INFO_SUFFIX = ".part.json"
 
 
 @dataclass
-class Segment:
+class Span:
     """Bytes `start` … `end` (exclusive) of the archive, of which those before `position` are on disk."""
 
     position: int
@@ -31,85 +31,85 @@ class Segment:
 
 
 @dataclass
-class PartInfo:
-    """What is known of a `.part` file; kept beside it as JSON.
+class PartialInfo:
+    """What is known of a `.part` file; kept beside it as JSON, where the spans are called `segments`.
 
     Attributes:
-        source: names what is being brought (collection, filter), so that it is found again.
+        source: identifies the archive (collection, filter), so that a later run finds its file.
         etag: strong validator of the bytes on disk (RFC 9110 §8.8.3), or None when the server gave none.
-        size_bytes: length of the whole archive, or None when the server did not say.
-        segments: what is there and what is missing; empty when nothing is.
+        size_bytes: length of the complete archive, or None when the server did not say.
+        spans: what is on disk and what is missing; empty before the first byte.
     """
 
     source: dict[str, Any] = field(default_factory=dict)
     etag: str | None = None
     size_bytes: int | None = None
-    segments: list[Segment] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
     @property
     def done_bytes(self) -> int:
         """How many bytes are on disk."""
         if self.size_bytes is None:
             return 0
-        return self.size_bytes - sum(segment.end - segment.position for segment in self.segments)
+        return self.size_bytes - sum(span.end - span.position for span in self.spans)
 
     @classmethod
-    def find(cls, path: Path) -> PartInfo | None:
-        """Read it back; None when it is missing or is not what was written."""
+    def find(cls, path: Path) -> PartialInfo | None:
+        """Read it from `path`; None when the file is missing or was not written by `PartialFile.save`."""
         try:
             body = orjson.loads(path.read_bytes())
             info = cls(
                 dict(body["source"]),
                 body["etag"],
                 body["size_bytes"],
-                [Segment(**item) for item in body["segments"]],
+                [Span(**item) for item in body["segments"]],
             )
-            numbers = [n for s in info.segments for n in (s.position, s.end)]
-            whole = info.size_bytes
-            fits = whole is None or all(type(n) is int and 0 <= n <= whole for n in numbers)
-            return info if fits and (whole is None or type(whole) is int) else None
+            numbers = [n for s in info.spans for n in (s.position, s.end)]
+            size = info.size_bytes
+            fits = size is None or all(type(n) is int and 0 <= n <= size for n in numbers)
+            return info if fits and (size is None or type(size) is int) else None
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return None
 
 
-def find_part(folder: Path, source: dict[str, Any], name: str) -> Path | None:
-    """The target of the newest half-brought download of `source` in `folder`, or None.
+def find_partial(folder: Path, source: dict[str, Any], name: str) -> Path | None:
+    """The target of the newest unfinished download of `source` in `folder`, or None.
 
     Args:
-        source: as it was given when that download began.
+        source: equal to the one given when that download started.
         name: glob pattern of the target's name.
     """
     found = []
     for path in folder.glob(name + _INFO_SUFFIX):
-        info = PartInfo.find(path)
+        info = PartialInfo.find(path)
         if info is not None and info.source == source:
             with contextlib.suppress(FileNotFoundError):
                 found.append((path.stat().st_mtime_ns, path.name.removesuffix(_INFO_SUFFIX)))
     return folder / max(found)[1] if found else None
 
 
-class PartFile:
-    """The one writer of `<target>.part`, from opening to renaming. A context manager.
+class PartialFile:
+    """`<target>.part`, locked for one process until it is renamed to `target`. A context manager.
 
     Raises:
-        DownloadError: another process is writing it, or the disk refuses.
+        DownloadError: another process has locked it, or it can't be written.
     """
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self.path = target.with_name(target.name + _SUFFIX)
         self.info_path = target.with_name(target.name + _INFO_SUFFIX)
-        self.info = PartInfo()
+        self.info = PartialInfo()
         self._fd = -1
         self._guard = threading.Lock()
         self._is_stopped = False
 
-    def __enter__(self) -> PartFile:
+    def __enter__(self) -> PartialFile:
         self._fd = self._open_locked()
-        held = PartInfo.find(self.info_path)
+        held = PartialInfo.find(self.info_path)
         on_disk = os.fstat(self._fd).st_size
-        # Without a strong validator nothing vouches that the rest will be of the same archive.
-        if held is None or held.etag is None or any(s.position > on_disk for s in held.segments):
+        # Without a strong validator it can't be known whether the rest belongs to the same archive.
+        if held is None or held.etag is None or any(s.position > on_disk for s in held.spans):
             self.reset()
         else:
             self.info = held
@@ -117,13 +117,13 @@ class PartFile:
 
     def __exit__(self, *exc: object) -> None:
         if self._fd >= 0 and os.fstat(self._fd).st_size == 0:
-            # Nothing came: leave nothing behind.
+            # nothing was received
             self.info_path.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Give up the lock. What was written stays."""
+        """Release the lock. What was written stays."""
         with self._guard:
             self._is_stopped = True
             if self._fd >= 0:
@@ -131,13 +131,17 @@ class PartFile:
                 self._fd = -1
 
     def reset(self) -> None:
-        """Forget every byte."""
-        self.info = PartInfo(self.info.source)
+        """Discard every byte, to start from the beginning."""
+        self.info = PartialInfo(self.info.source)
         with self._disk_errors():
             os.ftruncate(self._fd, 0)
 
     def write(self, data: memoryview, position: int) -> int:
-        """Write all of `data` at `position`; return its length."""
+        """Write all of `data` at the offset `position`; return its length.
+
+        Raises:
+            DownloadError: the file was closed, or can't be written.
+        """
         count = len(data)
         with self._guard, self._disk_errors():
             if self._is_stopped:
@@ -148,7 +152,7 @@ class PartFile:
         return count
 
     def flush(self) -> None:
-        """Have the disk take what was written so far."""
+        """Flush to disk what was written so far (`fdatasync`)."""
         with self._disk_errors():
             getattr(os, "fdatasync", os.fsync)(self._fd)
 
@@ -158,20 +162,22 @@ class PartFile:
             return _read_at(self._fd, length, position)
 
     def save(self) -> None:
-        """Write down what is there, so that a later run goes on from it."""
+        """Write `info` to `.part.json`, so that a later run can continue."""
         with self._guard, self._disk_errors():
             if self._is_stopped:
                 return
             beside = self.info_path.with_name(self.info_path.name + ".new")
             try:
-                beside.write_bytes(orjson.dumps(asdict(self.info)))
+                noted = asdict(self.info)
+                noted["segments"] = noted.pop("spans")  # as earlier versions call them
+                beside.write_bytes(orjson.dumps(noted))
                 os.replace(beside, self.info_path)
             except OSError:
                 beside.unlink(missing_ok=True)
                 raise
 
     def free_bytes(self) -> int:
-        """What the file system says is left for us."""
+        """How many bytes the file system has free for this user."""
         if sys.platform == "win32":
             import shutil
 
@@ -180,15 +186,15 @@ class PartFile:
         return room.f_bavail * room.f_frsize
 
     def held_bytes(self) -> int:
-        """What the part takes on disk already (it may have holes)."""
+        """How many bytes the file takes on disk already (it may be sparse)."""
         state = os.fstat(self._fd)
         return getattr(state, "st_blocks", state.st_size // 512) * 512
 
     def place(self, *, force: bool) -> None:
-        """Flush it and give it its final name, which it never takes half-written.
+        """Flush the file to disk, then rename it to `target`.
 
         Raises:
-            DownloadError: `target` exists meanwhile and `force` is false; the part is kept.
+            DownloadError: `target` exists meanwhile and `force` is false; the `.part` file is kept.
         """
         with self._disk_errors():
             os.fsync(self._fd)
@@ -219,7 +225,7 @@ class PartFile:
                     raise DownloadError(
                         f"Another process is downloading to {self.path}: wait for it.", part=self.path
                     )
-                # Its last owner may have renamed the file between our opening and locking it.
+                # the process that held the lock may have renamed the file after we opened it
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(fd), os.stat(self.path)):
                         return fd

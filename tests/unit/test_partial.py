@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack.client.download.part import PartFile
+from fieldpack.client.download.partial import PartialFile
 from tests.disk_order import watch_disk
 
 
@@ -17,7 +17,7 @@ def test_the_data_then_the_name_then_the_folder(
     target = tmp_path.resolve() / "a.zip"
     if force:
         target.write_bytes(b"old")
-    with PartFile(target) as part:
+    with PartialFile(target) as part:
         part.write(memoryview(b"new"), 0)
         part.save()
         steps = watch_disk(monkeypatch)
@@ -31,7 +31,7 @@ def test_the_data_then_the_name_then_the_folder(
 
 def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "a.zip"
-    with PartFile(target) as part:
+    with PartialFile(target) as part:
         part.write(memoryview(b"new"), 0)
         target.write_bytes(b"mine")
         with pytest.raises(Exception, match="appeared while it was being downloaded"):

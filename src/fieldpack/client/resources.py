@@ -1,0 +1,221 @@
+"""The routes of workspaces, collections, studies and submissions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from fieldpack.client.routes import COLLECTIONS, Json, Routes, collection_path, path_segment
+from fieldpack.errors import ApiError, UsageError
+
+__all__ = ["ResourceRoutes"]
+
+StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP"]
+StudyState = Literal["published", "active", "completed", "scheduled"]
+SubmissionAction = Literal["APPROVE", "REJECT", "COMPLETE"]
+
+_METHOD = "AI_TASK_BUILDER_COLLECTION"
+
+
+class ResourceRoutes(Routes):
+    """Every route but those of exports, a method each; see `Client`."""
+
+    # People and workspaces
+
+    def get_me(self) -> Json:
+        """The researcher whose token this is (`GET /users/me`)."""
+        return self._get("/users/me")
+
+    def list_workspaces(self) -> list[Json]:
+        """The workspaces the researcher is a member of."""
+        return list(self._iter("/workspaces/"))
+
+    def get_workspace(self, workspace_id: str) -> Json:
+        """One workspace."""
+        return self._get(f"/workspaces/{path_segment(workspace_id)}/")
+
+    def create_workspace(self, title: str, description: str = "") -> Json:
+        """A new workspace with the researcher as its member."""
+        return self._send("POST", "/workspaces/", {"title": title, "description": description})
+
+    # Collections
+
+    def upload_picture(self, workspace_id: str, picture: Path | bytes) -> Json:
+        """Upload a picture for instructions (fieldpack only); return `{id, url}`, the same for the same picture.
+
+        Args:
+            workspace_id: whose collections will show it.
+            picture: JPEG, PNG, WebP or GIF, a file or its bytes.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        data = picture if isinstance(picture, bytes) else picture.read_bytes()
+        path = f"/workspaces/{path_segment(workspace_id)}/pictures"
+        answer: Json = self._transport.request("POST", path, content=data, repeatable=True)
+        return answer
+
+    def list_collections(self, workspace_id: str) -> list[Json]:
+        """The collections of a workspace."""
+        return list(self._iter(COLLECTIONS, {"workspace_id": workspace_id}))
+
+    def get_collection(self, collection_id: str) -> Json:
+        """One collection with its pages and instructions."""
+        return self._get(collection_path(collection_id))
+
+    def create_collection(self, collection: Mapping[str, Any]) -> Json:
+        """Create a collection: `workspace_id, name, collection_items, task_details, description`."""
+        return self._send("POST", COLLECTIONS, collection)
+
+    def update_collection(self, collection_id: str, collection: Mapping[str, Any]) -> Json:
+        """Replace a collection: pages and items with an `id` are kept, those left out are retired."""
+        return self._send("PUT", collection_path(collection_id) + "/", collection)
+
+    def iter_responses(self, collection_id: str) -> Iterator[Json]:
+        """One record per instruction answered, page by page."""
+        return self._iter(collection_path(collection_id) + "/responses")
+
+    # Studies
+
+    def list_studies(
+        self,
+        state: StudyState | str | None = None,
+        *,
+        search: str | None = None,
+        collection_id: str | None = None,
+    ) -> list[Json]:
+        """The researcher's studies, newest first.
+
+        Args:
+            state: only the `published`, `active`, `completed` or `scheduled` ones; or any other status, or several
+                as `(paused|unpublished)`, as far as the server knows them.
+            search: only those with this in their name.
+            collection_id: only those on this collection (fieldpack only; the hosted service ignores it, which is
+                warned of).
+        """
+        asked: dict[str, str | int] = {}
+        if state in get_args(StudyState):
+            asked[str(state)] = 1
+        elif state:
+            asked["state"] = state
+        asked |= {"search": search} if search else {}
+        asked |= {"data_collection_id": collection_id} if collection_id else {}
+        return list(self._iter("/studies/", asked))
+
+    def get_study(self, study_id: str) -> Json:
+        """One study."""
+        return self._get(f"/studies/{path_segment(study_id)}/")
+
+    def create_study(self, study: Mapping[str, Any]) -> Json:
+        """Create a study, unpublished."""
+        return self._send("POST", "/studies/", study)
+
+    def update_study(self, study_id: str, changes: Mapping[str, Any]) -> Json:
+        """Change fields of a study."""
+        return self._send("PATCH", f"/studies/{path_segment(study_id)}/", changes)
+
+    def transition_study(self, study_id: str, action: StudyAction) -> Json:
+        """Publish, pause, start again or stop a study."""
+        return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", {"action": action})
+
+    def publish_collection(
+        self, collection_id: str, places: int, *, draft: bool = False, **fields: Any
+    ) -> Json:
+        """Create a study of `places` participants on a collection and publish it unless `draft`.
+
+        Args:
+            collection_id: what participants answer.
+            places: how many participants there may be.
+            draft: leave it unpublished.
+            fields: any other field of a study; `name` is the collection's own unless given.
+        """
+        if "name" not in fields:
+            fields["name"] = self.get_collection(collection_id).get("name")
+        required = {
+            "total_available_places": places,
+            "data_collection_method": _METHOD,
+            "data_collection_id": collection_id,
+        }
+        study = self.create_study({**fields, **required})
+        return study if draft else {**study, **self.transition_study(study["id"], "PUBLISH")}
+
+    # Submissions
+
+    def list_submissions(
+        self, study_id: str, *, status: str | None = None, ordering: str | None = None
+    ) -> list[Json]:
+        """The submissions of a study.
+
+        Args:
+            study_id: the study.
+            status: only those in this status; all without it.
+            ordering: the field to sort by, such as `-completed_at`; without it, in the order they were started.
+        """
+        asked = {"status": status, "ordering": ordering}
+        path = f"/studies/{path_segment(study_id)}/submissions/"
+        return list(self._iter(path, {name: text for name, text in asked.items() if text}))
+
+    def get_submission_counts(self, study_id: str) -> dict[str, int]:
+        """How many submissions of a study are in each status, and the `TOTAL`."""
+        return self._get(f"/studies/{path_segment(study_id)}/submissions/counts/")
+
+    def get_submission(self, submission_id: str) -> Json:
+        """One submission."""
+        return self._get(f"/submissions/{path_segment(submission_id)}/")
+
+    def transition_submission(
+        self,
+        submission_id: str,
+        action: SubmissionAction,
+        *,
+        message: str | None = None,
+        rejection_category: str | None = None,
+        completion_code: str | None = None,
+    ) -> Json:
+        """Approve, reject or complete a submission."""
+        body = {
+            "action": action,
+            "message": message,
+            "rejection_category": rejection_category,
+            "completion_code": completion_code,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/transition/", body)
+
+    def bulk_approve_submissions(
+        self,
+        submission_ids: Sequence[str] | None = None,
+        *,
+        study_id: str | None = None,
+        participant_ids: Sequence[str] | None = None,
+    ) -> Any:
+        """Approve many: by `submission_ids`, or by `study_id` and `participant_ids`.
+
+        Raises:
+            UsageError: both or neither were given.
+        """
+        by_participant = study_id is not None and participant_ids is not None
+        if (submission_ids is not None) == by_participant:
+            raise UsageError("Give either submission_ids, or study_id and participant_ids.")
+        if submission_ids is not None:
+            body: Json = {"submission_ids": list(submission_ids)}
+        else:
+            body = {"study_id": study_id, "participant_ids": list(participant_ids or ())}
+        return self._transport.request("POST", "/submissions/bulk-approve/", body=body)
+
+    def request_return(self, submission_id: str, reasons: Sequence[str]) -> Json:
+        """Ask a participant to return a submission."""
+        body = {"request_return_reasons": list(reasons)}
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/request-return/", body)
+
+    def delete_submission(self, submission_id: str) -> None:
+        """Erase a participant's answers and files, and every export that holds them.
+
+        No error when it does not exist any more: the request is repeated when its answer was lost.
+        """
+        try:
+            self._transport.request("DELETE", f"/submissions/{path_segment(submission_id)}")
+        except ApiError as error:
+            if error.status not in (404, 410):
+                raise

@@ -1,0 +1,79 @@
+"""Calling a route: for one object, for a list page by page, with a change; and building its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from fieldpack.client.transport import Transport
+from fieldpack.errors import TransportError, UsageError
+
+__all__ = ["COLLECTIONS", "Json", "Routes", "collection_path", "path_segment", "prefer_wait"]
+
+Json = dict[str, Any]
+
+_PAGE = 200
+# Paths end in a slash exactly where those of the hosted service do: it redirects the other spelling, and a redirected
+# POST loses its body.
+COLLECTIONS = "/data-collection/collections"
+
+
+class Routes:
+    """Calls the routes of one server."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _get(self, path: str) -> Json:
+        return _as_object(self._transport.request("GET", path))
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Json:
+        return _as_object(self._transport.request(method, path, body=dict(body)))
+
+    def _iter(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Json]:
+        """Every object of a list, page by page, be it a bare array or in `results`."""
+        offset, before = 0, None
+        while True:
+            asked = {**(params or {}), "limit": _PAGE, "offset": offset}
+            answer = self._transport.request("GET", path, params=asked)
+            results = answer.get("results") if isinstance(answer, dict) else answer
+            if not isinstance(results, list):
+                raise TransportError(
+                    f"{path} did not answer with a list: is PROLIFIC_URL the address of the API?"
+                )
+            if before is not None and results[:1] == before:
+                return  # a server that ignores limit and offset returns the complete list each time
+            yield from results
+            before = results[:1]
+            offset += len(results)
+            count = (answer.get("meta") or {}).get("count") if isinstance(answer, dict) else None
+            if not results or (offset >= count if isinstance(count, int) else len(results) < _PAGE):
+                return
+
+
+def collection_path(collection_id: str) -> str:
+    """The path of a collection. Raises `UsageError` as `path_segment` does."""
+    return f"{COLLECTIONS}/{path_segment(collection_id)}"
+
+
+def path_segment(identifier: str) -> str:
+    """An identifier as one segment of a path (RFC 3986 §3.3), percent-encoded.
+
+    Raises:
+        UsageError: it is empty, or consists of dots, which would lead to another path.
+    """
+    if not identifier.strip(". "):
+        raise UsageError(f"{identifier!r} is not an id.")
+    return quote(identifier, safe="")
+
+
+def prefer_wait(wait: int | None) -> dict[str, str]:
+    """The header that lets the server hold its answer for `wait` seconds (RFC 7240 §4.3); none for None."""
+    return {} if wait is None else {"Prefer": f"wait={wait}"}
+
+
+def _as_object(body: Any) -> Json:
+    if not isinstance(body, dict):
+        raise TransportError("The server's answer is not an object: is PROLIFIC_URL the address of the API?")
+    return body
