@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-__all__ = ["COLLECTION", "EXPORT", "STUDY", "SUBMISSION", "find_faults"]
+__all__ = ["COLLECTION", "EXPORT", "PROJECT", "STUDY", "SUBMISSION", "find_faults"]
 
 Schema = Any
 
@@ -155,6 +155,7 @@ STUDY = {
     "unenforced": [str],
     "data_collection_method": "AI_TASK_BUILDER_COLLECTION",
     "data_collection_id": ID,
+    "project": (str, None),
     ...: None,
 }
 SUBMISSION = {
@@ -172,6 +173,18 @@ SUBMISSION = {
     "has_siblings": bool,
     "ip": None,
     ...: None,
+}
+USER = {"id": ID, "name": str, "email": str, "roles": [str]}
+PROJECT = {
+    "id": ID,
+    "title": str,
+    "description": str,
+    "owner": ID,
+    "type": "PRIVATE",
+    "public_details": None,
+    "users": [USER],
+    "workspace": ID,
+    "naivety_distribution_rate": None,
 }
 EXPORT = {
     "export_id": ID,

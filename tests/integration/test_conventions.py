@@ -315,7 +315,7 @@ def test_limits_of_lists_are_checked(scenario: Scenario, workspace: str, query: 
         refused(scenario.api.get(f"{path}{'&' if '?' in path else '?'}{query}"), 400, field)
 
 
-LISTS = ("/workspaces", "/studies", "collections", "responses", "exports", "submissions")
+LISTS = ("/workspaces", "/studies", "collections", "responses", "exports", "submissions", "projects")
 
 
 def lists(scenario: Scenario, workspace: str) -> dict[str, str]:
@@ -328,6 +328,7 @@ def lists(scenario: Scenario, workspace: str) -> dict[str, str]:
         "responses": f"{collection}/responses?",
         "exports": f"{collection}/export?",
         "submissions": f"/studies/{scenario.study['id']}/submissions?",
+        "projects": f"/workspaces/{workspace}/projects?",
     }
 
 

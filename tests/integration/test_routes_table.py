@@ -81,6 +81,15 @@ TABLE: dict[str, Row] = {
     "POST /workspaces/{workspace_id}/pictures": Row(
         other=403, body=PNG, wrong=[({"picture": "x"}, "picture")], large=413, limit_bytes=MOST_BYTES
     ),
+    "GET /workspaces/{workspace_id}/projects": Row(other=403),
+    "POST /workspaces/{workspace_id}/projects": Row(
+        other=403, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
+    ),
+    "GET /projects/{project_id}": Row(),
+    "PATCH /projects/{project_id}": Row(
+        body={"title": "x"}, wrong=[({"title": 5}, "title"), ({"title": " "}, "title")], large=413
+    ),
+    "GET /projects/{project_id}/studies": Row(),
     "GET /pictures/{picture_id}": Row(access="open", success=200),
     "HEAD /pictures/{picture_id}": Row(access="open", success=200),
     "POST /data-collection/collections": Row(other=403, body=COLLECTION, wrong=WRONG_COLLECTION, large=413),
@@ -108,6 +117,7 @@ TABLE: dict[str, Row] = {
     ),
     "GET /studies/{study_id}/submissions": Row(),
     "GET /studies/{study_id}/submissions/counts": Row(),
+    "GET /submissions": Row(query="?study={study_id}"),
     "GET /submissions/{submission_id}": Row(),
     "DELETE /submissions/{submission_id}": Row(large=413),
     "POST /submissions/{submission_id}/transition": Row(
@@ -233,6 +243,9 @@ def world(server: Installation) -> Iterator[World]:
             ),
             "instruction_id": participant.item(0),
             "picture_id": expect(api.post(f"/workspaces/{workspace}/pictures", content=PNG), 201)["id"],
+            "project_id": expect(api.post(f"/workspaces/{workspace}/projects", json={"title": "P"}), 201)[
+                "id"
+            ],
             "upload_id": upload.rpartition("/")[2],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)

@@ -46,7 +46,9 @@ from fieldpack.server.problems import (
     Problem,
     ProblemType,
 )
+from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.storage import StorageError, StorageFull, open_storage
+from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
 from fieldpack.server.submissions.participant_routes import router as participate
 from fieldpack.server.submissions.participant_routes import start_router
@@ -63,9 +65,11 @@ ROUTERS = (
         accounts,
         collections,
         pictures,
+        projects,
         exports,
         download,
         studies,
+        project_router,
         submissions,
         start_router,
         participate,

@@ -110,25 +110,31 @@ async def create_workspace(
 
 async def describe_workspaces(connection: Connection, rows: list[WorkspaceRow]) -> list[dict[str, Any]]:
     """Workspaces as the API answers them, with their users."""
-    members = await queries.list_members(connection, [row.id for row in rows])
+    users = await list_users(connection, [row.id for row in rows])
     return [
         {
             "id": row.id,
             "title": row.title,
             "description": row.description,
-            "users": [
-                {
-                    "id": member.id,
-                    "name": f"{member.first_name} {member.last_name}".strip() or member.email,
-                    "email": member.email,
-                    "roles": [member.role],
-                }
-                for member in members
-                if member.workspace_id == row.id
-            ],
+            "users": users[row.id],
         }
         for row in rows
     ]
+
+
+async def list_users(connection: Connection, workspace_ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """The members of workspaces as the API answers them, by workspace."""
+    users: dict[UUID, list[dict[str, Any]]] = {workspace_id: [] for workspace_id in workspace_ids}
+    for member in await queries.list_members(connection, workspace_ids):
+        users[member.workspace_id].append(
+            {
+                "id": member.id,
+                "name": f"{member.first_name} {member.last_name}".strip() or member.email,
+                "email": member.email,
+                "roles": [member.role],
+            }
+        )
+    return users
 
 
 async def create_token(

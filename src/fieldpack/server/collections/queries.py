@@ -119,17 +119,26 @@ async def find_collection(
 
 
 async def list_collections(
-    connection: Connection, workspace_id: UUID, limit: int, offset: int
+    connection: Connection, workspace_id: UUID, limit: int, offset: int, project_id: UUID | None = None
 ) -> tuple[list[CollectionRow], int]:
-    """The collections of a workspace, newest first, and how many there are."""
+    """The collections of a workspace, newest first, and how many there are.
+
+    Args:
+        project_id: only those that a study of this project is of.
+    """
+    condition = """
+        c.workspace_id = %(workspace)s AND (%(project)s::uuid IS NULL OR EXISTS (
+            SELECT FROM studies t WHERE t.collection_id = c.id AND t.project_id = %(project)s))
+    """
+    values = {"workspace": workspace_id, "project": project_id, "limit": limit, "offset": offset}
     cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
-        f"SELECT {COLUMNS} FROM {SOURCE} WHERE c.workspace_id = %s"
-        " ORDER BY c.created_at DESC, c.id LIMIT %s OFFSET %s",
-        [workspace_id, limit, offset],
+        f"SELECT {COLUMNS} FROM {SOURCE} WHERE {condition}"
+        " ORDER BY c.created_at DESC, c.id LIMIT %(limit)s OFFSET %(offset)s",
+        values,
     )
     rows = await cursor.fetchall()
     counted = await connection.execute(
-        "SELECT count(*) AS count FROM collections WHERE workspace_id = %s", [workspace_id]
+        f"SELECT count(*) AS count FROM collections c WHERE {condition}", values
     )
     total = await counted.fetchone()
     return rows, total["count"] if total else 0

@@ -57,12 +57,16 @@ async def list_collections(
     caller: CurrentCaller,
     page: Page,
     workspace_id: Annotated[str, Query(min_length=1, description="The workspace.")],
+    project: Annotated[str | None, Query(description="Only those with a study in this project.")] = None,
 ) -> dict[str, Any]:
     """The collections of one workspace, newest first."""
     identifier = parse_given_id("workspace_id", "Workspace", workspace_id)
+    project_id = parse_given_id("project", "Project", project) if project else None
     async with context.database.transaction() as connection:
         require_collections((await require_member(connection, caller, identifier)).collections_enabled)
-        rows, count = await queries.list_collections(connection, identifier, page.limit, page.offset)
+        rows, count = await queries.list_collections(
+            connection, identifier, page.limit, page.offset, project_id
+        )
     origin = origin_of(request, context)
     return envelope([service.describe_collection(row, origin) for row in rows], count)
 

@@ -20,6 +20,7 @@ __all__ = [
     "FileKey",
     "InstructionId",
     "PictureId",
+    "ProjectId",
     "StudyId",
     "SubmissionId",
     "UploadId",
@@ -33,6 +34,7 @@ ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
 InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
+ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
 UploadId = Annotated[UUID, BeforeValidator(partial(parse_id, "Upload")), _OPAQUE]

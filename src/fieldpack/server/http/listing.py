@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -14,9 +15,20 @@ from fastapi import Depends, Query
 
 from fieldpack.server.problems import INVALID, Problem, invalid
 
-__all__ = ["Page", "Paging", "envelope", "name_ignored", "parse_ordering", "parse_words"]
+__all__ = [
+    "Page",
+    "Paging",
+    "ShortPage",
+    "envelope",
+    "name_ignored",
+    "parse_day",
+    "parse_ordering",
+    "parse_truth",
+    "parse_words",
+]
 
 DEFAULT_LIMIT = 200
+SHORT_LIMIT = 20
 MAX_LIMIT = 1000
 MAX_PAGE = 2**43  # times MAX_LIMIT an offset that PostgreSQL can still hold
 MAX_HEADER = 1000
@@ -36,6 +48,8 @@ class Paging:
         offset: results to skip.
     """
 
+    default = DEFAULT_LIMIT
+
     def __init__(
         self, limit: Limit = None, offset: Offset = None, page: PageNumber = None, page_size: PageSize = None
     ) -> None:
@@ -45,11 +59,22 @@ class Paging:
             message = "Use either limit and offset, or page and page_size, not both."
             raise Problem(INVALID, {name: [message] for name in named})
         wanted = limit if limit is not None else page_size
-        self.limit = min(DEFAULT_LIMIT if wanted is None else wanted, MAX_LIMIT)
+        self.limit = min(self.default if wanted is None else wanted, MAX_LIMIT)
         self.offset = offset or ((page or 1) - 1) * self.limit
 
 
+class ShortPaging(Paging):
+    """The same of a list whose pages are short unless somebody asks for more."""
+
+    default = SHORT_LIMIT
+
+
 Page = Annotated[Paging, Depends()]
+ShortPage = Annotated[ShortPaging, Depends()]
+
+TRUE = ("1", "true", "t", "yes", "y", "on")
+FALSE = ("0", "false", "f", "no", "n", "off")
+_DAY = re.compile(r"(\d{2})/(\d{2})/(\d{4})", re.ASCII)
 
 
 def envelope(results: list[Any], count: int) -> dict[str, Any]:
@@ -100,6 +125,37 @@ def parse_ordering(text: str | None, known: Mapping[str, str]) -> list[str]:
             raise invalid("ordering", f"Must be one of {', '.join(known)}; - before it is descending.")
         found.append(f"{known[name]} {'DESC' if part.startswith('-') else 'ASC'} NULLS LAST")
     return found
+
+
+def parse_truth(name: str, text: str | None) -> bool | None:
+    """A parameter that is yes or no, as people and programs write it; None when it was not given.
+
+    Raises:
+        Problem: 400.
+    """
+    word = (text or "").strip().lower()
+    if word in TRUE or word in FALSE:
+        return word in TRUE
+    if word:
+        raise invalid(name, f"Must be one of {', '.join((*TRUE, *FALSE))}.")
+    return None
+
+
+def parse_day(name: str, text: str | None) -> datetime | None:
+    """The beginning in UTC of a day that is written as `31/01/2026`; None when it was not given.
+
+    Raises:
+        Problem: 400.
+    """
+    if not text:
+        return None
+    found = _DAY.fullmatch(text.strip())
+    try:
+        if found is None:
+            raise ValueError
+        return datetime(int(found[3]), int(found[2]), int(found[1]), tzinfo=UTC)
+    except ValueError:
+        raise invalid(name, "Must be a day as DD/MM/YYYY, such as 31/01/2026.") from None
 
 
 def name_ignored(given: Iterable[str], known: Collection[str]) -> str:

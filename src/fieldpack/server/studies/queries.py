@@ -31,8 +31,8 @@ def select_known_studies(study: str) -> str:
 
 
 FIND = f"""
-    SELECT s.id, s.workspace_id, s.collection_id, s.created_by, s.status, s.name, s.total_available_places,
-           s.places_taken, s.maximum_allowed_time, s.max_submissions_per_participant,
+    SELECT s.id, s.workspace_id, s.collection_id, s.project_id, s.created_by, s.status, s.name,
+           s.total_available_places, s.places_taken, s.maximum_allowed_time, s.max_submissions_per_participant,
            s.max_concurrent_submissions, s.fields, s.created_at, s.published_at,
            {select_known_studies("s")} AS known_studies,
            r.email AS researcher_email, r.first_name AS researcher_first_name,
@@ -96,23 +96,37 @@ def _escape_like(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
+# what a project's list of studies can be sorted by
+ORDERINGS = {
+    "date_created": "s.created_at",
+    "name": 's.name COLLATE "C"',
+    "places_taken": "s.places_taken",
+    "published_at": "s.published_at",
+    "status": 's.status COLLATE "C"',
+    "total_available_places": "s.total_available_places",
+}
+
+
 async def list_studies(
     connection: Connection,
     member: UUID,
     statuses: list[str] | None,
     workspace_id: UUID | None,
     collection_id: UUID | None,
+    project_id: UUID | None,
     search: str | None,
     limit: int,
     offset: int,
+    ordering: list[str] | None = None,
 ) -> tuple[list[StudyRow], int]:
-    """Studies of the member's workspaces, newest first, and how many there are."""
+    """Studies of the member's workspaces, as `ordering` (SQL) says, then newest first, and how many there are."""
     condition = """
         EXISTS (SELECT FROM memberships m
                 WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s)
         AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
         AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
         AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
+        AND (%(project)s::uuid IS NULL OR s.project_id = %(project)s)
         AND (%(search)s::text IS NULL OR s.name ILIKE %(search)s OR s.fields->>'internal_name' ILIKE %(search)s)
     """
     values = {
@@ -120,12 +134,14 @@ async def list_studies(
         "statuses": statuses,
         "workspace": workspace_id,
         "collection": collection_id,
+        "project": project_id,
         "search": f"%{_escape_like(search)}%" if search else None,
         "limit": limit,
         "offset": offset,
     }
+    order = ", ".join([*(ordering or []), "s.created_at DESC", "s.id"])
     cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(
-        f"{FIND} WHERE {condition} ORDER BY s.created_at DESC, s.id LIMIT %(limit)s OFFSET %(offset)s", values
+        f"{FIND} WHERE {condition} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s", values
     )
     rows = await cursor.fetchall()
     counted = await connection.execute(f"SELECT count(*) AS count FROM studies s WHERE {condition}", values)

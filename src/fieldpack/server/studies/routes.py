@@ -11,10 +11,11 @@ from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.accounts.service import Caller, require_member
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.ids import StudyId
-from fieldpack.server.http.listing import Page, envelope, parse_words
+from fieldpack.server.http.ids import ProjectId, StudyId
+from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_given_id
+from fieldpack.server.projects.service import get_project
 from fieldpack.server.studies import queries, service
 from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 
@@ -28,6 +29,7 @@ class StudyRoute(ResearcherRoute):
 
 
 router = APIRouter(prefix="/studies", route_class=StudyRoute, tags=["studies"])
+project_router = APIRouter(route_class=ResearcherRoute, tags=["projects"])
 
 Flag = Annotated[int | None, Query(ge=0, le=1)]
 
@@ -60,6 +62,7 @@ async def list_studies(
     scheduled: Flag = None,
     workspace_id: str | None = None,
     data_collection_id: str | None = None,
+    project: str | None = None,
 ) -> dict[str, Any]:
     """The caller's studies, newest first; `published`, `active`, `completed` and `scheduled` are 0 or 1."""
     flags = {"published": published, "active": active, "completed": completed, "scheduled": scheduled}
@@ -68,11 +71,20 @@ async def list_studies(
     collection = (
         parse_given_id("data_collection_id", "Collection", data_collection_id) if data_collection_id else None
     )
+    project_id = parse_given_id("project", "Project", project) if project else None
     async with context.database.transaction() as connection:
         if workspace is not None:
             await require_member(connection, caller, workspace)
         rows, count = await queries.list_studies(
-            connection, caller.id, statuses, workspace, collection, search, page.limit, page.offset
+            connection,
+            caller.id,
+            statuses,
+            workspace,
+            collection,
+            project_id,
+            search,
+            page.limit,
+            page.offset,
         )
     origin = origin_of(request, context)
     return envelope([service.describe_study(row, origin) for row in rows], count)
@@ -106,3 +118,25 @@ async def transition_study(
     async with context.database.transaction() as connection:
         row = await service.transition_study(connection, caller, study_id, body.action)
     return service.describe_study(row, origin_of(request, context))
+
+
+@project_router.get("/projects/{project_id}/studies")
+async def list_studies_of_project(
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    project_id: ProjectId,
+    page: Page,
+    ordering: Annotated[
+        str | None, Query(description=f"One of {', '.join(queries.ORDERINGS)}; `-` before it is descending.")
+    ] = None,
+) -> dict[str, Any]:
+    """The studies of a project, newest first unless `ordering` says another."""
+    order = parse_ordering(ordering, queries.ORDERINGS)
+    async with context.database.transaction() as connection:
+        await get_project(connection, caller, project_id)
+        rows, count = await queries.list_studies(
+            connection, caller.id, None, None, None, project_id, None, page.limit, page.offset, order
+        )
+    origin = origin_of(request, context)
+    return envelope([service.describe_study(row, origin) for row in rows], count)

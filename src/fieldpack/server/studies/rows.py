@@ -15,6 +15,7 @@ class StudyRow:
     id: UUID
     workspace_id: UUID
     collection_id: UUID
+    project_id: UUID | None
     created_by: UUID  # researcher
     status: str  # one of `service.STATUSES`
     name: str

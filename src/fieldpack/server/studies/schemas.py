@@ -114,6 +114,7 @@ class StudyFields(Sparse):
     eligibility_requirements: list[Any] | None = None
     filters: list[Annotated[Any, AfterValidator(_check_filter)]] | None = None
     submissions_config: SubmissionsConfig | None = None
+    project: Annotated[str, StringConstraints(max_length=200)] | None = None
     contact: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True)] | None = None
     contact_shows_account: Boolean | None = None
 

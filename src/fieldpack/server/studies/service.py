@@ -15,6 +15,7 @@ from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import conflict, invalid, not_found
+from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
 from fieldpack.server.studies.rows import StudyRow
@@ -51,7 +52,7 @@ FLAGS = {
     "completed": {"COMPLETED"},
     "scheduled": {"SCHEDULED"},
 }
-OWN_COLUMNS = {"name", "total_available_places", "data_collection_method", "data_collection_id"}
+OWN_COLUMNS = {"name", "total_available_places", "data_collection_method", "data_collection_id", "project"}
 COMPUTED = {
     "id",
     "status",
@@ -97,6 +98,16 @@ async def _find_own_collection(connection: Connection, caller: Caller, text: str
     return row
 
 
+async def _find_project(connection: Connection, workspace_id: UUID, text: str) -> UUID:
+    row = await find_project(connection, UUID(text)) if is_uuid(text) else None
+    if row is None or row.workspace_id != workspace_id:
+        raise invalid(
+            "project",
+            f"There is no project {text} in the collection's workspace: create it there.",
+        )
+    return row.id
+
+
 def _fields(given: StudyFields) -> dict[str, Any]:
     """What is kept as JSON: everything given that is neither a column nor computed."""
     fields = given.model_dump(mode="json", exclude_unset=True)
@@ -138,6 +149,9 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
 async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> StudyRow:
     """A new, unpublished study in the workspace of its collection."""
     collection = await _find_own_collection(connection, caller, given.data_collection_id)
+    project = (
+        await _find_project(connection, collection.workspace_id, given.project) if given.project else None
+    )
     study_id = uuid4()
     await queries.insert_study(
         connection,
@@ -145,6 +159,7 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
             "id": study_id,
             "workspace_id": collection.workspace_id,
             "collection_id": collection.id,
+            "project_id": project,
             "created_by": caller.id,
             "name": given.name,
             "total_available_places": given.total_available_places,
@@ -172,6 +187,11 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
             raise conflict("The collection of a published study can't be changed; create another study.")
         collection = await _find_own_collection(connection, caller, given.data_collection_id)
         columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
+        if collection.workspace_id != row.workspace_id:
+            columns["project_id"] = None  # it stays behind in its own workspace
+    if given.project and given.project != describe_project(row):
+        workspace_id = columns.get("workspace_id", row.workspace_id)
+        columns["project_id"] = await _find_project(connection, workspace_id, given.project)
     await queries.update_study(connection, study_id, columns)
     return await get_study(connection, caller, study_id)
 
@@ -195,6 +215,11 @@ def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
         _rounded.add(study_id)
         log.warning("study.reward_rounded", study_id=str(study_id), stored=stored, reward=whole)
     return whole
+
+
+def describe_project(row: StudyRow) -> Any:
+    """A study's project: its id, or the text that a client gave an earlier version; None for none."""
+    return str(row.project_id) if row.project_id else row.fields.get("project")
 
 
 def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
@@ -236,6 +261,7 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
         "study_type": fields.get("study_type", "SINGLE"),
         "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),
         "workspace": row.workspace_id,
+        "project": describe_project(row),
         "data_collection_method": METHOD,
         "data_collection_id": row.collection_id,
     }

@@ -126,19 +126,6 @@ async def list_of_participant(
     return await cursor.fetchall()
 
 
-# what a list of submissions can be sorted by; all of one study have the same reward, and no address is kept
-ORDERINGS = {
-    "started_at": "s.started_at",
-    "completed_at": "s.completed_at",
-    "status": 's.status COLLATE "C"',
-    "ip": "NULL::text",
-    "time_taken": "extract(epoch FROM coalesce(s.completed_at - s.started_at, interval '0'))",
-    "participant_id": 's.participant_id COLLATE "C"',
-    "study_code": 's.study_code COLLATE "C"',
-    "reward": "coalesce((t.fields->>'reward')::numeric, 0)",
-}
-
-
 async def list_taken_part(connection: Connection, study_ids: list[UUID], participant_id: str) -> list[UUID]:
     """Those of these studies that the participant took part in: started, and neither returned nor ran out of time
     without a response."""
@@ -152,39 +139,6 @@ async def list_taken_part(connection: Connection, study_ids: list[UUID], partici
         [study_ids, participant_id],
     )
     return [row["study_id"] for row in await cursor.fetchall()]
-
-
-async def list_of_study(
-    connection: Connection,
-    study_id: UUID,
-    statuses: list[str] | None,
-    ordering: list[str],
-    limit: int,
-    offset: int,
-) -> tuple[list[SubmissionRow], int]:
-    """The submissions of a study, in the order that `ordering` (SQL) says, then as they were started."""
-    values = {"study": study_id, "statuses": statuses, "limit": limit, "offset": offset}
-    condition = """
-        WHERE s.study_id = %(study)s AND s.response <> 'deleted'
-          AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
-    """
-    order = ", ".join([*ordering, "s.started_at", "s.id"])
-    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
-        f"{FIND} {condition} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s", values
-    )
-    rows = await cursor.fetchall()
-    counted = await connection.execute(f"SELECT count(*) AS count FROM submissions s {condition}", values)
-    total = await counted.fetchone()
-    return rows, total["count"] if total else 0
-
-
-async def count_by_status(connection: Connection, study_id: UUID) -> dict[str, int]:
-    cursor = await connection.execute(
-        "SELECT status, count(*) AS count FROM submissions WHERE study_id = %s AND response <> 'deleted'"
-        " GROUP BY status",
-        [study_id],
-    )
-    return {row["status"]: row["count"] for row in await cursor.fetchall()}
 
 
 async def find_many(

@@ -14,10 +14,20 @@ from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import StudyId, SubmissionId
-from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
-from fieldpack.server.http.routing import discard_body
+from fieldpack.server.http.listing import (
+    Page,
+    Paging,
+    ShortPage,
+    envelope,
+    parse_day,
+    parse_ordering,
+    parse_truth,
+    parse_words,
+)
+from fieldpack.server.http.routing import discard_body, parse_given_id
 from fieldpack.server.studies.service import get_study
-from fieldpack.server.submissions import lifecycle, queries, service
+from fieldpack.server.submissions import lifecycle, service
+from fieldpack.server.submissions.lists import queries as lists
 from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
 
 
@@ -42,19 +52,83 @@ async def list_submissions(
         list[str] | None, Query(description="A status, or several as `(active|approved)`, in any case.")
     ] = None,
     ordering: Annotated[
-        str | None, Query(description=f"One of {', '.join(queries.ORDERINGS)}; `-` before it is descending.")
+        str | None, Query(description=f"One of {', '.join(lists.ORDERINGS)}; `-` before it is descending.")
     ] = None,
 ) -> dict[str, Any]:
     """The submissions of a study, in the order they were started unless `ordering` says another."""
     statuses = parse_words("status", status or [], service.STATUSES)
-    order = parse_ordering(ordering, queries.ORDERINGS)
+    order = parse_ordering(ordering, lists.ORDERINGS)
     async with context.database.transaction() as connection:
-        await get_study(connection, caller, study_id, lock=True)
-        await lifecycle.free_overdue_places(connection, study_id)
-        rows, count = await queries.list_of_study(
-            connection, study_id, statuses, order, page.limit, page.offset
-        )
+        return await _list(connection, caller, study_id, lists.Narrowed(statuses), order, page)
+
+
+async def _list(
+    connection: Connection,
+    caller: Caller,
+    study_id: UUID,
+    narrowed: lists.Narrowed,
+    order: list[str],
+    page: Paging,
+) -> dict[str, Any]:
+    """A list of a study's submissions, once those whose time is up are told so."""
+    await get_study(connection, caller, study_id, lock=True)
+    await lifecycle.free_overdue_places(connection, study_id)
+    rows, count = await lists.list_of_study(connection, study_id, narrowed, order, page.limit, page.offset)
     return envelope([service.describe_submission(row) for row in rows], count)
+
+
+Truth = Annotated[str | None, Query(description="`1`, `true`, `t`, `yes` …, or `0`, `false`, `f`, `no` ….")]
+Day = Annotated[str | None, Query(description="`DD/MM/YYYY`, in UTC.")]
+
+
+@router.get("/submissions")
+async def list_submissions_of(
+    context: CurrentContext,
+    caller: CurrentCaller,
+    page: ShortPage,
+    study: Annotated[str, Query(min_length=1, description="The study.")],
+    status: Annotated[
+        list[str] | None, Query(description="A status, or several as `(active|approved)`, in any case.")
+    ] = None,
+    completed: Truth = None,
+    returned: Truth = None,
+    awaiting_review: Truth = None,
+    approved: Truth = None,
+    active: Truth = None,
+    timeout: Truth = None,
+    rejected: Truth = None,
+    screened_out: Truth = None,
+    completeoractive: Truth = None,
+    submitted_from: Day = None,
+    submitted_before: Day = None,
+    ordering: Annotated[
+        str | None,
+        Query(description=f"One of {', '.join(lists.SHORT_ORDERINGS)}; `-` before it is descending."),
+    ] = None,
+) -> dict[str, Any]:
+    """The submissions of a study that all of what is given holds for, as they were started."""
+    given = {
+        "completed": completed,
+        "returned": returned,
+        "awaiting_review": awaiting_review,
+        "approved": approved,
+        "active": active,
+        "timeout": timeout,
+        "rejected": rejected,
+        "screened_out": screened_out,
+        "completeoractive": completeoractive,
+    }
+    flags = {name: parse_truth(name, text) for name, text in given.items()}
+    narrowed = lists.Narrowed(
+        parse_words("status", status or [], service.STATUSES),
+        {name: flag for name, flag in flags.items() if flag is not None},
+        parse_day("submitted_from", submitted_from),
+        parse_day("submitted_before", submitted_before),
+    )
+    order = parse_ordering(ordering, lists.SHORT_ORDERINGS)
+    study_id = parse_given_id("study", "Study", study)
+    async with context.database.transaction() as connection:
+        return await _list(connection, caller, study_id, narrowed, order, page)
 
 
 @router.get("/studies/{study_id}/submissions/counts")

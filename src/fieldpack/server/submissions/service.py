@@ -14,6 +14,7 @@ from fieldpack.server.studies.completion_codes import code_given, find_researche
 from fieldpack.server.studies.service import whole_reward
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.lifecycle import state_of
+from fieldpack.server.submissions.lists.queries import count_by_status
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
 from fieldpack.text import say_count
@@ -78,7 +79,7 @@ async def get_submission(
 
 async def count_submissions(connection: Connection, study_id: UUID) -> dict[str, int]:
     """How many submissions are in each state; every state is there."""
-    counts = await queries.count_by_status(connection, study_id)
+    counts = await count_by_status(connection, study_id)
     return {**{status: counts.get(status, 0) for status in STATUSES}, "TOTAL": sum(counts.values())}
 
 

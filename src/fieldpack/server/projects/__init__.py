@@ -1,0 +1,1 @@
+"""Projects: what groups the studies of a workspace."""

@@ -1,0 +1,1 @@
+"""Lists of submissions: what narrows and orders them."""
