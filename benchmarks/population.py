@@ -21,8 +21,8 @@ from tests.installation import Installation
 from tests.scenario import FREE_TEXT, UPLOAD, Scenario
 
 from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.exports.line_queries import write_line_end
 from fieldpack.server.storage import blob_key
-from fieldpack.server.submissions.queries import write_line_end
 
 __all__ = ["Blob", "Population", "connected", "make_blobs", "make_sparse_blobs", "populate", "touch"]
 

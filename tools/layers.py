@@ -3,7 +3,8 @@
 Every import counts: within functions and for type checkers only as well. A package stands for its whole folder, but of
 a resource of the server, what answers requests (`routes`, `…_routes`, `access`) stands above the rest.
 
-Broken is a circle of modules, an import that runs up, a folder of more than 12 modules, and `server/` with more than 8.
+Broken is a circle of modules, an import that runs up, routes that anything but the application or their own resource
+imports (what two of them need is a service), a folder of more than 12 modules, and `server/` with more than 8.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ LAYERS = (
     "server.notices, server.problems, server.values, example, filetypes, files, text, errors",
 )
 FLOORS = {place: len(LAYERS) - at for at, line in enumerate(LAYERS) for place in line.split(", ")}
+ROUTES = re.compile(r"(?:^|_)routes$")
 DOOR = re.compile(r"(?:^|_)(?:routes|access)$")
 
 
@@ -78,6 +80,11 @@ def place_of(module: str) -> str | None:
         return parts[0]
     place = ".".join(parts[:2])
     return f"{place} routes" if f"{place} routes" in FLOORS and DOOR.search(parts[-1]) else place
+
+
+def is_strange(module: str, routes: str) -> bool:
+    """Whether routes are none of a module's business: it is neither the application nor of the same resource."""
+    return module != f"{NAME}.server.app" and module.split(".")[:3] != routes.split(".")[:3]
 
 
 def find_circles(arrows: dict[str, set[str]]) -> list[list[str]]:
@@ -118,6 +125,8 @@ def find_faults() -> list[str]:
             continue
         for other in sorted(others):
             below = place_of(other)
+            if ROUTES.search(other.rpartition(".")[2]) and is_strange(module, other):
+                faults.append(f"{module} imports the routes {other}; move what it needs to a service")
             if place is None or below is None or place == below or below not in FLOORS:
                 continue
             if FLOORS[below] >= FLOORS[place]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.layers import find_faults
+from tools.layers import find_faults, is_strange
 
 import fieldpack
 
@@ -53,6 +53,14 @@ def ours(names: Iterator[str]) -> set[str]:
 
 def test_the_layers_hold() -> None:
     assert find_faults() == []
+
+
+def test_routes_are_for_the_application_and_their_own_resource() -> None:
+    routes = "fieldpack.server.submissions.participant_routes"
+    assert is_strange("fieldpack.server.web.participants.pages", routes)
+    assert is_strange("fieldpack.server.uploads.service", routes)
+    assert not is_strange("fieldpack.server.app", routes)
+    assert not is_strange("fieldpack.server.submissions.routes", routes)
 
 
 def test_the_package_is_light_to_import() -> None:
@@ -159,6 +167,22 @@ def test_exports_change_state_in_one_module() -> None:
         if STATES.search(text)
     }
     assert found == {"fieldpack.server.exports.transitions"}
+
+
+ONE_PLACE = {
+    "queries.save_answers(": "submissions.answering.saving",  # for the API's route and the page's form
+    """'"started_at":"'""": "exports.line_queries",  # a line of responses.jsonl
+    "or returned; its answers and files": "uploads.service",  # what may change no more
+}
+
+
+def test_a_rule_is_in_one_place() -> None:
+    """What several rooms need is asked of the one that has it."""
+    sources = {
+        name: path.read_text(encoding="utf-8") for name, path in MODULES.items() if "versions" not in name
+    }
+    for text, place in ONE_PLACE.items():
+        assert [name for name, source in sources.items() if text in source] == [f"fieldpack.server.{place}"]
 
 
 FREE = {

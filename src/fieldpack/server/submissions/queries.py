@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,10 +10,13 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.exports.line_queries import write_line_end
 from fieldpack.server.submissions.rows import AnswerRow, SavedRow, SubmissionRow
+from fieldpack.server.uploads.queries import OPEN
 
-FIND = """
+FIND = f"""
     SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
            s.status, s.response, s.holds_place, s.started_at, s.deadline_at, s.completed_at, s.study_code,
            s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter,
@@ -20,19 +24,10 @@ FIND = """
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
              AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue,
            EXISTS (SELECT FROM submissions o WHERE o.study_id = s.study_id AND o.response <> 'deleted'
-                   AND o.participant_id = s.participant_id AND o.id <> s.id) AS has_siblings
+                   AND o.participant_id = s.participant_id AND o.id <> s.id) AS has_siblings,
+           {OPEN} AS open
     FROM submissions s JOIN studies t ON t.id = s.study_id
 """
-
-
-def write_line_end(started_at: str, completed_at: str, responses: str) -> str:
-    """SQL that makes the end of a submission's line in responses.jsonl, out of SQL of what is in it.
-
-    What comes before may still change, or has to be found to be erased; this is written once.
-    """
-    time = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-    return f"""concat('"started_at":"', {time.format(started_at)}, '","completed_at":"',
-        {time.format(completed_at)}, '","responses":', {responses}, E'}}\\n')"""
 
 
 async def insert_submission(
@@ -296,42 +291,37 @@ async def set_erased(connection: Connection, submission_id: UUID, counter: int) 
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
 
 
-async def list_answers(connection: Connection, submission_id: UUID) -> list[AnswerRow]:
-    """The saved answers, in the order they were first given."""
+async def list_answers(
+    connection: Connection, submission_id: UUID, instruction_ids: list[UUID] | None = None
+) -> list[AnswerRow]:
+    """The saved answers, of all instructions or of these, in the order they were first given."""
     cursor = await connection.cursor(row_factory=class_row(AnswerRow)).execute(
-        "SELECT instruction_id, value, revision, updated_at FROM answers WHERE submission_id = %s"
-        " ORDER BY created_at, instruction_id",
-        [submission_id],
+        f"""
+        SELECT {columns_of(AnswerRow, "a")} FROM answers a WHERE submission_id = %(submission)s
+          AND (%(ids)s::uuid[] IS NULL OR instruction_id = ANY(%(ids)s)) ORDER BY created_at, instruction_id
+        """,
+        {"submission": submission_id, "ids": instruction_ids},
     )
     return await cursor.fetchall()
 
 
-async def find_revision(connection: Connection, submission_id: UUID, instruction_id: UUID) -> int:
-    """The revision of the saved answer, 0 when there is none."""
-    cursor = await connection.execute(
-        "SELECT revision FROM answers WHERE submission_id = %s AND instruction_id = %s",
-        [submission_id, instruction_id],
-    )
-    row = await cursor.fetchone()
-    return row["revision"] if row else 0
-
-
-async def save_answer(
-    connection: Connection, submission_id: UUID, instruction_id: UUID, value: dict[str, Any]
-) -> SavedRow:
-    """Save an answer, over an earlier one."""
+async def save_answers(
+    connection: Connection, submission_id: UUID, values: Mapping[UUID, dict[str, Any]]
+) -> dict[UUID, SavedRow]:
+    """Save answers, over earlier ones. The submission must be locked."""
+    if not values:
+        return {}
     cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(
-        """
-        INSERT INTO answers (submission_id, instruction_id, value) VALUES (%s, %s, %s)
+        f"""
+        INSERT INTO answers AS a (submission_id, instruction_id, value)
+        SELECT %s, unnest(%s::uuid[]), unnest(%s::json[])
         ON CONFLICT (submission_id, instruction_id) DO UPDATE
-            SET value = excluded.value, revision = answers.revision + 1, updated_at = now()
-        RETURNING revision, updated_at
+            SET value = excluded.value, revision = a.revision + 1, updated_at = now()
+        RETURNING {columns_of(SavedRow, "a")}
         """,
-        [submission_id, instruction_id, Json(value)],
+        [submission_id, list(values), [Json(value) for value in values.values()]],
     )
-    row = await cursor.fetchone()
-    assert row is not None
-    return row
+    return {row.instruction_id: row for row in await cursor.fetchall()}
 
 
 async def replace_answers(
@@ -355,10 +345,3 @@ async def clear_answers(connection: Connection, submission_id: UUID, instruction
             "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
             [submission_id, instruction_ids],
         )
-
-
-async def clear_answer(connection: Connection, submission_id: UUID, instruction_id: UUID) -> None:
-    await connection.execute(
-        "DELETE FROM answers WHERE submission_id = %s AND instruction_id = %s",
-        [submission_id, instruction_id],
-    )

@@ -33,6 +33,7 @@ class SubmissionRow:
     study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
     overdue: bool  # its time is up, and nobody has written that down yet
     has_siblings: bool  # the participant has others to this study
+    open: bool  # its answers and files may still change
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +50,6 @@ class AnswerRow:
 class SavedRow:
     """What became of an answer that was saved just now."""
 
+    instruction_id: UUID
     revision: int
     updated_at: datetime

@@ -21,6 +21,7 @@ from fieldpack.server.uploads.rows import (
     UploadRow,
 )
 
+# whether the answers and files of a submission may still change: until it is submitted or returned
 OPEN = "(s.response = 'in_progress' OR (s.response = 'no_submission' AND s.status = 'TIMED-OUT'))"
 FINISHING_SECONDS = 6
 

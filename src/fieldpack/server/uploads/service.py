@@ -22,6 +22,7 @@ from fieldpack.text import say_bytes, say_count
 
 __all__ = [
     "MIB",
+    "closed",
     "create_upload",
     "describe_upload",
     "erase_uploads",
@@ -48,10 +49,22 @@ def find_accepted(item: dict[str, Any]) -> Listing:
     return Listing(item["accepted_file_types"])
 
 
+def closed() -> Problem:
+    """The 409 of a submission that was handed in or given up."""
+    return conflict("This submission was submitted or returned; its answers and files can't change any more.")
+
+
 def require_open(open: bool) -> None:
-    """409 when files can't change any more."""
+    """Refuse to change answers or files of a submission that was handed in or given up.
+
+    Args:
+        open: of a row of the submission, or of one of its uploads.
+
+    Raises:
+        Problem: 409.
+    """
     if not open:
-        raise conflict("This submission was submitted or returned; its files can't change any more.")
+        raise closed()
 
 
 def gone(reason: str) -> Problem:

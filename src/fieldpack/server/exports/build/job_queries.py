@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from fieldpack.archive.layout import STORED
+from fieldpack.server.exports.line_queries import write_line
 from fieldpack.server.exports.rows import (
     ClaimedRow,
     CountedRow,
@@ -136,9 +137,7 @@ def iter_lines(connection: Blocking, selection: Selection) -> Generator[tuple[in
     """The lines of responses.jsonl, put together by PostgreSQL itself: about a megabyte at a time, and how
     many lines that is."""
     query = f"""
-        SELECT convert_to(concat('{{"submission_id":"', s.id, '","participant_id":', to_json(s.participant_id),
-            ',"study_id":"', s.study_id, '","status":"', s.status, '",', s.line_end), 'UTF8')
-        FROM submissions s WHERE {SELECTED} ORDER BY s.completed_at, s.id
+        SELECT {write_line("s")} FROM submissions s WHERE {SELECTED} ORDER BY s.completed_at, s.id
     """
     batch, size = [], 0
     with closing(_stream(connection, query, selection)) as rows:

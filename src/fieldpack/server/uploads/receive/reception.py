@@ -38,7 +38,7 @@ from fieldpack.server.uploads.receive.sinks import Sink
 from fieldpack.server.uploads.receive.tus import Checksum
 from fieldpack.server.uploads.receive.writing import WriteBehind
 from fieldpack.server.uploads.rows import ChunkRow, UploadRow
-from fieldpack.server.uploads.service import fail_upload, find_accepted, gone
+from fieldpack.server.uploads.service import closed, fail_upload, find_accepted, gone
 
 __all__ = ["DAMAGED", "Body", "Reception", "too_much"]
 
@@ -347,7 +347,7 @@ class Reception:
             await self.context.storage.delete([self.sink.key])
             return not_found("Upload", self.upload_id)
         if not row.open:
-            return conflict("This submission was submitted or returned; its files can't change any more.")
+            return closed()
         if row.failure is not None:
             return Problem(UNSUPPORTED_TYPE, row.failure)
         return conflict("A newer request has taken this upload over.")

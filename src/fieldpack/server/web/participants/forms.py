@@ -19,10 +19,9 @@ from fieldpack.filetypes import extension_of
 from fieldpack.server.context import Context
 from fieldpack.server.http.intake.forms import FormFile, read_known_form
 from fieldpack.server.problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
-from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, is_number, normalise
-from fieldpack.server.submissions.participant_routes import require_open
-from fieldpack.server.submissions.rows import AnswerRow, SubmissionRow
+from fieldpack.server.submissions.answering.saving import Answering, open_answers
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.uploads.receive.receiving import receive
 from fieldpack.server.web.catalogue import Catalogue, message
@@ -190,35 +189,30 @@ async def save_page(
     """
     outcome = Outcome()
     form = _Grouped(form.multi_items())
+    asked = [item for item in items if item["type"] != "file_upload" and f"r.{item['id']}" in form]
     async with context.database.transaction() as connection:
-        row = await queries.find_submission(connection, submission.id, lock=True)
-        if row is not None:
-            require_open(row)
-            saved = {
-                str(each.instruction_id): each for each in await queries.list_answers(connection, row.id)
-            }
-            for item in items:
-                if item["type"] == "file_upload" or f"r.{item['id']}" not in form:
-                    continue
-                current = saved.get(item["id"])
-                given = _keep_changes(item, form, current, outcome, catalogue, point_groups)
-                if given is not None:
-                    await queries.save_answer(connection, row.id, UUID(item["id"]), given)
+        answering = await open_answers(connection, submission.id, [UUID(item["id"]) for item in asked])
+        found = {
+            UUID(item["id"]): _find_change(item, form, answering, outcome, catalogue, point_groups)
+            for item in asked
+        }
+        await answering.write({key: answer for key, answer in found.items() if answer is not None})
     for item in items:
         if item["type"] == "file_upload":
             await _save_files(context, submission, item, form, outcome, catalogue)
     return outcome
 
 
-def _keep_changes(
+def _find_change(
     item: dict[str, Any],
     form: FormData,
-    current: AnswerRow | None,
+    answering: Answering,
     outcome: Outcome,
     catalogue: Catalogue,
     point_groups: bool,
 ) -> dict[str, Any] | None:
     """The answer to save; None when there is nothing new, or it can't be saved."""
+    current = answering.saved.get(UUID(item["id"]))
     given: dict[str, Any] = {}
     try:
         given = _given(item, form)
@@ -238,8 +232,7 @@ def _keep_changes(
         answer = {**answer, "value": chosen}
     if current is not None and answer == current.value:
         return None
-    shown = text_of(form, f"r.{item['id']}")
-    if current is not None and shown != str(current.revision):
+    if current is not None and answering.is_stale(current.instruction_id, text_of(form, f"r.{item['id']}")):
         other = ", ".join(summarise(item, catalogue, current.value, [])) or catalogue.text("form.no_answer")
         outcome.errors[item["id"]] = [catalogue.text("form.changed_elsewhere", other=other)]
         outcome.unsaved[item["id"]] = answer

@@ -27,7 +27,7 @@ from fieldpack.server.submissions.access import find_participant
 from fieldpack.server.submissions.admission import NOT_ADMITTED_DETAIL, is_admitted
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
-from fieldpack.server.submissions.participant_routes import start_submission
+from fieldpack.server.submissions.participation import start_submission
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.uploads import service as uploads
@@ -176,7 +176,7 @@ async def start(request: Request, context: CurrentContext, study_id: StudyId) ->
     held = read_remembered(request, study_id)
     known = await _find_known(request, context, study_id)
     answer, _ = await start_submission(
-        context,
+        context.database,
         study_id,
         StartInput(participant_id=participant_id, session_id=session_id),
         held.key.value if held and known and not known.again else None,
@@ -250,7 +250,7 @@ async def show_done(
 async def ask_to_return(request: Request, context: CurrentContext, submission_id: SubmissionId) -> Response:
     """Ask before leaving."""
     submission = await find_participant(request, submission_id)
-    if _is_over(submission) and (submission.status == "RETURNED" or not submission.return_requested):
+    if not submission.open and (submission.status == "RETURNED" or not submission.return_requested):
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     return render(
         request,
@@ -277,15 +277,10 @@ async def show_step(
 ) -> Response:
     """One page of questions, or the review. Scripts find the other pages in it too."""
     submission = await find_participant(request, submission_id)
-    if _is_over(submission):
+    if not submission.open:
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
-
-
-def _is_over(submission: SubmissionRow) -> bool:
-    """Whether it was submitted or returned, perhaps in another tab."""
-    return bool(submission.response == "active" or submission.status == "RETURNED")
 
 
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
@@ -368,7 +363,7 @@ async def post_step(
 ) -> Response:
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
     submission = await find_participant(request, submission_id)
-    if _is_over(submission):
+    if not submission.open:  # perhaps in another tab
         return _see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     at = _parse_step(step, loaded["body"])
