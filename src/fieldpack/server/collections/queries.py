@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from fieldpack.server.collections.rows import (
+    AccessRow,
     CollectionRow,
     FileRow,
     ItemRow,
@@ -114,6 +115,19 @@ async def find_collection(
     """
     cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
         query, {"id": id, "member": member}
+    )
+    return await cursor.fetchone()
+
+
+async def find_access(connection: Connection, id: UUID, researcher: UUID) -> AccessRow | None:
+    """How a researcher stands to a collection; None when there is none."""
+    cursor = await connection.cursor(row_factory=class_row(AccessRow)).execute(
+        """
+        SELECT EXISTS (SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %s) AS is_member,
+               w.collections_enabled
+        FROM collections c JOIN workspaces w ON w.id = c.workspace_id WHERE c.id = %s
+        """,
+        [researcher, id],
     )
     return await cursor.fetchone()
 

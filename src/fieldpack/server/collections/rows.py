@@ -29,6 +29,14 @@ class CollectionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessRow:
+    """How a researcher stands to a collection."""
+
+    is_member: bool  # of its workspace
+    collections_enabled: bool  # whether Collections are on there
+
+
+@dataclass(frozen=True, slots=True)
 class PageRow:
     """A page that a collection has or had."""
 

@@ -37,14 +37,12 @@ async def _require_collection(
     connection: Connection, caller: Caller, collection_id: UUID, *, post: bool
 ) -> None:
     """404 for an unknown collection; for another's, 403 on POST and 404 otherwise."""
-    row = await collection_queries.find_collection(connection, collection_id)
-    if row is None:
+    access = await collection_queries.find_access(connection, collection_id, caller.id)
+    if access is None or not (access.is_member or post):
         raise not_found("Collection", collection_id)
-    if await collection_queries.find_collection(connection, collection_id, caller.id) is None:
-        if post:
-            raise Problem(FORBIDDEN, "You are not a member of this collection's workspace.")
-        raise not_found("Collection", collection_id)
-    require_collections(row.collections_enabled)
+    if not access.is_member:
+        raise Problem(FORBIDDEN, "You are not a member of this collection's workspace.")
+    require_collections(access.collections_enabled)
 
 
 async def request_export(
