@@ -64,9 +64,11 @@ def claim(connection: Blocking, export_id: UUID, again: ClaimedRow | None = None
 
 
 def complete(connection: Blocking, export: BuildRow, facts: Facts, settings: Settings) -> bool:
-    """Whether the export is complete now: refused when it was superseded, or holds what was erased since.
+    """Whether the export is complete now: refused when another build has taken over, as after an erasure of what it
+    may hold.
 
-    The collection's counter is locked first, so that an erasure is either seen here or sees this. Beyond
+    The collection's counter is locked first, so that an erasure has either taken the build or sees the export
+    complete. Beyond
     the finished exports that are kept others make way, as they could not when this one was requested among many.
     """
     with connection.transaction():
@@ -80,17 +82,9 @@ def complete(connection: Blocking, export: BuildRow, facts: Facts, settings: Set
                    snapshot_at = %(snapshot_at)s, snapshot_counter = %(snapshot_counter)s,
                    submission_count = %(submission_count)s, file_count = %(file_count)s,
                    size_bytes = %(size_bytes)s, index_bytes = %(index_bytes)s, etag = %(etag)s
-            WHERE id = %(id)s AND build = %(build)s AND status = 'generating' AND NOT EXISTS (
-                SELECT FROM submissions e
-                WHERE e.collection_id = %(collection_id)s AND e.response = 'deleted'
-                  AND e.erased_counter > %(snapshot_counter)s AND e.activated_counter <= %(snapshot_counter)s)
+            WHERE id = %(id)s AND build = %(build)s AND status = 'generating'
             """,
-            {
-                **asdict(facts),
-                "id": export.id,
-                "build": export.build,
-                "collection_id": export.collection_id,
-            },
+            {**asdict(facts), "id": export.id, "build": export.build},
         )
         done = cursor.rowcount == 1
         connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export.id)])

@@ -169,15 +169,13 @@ async def time_out_overdue(database: Database) -> int:
     return timed_out
 
 
-async def _lock(
-    connection: Connection, submission_id: UUID, caller: Caller | None = None
-) -> tuple[SubmissionRow, int]:
-    """The submission and the collection's counter, both locked in the common order."""
+async def _lock(connection: Connection, submission_id: UUID, caller: Caller | None = None) -> SubmissionRow:
+    """The submission, locked, after the collection's counter and the study, in the common order."""
     member = caller.id if caller else None
     seen = await queries.find_submission(connection, submission_id, member)
     if seen is None:
         raise not_found("Submission", submission_id)
-    counter = await collection_queries.lock_counter(connection, seen.collection_id)
+    await collection_queries.lock_counter(connection, seen.collection_id)
     await find_study(connection, seen.study_id, lock=True)
     row = await queries.find_submission(connection, submission_id, member, lock=True)
     if row is None:
@@ -185,7 +183,7 @@ async def _lock(
     if row.overdue and await queries.time_out(connection, submission_id):
         await study_queries.free_places(connection, row.study_id, 1)
         row = replace(row, status="TIMED-OUT", response="no_submission", holds_place=False)
-    return row, counter
+    return row
 
 
 async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
@@ -194,7 +192,7 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     Raises:
         Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
     """
-    row, _ = await _lock(connection, submission_id)
+    row = await _lock(connection, submission_id)
     fields = row.study_fields
     code, handled_by = code_given(fields["completion_codes"], row.study_code)
     if row.response != "active":
@@ -283,7 +281,7 @@ def _record(
 
 async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     """The participant gives up: the place is freed, the response becomes `no_submission`."""
-    row, _ = await _lock(connection, submission_id)
+    row = await _lock(connection, submission_id)
     if row.status != "RETURNED":
         submitted = row.response == "active" or row.status in SUBMITTED
         if submitted and row.return_requested is None:
@@ -304,14 +302,15 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
 
     Once committed, `erasures.keep_erasure` has it listed for restores. Without a caller nobody's rights are looked at.
 
-    What is left is a tombstone without anything of the person, so that no export can complete with it.
+    What is left is a tombstone without anything of the person. Exports under way lose their build: none completes with
+    what was erased.
     A place stays taken when the work had been done.
     """
-    row, counter = await _lock(connection, submission_id, caller)
+    row = await _lock(connection, submission_id, caller)
     if row.response == "active":
-        counter = await collection_queries.raise_counter(connection, row.collection_id)
+        await collection_queries.raise_counter(connection, row.collection_id)
     await uploads.erase_uploads(connection, submission_id)
-    await queries.set_erased(connection, submission_id, counter)
+    await queries.set_erased(connection, submission_id)
     await insert_erasure(connection, submission_id)
     if row.holds_place and row.response == "in_progress":
         await study_queries.free_places(connection, row.study_id, 1)

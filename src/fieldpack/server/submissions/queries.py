@@ -275,17 +275,16 @@ async def time_out_study(connection: Connection, study_id: UUID) -> int:
     return cursor.rowcount
 
 
-async def set_erased(connection: Connection, submission_id: UUID, counter: int) -> None:
-    """Leave a tombstone: what exports must know of an erasure, and nothing of the person."""
+async def set_erased(connection: Connection, submission_id: UUID) -> None:
+    """Leave a tombstone: that there was an erasure, and nothing of the person."""
     await connection.execute(
         """
-        UPDATE submissions SET response = 'deleted', erased_at = now(), erased_counter = %s,
-               holds_place = false,
+        UPDATE submissions SET response = 'deleted', erased_at = now(), holds_place = false,
                participant_id = NULL, session_id = NULL, line_end = NULL, return_reasons = NULL,
                review = NULL, entered_code = NULL, file_count = 0, answer_count = 0, upload_bytes = 0
         WHERE id = %s
         """,
-        [counter, submission_id],
+        [submission_id],
     )
     await connection.execute("DELETE FROM answers WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
