@@ -83,8 +83,13 @@ def place_of(module: str) -> str | None:
 
 
 def is_strange(module: str, routes: str) -> bool:
-    """Whether routes are none of a module's business: it is neither the application nor of the same resource."""
-    return module != f"{NAME}.server.app" and module.split(".")[:3] != routes.split(".")[:3]
+    """Whether a module of the server has no business with these routes: it is neither the application nor of the same
+    resource."""
+    return (
+        routes.startswith(f"{NAME}.server.")
+        and module != f"{NAME}.server.app"
+        and module.split(".")[:3] != routes.split(".")[:3]
+    )
 
 
 def find_circles(arrows: dict[str, set[str]]) -> list[list[str]]:
