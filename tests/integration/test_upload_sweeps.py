@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fieldpack.server.app import open_context
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
+from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.orphans import find_orphans, remove_orphans
 from fieldpack.server.run.administration import opened_database
 from fieldpack.server.uploads.service import list_files

@@ -16,12 +16,9 @@ from starlette.responses import Response
 
 from fieldpack import __version__
 from fieldpack.server.accounts.routes import router as accounts
-from fieldpack.server.accounts.service import find_upgrade
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.collections.schemas import ITEM_TYPES
 from fieldpack.server.config import Settings
-from fieldpack.server.context import Context
-from fieldpack.server.db.pool import Database
 from fieldpack.server.envelope import Envelope
 from fieldpack.server.exports.routes import router as exports
 from fieldpack.server.exports.serve import links
@@ -30,8 +27,7 @@ from fieldpack.server.http.dependencies import make_room, require_room
 from fieldpack.server.http.methods import allowed_methods
 from fieldpack.server.http.openapi import describe_api
 from fieldpack.server.http.responses import OrjsonResponse
-from fieldpack.server.machine.reserve import reserve_of
-from fieldpack.server.notices import Notices
+from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.health import router as health
 from fieldpack.server.pictures.routes import router as pictures
 from fieldpack.server.problems import (
@@ -47,7 +43,7 @@ from fieldpack.server.problems import (
     ProblemType,
 )
 from fieldpack.server.projects.routes import router as projects
-from fieldpack.server.storage import StorageError, StorageFull, open_storage
+from fieldpack.server.storage import StorageError, StorageFull
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
 from fieldpack.server.submissions.participant_routes import router as participate
@@ -57,7 +53,7 @@ from fieldpack.server.uploads.routes import router as uploads
 from fieldpack.server.web.refusals import answer_refusal
 from fieldpack.server.web.routes import router as pages
 
-__all__ = ["API", "create_app", "open_context"]
+__all__ = ["API", "create_app"]
 
 API = "/api/v1"
 ROUTERS = (
@@ -80,33 +76,6 @@ GROWING = (pictures, exports, start_router, participate, uploads)  # what these 
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 log = structlog.get_logger()
-
-
-@contextlib.asynccontextmanager
-async def open_context(
-    settings: Settings, database_url: str, *, patient: bool = False
-) -> AsyncIterator[Context]:
-    """The parts of a process, opened and closed together; the schema must be there.
-
-    Args:
-        patient: for requests, which fail rather than wait long for a database that does not answer.
-    """
-    database = Database(database_url, patient=patient)
-    notices = Notices(database.url)
-    await database.open()
-    try:
-        async with database.transaction() as connection:
-            upgraded_at = await find_upgrade(connection)
-        reserve = reserve_of(settings)
-        storage = open_storage(settings, spare_bytes=reserve.low_bytes)
-        notices.start()
-        try:
-            yield Context(settings, database, storage, notices, upgraded_at, reserve)
-        finally:
-            await notices.stop()
-            storage.close()
-    finally:
-        await database.close()
 
 
 def create_app(settings: Settings, database_url: str) -> FastAPI:

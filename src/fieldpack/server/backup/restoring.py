@@ -25,7 +25,6 @@ from psycopg.rows import dict_row
 
 from fieldpack.archive.members import HEADS
 from fieldpack.errors import ConfigError, FieldpackError, UsageError
-from fieldpack.server.app import open_context
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import BackupError, Manifest
@@ -46,7 +45,7 @@ from fieldpack.server.exports import transitions
 from fieldpack.server.exports.keys import INDEX, object_key, stored_key
 from fieldpack.server.installation import queries as installation_queries
 from fieldpack.server.installation.marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
-from fieldpack.server.installation.opening import reach_database
+from fieldpack.server.installation.opening import open_context, reach_database
 from fieldpack.server.pictures.queries import delete_pictures
 from fieldpack.server.storage import BlobMissing, Storage, open_storage
 from fieldpack.server.submissions.lifecycle import erase

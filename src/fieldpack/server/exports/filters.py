@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fieldpack.archive.records import InvalidTime, format_time, parse_time
 from fieldpack.server.exports.rows import Filter
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import INVALID, Problem
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["parse_filter"]
 

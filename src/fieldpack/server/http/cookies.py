@@ -16,7 +16,7 @@ from fastapi import Request, Response
 
 from fieldpack.server.context import Context
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
     "RESEARCHER",

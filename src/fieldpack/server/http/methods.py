@@ -6,7 +6,8 @@ from fastapi import Request
 from fastapi.routing import iter_route_contexts
 from starlette.routing import compile_path
 
-from fieldpack.server.http.routing import ID_NAMES, is_uuid
+from fieldpack.server.http.routing import ID_NAMES
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["allowed_methods"]
 

@@ -6,7 +6,6 @@ the way a body is refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 from uuid import UUID
@@ -22,13 +21,13 @@ from fieldpack.server.config import Settings
 from fieldpack.server.http.large import run_large
 from fieldpack.server.http.listing import name_ignored
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
+from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes
 
 __all__ = [
     "ID_NAMES",
     "ApiRoute",
     "discard_body",
-    "is_uuid",
     "parse_given_id",
     "parse_id",
     "parse_ids",
@@ -38,7 +37,6 @@ __all__ = [
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 MAX_DEPTH = 100
 MAX_ERRORS = 100  # that one answer names; who has more mends these first
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
@@ -51,7 +49,7 @@ def parse_id(kind: str, text: str) -> UUID:
     Raises:
         Problem: 404.
     """
-    if _UUID.fullmatch(text) is None:
+    if not is_uuid(text):
         raise not_found(kind, text)
     return UUID(text)
 
@@ -75,14 +73,9 @@ def parse_given_id(field: str, kind: str, text: str) -> UUID:
     Raises:
         Problem: 400, naming the field.
     """
-    if _UUID.fullmatch(text) is None:
+    if not is_uuid(text):
         raise invalid(field, f"{text!r} is no id of a {kind.lower()}.")
     return UUID(text)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID in its canonical form."""
-    return _UUID.fullmatch(text) is not None
 
 
 class JsonRequest(Request):

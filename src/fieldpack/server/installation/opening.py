@@ -1,21 +1,31 @@
-"""The installation that a command works on: its database, opened; nobody makes a new one by accident."""
+"""The installation that a program works on, opened: its database, and all that its requests and jobs share.
+
+Nobody makes a new one by accident.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 
 from fieldpack.errors import ConfigError
+from fieldpack.server.accounts.service import find_upgrade
 from fieldpack.server.config import Settings
+from fieldpack.server.context import Context
 from fieldpack.server.db.embedded.server import EmbeddedPostgres, has_cluster, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
+from fieldpack.server.db.pool import Database
 from fieldpack.server.installation.marker import require_vacant
 from fieldpack.server.machine.reserve import reserve_of
+from fieldpack.server.notices import Notices
+from fieldpack.server.storage import open_storage
 
-__all__ = ["is_named", "open_database", "reach_database"]
+__all__ = ["is_named", "open_context", "open_database", "reach_database"]
 
 
 def is_named(settings: Settings) -> bool:
@@ -58,6 +68,33 @@ def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str
         raise _nothing_here(settings)
     embedded = _open_embedded(settings)
     return embedded.url, embedded
+
+
+@contextlib.asynccontextmanager
+async def open_context(
+    settings: Settings, database_url: str, *, patient: bool = False
+) -> AsyncIterator[Context]:
+    """The parts of a process, opened and closed together; the schema must be there.
+
+    Args:
+        patient: for requests, which fail rather than wait long for a database that does not answer.
+    """
+    database = Database(database_url, patient=patient)
+    notices = Notices(database.url)
+    await database.open()
+    try:
+        async with database.transaction() as connection:
+            upgraded_at = await find_upgrade(connection)
+        reserve = reserve_of(settings)
+        storage = open_storage(settings, spare_bytes=reserve.low_bytes)
+        notices.start()
+        try:
+            yield Context(settings, database, storage, notices, upgraded_at, reserve)
+        finally:
+            await notices.stop()
+            storage.close()
+    finally:
+        await database.close()
 
 
 def _open_embedded(settings: Settings) -> EmbeddedPostgres:

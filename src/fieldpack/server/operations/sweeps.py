@@ -20,11 +20,11 @@ from fieldpack.server.cleanup.garbage import collect_garbage, count_garbage
 from fieldpack.server.collections.queries import transaction_time
 from fieldpack.server.context import Context
 from fieldpack.server.exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.operations.orphans import find_orphans
 from fieldpack.server.pictures.service import sweep_unused
 from fieldpack.server.storage import LocalStorage, Multipart
 from fieldpack.server.uploads.sweeps import sweep_abandoned
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["Swept", "abort_unfinished", "remove_leftovers", "sweep"]
 

@@ -22,9 +22,9 @@ from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.config import Settings
 from fieldpack.server.db.connecting import explain_unreachable, with_timeout
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.installation.marker import claim_storage
-from fieldpack.server.installation.opening import open_database
+from fieldpack.server.installation.opening import open_context, open_database
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["CREDENTIALS", "administer", "create_first_token", "keep_credentials", "opened_database"]
 
@@ -67,7 +67,6 @@ def administer(
 
 def sweep_installation(settings: Settings, *, dry_run: bool, with_restored: bool = False) -> dict[str, Any]:
     """Clear away what is no longer needed, or say what that is; see `sweeps.Swept`."""
-    from fieldpack.server.app import open_context
     from fieldpack.server.operations.sweeps import sweep
 
     async def run(url: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
 from fieldpack.errors import FieldpackError
-from fieldpack.server.app import open_context
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
@@ -30,6 +29,7 @@ from fieldpack.server.exports import maintenance as exports_maintenance
 from fieldpack.server.exports import tasks as exports_tasks
 from fieldpack.server.exports.build import part_tasks
 from fieldpack.server.installation.marker import raise_generation
+from fieldpack.server.installation.opening import open_context
 from fieldpack.server.jobs import WorkerContext, queue_app
 from fieldpack.server.operations import maintenance
 from fieldpack.server.operations.sweeps import remove_leftovers

@@ -13,7 +13,6 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.queries import find_collection
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import conflict, invalid, not_found
 from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
@@ -21,6 +20,7 @@ from fieldpack.server.studies.completion_codes import PARTICIPANT
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch
 from fieldpack.server.studies.targeting import find_unenforced
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
 

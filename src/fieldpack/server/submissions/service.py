@@ -8,7 +8,6 @@ from uuid import UUID
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.queries import lock_counter, raise_counter
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_found
 from fieldpack.server.studies.completion_codes import code_given, find_researcher_code, handle
 from fieldpack.server.studies.service import whole_reward
@@ -17,6 +16,7 @@ from fieldpack.server.submissions.lifecycle import state_of
 from fieldpack.server.submissions.lists.queries import count_by_status
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
+from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_count
 
 __all__ = ["approve_many", "describe_submission", "get_submission", "request_return", "transition"]

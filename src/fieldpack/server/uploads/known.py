@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.uploads import queries
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["list_known"]
 

@@ -12,12 +12,12 @@ from fieldpack.server.collections.service import find_item
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
 from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import live_digests
 from fieldpack.server.uploads.rows import HolderRow, UploadRow
+from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes, say_count
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from fieldpack.server.context import Context
-from fieldpack.server.http.routing import is_uuid
+from fieldpack.server.values.uuids import is_uuid
 from fieldpack.server.web import queries
 from fieldpack.server.web.rendering import PageRoute
 from fieldpack.server.web.rows import ContactRow
