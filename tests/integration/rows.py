@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from fieldpack.server.db.embedded.server import open_embedded
-from fieldpack.server.submissions.queries import write_line_end
+from fieldpack.server.exports.line_queries import write_line_end
 from tests.installation import Installation
 
 

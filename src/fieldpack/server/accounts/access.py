@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from uuid import UUID
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
 from fieldpack.server.accounts import service
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.authentication import mark_authenticated
 from fieldpack.server.http.routing import ApiRoute, parse_ids
 
-__all__ = ["CurrentCaller", "ResearcherRoute"]
+__all__ = ["CurrentCaller", "ResearcherRoute", "asks"]
 
 _scheme = APIKeyHeader(
     name="Authorization",
@@ -23,8 +24,30 @@ _scheme = APIKeyHeader(
 )
 
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+_ACTION = "asks"  # attribute of an endpoint: the action that it is
+
+
+def asks(action: Action) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route that takes a body: `action` is asked for, on what its path names, before the body is read.
+
+    The service asks again, as pages come to it too.
+    """
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _ACTION, action)
+        return endpoint
+
+    return mark
+
+
 class ResearcherRoute(ApiRoute):
     """A route that only a researcher with a live token reaches."""
+
+    @property
+    def action(self) -> Action | None:
+        """What this route asks for before it reads a body; None where its path names nothing to ask about."""
+        return getattr(self.endpoint, _ACTION, None)
 
     async def authenticate(self, request: Request) -> None:
         async with request.app.state.context.database.transaction() as connection:
@@ -32,10 +55,19 @@ class ResearcherRoute(ApiRoute):
             request.state.caller = caller
             mark_authenticated(request)
             if self.body_field is not None:
-                await self.admit(connection, caller, parse_ids(request))
-
-    async def admit(self, connection: Connection, caller: service.Caller, ids: dict[str, UUID]) -> None:
-        """Hook of routes that take a body: who may not see the resource learns so before it is looked at."""
+                ids = parse_ids(request)
+                if self.action is not None:
+                    await require(
+                        connection,
+                        caller,
+                        self.action,
+                        foreign=not_a_member() if "workspace_id" in ids else None,
+                        workspace=ids.get("workspace_id"),
+                        project=ids.get("project_id"),
+                        collection=ids.get("collection_id"),
+                        study=ids.get("study_id"),
+                        submission=ids.get("submission_id"),
+                    )
 
 
 def _current(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> service.Caller:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.permissions.queries import select_roles_within
 from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, TokenRow, WorkspaceRow
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
@@ -43,10 +44,14 @@ async def insert_researcher(
     )
 
 
-async def insert_membership(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> None:
+async def insert_membership(
+    connection: Connection, workspace_id: UUID, researcher_id: UUID, role: str
+) -> None:
+    """Make a researcher a member of a workspace; who is one already keeps their role."""
     await connection.execute(
-        "INSERT INTO memberships (workspace_id, researcher_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        [workspace_id, researcher_id],
+        "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        [workspace_id, researcher_id, role],
     )
 
 
@@ -63,10 +68,10 @@ async def find_caller(connection: Connection, token_sha256: bytes) -> CallerRow 
     """The researcher of a live token; notes its use, at most once a minute."""
     cursor = await connection.cursor(row_factory=class_row(CallerRow)).execute(
         """
-        SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id,
+        SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id, t.role AS cap,
                t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS stale
         FROM tokens t JOIN researchers r ON r.id = t.researcher_id
-        WHERE t.token_sha256 = %s AND t.revoked_at IS NULL
+        WHERE t.token_sha256 = %s AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
         """,
         [token_sha256],
     )
@@ -151,21 +156,13 @@ async def find_workspace(connection: Connection, workspace_id: UUID) -> Workspac
     return await cursor.fetchone()
 
 
-async def is_member(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> bool:
-    cursor = await connection.execute(
-        "SELECT 1 FROM memberships WHERE workspace_id = %s AND researcher_id = %s",
-        [workspace_id, researcher_id],
-    )
-    return await cursor.fetchone() is not None
-
-
 async def list_workspaces(
     connection: Connection, researcher_id: UUID | None, limit: int, offset: int
 ) -> tuple[list[WorkspaceRow], int]:
-    """Workspaces of a researcher (of everyone when None), oldest first, and how many there are."""
-    condition = """
-        FROM workspaces w WHERE %(researcher)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s)
+    """Workspaces in which a researcher has a role (all, when None), oldest first, and how many there are."""
+    condition = f"""
+        FROM workspaces w
+        WHERE %(researcher)s::uuid IS NULL OR EXISTS ({select_roles_within("w.id", "%(researcher)s")})
     """
     values = {"researcher": researcher_id, "limit": limit, "offset": offset}
     cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(

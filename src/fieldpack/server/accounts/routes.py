@@ -8,6 +8,8 @@ from fastapi import APIRouter
 
 from fieldpack.server.accounts import queries, service
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.permissions.authorization import require_somewhere
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.schemas import WorkspaceInput
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import WorkspaceId
@@ -39,15 +41,16 @@ async def list_workspaces(context: CurrentContext, caller: CurrentCaller, page: 
     """The caller's workspaces, oldest first."""
     async with context.database.transaction() as connection:
         rows, count = await queries.list_workspaces(connection, caller.id, page.limit, page.offset)
-        return envelope(await service.describe_workspaces(connection, rows), count)
+        return envelope(await service.describe_workspaces(connection, rows, caller.id), count)
 
 
 @router.post("/workspaces", status_code=201)
 async def create_workspace(
     context: CurrentContext, caller: CurrentCaller, body: WorkspaceInput
 ) -> dict[str, Any]:
-    """A new workspace, whose first member is the caller."""
+    """A new workspace, whose owner is the caller."""
     async with context.database.transaction() as connection:
+        await require_somewhere(connection, caller, Action.WORKSPACE_CREATE)
         return await service.create_workspace(connection, body.title, body.description or "", caller.id)
 
 
@@ -57,7 +60,9 @@ async def get_workspace(
 ) -> dict[str, Any]:
     """One workspace of the caller's."""
     async with context.database.transaction() as connection:
+        unknown = not_found("Workspace", workspace_id)
+        await require_somewhere(connection, caller, Action.WORKSPACE_READ, workspace_id, foreign=unknown)
         row = await queries.find_workspace(connection, workspace_id)
-        if row is None or not await queries.is_member(connection, workspace_id, caller.id):
-            raise not_found("Workspace", workspace_id)
-        return (await service.describe_workspaces(connection, [row]))[0]
+        if row is None:
+            raise unknown
+        return (await service.describe_workspaces(connection, [row], caller.id))[0]

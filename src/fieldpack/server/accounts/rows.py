@@ -16,6 +16,7 @@ class CallerRow:
     first_name: str
     last_name: str  # '' where only one name is known
     token_id: UUID
+    cap: str | None  # the role that the token allows at most; None for all that its researcher may
     stale: bool  # the token's last use was noted more than a minute ago, or never
 
 
@@ -27,6 +28,8 @@ class HolderRow:
     email: str
     first_name: str
     last_name: str
+    token_id: UUID | None = None  # the API token that the session is by
+    cap: str | None = None  # the role that this token allows at most
     stale: bool = False  # the session's last use was noted more than a minute ago
 
 
@@ -51,7 +54,7 @@ class MemberRow:
     email: str
     first_name: str
     last_name: str
-    role: str  # `WORKSPACE_ADMIN` …, as the API says it
+    role: str  # one of `roles.Role`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,15 @@ class ResearcherRow:
 
     id: UUID
     email: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    """How a researcher stands to a workspace, a collection or what belongs to one."""
+
+    collection_id: UUID | None  # None for a workspace
+    collections_enabled: bool  # whether Collections are on in the workspace
+    role: str | None  # one of `roles.Role`; None for a stranger
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,12 @@ from uuid import UUID, uuid4
 
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries
+from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Role
 from fieldpack.server.accounts.rows import WorkspaceRow
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.problems import (
-    FEATURE_OFF,
-    FEATURE_OFF_DETAIL,
-    FORBIDDEN,
-    UNAUTHENTICATED,
-    Problem,
-    not_found,
-)
+from fieldpack.server.problems import UNAUTHENTICATED, Problem
 
-__all__ = ["Caller", "authenticate", "create_token", "create_workspace", "require_member"]
+__all__ = ["Caller", "authenticate", "create_token", "create_workspace"]
 
 TOKEN_BYTES = 32
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -37,6 +31,8 @@ class Caller:
     email: str
     first_name: str
     last_name: str
+    token_id: UUID | None  # the API token of the request, or of the session; None for one by a link
+    cap: Role | None  # the role that this token allows at most; None for all that the researcher may
 
     @property
     def name(self) -> str:
@@ -78,45 +74,33 @@ async def authenticate(connection: Connection, authorization: str | None) -> Cal
             "This token is unknown or was revoked. `fieldpack token create` makes another.",
             headers={"WWW-Authenticate": "Token"},
         )
-    return Caller(row.id, row.email, row.first_name, row.last_name)
-
-
-async def require_member(connection: Connection, caller: Caller, workspace_id: UUID) -> WorkspaceRow:
-    """The workspace, if the caller is a member: 404 when there is none, 403 when not theirs."""
-    workspace = await queries.find_workspace(connection, workspace_id)
-    if workspace is None:
-        raise not_found("Workspace", workspace_id)
-    if not await queries.is_member(connection, workspace_id, caller.id):
-        raise Problem(FORBIDDEN, "You are not a member of this workspace.")
-    return workspace
-
-
-def require_collections(enabled: bool) -> None:
-    """404 in the words that clients know when a workspace has Collections switched off."""
-    if not enabled:
-        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+    cap = Role(row.cap) if row.cap else None
+    return Caller(row.id, row.email, row.first_name, row.last_name, row.token_id, cap)
 
 
 async def create_workspace(
-    connection: Connection, title: str, description: str, member: UUID | None
+    connection: Connection, title: str, description: str, owner: UUID | None
 ) -> dict[str, Any]:
-    """A new workspace, with one member if given."""
+    """A new workspace, with an owner if given."""
     workspace_id = uuid4()
     row = await queries.insert_workspace(connection, workspace_id, title, description)
-    if member is not None:
-        await queries.insert_membership(connection, workspace_id, member)
-    return (await describe_workspaces(connection, [row]))[0]
+    if owner is not None:
+        await queries.insert_membership(connection, workspace_id, owner, Role.OWNER)
+    return (await describe_workspaces(connection, [row], owner))[0]
 
 
-async def describe_workspaces(connection: Connection, rows: list[WorkspaceRow]) -> list[dict[str, Any]]:
-    """Workspaces as the API answers them, with their users."""
+async def describe_workspaces(
+    connection: Connection, rows: list[WorkspaceRow], reader: UUID | None
+) -> list[dict[str, Any]]:
+    """Workspaces as the API answers them. Who has a role on single collections only sees the title."""
     users = await list_users(connection, [row.id for row in rows])
+    own = {id for id, members in users.items() if any(member["id"] == reader for member in members)}
     return [
         {
             "id": row.id,
             "title": row.title,
-            "description": row.description,
-            "users": users[row.id],
+            "description": row.description if row.id in own else "",
+            "users": users[row.id] if row.id in own else [],
         }
         for row in rows
     ]
@@ -131,7 +115,7 @@ async def list_users(connection: Connection, workspace_ids: list[UUID]) -> dict[
                 "id": member.id,
                 "name": f"{member.first_name} {member.last_name}".strip() or member.email,
                 "email": member.email,
-                "roles": [member.role],
+                "roles": [WIRE_NAMES[Role(member.role)]],
             }
         )
     return users
@@ -171,7 +155,7 @@ async def create_token(
     if workspace_id is None:
         workspace_id = uuid4()
         await queries.insert_workspace(connection, workspace_id, "My workspace", "")
-    await queries.insert_membership(connection, workspace_id, researcher_id)
+    await queries.insert_membership(connection, workspace_id, researcher_id, Role.OWNER)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     token_id = uuid4()
     await queries.insert_token(connection, token_id, researcher_id, name, hash_token(token))

@@ -31,15 +31,16 @@ async def insert_session(
 
 
 async def find_session(connection: Connection, token_sha256: bytes) -> HolderRow | None:
-    """Whose session this is, while it lasts: until it is ended, its time is over, or its API token is revoked."""
+    """Whose session this is, while it lasts: until it is ended, its time is over, or its API token is."""
     async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
         await cursor.execute(
             """
-            SELECT r.id, r.email, r.first_name, r.last_name,
+            SELECT r.id, r.email, r.first_name, r.last_name, s.token_id, t.role AS cap,
                    s.last_used_at < now() - interval '1 minute' AS stale
             FROM researcher_sessions s JOIN researchers r ON r.id = s.researcher_id
             LEFT JOIN tokens t ON t.id = s.token_id
             WHERE s.token_sha256 = %s AND s.ended_at IS NULL AND s.expires_at > now() AND t.revoked_at IS NULL
+                AND (t.expires_at IS NULL OR t.expires_at > now())
             """,
             [token_sha256],
         )
@@ -66,9 +67,10 @@ async def find_token_holder(
     async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
         await cursor.execute(
             """
-            SELECT r.id, r.email, r.first_name, r.last_name
+            SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id, t.role AS cap
             FROM tokens t JOIN researchers r ON r.id = t.researcher_id
             WHERE t.id = %s AND t.revoked_at IS NULL AND to_timestamp(%s) > now()
+                AND (t.expires_at IS NULL OR t.expires_at > now())
                 AND NOT EXISTS (SELECT FROM researcher_sessions s WHERE s.token_sha256 = %s)
             """,
             [token_id, expires_at, cookie_sha256],

@@ -15,6 +15,7 @@ from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries
 from fieldpack.server.accounts import session_queries as sessions
 from fieldpack.server.accounts.keys import FIRST, KEY_ID, SESSION_LIFE, find_key, get_signing_key
+from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.rows import HolderRow
 from fieldpack.server.accounts.service import Caller, hash_token
 from fieldpack.server.db.pool import Connection
@@ -100,7 +101,8 @@ async def _find_old(connection: Connection, cookie: str) -> HolderRow | None:
 
 
 def _caller(holder: HolderRow) -> Caller:
-    return Caller(holder.id, holder.email, holder.first_name, holder.last_name)
+    cap = Role(holder.cap) if holder.cap else None
+    return Caller(holder.id, holder.email, holder.first_name, holder.last_name, holder.token_id, cap)
 
 
 # links that sign in once

@@ -10,8 +10,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.collections.rows import (
-    AccessRow,
     CollectionRow,
     FileRow,
     ItemRow,
@@ -24,12 +24,11 @@ from fieldpack.server.db.pool import Connection
 
 COLUMNS = """
     c.id, c.workspace_id, c.name, c.description, c.version, c.created_at, c.created_by, c.last_modified_at,
-    c.last_modified_by, v.body, w.collections_enabled
+    c.last_modified_by, v.body
 """
 SOURCE = """
     collections c
     JOIN collection_versions v ON v.collection_id = c.id AND v.version = c.version
-    JOIN workspaces w ON w.id = c.workspace_id
 """
 
 
@@ -101,50 +100,45 @@ async def lock_counter(connection: Connection, collection_id: UUID) -> int:
     return counter
 
 
-async def find_collection(
-    connection: Connection, id: UUID, member: UUID | None = None
-) -> CollectionRow | None:
-    """The collection in its latest version; with `member`, only if that researcher may see it.
+async def find_collection(connection: Connection, id: UUID) -> CollectionRow | None:
+    """The collection in its latest version.
 
     Never with a row lock: after waiting for one, PostgreSQL looks for the new version among the old rows.
     """
-    query = f"""
-        SELECT {COLUMNS} FROM {SOURCE}
-        WHERE c.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.workspace_id = c.workspace_id AND m.researcher_id = %(member)s))
-    """
     cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
-        query, {"id": id, "member": member}
-    )
-    return await cursor.fetchone()
-
-
-async def find_access(connection: Connection, id: UUID, researcher: UUID) -> AccessRow | None:
-    """How a researcher stands to a collection; None when there is none."""
-    cursor = await connection.cursor(row_factory=class_row(AccessRow)).execute(
-        """
-        SELECT EXISTS (SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %s) AS is_member,
-               w.collections_enabled
-        FROM collections c JOIN workspaces w ON w.id = c.workspace_id WHERE c.id = %s
-        """,
-        [researcher, id],
+        f"SELECT {COLUMNS} FROM {SOURCE} WHERE c.id = %s", [id]
     )
     return await cursor.fetchone()
 
 
 async def list_collections(
-    connection: Connection, workspace_id: UUID, limit: int, offset: int, project_id: UUID | None = None
+    connection: Connection,
+    workspace_id: UUID,
+    researcher_id: UUID,
+    roles: list[str],
+    limit: int,
+    offset: int,
+    project_id: UUID | None = None,
 ) -> tuple[list[CollectionRow], int]:
-    """The collections of a workspace, newest first, and how many there are.
+    """The collections of a workspace on which a researcher has one of these roles, newest first; how many there are.
 
     Args:
         project_id: only those that a study of this project is of.
     """
-    condition = """
-        c.workspace_id = %(workspace)s AND (%(project)s::uuid IS NULL OR EXISTS (
+    condition = f"""
+        c.workspace_id = %(workspace)s
+        AND {select_role("c.workspace_id", "c.id", "%(researcher)s")} = ANY(%(roles)s)
+        AND (%(project)s::uuid IS NULL OR EXISTS (
             SELECT FROM studies t WHERE t.collection_id = c.id AND t.project_id = %(project)s))
     """
-    values = {"workspace": workspace_id, "project": project_id, "limit": limit, "offset": offset}
+    values = {
+        "workspace": workspace_id,
+        "researcher": researcher_id,
+        "roles": roles,
+        "project": project_id,
+        "limit": limit,
+        "offset": offset,
+    }
     cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
         f"SELECT {COLUMNS} FROM {SOURCE} WHERE {condition}"
         " ORDER BY c.created_at DESC, c.id LIMIT %(limit)s OFFSET %(offset)s",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
-from fieldpack.server.accounts.service import Caller, require_collections, require_member
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
+from fieldpack.server.accounts.permissions.authorization import require
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.collections import queries, service
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement
 from fieldpack.server.config import Settings
-from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, FileKey
 from fieldpack.server.http.listing import Page, envelope
@@ -24,11 +23,7 @@ from fieldpack.server.problems import not_found
 
 
 class CollectionRoute(ResearcherRoute):
-    """A route of a collection that the caller may see."""
-
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
-        if "collection_id" in ids:
-            await service.get_collection(connection, caller, ids["collection_id"])
+    """A route of a collection, which may say no more than so much."""
 
     def check_body(self, body: Any, settings: Settings) -> None:
         check_limits(body, settings)
@@ -45,7 +40,6 @@ async def create_collection(
     workspace_id = parse_given_id("workspace_id", "Workspace", body.workspace_id)
     origin = origin_of(request, context)
     async with context.database.transaction() as connection:
-        require_collections((await require_member(connection, caller, workspace_id)).collections_enabled)
         row = await service.create_collection(connection, caller, workspace_id, body, origin)
     return service.describe_collection(row, origin)
 
@@ -63,9 +57,8 @@ async def list_collections(
     identifier = parse_given_id("workspace_id", "Workspace", workspace_id)
     project_id = parse_given_id("project", "Project", project) if project else None
     async with context.database.transaction() as connection:
-        require_collections((await require_member(connection, caller, identifier)).collections_enabled)
-        rows, count = await queries.list_collections(
-            connection, identifier, page.limit, page.offset, project_id
+        rows, count = await service.list_collections(
+            connection, caller, identifier, page.limit, page.offset, project_id
         )
     origin = origin_of(request, context)
     return envelope([service.describe_collection(row, origin) for row in rows], count)
@@ -82,6 +75,7 @@ async def get_collection(
 
 
 @router.put("/{collection_id}")
+@asks(Action.COLLECTION_WRITE)
 async def replace_collection(
     request: Request,
     context: CurrentContext,
@@ -102,7 +96,7 @@ async def list_responses(
 ) -> dict[str, Any]:
     """Active responses, a record per instruction answered, in the archive's order of submissions."""
     async with context.database.transaction() as connection:
-        await service.get_collection(connection, caller, collection_id)
+        await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
         items = await queries.list_items(connection, collection_id)
         rows, count = await queries.list_responses(connection, collection_id, page.limit, page.offset)
     types = {str(item_id): item.type for item_id, item in items.items()}
@@ -127,7 +121,7 @@ async def get_file(
 ) -> Response:
     """One uploaded file as an attachment; ranges work."""
     async with context.database.transaction() as connection:
-        await service.get_collection(connection, caller, collection_id)
+        await require(connection, caller, Action.FILES_READ, collection=collection_id)
         file = await queries.find_file(connection, collection_id, file_key)
     if file is None:
         raise not_found("File", file_key)

@@ -25,15 +25,6 @@ class CollectionRow:
     last_modified_at: datetime | None
     last_modified_by: UUID | None  # researcher
     body: dict[str, Any]  # `{name, description, task_details, collection_items}`
-    collections_enabled: bool  # whether Collections are on in its workspace
-
-
-@dataclass(frozen=True, slots=True)
-class AccessRow:
-    """How a researcher stands to a collection."""
-
-    is_member: bool  # of its workspace
-    collections_enabled: bool  # whether Collections are on there
 
 
 @dataclass(frozen=True, slots=True)

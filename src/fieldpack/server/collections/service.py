@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fieldpack.server.accounts.service import Caller, require_collections
+from fieldpack.server.accounts.permissions.authorization import (
+    not_a_member,
+    require,
+    require_somewhere,
+    roles_that,
+)
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections import queries
 from fieldpack.server.collections.rows import CollectionRow, ItemRow, PageRow, ResponseRow
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
@@ -23,17 +30,39 @@ __all__ = ["create_collection", "describe_collection", "get_collection", "iter_i
 MIB = 1 << 20
 
 
-async def get_collection(connection: Connection, caller: Caller, collection_id: UUID) -> CollectionRow:
-    """The collection's row, with its body.
+async def get_collection(
+    connection: Connection, caller: Caller, collection_id: UUID, action: Action = Action.COLLECTION_READ
+) -> CollectionRow:
+    """The collection's row, with its body, for whoever may do `action` with it.
 
     Raises:
-        Problem: 404 when there is none that the caller may see, or Collections are off in its workspace.
+        Problem: 404 and 403 as `authorization.require` says.
     """
-    row = await queries.find_collection(connection, collection_id, caller.id)
+    await require(connection, caller, action, collection=collection_id)
+    row = await queries.find_collection(connection, collection_id)
     if row is None:
         raise not_found("Collection", collection_id)
-    require_collections(row.collections_enabled)
     return row
+
+
+async def list_collections(
+    connection: Connection,
+    caller: Caller,
+    workspace_id: UUID,
+    limit: int,
+    offset: int,
+    project_id: UUID | None = None,
+) -> tuple[list[CollectionRow], int]:
+    """The collections of a workspace that the caller may see, newest first, and how many they are.
+
+    Args:
+        project_id: only those that a study of this project is of.
+    """
+    await require_somewhere(connection, caller, Action.COLLECTION_READ, workspace_id)
+    roles = roles_that(caller, Action.COLLECTION_READ)
+    return await queries.list_collections(
+        connection, workspace_id, caller.id, roles, limit, offset, project_id
+    )
 
 
 def describe_collection(row: CollectionRow, origin: str) -> dict[str, Any]:
@@ -77,6 +106,7 @@ async def create_collection(
     Args:
         origin: where the request reached us, for URLs of pictures.
     """
+    await require(connection, caller, Action.COLLECTION_WRITE, workspace=workspace_id, foreign=not_a_member())
     collection_id = uuid4()
     await queries.insert_collection(
         connection, collection_id, workspace_id, given.name, given.description, caller.id
@@ -95,7 +125,7 @@ async def replace_collection(
     The counter's lock, the first in the common order, makes one replacement wait for another. Pictures that nothing
     shows any more go with it.
     """
-    await get_collection(connection, caller, collection_id)
+    await require(connection, caller, Action.COLLECTION_WRITE, collection=collection_id)
     await queries.raise_counter(connection, collection_id)
     version = await queries.replace_collection(
         connection, collection_id, given.name, given.description, caller.id

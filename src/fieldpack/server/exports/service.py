@@ -11,7 +11,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from fieldpack.server.accounts.keys import get_signing_key
-from fieldpack.server.accounts.service import Caller, require_collections
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import Caller
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.context import Context
@@ -22,7 +24,7 @@ from fieldpack.server.exports.rows import ExportRow, Filter
 from fieldpack.server.exports.serve.links import make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
-from fieldpack.server.problems import FORBIDDEN, INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
+from fieldpack.server.problems import INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
 from fieldpack.server.studies.queries import find_study
 
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
@@ -31,18 +33,6 @@ POLL_SECONDS = 1.0
 BUSY_SECONDS = 5  # after which whoever found too many exports being made asks again
 
 log = structlog.get_logger()
-
-
-async def _require_collection(
-    connection: Connection, caller: Caller, collection_id: UUID, *, post: bool
-) -> None:
-    """404 for an unknown collection; for another's, 403 on POST and 404 otherwise."""
-    access = await collection_queries.find_access(connection, collection_id, caller.id)
-    if access is None or not (access.is_member or post):
-        raise not_found("Collection", collection_id)
-    if not access.is_member:
-        raise Problem(FORBIDDEN, "You are not a member of this collection's workspace.")
-    require_collections(access.collections_enabled)
 
 
 async def request_export(
@@ -57,7 +47,13 @@ async def request_export(
     """
     settings = context.settings
     async with context.database.transaction() as connection:
-        await _require_collection(connection, caller, collection_id, post=True)
+        await require(
+            connection,
+            caller,
+            Action.EXPORTS_CREATE,
+            collection=collection_id,
+            foreign=not_a_member("this collection's workspace"),
+        )
         if "study_id" in filter:
             study = await find_study(connection, UUID(filter["study_id"]))
             if study is None or study.collection_id != collection_id:
@@ -101,8 +97,8 @@ async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None
 async def get_export(
     connection: Connection, caller: Caller, collection_id: UUID, export_id: UUID
 ) -> ExportRow:
-    """One export of a collection that the caller may see."""
-    await _require_collection(connection, caller, collection_id, post=False)
+    """One export of a collection, whose link the caller may have."""
+    await require(connection, caller, Action.EXPORTS_READ, collection=collection_id)
     row = await queries.find_export(connection, export_id, collection_id)
     if row is None:
         raise not_found("Export", export_id)
@@ -113,13 +109,13 @@ async def list_exports(
     connection: Connection, caller: Caller, collection_id: UUID, limit: int, offset: int
 ) -> list[ExportRow]:
     """The exports of a collection, newest first."""
-    await _require_collection(connection, caller, collection_id, post=False)
+    await require(connection, caller, Action.EXPORTS_READ, collection=collection_id)
     return await queries.list_exports(connection, collection_id, limit, offset)
 
 
 async def delete_export(connection: Connection, caller: Caller, collection_id: UUID, export_id: UUID) -> None:
     """Delete a finished export; 409 while it is generating."""
-    await get_export(connection, caller, collection_id, export_id)
+    await require(connection, caller, Action.EXPORTS_DELETE, collection=collection_id)
     row = await queries.find_export(connection, export_id, collection_id, lock=True)
     if row is None:
         raise not_found("Export", export_id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.permissions.queries import select_roles_within
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.pictures.rows import PictureRow
 
@@ -69,11 +70,9 @@ async def lock_usable(
     writes another collection waits for one of them and holds another.
     """
     cursor = await connection.execute(
-        """
+        f"""
         SELECT p.id FROM pictures p
-        WHERE (p.id = ANY(%(ids)s) AND EXISTS (
-                SELECT FROM memberships m
-                WHERE m.workspace_id = p.workspace_id AND m.researcher_id = %(researcher)s))
+        WHERE (p.id = ANY(%(ids)s) AND EXISTS ({select_roles_within("p.workspace_id", "%(researcher)s")}))
            OR p.id IN (SELECT picture_id FROM picture_uses WHERE collection_id = %(collection)s)
         ORDER BY p.id FOR UPDATE OF p
         """,

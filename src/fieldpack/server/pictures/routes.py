@@ -10,7 +10,8 @@ from starlette.datastructures import UploadFile
 
 from fieldpack.pictures import MOST_BYTES
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
-from fieldpack.server.accounts.service import require_collections, require_member
+from fieldpack.server.accounts.permissions.authorization import require_somewhere
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import PictureId, WorkspaceId
@@ -63,7 +64,7 @@ async def upload_picture(
 ) -> dict[str, Any]:
     """A picture for instructions: JPEG, PNG, WebP or GIF, as the body or as the one file of a form."""
     async with context.database.transaction() as connection:
-        require_collections((await require_member(connection, caller, workspace_id)).collections_enabled)
+        await require_somewhere(connection, caller, Action.PICTURES_WRITE, workspace_id)
     data = await _read(request, context)
     picture_id, is_new = await keep_picture(context, caller, workspace_id, data)
     response.status_code = 201 if is_new else 200

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from fieldpack.server.accounts.queries import is_member
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller, list_users
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import not_found
@@ -16,18 +17,34 @@ from fieldpack.server.projects.schemas import ProjectInput
 __all__ = ["create_project", "describe_projects", "get_project"]
 
 
-async def get_project(connection: Connection, caller: Caller, project_id: UUID) -> ProjectRow:
-    """The project's row; 404 when there is none that the caller may see."""
+async def get_project(
+    connection: Connection, caller: Caller, project_id: UUID, action: Action = Action.PROJECT_READ
+) -> ProjectRow:
+    """The project's row, for whoever may do `action` with it.
+
+    Raises:
+        Problem: 404 and 403 as `authorization.require` says.
+    """
+    await require(connection, caller, action, project=project_id)
     row = await queries.find_project(connection, project_id)
-    if row is None or not await is_member(connection, row.workspace_id, caller.id):
+    if row is None:
         raise not_found("Project", project_id)
     return row
+
+
+async def list_projects(
+    connection: Connection, caller: Caller, workspace_id: UUID, limit: int, offset: int
+) -> tuple[list[ProjectRow], int]:
+    """The projects of a workspace, oldest first, and how many there are."""
+    await require(connection, caller, Action.PROJECT_READ, workspace=workspace_id, foreign=not_a_member())
+    return await queries.list_projects(connection, workspace_id, limit, offset)
 
 
 async def create_project(
     connection: Connection, caller: Caller, workspace_id: UUID, given: ProjectInput
 ) -> ProjectRow:
     """A new project, whose owner is the caller."""
+    await require(connection, caller, Action.PROJECT_WRITE, workspace=workspace_id, foreign=not_a_member())
     return await queries.insert_project(
         connection, uuid4(), workspace_id, given.title, given.description or "", caller.id
     )

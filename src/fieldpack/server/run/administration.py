@@ -143,11 +143,11 @@ async def list_workspaces(connection: Connection) -> list[dict[str, Any]]:
 
 
 async def create_workspace(connection: Connection, title: str) -> dict[str, Any]:
-    """A workspace whose first member is the first researcher."""
+    """A workspace whose owner is the first researcher."""
     if not title.strip():
         raise UsageError("A workspace needs a title.")
-    member = await queries.find_first_researcher(connection)
-    made = await service.create_workspace(connection, title, "", member)
+    owner = await queries.find_first_researcher(connection)
+    made = await service.create_workspace(connection, title, "", owner)
     return {"id": str(made["id"]), "title": made["title"]}
 
 

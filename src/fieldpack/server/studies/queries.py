@@ -10,12 +10,14 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies.rows import StudyRow
 
 
 def select_known_studies(study: str) -> str:
-    """SQL of the ids of earlier studies that a study's filters name and its creator may see, as an array of text.
+    """SQL of the ids of earlier studies that a study's filters name, and that are of its workspace or that its creator
+    may see, as an array of text.
 
     Args:
         study: alias of the table of studies whose filters are meant.
@@ -25,8 +27,8 @@ def select_known_studies(study: str) -> str:
               FROM jsonb_path_query({study}.fields, '$.filters[*].selected_values[*]') AS v
               JOIN studies p ON p.id = CASE WHEN v #>> '{{}}' ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
                                             THEN (v #>> '{{}}')::uuid END
-              WHERE EXISTS (SELECT FROM memberships m WHERE m.workspace_id = p.workspace_id
-                            AND m.researcher_id = {study}.created_by))
+              WHERE p.workspace_id = {study}.workspace_id
+                 OR {select_role("p.workspace_id", "p.collection_id", f"{study}.created_by")} IS NOT NULL)
     """
 
 
@@ -76,18 +78,10 @@ async def settle_status(connection: Connection, study_id: UUID) -> None:
     )
 
 
-async def find_study(
-    connection: Connection, study_id: UUID, member: UUID | None = None, *, lock: bool = False
-) -> StudyRow | None:
-    """The study; with `member`, only if that researcher may see it."""
-    query = f"""
-        {FIND} WHERE s.id = %(id)s AND (%(member)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s))
-        {"FOR NO KEY UPDATE OF s" if lock else ""}
-    """
-    cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(
-        query, {"id": study_id, "member": member}
-    )
+async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> StudyRow | None:
+    """The study, with its row locked until commit if `lock`."""
+    query = f"{FIND} WHERE s.id = %s {'FOR NO KEY UPDATE OF s' if lock else ''}"
+    cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(query, [study_id])
     return await cursor.fetchone()
 
 
@@ -109,7 +103,8 @@ ORDERINGS = {
 
 async def list_studies(
     connection: Connection,
-    member: UUID,
+    researcher_id: UUID,
+    roles: list[str],
     statuses: list[str] | None,
     workspace_id: UUID | None,
     collection_id: UUID | None,
@@ -119,10 +114,10 @@ async def list_studies(
     offset: int,
     ordering: list[str] | None = None,
 ) -> tuple[list[StudyRow], int]:
-    """Studies of the member's workspaces, as `ordering` (SQL) says, then newest first, and how many there are."""
-    condition = """
-        EXISTS (SELECT FROM memberships m
-                WHERE m.workspace_id = s.workspace_id AND m.researcher_id = %(member)s)
+    """Studies on which a researcher has one of these roles, as `ordering` (SQL) says, then newest first; how many there
+    are."""
+    condition = f"""
+        {select_role("s.workspace_id", "s.collection_id", "%(researcher)s")} = ANY(%(roles)s)
         AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
         AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
         AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
@@ -130,7 +125,8 @@ async def list_studies(
         AND (%(search)s::text IS NULL OR s.name ILIKE %(search)s OR s.fields->>'internal_name' ILIKE %(search)s)
     """
     values = {
-        "member": member,
+        "researcher": researcher_id,
+        "roles": roles,
         "statuses": statuses,
         "workspace": workspace_id,
         "collection": collection_id,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
-from fieldpack.server.accounts.service import Caller, require_member
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import ProjectId, StudyId
 from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
@@ -19,16 +17,7 @@ from fieldpack.server.projects.service import get_project
 from fieldpack.server.studies import queries, service
 from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 
-
-class StudyRoute(ResearcherRoute):
-    """A route of a study that the caller may see."""
-
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
-        if "study_id" in ids:
-            await service.get_study(connection, caller, ids["study_id"])
-
-
-router = APIRouter(prefix="/studies", route_class=StudyRoute, tags=["studies"])
+router = APIRouter(prefix="/studies", route_class=ResearcherRoute, tags=["studies"])
 project_router = APIRouter(route_class=ResearcherRoute, tags=["projects"])
 
 Flag = Annotated[int | None, Query(ge=0, le=1)]
@@ -73,21 +62,19 @@ async def list_studies(
     )
     project_id = parse_given_id("project", "Project", project) if project else None
     async with context.database.transaction() as connection:
-        if workspace is not None:
-            await require_member(connection, caller, workspace)
-        rows, count = await queries.list_studies(
+        rows, count = await service.list_studies(
             connection,
-            caller.id,
-            statuses,
-            workspace,
-            collection,
-            project_id,
-            search,
-            page.limit,
-            page.offset,
+            caller,
+            statuses=statuses,
+            workspace_id=workspace,
+            collection_id=collection,
+            project_id=project_id,
+            search=search,
+            limit=page.limit,
+            offset=page.offset,
         )
-    origin = origin_of(request, context)
-    return envelope([service.describe_study(row, origin) for row in rows], count)
+        origin = origin_of(request, context)
+        return envelope(await service.describe_studies(connection, caller, rows, origin), count)
 
 
 @router.get("/{study_id}")
@@ -97,10 +84,12 @@ async def get_study(
     """One study."""
     async with context.database.transaction() as connection:
         row = await service.get_study(connection, caller, study_id)
-    return service.describe_study(row, origin_of(request, context))
+        origin = origin_of(request, context)
+        return (await service.describe_studies(connection, caller, [row], origin))[0]
 
 
 @router.patch("/{study_id}")
+@asks(Action.STUDY_WRITE)
 async def patch_study(
     request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId, body: StudyPatch
 ) -> dict[str, Any]:
@@ -111,6 +100,7 @@ async def patch_study(
 
 
 @router.post("/{study_id}/transition")
+@asks(Action.STUDY_WRITE)
 async def transition_study(
     request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId, body: StudyTransition
 ) -> dict[str, Any]:
@@ -135,8 +125,8 @@ async def list_studies_of_project(
     order = parse_ordering(ordering, queries.ORDERINGS)
     async with context.database.transaction() as connection:
         await get_project(connection, caller, project_id)
-        rows, count = await queries.list_studies(
-            connection, caller.id, None, None, None, project_id, None, page.limit, page.offset, order
+        rows, count = await service.list_studies(
+            connection, caller, project_id=project_id, limit=page.limit, offset=page.offset, ordering=order
         )
-    origin = origin_of(request, context)
-    return envelope([service.describe_study(row, origin) for row in rows], count)
+        origin = origin_of(request, context)
+        return envelope(await service.describe_studies(connection, caller, rows, origin), count)

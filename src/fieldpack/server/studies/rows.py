@@ -27,7 +27,9 @@ class StudyRow:
     fields: dict[str, Any]  # everything else that the researcher gave, known here or not
     created_at: datetime
     published_at: datetime | None  # for the first time
-    known_studies: list[str]  # ids of earlier studies that its filters name and its creator may see
+    known_studies: list[
+        str
+    ]  # ids of earlier studies that its filters name, of its workspace or that its creator may see
     researcher_email: str
     researcher_first_name: str
     researcher_last_name: str

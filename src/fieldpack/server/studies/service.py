@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 
+from fieldpack.server.accounts.permissions.authorization import (
+    find_allowed,
+    require,
+    require_somewhere,
+    roles_that,
+)
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.queries import find_collection
 from fieldpack.server.collections.rows import CollectionRow
@@ -63,6 +72,8 @@ COMPUTED = {
     "external_study_url",
     "unenforced",
 }
+IMPERSONAL = set(StudyFields.model_fields) - {"filters", "eligibility_requirements"}
+"""The fields of a study that name no participants."""
 
 
 def choose_statuses(states: list[str] | None, flags: dict[str, int | None]) -> list[str] | None:
@@ -82,19 +93,38 @@ def choose_statuses(states: list[str] | None, flags: dict[str, int | None]) -> l
 
 
 async def get_study(
-    connection: Connection, caller: Caller, study_id: UUID, *, lock: bool = False
+    connection: Connection,
+    caller: Caller,
+    study_id: UUID,
+    action: Action = Action.STUDY_READ,
+    *,
+    lock: bool = False,
 ) -> StudyRow:
-    """The study's row; 404 when there is none that the caller may see."""
-    row = await queries.find_study(connection, study_id, caller.id, lock=lock)
+    """The study's row, for whoever may do `action` with it.
+
+    Raises:
+        Problem: 404 and 403 as `authorization.require` says.
+    """
+    await require(connection, caller, action, study=study_id)
+    row = await queries.find_study(connection, study_id, lock=lock)
     if row is None:
         raise not_found("Study", study_id)
     return row
 
 
-async def _find_own_collection(connection: Connection, caller: Caller, text: str) -> CollectionRow:
-    row = await find_collection(connection, UUID(text), caller.id) if is_uuid(text) else None
+async def _get_collection(connection: Connection, caller: Caller, text: str) -> CollectionRow:
+    """The collection that a study is to be of.
+
+    Raises:
+        Problem: 400 when there is none that the caller knows; 403 when they may make no studies of it.
+    """
+    unknown = invalid("data_collection_id", f"There is no collection {text} in your workspaces.")
+    if not is_uuid(text):
+        raise unknown
+    await require(connection, caller, Action.STUDY_WRITE, collection=UUID(text), unknown=unknown)
+    row = await find_collection(connection, UUID(text))
     if row is None:
-        raise invalid("data_collection_id", f"There is no collection {text} in your workspaces.")
+        raise unknown
     return row
 
 
@@ -148,7 +178,7 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
 
 async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> StudyRow:
     """A new, unpublished study in the workspace of its collection."""
-    collection = await _find_own_collection(connection, caller, given.data_collection_id)
+    collection = await _get_collection(connection, caller, given.data_collection_id)
     project = (
         await _find_project(connection, collection.workspace_id, given.project) if given.project else None
     )
@@ -171,7 +201,7 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
 
 async def patch_study(connection: Connection, caller: Caller, study_id: UUID, given: StudyPatch) -> StudyRow:
     """Change what was given; the rest stays."""
-    row = await get_study(connection, caller, study_id, lock=True)
+    row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     old, new = row.fields, _fields(given)
     if "submissions_config" in new:
         new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
@@ -185,7 +215,7 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     if given.data_collection_id is not None and given.data_collection_id != str(row.collection_id):
         if row.status != "UNPUBLISHED":
             raise conflict("The collection of a published study can't be changed; create another study.")
-        collection = await _find_own_collection(connection, caller, given.data_collection_id)
+        collection = await _get_collection(connection, caller, given.data_collection_id)
         columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
         if collection.workspace_id != row.workspace_id:
             columns["project_id"] = None  # it stays behind in its own workspace
@@ -198,7 +228,7 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
 
 async def transition_study(connection: Connection, caller: Caller, study_id: UUID, action: str) -> StudyRow:
     """One step of a study's life; 409 from a state that has no such step."""
-    row = await get_study(connection, caller, study_id, lock=True)
+    row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     origins, target = TRANSITIONS[action]
     if not await queries.transition_study(connection, study_id, origins, target):
         raise conflict(
@@ -220,6 +250,63 @@ def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
 def describe_project(row: StudyRow) -> Any:
     """A study's project: its id, or the text that a client gave an earlier version; None for none."""
     return str(row.project_id) if row.project_id else row.fields.get("project")
+
+
+async def list_studies(
+    connection: Connection,
+    caller: Caller,
+    *,
+    statuses: list[str] | None = None,
+    workspace_id: UUID | None = None,
+    collection_id: UUID | None = None,
+    project_id: UUID | None = None,
+    search: str | None = None,
+    limit: int,
+    offset: int,
+    ordering: list[str] | None = None,
+) -> tuple[list[StudyRow], int]:
+    """The studies that the caller may see, as `ordering` (SQL) says, then newest first, and how many they are.
+
+    Args:
+        statuses, workspace_id, collection_id, project_id, search: what they must be, or hold in a name; None for any.
+
+    Raises:
+        Problem: 404 for an unknown workspace, 403 for one in which the caller has no role.
+    """
+    if workspace_id is not None:
+        await require_somewhere(connection, caller, Action.STUDY_READ, workspace_id)
+    roles = roles_that(caller, Action.STUDY_READ)
+    return await queries.list_studies(
+        connection,
+        caller.id,
+        roles,
+        statuses,
+        workspace_id,
+        collection_id,
+        project_id,
+        search,
+        limit,
+        offset,
+        ordering,
+    )
+
+
+async def describe_studies(
+    connection: Connection, caller: Caller, rows: Sequence[StudyRow], origin: str
+) -> list[dict[str, Any]]:
+    """Studies as the API answers them to this caller: whom one is for, only to whoever may see participants' ids."""
+    collections = {row.collection_id for row in rows}
+    shown = await find_allowed(connection, caller, Action.SUBMISSIONS_READ, collections)
+    return [
+        describe_study(row if row.collection_id in shown else without_participants(row), origin)
+        for row in rows
+    ]
+
+
+def without_participants(row: StudyRow) -> StudyRow:
+    """A study without its lists of participants, and without unknown fields, as they could hold one too."""
+    fields = {name: value for name, value in row.fields.items() if name in IMPERSONAL}
+    return replace(row, fields=fields)
 
 
 def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from uuid import UUID, uuid4
 
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.records import FileEntry, encode_responses
+from fieldpack.server.accounts.permissions.authorization import require
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.collections.service import iter_items
@@ -169,15 +171,14 @@ async def time_out_overdue(database: Database) -> int:
     return timed_out
 
 
-async def _lock(connection: Connection, submission_id: UUID, caller: Caller | None = None) -> SubmissionRow:
+async def _lock(connection: Connection, submission_id: UUID) -> SubmissionRow:
     """The submission, locked, after the collection's counter and the study, in the common order."""
-    member = caller.id if caller else None
-    seen = await queries.find_submission(connection, submission_id, member)
+    seen = await queries.find_submission(connection, submission_id)
     if seen is None:
         raise not_found("Submission", submission_id)
     await collection_queries.lock_counter(connection, seen.collection_id)
     await find_study(connection, seen.study_id, lock=True)
-    row = await queries.find_submission(connection, submission_id, member, lock=True)
+    row = await queries.find_submission(connection, submission_id, lock=True)
     if row is None:
         raise not_found("Submission", submission_id)
     if row.overdue and await queries.time_out(connection, submission_id):
@@ -306,7 +307,9 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     what was erased.
     A place stays taken when the work had been done.
     """
-    row = await _lock(connection, submission_id, caller)
+    if caller is not None:
+        await require(connection, caller, Action.SUBMISSION_ERASE, submission=submission_id)
+    row = await _lock(connection, submission_id)
     if row.response == "active":
         await collection_queries.raise_counter(connection, row.collection_id)
     await uploads.erase_uploads(connection, submission_id)

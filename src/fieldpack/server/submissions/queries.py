@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.line_queries import write_line_end
@@ -92,16 +93,12 @@ async def find_by_token(
 
 
 async def find_submission(
-    connection: Connection, submission_id: UUID, member: UUID | None = None, *, lock: bool = False
+    connection: Connection, submission_id: UUID, *, lock: bool = False
 ) -> SubmissionRow | None:
-    """A submission that was not erased; with `member`, only if that researcher may see it."""
-    query = f"""
-        {FIND} WHERE s.id = %(id)s AND s.response <> 'deleted' AND (%(member)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.workspace_id = t.workspace_id AND m.researcher_id = %(member)s))
-        {"FOR NO KEY UPDATE OF s" if lock else ""}
-    """
+    """A submission that was not erased, with its row locked until commit if `lock`."""
+    locking = "FOR NO KEY UPDATE OF s" if lock else ""
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
-        query, {"id": submission_id, "member": member}
+        f"{FIND} WHERE s.id = %s AND s.response <> 'deleted' {locking}", [submission_id]
     )
     return await cursor.fetchone()
 
@@ -141,20 +138,25 @@ async def find_many(
     submission_ids: list[UUID],
     study_id: UUID | None,
     participant_ids: list[str],
-    member: UUID,
+    researcher_id: UUID,
     *,
     lock: bool = False,
 ) -> list[SubmissionRow]:
-    """Submissions by id, or by study and participant, that the member may see; locked, in a fixed order."""
+    """Submissions by id, or by study and participant, where the researcher has any role; in a fixed order, and their
+    rows locked until commit if `lock`."""
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"""
         {FIND} WHERE s.response <> 'deleted'
           AND (s.id = ANY(%(ids)s) OR s.study_id = %(study)s AND s.participant_id = ANY(%(participants)s))
-          AND EXISTS (SELECT FROM memberships m
-                      WHERE m.workspace_id = t.workspace_id AND m.researcher_id = %(member)s)
+          AND {select_role("t.workspace_id", "s.collection_id", "%(researcher)s")} IS NOT NULL
         ORDER BY s.collection_id, s.id {"FOR NO KEY UPDATE OF s" if lock else ""}
         """,
-        {"ids": submission_ids, "study": study_id, "participants": participant_ids, "member": member},
+        {
+            "ids": submission_ids,
+            "study": study_id,
+            "participants": participant_ids,
+            "researcher": researcher_id,
+        },
     )
     return await cursor.fetchall()
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
-from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
@@ -30,16 +31,7 @@ from fieldpack.server.submissions import lifecycle, service
 from fieldpack.server.submissions.lists import queries as lists
 from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
 
-
-class SubmissionRoute(ResearcherRoute):
-    """A route of a submission that the caller may see."""
-
-    async def admit(self, connection: Connection, caller: Caller, ids: dict[str, UUID]) -> None:
-        if "submission_id" in ids:
-            await service.get_submission(connection, caller, ids["submission_id"])
-
-
-router = APIRouter(route_class=SubmissionRoute, tags=["submissions"])
+router = APIRouter(route_class=ResearcherRoute, tags=["submissions"])
 
 
 @router.get("/studies/{study_id}/submissions")
@@ -71,7 +63,7 @@ async def _list(
     page: Paging,
 ) -> dict[str, Any]:
     """A list of a study's submissions, once those whose time is up are told so."""
-    await get_study(connection, caller, study_id, lock=True)
+    await get_study(connection, caller, study_id, Action.SUBMISSIONS_READ, lock=True)
     await lifecycle.free_overdue_places(connection, study_id)
     rows, count = await lists.list_of_study(connection, study_id, narrowed, order, page.limit, page.offset)
     return envelope([service.describe_submission(row) for row in rows], count)
@@ -137,7 +129,7 @@ async def count_submissions(
 ) -> dict[str, int]:
     """How many submissions of a study are in each state."""
     async with context.database.transaction() as connection:
-        await get_study(connection, caller, study_id, lock=True)
+        await get_study(connection, caller, study_id, Action.COUNTS_READ, lock=True)
         await lifecycle.free_overdue_places(connection, study_id)
         return await service.count_submissions(connection, study_id)
 
@@ -160,6 +152,7 @@ async def get_submission(
 
 
 @router.post("/submissions/{submission_id}/transition")
+@asks(Action.RESPONSES_REVIEW)
 async def transition_submission(
     context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: SubmissionTransition
 ) -> dict[str, Any]:
@@ -169,6 +162,7 @@ async def transition_submission(
 
 
 @router.post("/submissions/{submission_id}/request-return")
+@asks(Action.RESPONSES_REVIEW)
 async def request_return(
     context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: ReturnRequest
 ) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.accounts.permissions.authorization import require
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.queries import lock_counter, raise_counter
 from fieldpack.server.db.pool import Connection
@@ -68,10 +70,20 @@ def describe_submission(row: SubmissionRow) -> dict[str, Any]:
 
 
 async def get_submission(
-    connection: Connection, caller: Caller, submission_id: UUID, *, lock: bool = False
+    connection: Connection,
+    caller: Caller,
+    submission_id: UUID,
+    action: Action = Action.SUBMISSIONS_READ,
+    *,
+    lock: bool = False,
 ) -> SubmissionRow:
-    """A submission to a study of the caller's."""
-    row = await queries.find_submission(connection, submission_id, caller.id, lock=lock)
+    """A submission, for whoever may do `action` with it.
+
+    Raises:
+        Problem: 404 and 403 as `authorization.require` says.
+    """
+    await require(connection, caller, action, submission=submission_id)
+    row = await queries.find_submission(connection, submission_id, lock=lock)
     if row is None:
         raise not_found("Submission", submission_id)
     return row
@@ -101,9 +113,9 @@ async def transition(
     Raises:
         Problem: 400 for a completion code that is no researcher's; 409 when its state has no such step.
     """
-    seen = await get_submission(connection, caller, submission_id)
+    seen = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW)
     await lock_counter(connection, seen.collection_id)
-    row = await get_submission(connection, caller, submission_id, lock=True)
+    row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
     if given.action == "COMPLETE":
         await _complete(connection, row, given.completion_code)
     elif _is_pending(row, given.action):
@@ -156,7 +168,8 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     By ids every one is meant; by participants, those of theirs that wait for a review.
 
     Raises:
-        Problem: 400 naming what is unknown, or was rejected, returned or has no response; 409 for another state.
+        Problem: 400 naming what is unknown, or was rejected, returned or has no response; 403 when the caller may not
+            review all of it; 409 for another state.
     """
     ids = given.submission_ids or []
     malformed = [text for text in ids if not is_uuid(text)]
@@ -165,10 +178,15 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     study_id = UUID(given.study_id) if given.study_id and is_uuid(given.study_id) else None
     if given.study_id and study_id is None:
         raise invalid("study_id", f"There is no study {given.study_id}.")
+    if study_id is not None:  # first: who may not know participants' ids is not told who took part
+        unknown = invalid("study_id", f"There is no study {study_id} in your workspaces.")
+        await require(connection, caller, Action.RESPONSES_REVIEW, study=study_id, unknown=unknown)
     wanted = [UUID(text) for text in ids]
     participants = given.participant_ids or []
     seen = await queries.find_many(connection, wanted, study_id, participants, caller.id)
     _require_found(set(wanted) - {row.id for row in seen}, "submission_ids", "submission")
+    for study in sorted({row.study_id for row in seen} - {study_id}):
+        await require(connection, caller, Action.RESPONSES_REVIEW, study=study)
     for collection_id in sorted({row.collection_id for row in seen}):
         await lock_counter(connection, collection_id)
     rows = await queries.find_many(connection, wanted, study_id, participants, caller.id, lock=True)
@@ -223,7 +241,7 @@ async def request_return(
     connection: Connection, caller: Caller, submission_id: UUID, reasons: list[str]
 ) -> dict[str, Any]:
     """Ask the participant to return their submission; from then on they may, even after submitting."""
-    row = await get_submission(connection, caller, submission_id, lock=True)
+    row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
     if row.status == "RETURNED":
         raise conflict("This submission was returned already.")
     await queries.request_return(connection, submission_id, reasons)

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from fieldpack.server.accounts import queries as account_queries
+from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller, hash_token
 from fieldpack.server.accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
-from fieldpack.server.collections import queries as collection_queries
-from fieldpack.server.collections.service import get_collection
+from fieldpack.server.collections.service import get_collection, list_collections
 from fieldpack.server.context import Context
 from fieldpack.server.exports import service as exports
 from fieldpack.server.http.authentication import mark_authenticated
@@ -135,9 +136,10 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
         for row in rows:
             enabled = row.collections_enabled
             collections, count = (
-                await collection_queries.list_collections(connection, row.id, MOST, 0) if enabled else ([], 0)
+                await list_collections(connection, caller, row.id, MOST, 0) if enabled else ([], 0)
             )
             ids = [collection.id for collection in collections]
+            exportable = await find_allowed(connection, caller, Action.EXPORTS_CREATE, ids)
             responses = await queries.count_responses(connection, ids)
             studies = await queries.list_studies(connection, ids)
             workspaces.append(
@@ -150,6 +152,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                             "id": collection.id,
                             "name": collection.name,
                             "responses": responses.get(collection.id, 0),
+                            "may_export": collection.id in exportable,
                             "pages": len(collection.body["collection_items"]),
                             "questions": len(questions_of(collection.body)),
                             "studies": [

@@ -1,0 +1,139 @@
+"""May this researcher do that, here? The one place that answers, by action and object. No HTTP, no SQL.
+
+Every service asks before it looks at, or locks, what it is about. Nothing is remembered between requests: whoever is
+removed, or has another role, has it on the next one, in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+from uuid import UUID
+
+from fieldpack.server.accounts.permissions import queries
+from fieldpack.server.accounts.permissions.roles import Action, Role, may
+from fieldpack.server.accounts.rows import StandingRow
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, Problem, not_found
+
+__all__ = ["find_allowed", "not_a_member", "require", "require_somewhere", "roles_that"]
+
+# about a workspace's Collections; of a collection everything is, but that studies of it go on
+_OF_COLLECTIONS = frozenset({Action.COLLECTION_READ, Action.COLLECTION_WRITE, Action.PICTURES_WRITE})
+_OF_STUDIES = frozenset({Action.STUDY_READ, Action.STUDY_WRITE})
+
+
+def not_a_member(of: str = "this workspace") -> Problem:
+    """A 403 for what is known to exist, in a workspace in which the caller has no role."""
+    return Problem(FORBIDDEN, f"You are not a member of {of}.")
+
+
+async def require(
+    connection: Connection,
+    caller: Caller,
+    action: Action,
+    *,
+    workspace: UUID | None = None,
+    project: UUID | None = None,
+    collection: UUID | None = None,
+    study: UUID | None = None,
+    submission: UUID | None = None,
+    unknown: Problem | None = None,
+    foreign: Problem | None = None,
+) -> None:
+    """Return if the caller may do `action` with the one object that is given.
+
+    Args:
+        connection: of the transaction that does it.
+        unknown: raised when there is no such object, instead of a 404.
+        foreign: raised when the caller has no role there; without it they learn no more than that it is unknown.
+
+    Raises:
+        Problem: 404 for what does not exist, or is none of the caller's; 404 in words of its own where Collections
+            are off in the workspace; 403 when the caller's role, or that of their token, does not allow it.
+    """
+    kind, id, standing = await _find(connection, caller, workspace, project, collection, study, submission)
+    if standing is None:
+        raise unknown or not_found(kind, id)
+    if standing.role is None:
+        raise foreign or unknown or not_found(kind, id)
+    is_about = action not in _OF_STUDIES if collection is not None else action in _OF_COLLECTIONS
+    if is_about and study is None and submission is None and not standing.collections_enabled:
+        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+    if not may(Role(standing.role), action, caller.cap):
+        _refuse(caller, action, Role(standing.role))
+
+
+async def _find(
+    connection: Connection,
+    caller: Caller,
+    workspace: UUID | None,
+    project: UUID | None,
+    collection: UUID | None,
+    study: UUID | None,
+    submission: UUID | None,
+) -> tuple[str, UUID, StandingRow | None]:
+    """What the object is called, its id, and how the caller stands to it."""
+    if workspace is not None:
+        return "Workspace", workspace, await queries.find_in_workspace(connection, workspace, caller.id)
+    if project is not None:
+        return "Project", project, await queries.find_on_project(connection, project, caller.id)
+    if collection is not None:
+        return "Collection", collection, await queries.find_on_collection(connection, collection, caller.id)
+    if study is not None:
+        return "Study", study, await queries.find_on_study(connection, study, caller.id)
+    assert submission is not None
+    return "Submission", submission, await queries.find_on_submission(connection, submission, caller.id)
+
+
+def _refuse(caller: Caller, action: Action, role: Role) -> NoReturn:
+    """403, saying which of the two roles is in the way, and who can change that."""
+    if may(role, action):
+        raise Problem(
+            FORBIDDEN,
+            f"This token has the role {caller.cap}, which does not allow this ({action});"
+            " `fieldpack token create` makes one with another role.",
+        )
+    raise Problem(
+        FORBIDDEN,
+        f"Your role here is {role}, which does not allow this ({action}); an owner of the workspace can change it.",
+    )
+
+
+async def require_somewhere(
+    connection: Connection,
+    caller: Caller,
+    action: Action,
+    workspace: UUID | None = None,
+    *,
+    foreign: Problem | None = None,
+) -> None:
+    """Return if the caller may do `action` in the workspace or on any collection of it; without one, anywhere at all.
+
+    Raises:
+        Problem: 404 for an unknown workspace, or where Collections are off; `foreign`, or a 403, when the caller has
+            no role in it; 403 when none of their roles, or not that of their token, allows it.
+    """
+    standing = await queries.find_in_workspace(connection, workspace, caller.id) if workspace else None
+    if workspace is not None and standing is None:
+        raise not_found("Workspace", workspace)
+    roles = [Role(role) for role in await queries.list_roles(connection, caller.id, workspace)]
+    if not roles:
+        raise foreign or not_a_member()
+    if standing is not None and action in _OF_COLLECTIONS and not standing.collections_enabled:
+        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+    if not any(may(role, action, caller.cap) for role in roles):
+        _refuse(caller, action, next((role for role in roles if may(role, action)), roles[0]))
+
+
+def roles_that(caller: Caller, action: Action) -> list[str]:
+    """The roles with which this caller may do `action`: what lists look for, in SQL."""
+    return [role for role in Role if may(role, action, caller.cap)]
+
+
+async def find_allowed(
+    connection: Connection, caller: Caller, action: Action, collections: Iterable[UUID]
+) -> set[UUID]:
+    """Those of these collections on which the caller may do `action`."""
+    return await queries.list_with_role(connection, caller.id, list(collections), roles_that(caller, action))

@@ -1,0 +1,369 @@
+"""Every route and page does for each role what the table says, and nothing else. One without a row fails."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from fieldpack.server.accounts.access import ResearcherRoute
+from fieldpack.server.accounts.permissions.roles import ALLOWED, WIRE_NAMES, Action, Role, covers, may
+from fieldpack.server.app import API, create_app
+from fieldpack.server.config import load_settings
+from tests.installation import Installation
+from tests.integration.rows import connected
+from tests.integration.test_routes_table import STUDY, TABLE, World, world
+from tests.refusals import refused
+from tests.scenario import Scenario, collection_body, expect
+
+__all__ = ["world"]
+
+OWNER, EDITOR, REVIEWER, ANALYST, VIEWER = Role
+EVERYONE = frozenset(Role)
+PERSONAL = EVERYONE - {VIEWER}
+REVIEWERS = frozenset({OWNER, EDITOR, REVIEWER})
+EXPORTERS = frozenset({OWNER, EDITOR, ANALYST})
+WRITERS = frozenset({OWNER, EDITOR})
+OWNERS = frozenset({OWNER})
+
+Allowed = frozenset[Role]
+
+# Who may use a route, with a role in the workspace, with one on the collection alone, or by a token with this role.
+ROUTES: dict[str, Allowed] = {
+    "GET /users/me": EVERYONE,
+    "GET /workspaces": EVERYONE,
+    "POST /workspaces": WRITERS,
+    "GET /workspaces/{workspace_id}": EVERYONE,
+    "POST /workspaces/{workspace_id}/pictures": WRITERS,
+    "GET /workspaces/{workspace_id}/projects": EVERYONE,
+    "POST /workspaces/{workspace_id}/projects": WRITERS,
+    "GET /projects/{project_id}": EVERYONE,
+    "PATCH /projects/{project_id}": WRITERS,
+    "GET /projects/{project_id}/studies": EVERYONE,
+    "POST /data-collection/collections": WRITERS,
+    "GET /data-collection/collections": EVERYONE,
+    "GET /data-collection/collections/{collection_id}": EVERYONE,
+    "PUT /data-collection/collections/{collection_id}": WRITERS,
+    "GET /data-collection/collections/{collection_id}/responses": PERSONAL,
+    "GET /data-collection/collections/{collection_id}/files/{file_key}": PERSONAL,
+    "POST /data-collection/collections/{collection_id}/export": EXPORTERS,
+    "GET /data-collection/collections/{collection_id}/export": EXPORTERS,
+    "GET /data-collection/collections/{collection_id}/export/{export_id}": EXPORTERS,
+    "DELETE /data-collection/collections/{collection_id}/export/{export_id}": EXPORTERS,
+    "POST /studies": WRITERS,
+    "GET /studies": EVERYONE,
+    "GET /studies/{study_id}": EVERYONE,
+    "PATCH /studies/{study_id}": WRITERS,
+    "POST /studies/{study_id}/transition": WRITERS,
+    "GET /studies/{study_id}/submissions": PERSONAL,
+    "GET /studies/{study_id}/submissions/counts": EVERYONE,
+    "GET /submissions": PERSONAL,
+    "GET /submissions/{submission_id}": PERSONAL,
+    "DELETE /submissions/{submission_id}": WRITERS,
+    "POST /submissions/{submission_id}/transition": REVIEWERS,
+    "POST /submissions/{submission_id}/request-return": REVIEWERS,
+    "POST /submissions/bulk-approve": REVIEWERS,
+}
+# what a role on one collection is not enough for, whatever role it is, and what it is answered
+OF_THE_WORKSPACE = {
+    "GET /workspaces/{workspace_id}/projects": 403,
+    "POST /workspaces/{workspace_id}/projects": 403,
+    "GET /projects/{project_id}": 404,
+    "PATCH /projects/{project_id}": 404,
+    "GET /projects/{project_id}/studies": 404,
+    "POST /data-collection/collections": 403,
+}
+
+# Pages of researchers.
+PAGES: dict[str, Allowed] = {
+    "GET /researcher": EVERYONE,
+    "POST /researcher/collections/{collection_id}/export": EXPORTERS,
+    "GET /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
+    "GET /data-collection-tool/collections/{collection_id}": EVERYONE,
+    "POST /data-collection-tool/collections/{collection_id}": EVERYONE,
+}
+# Pages and files that ask for no role: signing in and out, participants', those that programs watch.
+OPEN = re.compile(
+    r"/|/sign-(in|in/once|out)|/participate(/.*)?|/(static|assets)/.*|/health/(live|ready)|/metrics|/favicon.*|/robots.*"
+)
+
+
+def insert_researcher(
+    server: Installation,
+    *,
+    role: Role | None = None,
+    workspace_id: str | None = None,
+    collection_roles: dict[str, Role] | None = None,
+    cap: Role | None = None,
+) -> tuple[str, str]:
+    """A researcher with these roles, and a token of theirs: the id and the token."""
+    id, token = uuid4(), secrets.token_urlsafe(32)
+    with connected(server) as database, database.transaction():
+        database.execute("INSERT INTO researchers (id, email) VALUES (%s, %s)", [id, f"{id}@example.org"])
+        if role is not None:
+            database.execute(
+                "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)",
+                [workspace_id, id, role],
+            )
+        for collection_id, narrower in (collection_roles or {}).items():
+            database.execute(
+                "INSERT INTO collection_roles (collection_id, researcher_id, role) VALUES (%s, %s, %s)",
+                [collection_id, id, narrower],
+            )
+        database.execute(
+            "INSERT INTO tokens (id, researcher_id, name, token_sha256, role) VALUES (%s, %s, 'test', %s, %s)",
+            [uuid4(), id, hashlib.sha256(token.encode()).digest(), cap],
+        )
+    return str(id), token
+
+
+@dataclass
+class Cast:
+    """A client for each role, held in the workspace, on the collection, or by a token of an owner."""
+
+    world: World
+    server: Installation
+    scenario: Scenario  # another study of the collection, which nobody pauses
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    clients: dict[tuple[str, Role], httpx.Client] = field(default_factory=dict)
+    browsers: dict[Role, httpx.Client] = field(default_factory=dict)
+
+    def fresh(self, route: str) -> dict[str, str]:
+        """Something new for what ends the thing it is about."""
+        if not route.startswith("DELETE"):
+            return {}
+        if "export_id" in route:
+            until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self.numbers))
+            return {"export_id": self.scenario.export(to=until.isoformat())["export_id"]}
+        return {"submission_id": self.scenario.take_part(f"fresh-{next(self.numbers)}")}
+
+
+HELD = ("workspace", "collection", "token")
+
+
+@pytest.fixture(scope="module")
+def cast(world: World, server: Installation) -> Iterator[Cast]:
+    workspace, collection = world.ids["workspace_id"], world.ids["collection_id"]
+    study = expect(
+        world.api.post(
+            "/studies", json={**STUDY, "data_collection_id": collection, "total_available_places": 500}
+        ),
+        201,
+    )
+    expect(world.api.post(f"/studies/{study['id']}/transition", json={"action": "PUBLISH"}), 200)
+    made = Cast(world, server, Scenario(world.api, {"id": collection}, study))
+    with ExitStack() as stack:
+        for role in Role:
+            _, by_workspace = insert_researcher(server, role=role, workspace_id=workspace)
+            _, by_collection = insert_researcher(server, collection_roles={collection: role})
+            _, by_token = insert_researcher(server, role=OWNER, workspace_id=workspace, cap=role)
+            for held, token in zip(HELD, (by_workspace, by_collection, by_token), strict=True):
+                made.clients[held, role] = stack.enter_context(server.client(token))
+            browser = stack.enter_context(
+                httpx.Client(
+                    base_url=server.url, trust_env=False, timeout=60, headers={"Accept": "text/html"}
+                )
+            )
+            signed_in = browser.post("/sign-in", data={"token": by_workspace}, headers={"Origin": server.url})
+            assert signed_in.status_code == 303, signed_in.text
+            made.browsers[role] = browser
+        yield made
+
+
+def app_routes() -> list[RouteContext]:
+    return list(iter_route_contexts(create_app(load_settings(), "postgresql://nowhere").routes))
+
+
+def test_every_route_has_a_row() -> None:
+    assert set(ROUTES) == {route for route, row in TABLE.items() if row.access == "researcher"}
+    assert set(OF_THE_WORKSPACE) <= set(ROUTES)
+
+
+def test_every_page_has_a_row() -> None:
+    pages = {
+        f"{method} {route.path}"
+        for route in app_routes()
+        for method in (route.methods or set()) - {"HEAD", "OPTIONS"}
+        if route.path and not route.path.startswith(API) and not OPEN.fullmatch(route.path)
+    }
+    assert pages == set(PAGES)
+
+
+def test_what_takes_a_body_is_asked_for_before_it_is_read() -> None:
+    """A route that takes one and names something in its path is marked with what it asks for."""
+    asked = {}
+    for context in app_routes():
+        route = context.original_route
+        if isinstance(route, ResearcherRoute) and route.body_field is not None and "{" in route.path:
+            asked[route.path] = route.action
+    assert asked
+    assert None not in asked.values(), asked
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("held", HELD)
+def test_every_route_for_every_role(cast: Cast, held: str, route: str, role: Role) -> None:
+    is_outside = held == "collection" and route in OF_THE_WORKSPACE
+    allowed = role in ROUTES[route] and not is_outside
+    changed = cast.fresh(route) if allowed else {}
+    answer = cast.world.valid(cast.clients[held, role], route, **changed)
+    if is_outside:
+        refused(answer, OF_THE_WORKSPACE[route])
+        return
+    if not allowed:
+        assert role in refused(answer, 403)
+        return
+    # 409: what another role did before leaves nothing to do
+    assert answer.status_code in (200, 201, 202, 204, 409), (answer.status_code, answer.text)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
+    method, _, path = page.partition(" ")
+    origin = {"Origin": cast.server.url}
+    answer = cast.browsers[role].request(
+        method, cast.world.fill(path), headers=origin if method == "POST" else {}
+    )
+    if role in PAGES[page]:
+        assert answer.status_code in (200, 303), answer.text
+        assert "/sign-in" not in answer.headers.get("location", "")
+    else:
+        assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("role", sorted(EVERYONE - WRITERS))
+def test_a_role_is_in_the_way_before_the_body_is_looked_at(cast: Cast, role: Role) -> None:
+    for route, row in TABLE.items():
+        if row.access == "researcher" and row.body is not None and "{" in route and role not in ROUTES[route]:
+            refused(cast.world.send(cast.clients["workspace", role], route, body=b"{"), 403)
+
+
+def test_a_viewer_learns_nothing_of_a_person(cast: Cast) -> None:
+    """Nor whom a study is for: its lists of participants are ids, and unknown fields could be."""
+    ids = cast.world.ids
+    secret = f"P-{uuid4().hex}"
+    body = {
+        "filters": [{"filter_id": "custom_blocklist", "selected_values": [secret]}],
+        "eligibility_requirements": [{"_cls": "web.x.CustomBlacklist", "attributes": [{"value": [secret]}]}],
+        "their_own_list": [secret],
+    }
+    expect(cast.world.api.patch(f"/studies/{ids['study_id']}", json=body), 200)
+    study_list = f"/studies?workspace_id={ids['workspace_id']}&limit=1000"
+    for role in Role:
+        client = cast.clients["workspace", role]
+        for path in (f"/studies/{ids['study_id']}", study_list):
+            assert (secret in client.get(path).text) == (role != VIEWER), (role, path)
+    viewer = cast.clients["workspace", VIEWER]
+    counts = expect(viewer.get(f"/studies/{ids['study_id']}/submissions/counts"), 200)
+    assert counts["TOTAL"] >= 3
+    # nor, by the way something is refused, who took part
+    for participant in ("first", "nobody"):
+        given = {"study_id": ids["study_id"], "participant_ids": [participant]}
+        refused(viewer.post("/submissions/bulk-approve", json=given), 403)
+    home = cast.browsers[VIEWER].get("/researcher").text
+    assert f"/researcher/collections/{ids['collection_id']}/export" not in home
+    assert (
+        f"/researcher/collections/{ids['collection_id']}/export"
+        in cast.browsers[ANALYST].get("/researcher").text
+    )
+
+
+def test_who_has_one_collection_sees_that_and_the_workspaces_title(cast: Cast) -> None:
+    world, ids = cast.world, cast.world.ids
+    other = Scenario.create(world.api)
+    client = cast.clients["collection", REVIEWER]
+    [workspace] = expect(client.get("/workspaces"), 200)["results"]
+    assert workspace == expect(client.get(f"/workspaces/{ids['workspace_id']}"), 200)
+    assert (workspace["id"], workspace["users"], workspace["description"]) == (ids["workspace_id"], [], "")
+    assert workspace["title"]
+    listed = expect(client.get(f"/data-collection/collections?workspace_id={ids['workspace_id']}"), 200)
+    assert [row["id"] for row in listed["results"]] == [ids["collection_id"]]
+    assert listed["meta"]["count"] == 1
+    studies = expect(client.get("/studies?limit=1000"), 200)["results"]
+    assert {row["data_collection_id"] for row in studies} == {ids["collection_id"]}
+    refused(client.get(f"/data-collection/collections/{other.collection['id']}"), 404)
+    refused(client.get(f"/studies/{other.study['id']}"), 404)
+    submission = other.take_part("of-another")
+    refused(client.get(f"/submissions/{submission}"), 404)
+    by_ids = {"submission_ids": [submission]}
+    refused(client.post("/submissions/bulk-approve", json=by_ids), 400, "submission_ids")
+
+
+def test_a_role_on_a_collection_stands_for_that_in_its_workspace(cast: Cast) -> None:
+    """In both directions; but an owner of the workspace stays one everywhere in it."""
+    ids = cast.world.ids
+    responses = f"/data-collection/collections/{ids['collection_id']}/responses"
+    for role, narrower, status in ((EDITOR, VIEWER, 403), (VIEWER, REVIEWER, 200), (OWNER, VIEWER, 200)):
+        _, token = insert_researcher(
+            cast.server,
+            role=role,
+            workspace_id=ids["workspace_id"],
+            collection_roles={ids["collection_id"]: narrower},
+        )
+        with cast.server.client(token) as client:
+            assert client.get(responses).status_code == status, (role, narrower)
+
+
+def test_a_token_with_a_role_opens_no_more_than_its_researcher_may(cast: Cast) -> None:
+    """Both roles have to allow it, those that are in no order too."""
+    ids = cast.world.ids
+    _, token = insert_researcher(cast.server, role=REVIEWER, workspace_id=ids["workspace_id"], cap=ANALYST)
+    with cast.server.client(token) as client:
+        expect(client.get(f"/data-collection/collections/{ids['collection_id']}/responses"), 200)
+        refused(client.post(f"/data-collection/collections/{ids['collection_id']}/export"), 403)
+        approve = {"action": "APPROVE"}
+        refused(client.post(f"/submissions/{ids['submission_id']}/transition", json=approve), 403)
+
+
+def test_with_collections_off_the_role_is_not_what_is_told(cast: Cast) -> None:
+    made = expect(cast.world.api.post("/workspaces", json={"title": "Off"}), 201)
+    collection = expect(
+        cast.world.api.post("/data-collection/collections", json=collection_body(made["id"])), 201
+    )
+    _, token = insert_researcher(cast.server, role=VIEWER, workspace_id=made["id"])
+    cast.server.run("workspace", "features", made["id"], "--collections", "off")
+    path = f"/data-collection/collections/{collection['id']}"
+    with cast.server.client(token) as client:
+        for method, where in (("GET", path), ("GET", f"{path}/responses"), ("POST", f"{path}/export")):
+            assert "permission" in refused(client.request(method, where), 404)
+
+
+def test_the_table_says_what_it_must() -> None:
+    assert set(ALLOWED) == set(Role) == set(WIRE_NAMES)
+    assert ALLOWED[OWNER] == set(Action)
+    assert set().union(*(ALLOWED[role] for role in Role)) == set(Action)
+    for role in Role:
+        assert covers(OWNER, role)
+        assert covers(role, VIEWER)
+        assert covers(EDITOR, role) == (role != OWNER)
+    assert not covers(REVIEWER, ANALYST)
+    assert not covers(ANALYST, REVIEWER)
+    personal = {Action.SUBMISSIONS_READ, Action.RESPONSES_READ, Action.FILES_READ, Action.EXPORTS_READ}
+    assert not personal & ALLOWED[VIEWER]
+    assert not may(None, Action.WORKSPACE_READ)
+    assert (WIRE_NAMES[OWNER], WIRE_NAMES[EDITOR]) == ("WORKSPACE_ADMIN", "WORKSPACE_COLLABORATOR")
+
+
+def test_the_roles_in_the_documentation_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "roles.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z.]+)` \|.*?\|((?: [✓ ] \|){5})$", text, re.MULTILINE)
+    documented = {
+        name: {role for role, mark in zip(Role, marks.split("|"), strict=False) if "✓" in mark}
+        for name, marks in rows
+    }
+    assert documented == {action: {role for role in Role if may(role, action)} for action in Action}
+    for role in Role:
+        assert f"`{WIRE_NAMES[role]}`" in text
