@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Its temporary files lie in the environment, so that an interrupted installation leaves nothing elsewhere.
 TEMPORARY := $(abspath $(VENV))/tmp
 
-.PHONY: help demo test interop check messages bench soak lock clean
+.PHONY: help demo test interop check sbom messages bench soak lock clean
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,12 +42,16 @@ interop: $(VENV)/.dev  ## Converted files in R (haven), PSPP and LibreOffice, in
 	.ci/install r-cran-haven pspp libreoffice-calc-nogui
 	$(BIN)/python -m pytest tests/interop
 
-check: $(VENV)/.dev  ## Format, lint, types, layers, dead code
+check: $(VENV)/.dev  ## Format, lint, types, layers, dead code, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/layers.py
 	$(BIN)/python tools/unused.py
+	$(BIN)/python tools/advisories.py
+
+sbom: $(VENV)/.dev  ## What a server runs on, as a CycloneDX list with hashes: sbom.cdx.json
+	$(BIN)/python -m cyclonedx_py requirements requirements/demo.lock --pyproject pyproject.toml --output-reproducible -o sbom.cdx.json
 
 messages: $(VENV)/.dev  ## The pages' catalogues brought up to what the pages use (LANGUAGE=fr begins a new one)
 	$(BIN)/python tools/messages.py $(LANGUAGE)

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "downloads": True,
     "slow_clients": False,
     "attacks": False,
+    "audit": False,
     "cli_export": True,
     "uploads": False,
     "store": False,

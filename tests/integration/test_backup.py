@@ -736,7 +736,7 @@ def test_a_backup_of_a_newer_fieldpack_is_refused(filled: Filled, place: Path) -
     text = manifest.read_text()
     for newer in (
         re.sub(r'"schema": "\d+"', '"schema": "9999"', text),
-        text.replace('"format": 1', '"format": 2'),
+        text.replace('"format": 2', '"format": 3'),
     ):
         assert newer != text
         manifest.write_text(newer)

@@ -135,6 +135,8 @@ def test_nothing_of_the_person_is_left_in_the_database(scenario: Scenario, serve
             for (row,) in database.execute(query).fetchall():
                 for trace in (person, session, secret, name):
                     assert trace not in row, (table, row)
+                if table.startswith("audit_"):
+                    assert participant.submission_id not in row, (table, row)
 
 
 def test_exports_that_do_not_hold_it_live_on(scenario: Scenario) -> None:

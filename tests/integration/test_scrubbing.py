@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
@@ -54,8 +54,8 @@ def wait_until_gone(server: Installation, markers: dict[str, bytes]) -> float:
     return time.monotonic() - began
 
 
-def leave_traces(scenario: Scenario) -> tuple[str, dict[str, bytes]]:
-    """A whole submission, exported and reviewed, and the bytes that can only be of it."""
+def leave_traces(scenario: Scenario, server: Installation) -> tuple[str, dict[str, bytes]]:
+    """A whole submission, exported, looked at and reviewed, and the bytes that can only be of it."""
     person, session, secret, name, message, content = (secrets.token_hex(16) for _ in range(6))
     long = secrets.token_urlsafe(15_000)  # does not compress: it lies in the TOAST table as it is
     participant = scenario.start(person, session)
@@ -67,10 +67,25 @@ def leave_traces(scenario: Scenario) -> tuple[str, dict[str, bytes]]:
     scenario.export()
     decision = {"action": "REJECT", "message": message, "rejection_category": "OTHER"}
     expect(scenario.api.post(f"/submissions/{participant.submission_id}/transition", json=decision), 200)
+    for path in (f"/studies/{scenario.study['id']}/submissions", f"/submissions/{participant.submission_id}"):
+        expect(scenario.api.get(path), 200)
+    expect(scenario.api.get(f"/data-collection/collections/{scenario.collection['id']}/responses"), 200)
     texts = {f"long {at}": long[at : at + 64] for at in range(0, len(long) - 64, 1500)}
     texts |= {"person": person, "session": session, "secret": secret, "name": name}
     texts |= {"message": message, "content": content}
-    return participant.submission_id, {key: text.encode() for key, text in texts.items()}
+    markers = {key: text.encode() for key, text in texts.items()}
+    return participant.submission_id, markers | {"meaning": find_meaning(server, participant.submission_id)}
+
+
+def find_meaning(server: Installation, submission_id: str) -> bytes:
+    """How PostgreSQL stores whom the audit log means by a subject: two ids, one after the other."""
+    with connected(server) as database:
+        row = database.execute(
+            "SELECT id FROM audit_subjects WHERE submission_id = %s", [submission_id]
+        ).fetchone()
+    assert row is not None
+    subject: UUID = row[0]
+    return subject.bytes + UUID(submission_id).bytes
 
 
 def create(api: httpx.Client) -> Scenario:
@@ -91,11 +106,11 @@ def people_in(scenario: Scenario) -> set[str]:
 def test_no_file_holds_anything_of_the_erased(api: httpx.Client, server: Installation) -> None:
     scenario = create(api)
     scenario.take_part("stays", "Stays", [("stays.png", PNG)])
-    erased, markers = leave_traces(scenario)
+    erased, markers = leave_traces(scenario, server)
     with connected(server) as database:  # names are in its statistics, as they are some time later by itself
         database.execute("ANALYZE; CHECKPOINT")
     held = find_on_disk(server, markers)
-    assert set(held) >= {"person", "session", "secret", "name", "message", "content"}, held
+    assert set(held) >= {"person", "session", "secret", "name", "message", "content", "meaning"}, held
     assert len(held) > 10, held  # pieces of the long answer
     expect(api.delete(f"/submissions/{erased}"), 204)
     wait_until_gone(server, markers)
@@ -126,7 +141,7 @@ def test_while_exports_are_made_and_people_take_part(api: httpx.Client, server: 
     busy = threading.Thread(target=go_on)
     busy.start()
     try:
-        erased = [leave_traces(scenario) for _ in range(3)]
+        erased = [leave_traces(scenario, server) for _ in range(3)]
         for submission_id, _ in erased:
             expect(api.delete(f"/submissions/{submission_id}"), 204)
         for _, markers in erased:
@@ -144,8 +159,8 @@ def test_who_dies_meanwhile_is_no_excuse(api: httpx.Client, server: Installation
     scenario = create(api)
     scenario.take_part("stays", "Stays")
     insert_submissions(server, scenario.study["id"], 20_000)
-    erased, markers = leave_traces(scenario)
-    later, more = leave_traces(scenario)
+    erased, markers = leave_traces(scenario, server)
+    later, more = leave_traces(scenario, server)
     with connected(server) as watching:
         expect(api.delete(f"/submissions/{erased}"), 204)
         deadline = time.monotonic() + GONE_SECONDS

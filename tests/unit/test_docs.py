@@ -83,11 +83,25 @@ def test_every_benchmark_exists_and_is_documented() -> None:
         assert (ROOT / "benchmarks" / f"{name}.py").exists(), name
 
 
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", ROOT / "SECURITY.md", *DOCS.glob("*.md")]), ids=lambda page: page.name
+)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'<img src="([^"]+)"', text)
     missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_every_promise_names_a_test_that_there_is() -> None:
+    text = (DOCS / "security.md").read_text()
+    named = re.findall(r"`((?:unit|integration|browser|acceptance|long)/\w+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if f"def {name}(" not in (ROOT / "tests" / path).read_text(encoding="utf-8")
+    ]
     assert not missing
 
 

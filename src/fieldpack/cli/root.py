@@ -57,6 +57,7 @@ class _Root(LazyGroup):
         ),
         "restore": LazyCommand("fieldpack.cli.backup", "Bring an installation back from a copy.", "server"),
         "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
+        "audit": LazyCommand("fieldpack.cli.audit", "List, verify and export the audit log.", "server"),
         "token": LazyCommand(_SERVER, "Create, list and revoke API tokens.", "server"),
         "keys": LazyCommand(
             "fieldpack.cli.keys", "List and change the keys that sign links and cookies.", "server"

@@ -31,6 +31,7 @@ from uuid import UUID
 import orjson
 
 from fieldpack.errors import FieldpackError
+from fieldpack.server.audit.checkpoints import Checkpoint
 
 __all__ = [
     "BLOBS",
@@ -50,7 +51,7 @@ __all__ = [
     "write_entries",
 ]
 
-FORMAT = 1
+FORMAT = 2  # 1 had no `checkpoints`
 MANIFEST = "manifest.json"
 DUMP = "database.dump"
 BLOBS = "blobs.txt.gz"
@@ -117,6 +118,7 @@ class Manifest:
         files: all files but the objects and the manifest itself.
         counts: rows by table.
         objects, object_bytes: how many objects belong to it, and their size.
+        checkpoints: where the chain of the audit log stood, day by day and in the snapshot.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Manifest:
     objects: int
     object_bytes: int
     absent: list[Absent] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     format: int = FORMAT
 
     @property
@@ -161,6 +164,7 @@ class Manifest:
                 )
             content["files"] = [FileFacts(**entry) for entry in content["files"]]
             content["absent"] = [Absent(**entry) for entry in content["absent"]]
+            content["checkpoints"] = [Checkpoint(**entry) for entry in content.get("checkpoints", [])]
             manifest = cls(**content)
             names = [entry.name for entry in manifest.files]
             if not is_name(manifest.name) or not all(map(_is_file_name, names)):

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from fieldpack import __version__
 from fieldpack.archive.members import HEADS
 from fieldpack.errors import ConfigError, FieldpackError
+from fieldpack.server.audit.checkpoints import Checkpoint, make_checkpoint, read_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder, FolderDestination, Pruned
 from fieldpack.server.backup.format import (
@@ -196,6 +197,7 @@ class _Making:
             blob_bytes = await self._list_blobs(connection)
             counts = await queries.count_rows(connection)
             exports = await queries.list_exports(connection)
+            checkpoints = await self._list_checkpoints(connection)
             await self._dump(connection, programs, snapshot.snapshot)
         await self._copy_exports(exports)
         await self._copy_blobs(blob_bytes)
@@ -216,9 +218,18 @@ class _Making:
             objects=self.objects,
             object_bytes=self.object_bytes,
             absent=self.absent,
+            checkpoints=checkpoints,
         )
         self.destination.finish(manifest, erasures)
         return manifest
+
+    async def _list_checkpoints(self, connection: Connection) -> list[Checkpoint]:
+        """Where the audit log stood: day by day, and in this snapshot."""
+        if not await queries.has_audit_log(connection):
+            return []
+        now = await make_checkpoint(connection)
+        kept, _ = await read_checkpoints(self.storage)
+        return [*kept, *([now] if now else [])]
 
     async def _list_blobs(self, connection: Connection) -> int:
         """Write the list of files that the snapshot names; their size."""

@@ -67,6 +67,11 @@ async def _has_table(connection: Connection, name: str) -> bool:
     return bool(row and row["found"])
 
 
+async def has_audit_log(connection: Connection) -> bool:
+    """Whether this schema has one."""
+    return await _has_table(connection, "audit_seals")
+
+
 async def list_key_tables(connection: Connection) -> list[str]:
     """The tables with keys, in this schema."""
     for table in KEY_TABLES:

@@ -25,6 +25,7 @@ from psycopg.rows import dict_row
 
 from fieldpack.archive.members import HEADS
 from fieldpack.errors import ConfigError, FieldpackError, UsageError
+from fieldpack.server.audit.checkpoints import put_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import BackupError, Manifest
@@ -268,6 +269,7 @@ class _Restoring:
                 self.tell("erasures", 0, 0)
                 await asyncio.to_thread(self._scrub, context)
             self._put_keys()
+            await put_checkpoints(self.storage, manifest.checkpoints)
             async with context.database.transaction() as connection:
                 row = await installation_queries.lock_installation(connection)
                 await put_marker(self.storage, Marker(str(row.id), row.generation))

@@ -24,7 +24,7 @@ from fieldpack.server.db.leftovers import Removed, remove_leftovers
 
 __all__ = ["NoRoom", "Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 
-TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens")
+TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens", "audit_subjects")
 STATISTICS = (
     "pg_catalog.pg_statistic"  # common values and histograms of columns, names of participants included
 )

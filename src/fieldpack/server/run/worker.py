@@ -21,6 +21,7 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
 
 from fieldpack.errors import FieldpackError
+from fieldpack.server.audit.sealing import seal_every_second
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
@@ -87,13 +88,17 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             loop = asyncio.get_running_loop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, stop)
-            watch = asyncio.create_task(_watch(context, app, worker), name="watch")
+            beside = [
+                asyncio.create_task(_watch(context, app, worker), name="watch"),
+                asyncio.create_task(seal_every_second(context.database, context.storage), name="seal"),
+            ]
             try:
                 await worker.run()
             finally:
-                watch.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watch
+                for task in beside:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
 
 
 def _give_up() -> None:

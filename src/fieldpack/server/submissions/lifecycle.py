@@ -17,6 +17,7 @@ from fieldpack.archive.records import FileEntry, encode_responses
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import OPERATOR, PARTICIPANT, Actor, forget, write_entry
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection, Database
@@ -117,6 +118,7 @@ async def start(
         minutes=study.maximum_allowed_time,
         study_code=code["code"] if code else None,
     )
+    await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
     return submission_id, await new_token(connection, submission_id), True
 
 
@@ -229,6 +231,7 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         )
         if handling and handling.return_reasons is not None:
             await queries.request_return(connection, submission_id, list(handling.return_reasons))
+        await write_entry(connection, PARTICIPANT, "submission.submit", submission_id=submission_id)
         row = replace(row, status=status)
     return {
         "status": row.status,
@@ -295,6 +298,7 @@ async def return_submission(connection: Connection, submission_id: UUID) -> dict
         await queries.set_returned(connection, submission_id, counter)
         if row.holds_place:
             await study_queries.free_places(connection, row.study_id, 1)
+        await write_entry(connection, PARTICIPANT, "submission.return", submission_id=submission_id)
     return {"status": "RETURNED"}
 
 
@@ -315,6 +319,9 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
     await insert_erasure(connection, submission_id)
+    actor = Actor("researcher", caller.id) if caller else OPERATOR
+    await write_entry(connection, actor, "submission.erase", submission_id=submission_id)
+    await forget(connection, submission_id)
     if row.holds_place and row.response == "in_progress":
         await study_queries.free_places(connection, row.study_id, 1)
     touched = await erasure.reach_exports(

@@ -1,0 +1,103 @@
+"""The words of the audit log: what can be done, and what may be said of it.
+
+A closed list, so that nothing of a person gets into what is hashed: details are numbers, ids of things, times and words
+of these lists, never a text that somebody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+__all__ = ["ACTIONS", "DETAILS", "READS", "make_details"]
+
+# What is read, of participants: one entry a request.
+READS = (
+    "response.list",
+    "submission.list",
+    "submission.read",
+    "file.read",
+    "file.list",
+    "archive.download",
+    "audit.list",
+)
+ACTIONS = (
+    *READS,
+    "workspace.create",
+    "workspace.update",
+    "picture.create",
+    "collection.create",
+    "collection.update",
+    "collection.erase",
+    "study.create",
+    "study.update",
+    "study.delete",
+    "study.transition",
+    "submission.start",
+    "submission.submit",
+    "submission.return",
+    "submission.transition",
+    "submission.request_return",
+    "submission.erase",
+    "export.request",
+    "export.link",
+    "export.delete",
+    "session.begin",
+    "session.end",
+    "token.create",
+    "token.revoke",
+    "keys.rotate",
+    "installation.restore",
+)
+# Names of details. A value is a whole number, a truth value, an id, a time, or a short word of our own.
+DETAILS = (
+    "action",  # of a transition: APPROVE, PUBLISH …
+    "changed",  # names of the fields that were sent
+    "count",  # results answered
+    "enabled",
+    "expires_at",
+    "from",
+    "limit",
+    "offset",
+    "ordering",
+    "status",
+    "study_id",
+    "to",
+    "total",  # results there are
+)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
+_WORD = re.compile(rf"[A-Za-z][A-Za-z_ -]{{0,39}}|-[a-z_]{{1,39}}|{_UUID}|{_TIME}", re.ASCII)
+
+
+def make_details(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Details as they are stored; those that are None are left out.
+
+    Raises:
+        ValueError: a name or a value that may not be there: a fault of ours.
+    """
+    made = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name not in DETAILS:
+            raise ValueError(f"{name} is no detail of audit entries")
+        made[name] = (
+            [_check(name, one) for one in value] if isinstance(value, list | tuple) else _check(name, value)
+        )
+    return made
+
+
+def _check(name: str, value: Any) -> Any:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and _WORD.fullmatch(value):
+        return value
+    raise ValueError(f"{name} of an audit entry must not be a free text")
