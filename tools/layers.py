@@ -28,7 +28,7 @@ LAYERS = (
     "server.app",
     "server.envelope",
     "server.web, server.uploads routes",
-    "server.submissions routes",
+    "server.responses, server.submissions routes",
     "server.exports routes, server.operations, server.submissions",
     "server.exports, server.installation, server.studies routes, server.projects routes",
     "server.collections routes, server.studies, server.uploads",

@@ -131,6 +131,17 @@ TABLE: dict[str, Row] = {
                ({"request_return_reasons": [5]}, "request_return_reasons.0")],
         large=413,
     ),
+    "GET /data-collection/collections/{collection_id}/overview": Row(),
+    "GET /data-collection/collections/{collection_id}/submissions": Row(),
+    "POST /data-collection/collections/{collection_id}/submissions/approve": Row(
+        body={"count": 0}, query="?participant=nobody", wrong=[({"count": "x"}, "count"), ({}, "count")], large=413
+    ),
+    "GET /submissions/{submission_id}/response": Row(),
+    "GET /submissions/{submission_id}/notes": Row(),
+    "POST /submissions/{submission_id}/notes": Row(
+        body={"text": "x"}, wrong=[({"text": 5}, "text"), ({"text": " "}, "text")], large=413
+    ),
+    "DELETE /submissions/{submission_id}/notes/{note_id}": Row(large=413),
     "POST /submissions/bulk-approve": Row(
         other=400,
         body={"submission_ids": ["{submission_id}"]},
@@ -249,6 +260,7 @@ def world(server: Installation) -> Iterator[World]:
                 "id"
             ],
             "upload_id": upload.rpartition("/")[2],
+            "note_id": expect(api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
 

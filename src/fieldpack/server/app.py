@@ -43,6 +43,7 @@ from fieldpack.server.problems import (
     ProblemType,
 )
 from fieldpack.server.projects.routes import router as projects
+from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.storage import StorageError, StorageFull
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
@@ -67,6 +68,7 @@ ROUTERS = (
         studies,
         project_router,
         submissions,
+        responses,
         start_router,
         participate,
         uploads,

@@ -19,6 +19,7 @@ __all__ = [
     "ExportId",
     "FileKey",
     "InstructionId",
+    "NoteId",
     "PictureId",
     "ProjectId",
     "StudyId",
@@ -33,6 +34,7 @@ CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")),
 ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE]
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
 InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
+NoteId = Annotated[UUID, BeforeValidator(partial(parse_id, "Note")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]

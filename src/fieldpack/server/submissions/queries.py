@@ -290,6 +290,7 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
     )
     await connection.execute("DELETE FROM answers WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
+    await connection.execute("DELETE FROM notes WHERE submission_id = %s", [submission_id])
 
 
 async def list_answers(

@@ -1,0 +1,235 @@
+"""Which responses are meant: read from a URL's parameters, checked, written back, and put into SQL by `queries`.
+
+A filter is what a person can read in the address of a page: `state=APPROVED&where=<question>:is:<option>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import orjson
+
+from fieldpack.archive.records import InvalidTime, format_time, parse_time
+from fieldpack.server.problems import INVALID, Problem
+from fieldpack.server.submissions.service import STATUSES
+from fieldpack.server.values.uuids import is_uuid
+
+__all__ = ["MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
+
+Test = Literal["is", "contains", "between", "answered", "missing"]
+TESTS: tuple[str, ...] = get_args(Test)
+MOST_CONDITIONS = 10
+MOST_TEXT = 500
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_LENGTH = re.compile(r"(\d{1,9})(s|m|h|d)?", re.ASCII)
+_SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one question's answer must be.
+
+    Attributes:
+        instruction_id: the question.
+        test: `is` an option, `contains` a text in any case, `between` two numbers, `answered` or `missing`.
+        operand: the option's value as JSON or plain text, the text, `low,high` with either left out; '' for the rest.
+    """
+
+    instruction_id: UUID
+    test: Test
+    operand: str = ""
+
+    def __str__(self) -> str:
+        return ":".join(filter(None, (str(self.instruction_id), self.test, self.operand)))
+
+    @property
+    def bounds(self) -> tuple[Decimal | None, Decimal | None]:
+        """Lowest and highest number of `between`."""
+        low, _, high = self.operand.partition(",")
+        return (Decimal(low) if low else None), (Decimal(high) if high else None)
+
+    @property
+    def option(self) -> Any:
+        """The option's value of `is`: JSON of a text, number or truth, and what is no JSON is itself the text."""
+        try:
+            value = orjson.loads(self.operand)
+        except orjson.JSONDecodeError:
+            return self.operand
+        return value if isinstance(value, str | int | float | bool) else self.operand
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFilter:
+    """Which of a collection's submissions are meant; all of what is given holds."""
+
+    state: tuple[str, ...] = ()  # any of these
+    study: tuple[UUID, ...] = ()  # any of these
+    participant: str | None = None
+    since: datetime | None = None  # completed, or else started, at or after this
+    before: datetime | None = None  # the same, before this
+    files: bool | None = None  # with or without
+    note: bool | None = None  # with or without one of the researchers'
+    shorter: int | None = None  # seconds from start to completion, at most
+    longer: int | None = None  # the same, at least
+    search: str | None = None  # words that the answers hold, as a search engine takes them
+    where: tuple[Condition, ...] = field(default=())
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """The filter as parameters of a URL, in its one normal form; none for all responses."""
+        found = [("state", state) for state in self.state]
+        found += [("study", str(study)) for study in self.study]
+        if self.participant is not None:
+            found.append(("participant", self.participant))
+        for name in ("since", "before"):
+            at = getattr(self, name)
+            if at is not None:
+                found.append((name, format_time(at)))
+        for name in ("files", "note"):
+            wanted = getattr(self, name)
+            if wanted is not None:
+                found.append((name, "yes" if wanted else "no"))
+        for name in ("shorter", "longer"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                found.append((name, f"{seconds}s"))
+        if self.search is not None:
+            found.append(("search", self.search))
+        return found + [("where", str(condition)) for condition in self.where]
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not self.parameters()
+
+
+NAMES = tuple(each.name for each in fields(ResponseFilter))
+
+
+def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[str]) -> ResponseFilter:
+    """The filter that parameters of a URL say; others are passed over, and so are empty ones, as forms send them.
+
+    Args:
+        parameters: names and texts, in order.
+        questions: ids of everything that the collection asks or ever asked.
+
+    Raises:
+        Problem: 400 naming what is malformed.
+    """
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    lists: dict[str, list[Any]] = {"state": [], "study": [], "where": []}
+    for name, text in parameters:
+        text = text.strip()
+        if name not in NAMES or not text:
+            continue
+        try:
+            value = _PARSERS[name](text, questions)
+        except ValueError as error:
+            errors.setdefault(name, []).append(str(error))
+            continue
+        if name in lists:
+            if value not in lists[name]:
+                lists[name].append(value)
+        elif name in values:
+            errors[name] = ["Give this parameter once."]
+        else:
+            values[name] = value
+    if len(lists["where"]) > MOST_CONDITIONS:
+        errors["where"] = [f"At most {MOST_CONDITIONS} conditions."]
+    if errors:
+        raise Problem(INVALID, errors)
+    return ResponseFilter(**values | {name: tuple(found) for name, found in lists.items()})
+
+
+def _parse_state(text: str, _: Collection[str]) -> str:
+    state = text.upper().replace("_", " ")
+    if state not in STATUSES:
+        raise ValueError(f"Must be one of {', '.join(STATUSES)}.")
+    return state
+
+
+def _parse_study(text: str, _: Collection[str]) -> UUID:
+    if not is_uuid(text):
+        raise ValueError(f"There is no study {text}.")
+    return UUID(text)
+
+
+def _parse_text(text: str, _: Collection[str]) -> str:
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"At most {MOST_TEXT} characters.")
+    return text
+
+
+def _parse_from(text: str, _: Collection[str]) -> datetime:
+    try:
+        if _DAY.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        # an unencoded + of an offset arrives as a space
+        return parse_time(text.replace(" ", "+"))
+    except (ValueError, InvalidTime):
+        raise ValueError("Must be a day such as 2026-01-31, or a time in RFC 3339.") from None
+
+
+def _parse_before(text: str, questions: Collection[str]) -> datetime:
+    at = _parse_from(text, questions)
+    # a day is meant with all its hours
+    return at + timedelta(days=1) if _DAY.fullmatch(text) else at
+
+
+def _parse_truth(text: str, _: Collection[str]) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise ValueError("Must be yes or no.")
+    return text.lower() in _YES
+
+
+def _parse_length(text: str, _: Collection[str]) -> int:
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        raise ValueError("Must be a length of time, such as 90s, 10m or 2h.")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _parse_condition(text: str, questions: Collection[str]) -> Condition:
+    identifier, _, rest = text.partition(":")
+    test, _, operand = rest.partition(":")
+    if not is_uuid(identifier) or str(UUID(identifier)) not in questions:
+        raise ValueError(f"There is no question {identifier[:MOST_TEXT]} in this collection.")
+    if test not in TESTS:
+        raise ValueError(f"A question is followed by one of {', '.join(TESTS)}.")
+    if len(operand) > MOST_TEXT:
+        raise ValueError(f"At most {MOST_TEXT} characters.")
+    if test in ("answered", "missing"):
+        return Condition(UUID(identifier), test)  # type: ignore[arg-type]  # one of TESTS, as was just asked
+    if not operand:
+        raise ValueError(f"What it {test} is missing.")
+    if test == "between":
+        low, comma, high = operand.partition(",")
+        try:
+            numbers = [Decimal(each) for each in (low, high) if each]
+        except InvalidOperation:
+            numbers = []
+        if not comma or not numbers or not all(number.is_finite() for number in numbers):
+            raise ValueError("`between` takes two numbers with a comma, either of which may be left out.")
+    return Condition(UUID(identifier), test, operand)  # type: ignore[arg-type]  # the same
+
+
+_PARSERS: dict[str, Any] = {
+    "state": _parse_state,
+    "study": _parse_study,
+    "participant": _parse_text,
+    "since": _parse_from,
+    "before": _parse_before,
+    "files": _parse_truth,
+    "note": _parse_truth,
+    "shorter": _parse_length,
+    "longer": _parse_length,
+    "search": _parse_text,
+    "where": _parse_condition,
+}

@@ -1,0 +1,347 @@
+"""SQL of responses: the page of a list that a filter and an order ask for, its neighbours, counts, files and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.responses.filters import Condition, ResponseFilter
+from fieldpack.server.responses.rows import CountsRow, DayRow, FileRow, QuestionRow, ResponseRow
+
+__all__ = ["ORDERS", "Order", "select_matching"]
+
+MOST_COUNTED = 100_000
+_LATEST = "coalesce(s.completed_at, s.started_at)"
+_SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
+_NUMBER = r"'^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'"
+
+
+class Key(NamedTuple):
+    """What a list is sorted by, in SQL, and its SQL type."""
+
+    sql: str
+    type: str
+
+
+# what a list can be sorted by; a question's answer comes besides
+ORDERS: dict[str, Key] = {
+    "completed": Key(_LATEST, "timestamptz"),
+    "started": Key("s.started_at", "timestamptz"),
+    "duration": Key(f"coalesce({_SECONDS}, -1)", "numeric"),
+    "state": Key('s.status COLLATE "C"', "text"),
+    "participant": Key('s.participant_id COLLATE "C"', "text"),
+}
+
+
+class Term(NamedTuple):
+    """A condition on submissions `s`, in SQL, and the values that it takes."""
+
+    sql: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a list is sorted by: one of `ORDERS`, or a question's answer; then by id, so that no two stand alike.
+
+    Attributes:
+        by: name of one of `ORDERS`; None for a question.
+        question: the question, and whether its answers are numbers.
+    """
+
+    by: str | None = "completed"
+    descending: bool = True
+    question: tuple[UUID, bool] | None = None
+
+    def key(self) -> Key:
+        """What is compared; never null."""
+        if self.question is None:
+            return ORDERS[self.by or "completed"]
+        identifier, numeric = self.question
+        text = f"s.answers->'{identifier}'->>'value'"  # the id is a UUID: nothing else can stand here
+        if numeric:
+            number = f"CASE WHEN {text} ~ {_NUMBER} THEN ({text})::numeric END"
+            return Key(f"coalesce({number}, 'NaN'::numeric)", "numeric")
+        return Key(f"""left(coalesce({text}, ''), 200) COLLATE "C" """, "text")
+
+
+def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
+    """What a filter lets through; nobody who was erased is in it."""
+    values: dict[str, Any] = {"collection": collection_id}
+    terms = ["s.collection_id = %(collection)s", "s.response <> 'deleted'"]
+
+    def add(term: str, **given: Any) -> None:
+        terms.append(term)
+        values.update(given)
+
+    if wanted.search is not None or any(each.test != "missing" for each in wanted.where):
+        add("s.response = 'active'")
+    if wanted.state:
+        add("s.status = ANY(%(state)s)", state=list(wanted.state))
+    if wanted.study:
+        add("s.study_id = ANY(%(study)s)", study=list(wanted.study))
+    if wanted.participant is not None:
+        add("s.participant_id = %(participant)s", participant=wanted.participant)
+    if wanted.since is not None:
+        add(f"{_LATEST} >= %(since)s", since=wanted.since)
+    if wanted.before is not None:
+        add(f"{_LATEST} < %(before)s", before=wanted.before)
+    if wanted.files is not None:
+        add("(s.response = 'active' AND s.file_count > 0) = %(files)s", files=wanted.files)
+    if wanted.note is not None:
+        add("EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id) = %(note)s", note=wanted.note)
+    if wanted.shorter is not None:
+        add(f"{_SECONDS} <= %(shorter)s", shorter=wanted.shorter)
+    if wanted.longer is not None:
+        add(f"{_SECONDS} >= %(longer)s", longer=wanted.longer)
+    if wanted.search is not None:
+        add("s.words @@ websearch_to_tsquery('simple', %(search)s)", search=wanted.search)
+    for number, condition in enumerate(wanted.where):
+        term, given = _select_answer(condition, f"where{number}")
+        add(term, **given)
+    return Term(" AND ".join(terms), values)
+
+
+def _select_answer(condition: Condition, name: str) -> Term:
+    """One condition on an answer; the id in it is a UUID, so nothing else can stand there."""
+    identifier = str(condition.instruction_id)
+    text = f"s.answers->'{identifier}'->>'value'"
+    match condition.test:
+        case "answered":
+            return Term(f"s.answers ? '{identifier}'", {})
+        case "missing":
+            return Term(f"NOT coalesce(s.answers ? '{identifier}', false)", {})
+        case "contains":
+            escaped = condition.operand.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+            return Term(f"{text} ILIKE %({name})s", {name: f"%{escaped}%"})
+        case "between":
+            low, high = condition.bounds
+            number = f"CASE WHEN {text} ~ {_NUMBER} THEN ({text})::numeric END"
+            given = {f"{name}low": low, f"{name}high": high}
+            bounds = [
+                f"{number} {comparison} %({key})s"
+                for key, comparison in ((f"{name}low", ">="), (f"{name}high", "<="))
+                if given[key] is not None
+            ]
+            return Term(
+                " AND ".join(bounds), {key: value for key, value in given.items() if value is not None}
+            )
+        case _:  # is: as a choice among several, one with an explanation, or alone
+            option = condition.option
+            shapes = ([option], [{"value": option}], option)
+            return Term(
+                "(" + " OR ".join(f"s.answers @> %({name}{n})s" for n in range(len(shapes))) + ")",
+                {f"{name}{n}": Jsonb({identifier: {"value": shape}}) for n, shape in enumerate(shapes)},
+            )
+
+
+def _read(order: Order) -> str:
+    key, _ = order.key()
+    return f"""
+        SELECT s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
+               s.started_at, s.completed_at, {_SECONDS}::float8 AS seconds, s.file_count,
+               CASE WHEN s.response = 'active' THEN s.answers END AS answers,
+               (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
+               s.return_requested, s.review, ARRAY[({key})::text, s.id::text] AS place
+        FROM submissions s JOIN studies t ON t.id = s.study_id
+    """
+
+
+def _beyond(order: Order, place: Sequence[str], *, backwards: bool) -> Term:
+    """What stands after a place in the order, or before it."""
+    key, kind = order.key()
+    comparison = "<" if order.descending != backwards else ">"
+    return Term(
+        f"({key}, s.id) {comparison} (%(place)s::{kind}, %(place_id)s::uuid)",
+        {"place": place[0], "place_id": place[1]},
+    )
+
+
+async def list_responses(
+    connection: Connection,
+    collection_id: UUID,
+    wanted: ResponseFilter,
+    order: Order,
+    limit: int,
+    place: Sequence[str] | None = None,
+    *,
+    backwards: bool = False,
+) -> list[ResponseRow]:
+    """The responses that stand after a place in the order, or before it when `backwards`, in the order that was
+    asked for; without a place the first, or the last.
+
+    Raises:
+        psycopg.errors.DataError: the place is none of this order.
+    """
+    condition, values = select_matching(collection_id, wanted)
+    if place is not None:
+        beyond, given = _beyond(order, place, backwards=backwards)
+        condition, values = f"{condition} AND {beyond}", {**values, **given}
+    direction = "DESC" if order.descending != backwards else "ASC"
+    key, _ = order.key()
+    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
+        f"{_read(order)} WHERE {condition} ORDER BY {key} {direction}, s.id {direction} LIMIT %(limit)s",
+        {**values, "limit": limit},
+    )
+    rows = await cursor.fetchall()
+    return rows[::-1] if backwards else rows
+
+
+async def find_response(
+    connection: Connection, collection_id: UUID, submission_id: UUID, order: Order
+) -> ResponseRow | None:
+    """One response of a collection, with its place in the order."""
+    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
+        f"{_read(order)} WHERE s.collection_id = %s AND s.id = %s AND s.response <> 'deleted'",
+        [collection_id, submission_id],
+    )
+    return await cursor.fetchone()
+
+
+async def list_questions(connection: Connection, collection_id: UUID) -> list[QuestionRow]:
+    """Everything that a collection asks or ever asked, in order, what it asks no more last."""
+    cursor = await connection.cursor(row_factory=class_row(QuestionRow)).execute(
+        """
+        SELECT id, type, body, page_order, retired FROM items
+        WHERE collection_id = %s AND type NOT IN ('rich_text', 'image')
+        ORDER BY retired, page_order, item_order, id
+        """,
+        [collection_id],
+    )
+    return await cursor.fetchall()
+
+
+async def find_collection_of(connection: Connection, submission_id: UUID) -> UUID | None:
+    """The collection that a submission is to."""
+    cursor = await connection.execute(
+        "SELECT collection_id FROM submissions WHERE id = %s AND response <> 'deleted'", [submission_id]
+    )
+    row = await cursor.fetchone()
+    return row["collection_id"] if row else None
+
+
+async def count_matching(
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int = MOST_COUNTED
+) -> int:
+    """How many a filter lets through; counting ends at one more than `most`."""
+    condition, values = select_matching(collection_id, wanted)
+    cursor = await connection.execute(
+        f"SELECT count(*) AS count FROM (SELECT 1 FROM submissions s WHERE {condition} LIMIT %(most)s) AS found",
+        {**values, "most": most + 1},
+    )
+    row = await cursor.fetchone()
+    return row["count"] if row else 0
+
+
+async def list_matching(
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, statuses: list[str]
+) -> list[UUID]:
+    """The submissions that a filter lets through and that are in one of some states."""
+    condition, values = select_matching(collection_id, wanted)
+    cursor = await connection.execute(
+        f"SELECT s.id FROM submissions s WHERE {condition} AND s.status = ANY(%(only)s) ORDER BY s.id",
+        {**values, "only": statuses},
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def list_files(connection: Connection, submission_ids: list[UUID]) -> list[FileRow]:
+    """The files of active responses, in the order of the archive."""
+    cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
+        """
+        SELECT u.submission_id, u.instruction_id, u.id AS file_key, u.file_name, b.content_type, b.size_bytes,
+               encode(b.sha256, 'hex') AS sha256
+        FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
+        WHERE u.submission_id = ANY(%s) AND s.response = 'active' AND u.position IS NOT NULL
+        ORDER BY u.submission_id, u.position
+        """,
+        [submission_ids],
+    )
+    return await cursor.fetchall()
+
+
+# the overview
+
+
+async def count_collection(connection: Connection, collection_id: UUID) -> CountsRow:
+    """A collection's submissions, counted by what became of them."""
+    cursor = await connection.cursor(row_factory=class_row(CountsRow)).execute(
+        f"""
+        SELECT count(*) FILTER (WHERE s.response <> 'deleted') AS started,
+               count(*) FILTER (WHERE s.response = 'in_progress' AND s.status = 'ACTIVE') AS under_way,
+               count(*) FILTER (WHERE s.response = 'active') AS submitted,
+               count(*) FILTER (WHERE s.status = 'AWAITING REVIEW' AND s.response <> 'deleted') AS review,
+               count(*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED') AND s.response <> 'deleted')
+                   AS approved,
+               count(*) FILTER (WHERE s.status = 'REJECTED' AND s.response <> 'deleted') AS rejected,
+               count(*) FILTER (WHERE s.status = 'RETURNED' AND s.response <> 'deleted') AS returned,
+               count(*) FILTER (WHERE s.status = 'TIMED-OUT' AND s.response <> 'deleted') AS timed_out,
+               count(*) FILTER (WHERE s.response = 'deleted') AS erased,
+               count(DISTINCT s.participant_id) FILTER (WHERE s.response <> 'deleted') AS participants,
+               coalesce(sum(s.file_count) FILTER (WHERE s.response = 'active'), 0)::bigint AS files,
+               coalesce(sum(s.upload_bytes) FILTER (WHERE s.response = 'active'), 0)::bigint AS file_bytes,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+                   FILTER (WHERE s.response = 'active') AS median_seconds,
+               percentile_cont(0.25) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+                   FILTER (WHERE s.response = 'active') AS low_seconds,
+               percentile_cont(0.75) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+                   FILTER (WHERE s.response = 'active') AS high_seconds
+        FROM submissions s WHERE s.collection_id = %s
+        """,
+        [collection_id],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def list_days(connection: Connection, collection_id: UUID) -> list[DayRow]:
+    """Active responses by the day of their completion (UTC), days without any left out."""
+    cursor = await connection.cursor(row_factory=class_row(DayRow)).execute(
+        """
+        SELECT date_trunc('day', s.completed_at, 'UTC') AS day, count(*) AS count
+        FROM submissions s WHERE s.collection_id = %s AND s.response = 'active' GROUP BY 1 ORDER BY 1
+        """,
+        [collection_id],
+    )
+    return await cursor.fetchall()
+
+
+async def count_answered(connection: Connection, collection_id: UUID) -> dict[str, int]:
+    """How many active responses answer each question, by its id; those that none answers are left out."""
+    cursor = await connection.execute(
+        """
+        SELECT k.id, count(*) AS count FROM submissions s, jsonb_object_keys(s.answers) AS k(id)
+        WHERE s.collection_id = %s AND s.response = 'active' GROUP BY k.id
+        """,
+        [collection_id],
+    )
+    return {row["id"]: row["count"] for row in await cursor.fetchall()}
+
+
+async def count_left(connection: Connection, collection_id: UUID) -> dict[str, int]:
+    """How many of those who began and have not submitted gave their last answer to each question, by its id; '' for
+    those who answered none."""
+    cursor = await connection.execute(
+        """
+        SELECT coalesce(last.instruction_id::text, '') AS id, count(*) AS count
+        FROM submissions s LEFT JOIN LATERAL (
+            SELECT given.instruction_id FROM (
+                SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
+                UNION ALL
+                SELECT u.instruction_id, u.updated_at FROM uploads u WHERE u.submission_id = s.id
+            ) AS given
+            ORDER BY given.at DESC LIMIT 1
+        ) AS last ON true
+        WHERE s.collection_id = %s AND s.response IN ('in_progress', 'no_submission')
+        GROUP BY 1
+        """,
+        [collection_id],
+    )
+    return {row["id"]: row["count"] for row in await cursor.fetchall()}

@@ -1,0 +1,162 @@
+"""`…/collections/{id}/submissions` and `…/overview`, `/submissions/{id}/response` and `…/notes`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field, StringConstraints
+
+from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.collections.shapes import describe_body
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import CollectionId, NoteId, SubmissionId
+from fieldpack.server.http.listing import envelope
+from fieldpack.server.http.routing import discard_body
+from fieldpack.server.responses import overview, service
+from fieldpack.server.submissions.notes import service as notes
+from fieldpack.server.submissions.notes.service import describe_note
+
+router = APIRouter(route_class=ResearcherRoute, tags=["responses"])
+
+MOST = 1000
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+Words = Annotated[list[str] | None, Query()]
+Word = Annotated[str | None, Query()]
+
+
+class Approval(BaseModel):
+    """How many the reviewer was told they would approve."""
+
+    count: Annotated[int, Field(ge=0)]
+
+
+class Note(BaseModel):
+    """A note to write."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True)]
+
+
+def _filters(
+    state: Annotated[list[str] | None, Query(description="A status; several are any of them.")] = None,
+    study: Annotated[list[str] | None, Query(description="A study's id; several are any of them.")] = None,
+    participant: Word = None,
+    since: Annotated[
+        str | None, Query(description="Completed, or else started, at or after this day or time.")
+    ] = None,
+    before: Annotated[
+        str | None, Query(description="The same before this time, or up to the end of this day.")
+    ] = None,
+    files: Annotated[str | None, Query(description="`yes` or `no`.")] = None,
+    note: Annotated[str | None, Query(description="`yes` or `no`.")] = None,
+    shorter: Annotated[str | None, Query(description="Took at most so long: `90s`, `10m`, `2h`.")] = None,
+    longer: Annotated[str | None, Query(description="Took at least so long.")] = None,
+    search: Annotated[
+        str | None, Query(description="Words that the answers hold, as a search engine takes them.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        Query(
+            description="`<question>:is:<option>`, `:contains:<text>`, `:between:<low>,<high>`, `:answered` or"
+            " `:missing`; all of several hold."
+        ),
+    ] = None,
+    sort: Annotated[
+        str,
+        Query(description="`completed`, `started`, `duration`, `state`, `participant` or a question's id."),
+    ] = service.DEFAULT_SORT,
+) -> None:
+    """The parameters that `service.read_view` reads, so that they are known and documented."""
+
+
+Filters = Depends(_filters)
+
+
+@router.get("/data-collection/collections/{collection_id}/overview")
+async def get_overview(
+    context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId
+) -> dict[str, Any]:
+    """A collection in numbers: submissions by state, days, times, and how each question was answered."""
+    async with context.database.transaction() as connection:
+        return overview.describe_overview(await overview.get_overview(connection, caller, collection_id))
+
+
+@router.get("/data-collection/collections/{collection_id}/submissions", dependencies=[Filters])
+async def list_submissions(
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: CollectionId,
+    limit: Limit = 200,
+    after: Annotated[str | None, Query(description="The `next` of the page before this one.")] = None,
+) -> dict[str, Any]:
+    """The collection's submissions with their answers, filtered and sorted, a page at a time."""
+    async with context.database.transaction() as connection:
+        view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
+        page = await service.list_page(connection, view, limit, after=after)
+    return {
+        "results": [service.describe_response(row, page.files) for row in page.rows],
+        "meta": {"count": page.count, "next": page.after},
+    }
+
+
+@router.post("/data-collection/collections/{collection_id}/submissions/approve", dependencies=[Filters])
+@asks(Action.RESPONSES_REVIEW)
+async def approve_submissions(
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: CollectionId,
+    body: Approval,
+) -> dict[str, Any]:
+    """Approve what the filter lets through and what waits for a review; `count` is how many that must be."""
+    async with context.database.transaction() as connection:
+        view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
+        return {"approved": await service.approve_matching(connection, caller, view, body.count)}
+
+
+@router.get("/submissions/{submission_id}/response")
+async def get_response(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId
+) -> dict[str, Any]:
+    """One submission with its answers, the collection as its participant saw it, and the notes on it."""
+    async with context.database.transaction() as connection:
+        view = await service.find_view(connection, caller, submission_id, [])
+        found = await service.open_response(connection, view, submission_id)
+    return {
+        **service.describe_response(found.row, found.files),
+        "notes": [describe_note(note) for note in found.notes],
+        "collection": describe_body(found.body),
+    }
+
+
+@router.get("/submissions/{submission_id}/notes")
+async def list_notes(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId
+) -> dict[str, Any]:
+    """What researchers wrote about a submission, oldest first."""
+    async with context.database.transaction() as connection:
+        found = await notes.list_notes(connection, caller, submission_id)
+    return envelope([describe_note(note) for note in found], len(found))
+
+
+@router.post("/submissions/{submission_id}/notes", status_code=201)
+@asks(Action.RESPONSES_READ)
+async def add_note(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: Note
+) -> dict[str, Any]:
+    """Write a note about a submission."""
+    async with context.database.transaction() as connection:
+        return describe_note(await notes.add_note(connection, caller, submission_id, body.text))
+
+
+@router.delete(
+    "/submissions/{submission_id}/notes/{note_id}", status_code=204, dependencies=[Depends(discard_body)]
+)
+async def remove_note(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, note_id: NoteId
+) -> None:
+    """Take one's own note back."""
+    async with context.database.transaction() as connection:
+        await notes.remove_note(connection, caller, submission_id, note_id)

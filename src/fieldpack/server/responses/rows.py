@@ -1,0 +1,83 @@
+"""The rows that the queries of responses answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRow:
+    """A submission with its answers."""
+
+    id: UUID
+    study_id: UUID
+    study_name: str
+    collection_version: int  # the one that its participant saw
+    participant_id: str
+    status: str  # as it is stored; one whose time is up may still say ACTIVE
+    response: str  # `in_progress`, `active` or `no_submission`
+    started_at: datetime
+    completed_at: datetime | None
+    seconds: float | None  # from start to completion
+    file_count: int
+    answers: dict[str, Any] | None  # the archive's "responses"; None unless the response is active
+    note_count: int
+    return_requested: datetime | None
+    review: dict[str, Any] | None  # message and category of a rejection
+    place: list[str]  # where it stands in the order that was asked for: the texts that a cursor is made of
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file of a submitted response."""
+
+    submission_id: UUID
+    instruction_id: UUID
+    file_key: UUID
+    file_name: str
+    content_type: str
+    size_bytes: int
+    sha256: str  # in hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """A question that a collection asks, or asked once."""
+
+    id: UUID
+    type: str  # one of `schemas.ITEM_TYPES`; it never changes
+    body: dict[str, Any]  # the item as the API takes it, in its latest form
+    page_order: int  # of the page that it is on, or was on last
+    retired: bool  # left out of the latest version
+
+
+@dataclass(frozen=True, slots=True)
+class DayRow:
+    """How many responses came in on one day (UTC)."""
+
+    day: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountsRow:
+    """A collection's submissions, counted."""
+
+    started: int  # all that were begun and not erased
+    under_way: int
+    submitted: int  # whose response is active
+    review: int  # that wait for a decision
+    approved: int
+    rejected: int
+    returned: int
+    timed_out: int
+    erased: int
+    participants: int
+    files: int
+    file_bytes: int
+    median_seconds: float | None  # of those with an active response
+    low_seconds: float | None  # a quarter took less
+    high_seconds: float | None  # a quarter took more

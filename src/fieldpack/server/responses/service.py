@@ -1,0 +1,309 @@
+"""The rules of looking through responses: pages of a list, one among its neighbours, decisions on many."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg.errors import DataError
+
+from fieldpack.server.accounts.permissions.authorization import require
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.queries import get_version
+from fieldpack.server.collections.rows import CollectionRow
+from fieldpack.server.collections.service import get_collection
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import INVALID, Problem, invalid, not_found
+from fieldpack.server.responses import queries
+from fieldpack.server.responses.filters import ResponseFilter, parse_filter
+from fieldpack.server.responses.queries import ORDERS, Order
+from fieldpack.server.responses.rows import FileRow, QuestionRow, ResponseRow
+from fieldpack.server.submissions.notes.queries import list_notes
+from fieldpack.server.submissions.notes.rows import NoteRow
+from fieldpack.server.submissions.schemas import BulkApproval
+from fieldpack.server.submissions.service import approve_many
+from fieldpack.server.values.uuids import is_uuid
+
+__all__ = [
+    "ResponsePage",
+    "View",
+    "approve_matching",
+    "count_reviewable",
+    "describe_response",
+    "find_view",
+    "list_page",
+    "open_response",
+    "read_view",
+]
+
+MOST_AT_ONCE = 10_000
+REVIEWABLE = ["AWAITING REVIEW"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a list of responses shows: which collection, which of its submissions, in what order.
+
+    Attributes:
+        collection: in its latest version.
+        questions: everything that was ever asked, in order, what is asked no more last.
+        wanted: the filter.
+        order: what it is sorted by.
+        sort: the order as a parameter of a URL.
+    """
+
+    collection: CollectionRow
+    questions: list[QuestionRow]
+    wanted: ResponseFilter
+    order: Order
+    sort: str
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """The view as parameters of a URL."""
+        return [*self.wanted.parameters(), *([("sort", self.sort)] if self.sort != DEFAULT_SORT else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsePage:
+    """A page of a list of responses.
+
+    Attributes:
+        rows: the responses.
+        files: their files.
+        count: how many the whole list has, up to a bound.
+        before, after: cursors of the pages around this one; None where there is none.
+    """
+
+    rows: list[ResponseRow]
+    files: list[FileRow]
+    count: int
+    before: str | None
+    after: str | None
+
+
+DEFAULT_SORT = "-completed"
+
+
+async def read_view(
+    connection: Connection, caller: Caller, collection_id: UUID, parameters: Sequence[tuple[str, str]]
+) -> View:
+    """What parameters of a URL ask to see.
+
+    Raises:
+        Problem: 404 for a collection that the caller may not see, 400 for a filter or an order that is none.
+    """
+    collection = await get_collection(connection, caller, collection_id, Action.RESPONSES_READ)
+    questions = await queries.list_questions(connection, collection_id)
+    wanted = parse_filter(parameters, {str(question.id) for question in questions})
+    sort = next((text for name, text in parameters if name == "sort" and text), DEFAULT_SORT)
+    return View(collection, questions, wanted, _parse_order(sort, questions), sort)
+
+
+def _parse_order(sort: str, questions: Sequence[QuestionRow]) -> Order:
+    name = sort.removeprefix("-")
+    descending = sort.startswith("-")
+    if name in ORDERS:
+        return Order(name, descending)
+    question = next((each for each in questions if str(each.id) == name.lower()), None)
+    if question is None:
+        known = ", ".join(ORDERS)
+        raise invalid(
+            "sort", f"Must be one of {known}, or a question's id; a `-` before it turns the order round."
+        )
+    units = question.body.get("unit_options", [])
+    rules = [question.body.get("validation"), *(unit.get("validation") for unit in units)]
+    numeric = any(rule and rule.get("type") == "number" for rule in rules)
+    return Order(None, descending, (question.id, numeric))
+
+
+def write_cursor(row: ResponseRow) -> str:
+    """Where a row stands, as a text for URLs."""
+    return base64.urlsafe_b64encode(orjson.dumps(row.place)).decode().rstrip("=")
+
+
+def _read_cursor(name: str, text: str) -> list[str]:
+    try:
+        place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError):
+        place = None
+    if not (isinstance(place, list) and len(place) == 2 and all(isinstance(each, str) for each in place)):
+        raise invalid(name, "Must be a cursor that a page of this list gave.")
+    if not is_uuid(place[1]):
+        raise invalid(name, "Must be a cursor that a page of this list gave.")
+    return place
+
+
+async def list_page(
+    connection: Connection, view: View, limit: int, *, after: str | None = None, before: str | None = None
+) -> ResponsePage:
+    """A page of the list: the first, the one after a cursor, or the one before one.
+
+    Raises:
+        Problem: 400 for a cursor that is none, or of another order.
+    """
+    backwards = before is not None
+    name, text = ("before", before) if backwards else ("after", after)
+    place = _read_cursor(name, text) if text else None
+    collection_id = view.collection.id
+    try:
+        async with connection.transaction():
+            found = await queries.list_responses(
+                connection, collection_id, view.wanted, view.order, limit + 1, place, backwards=backwards
+            )
+    except DataError:
+        raise invalid(name, "This cursor is of a list in another order.") from None
+    more = len(found) > limit
+    rows = (found[1:] if backwards else found[:limit]) if more else found
+    files = await queries.list_files(connection, [row.id for row in rows if row.file_count])
+    count = await queries.count_matching(connection, collection_id, view.wanted)
+    has_before, has_after = (more, bool(rows)) if backwards else (place is not None and bool(rows), more)
+    return ResponsePage(
+        rows,
+        files,
+        count,
+        write_cursor(rows[0]) if has_before else None,
+        write_cursor(rows[-1]) if has_after else None,
+    )
+
+
+def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, Any]:
+    """A response as the API answers it: the archive's answers, each file with its key besides."""
+    keys = iter([file for file in files if file.submission_id == row.id])
+    responses = None
+    if row.answers is not None:
+        by_question: dict[str, list[FileRow]] = {}
+        for file in keys:
+            by_question.setdefault(str(file.instruction_id), []).append(file)
+        responses = {
+            identifier: _with_keys(answer, by_question.get(identifier, []))
+            for identifier, answer in row.answers.items()
+        }
+    return {
+        "submission_id": row.id,
+        "participant_id": row.participant_id,
+        "study_id": row.study_id,
+        "status": row.status,
+        "response": row.response,
+        "started_at": row.started_at,
+        "completed_at": row.completed_at,
+        "time_taken": int(row.seconds) if row.seconds is not None else None,
+        "return_requested": row.return_requested,
+        "notes": row.note_count,
+        "responses": responses,
+    }
+
+
+def _with_keys(answer: dict[str, Any], files: Sequence[FileRow]) -> dict[str, Any]:
+    if answer.get("type") != "file_upload":
+        return answer
+    value = answer["value"]
+    if len(files) != len(value):
+        return answer
+    return {
+        **answer,
+        "value": [{**each, "file_key": file.file_key} for each, file in zip(value, files, strict=True)],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResponse:
+    """One response among its neighbours.
+
+    Attributes:
+        row: the response.
+        body: the collection as its participant saw it.
+        files: its files.
+        notes: what researchers wrote about it, oldest first.
+        previous, next: the responses before and after it in the view; None at its ends.
+    """
+
+    row: ResponseRow
+    body: dict[str, Any]
+    files: list[FileRow]
+    notes: list[NoteRow]
+    previous: UUID | None
+    next: UUID | None
+
+
+async def open_response(connection: Connection, view: View, submission_id: UUID) -> OpenResponse:
+    """One response, and what comes before and after it in the view.
+
+    Raises:
+        Problem: 404.
+    """
+    collection_id = view.collection.id
+    row = await queries.find_response(connection, collection_id, submission_id, view.order)
+    if row is None:
+        raise not_found("Submission", submission_id)
+    around = [
+        await queries.list_responses(
+            connection, collection_id, view.wanted, view.order, 1, row.place, backwards=backwards
+        )
+        for backwards in (True, False)
+    ]
+    previous, following = (found[0].id if found else None for found in around)
+    return OpenResponse(
+        row,
+        await get_version(connection, collection_id, row.collection_version),
+        await queries.list_files(connection, [row.id]),
+        await list_notes(connection, row.id),
+        previous,
+        following,
+    )
+
+
+async def find_view(
+    connection: Connection, caller: Caller, submission_id: UUID, parameters: Sequence[tuple[str, str]]
+) -> View:
+    """The view that a submission is looked at in.
+
+    Raises:
+        Problem: 404 for one that the caller may not see.
+    """
+    await require(connection, caller, Action.RESPONSES_READ, submission=submission_id)
+    collection_id = await queries.find_collection_of(connection, submission_id)
+    if collection_id is None:
+        raise not_found("Submission", submission_id)
+    return await read_view(connection, caller, collection_id, parameters)
+
+
+# decisions on many
+
+
+async def approve_matching(connection: Connection, caller: Caller, view: View, expected: int) -> int:
+    """Approve all that a view shows and that wait for a review, as the API's bulk approval does; how many.
+
+    Args:
+        expected: how many the reviewer was told they are.
+
+    Raises:
+        Problem: 400 when they are others by now, or more than can be decided at once.
+    """
+    await require(connection, caller, Action.RESPONSES_REVIEW, collection=view.collection.id)
+    found = await queries.list_matching(connection, view.collection.id, view.wanted, REVIEWABLE)
+    if len(found) != expected:
+        raise Problem(
+            INVALID,
+            {
+                "count": [
+                    f"{len(found):,} wait for a review by now, not {expected:,}: look again, then approve."
+                ]
+            },
+        )
+    if len(found) > MOST_AT_ONCE:
+        raise Problem(INVALID, {"count": [f"At most {MOST_AT_ONCE:,} at once: narrow the filter."]})
+    if found:
+        given = BulkApproval(submission_ids=[str(each) for each in found])
+        await approve_many(connection, caller, given)
+    return len(found)
+
+
+async def count_reviewable(connection: Connection, view: View) -> int:
+    """How many of what a view shows wait for a review."""
+    return len(await queries.list_matching(connection, view.collection.id, view.wanted, REVIEWABLE))

@@ -1,0 +1,1 @@
+"""What researchers write about a submission: in no export, and erased with it."""
