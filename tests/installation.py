@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,15 +23,24 @@ import httpx
 
 READY_SECONDS = 180.0
 STOP_SECONDS = 120.0  # for what never ends; a server ends within 30
+PORTS = range(12_000, 22_000)  # systems take 32,768 and up for connections; SeaweedFS adds 10,000
+given_ports: set[int] = set()
 FIELDPACK = [sys.executable, "-m", "fieldpack"]
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on at this moment.
+
+    Never the same twice; not one that the kernel would give to a connection until the server under test has taken it,
+    and hardly the one that another process of this run is about to take.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in given_ports:
+                given_ports.add(port)
+                return port
 
 
 def environment(**settings: str) -> dict[str, str]:
