@@ -37,9 +37,6 @@ FOOTER_BYTES = FOOTER.size
 PAGE_ENTRY = Struct("<QQI")
 """first member's offset in the archive, page's offset in the index, CRC-32 of the page."""
 
-_LENGTHS = Struct("<IIHH10xI")  # of a central directory record, from byte 20: sizes, lengths, local offset
-_CRC = Struct("<I")
-
 
 class PageRange(NamedTuple):
     """A page of members that a range touches: bytes `offset` … `offset + length` of the index file."""
@@ -257,7 +254,7 @@ class Index:
                     first - content_offset,
                     last - first,
                     size,
-                    _CRC.unpack_from(data, at + 16)[0],
+                    z.CENTRAL_CRC32.unpack_from(data, at + 16)[0],
                     data[name_at : name_at + record.name_bytes].decode(),
                     data[at + 10],
                 )
@@ -281,7 +278,7 @@ class Index:
                 method=data[record.at + 10],
                 compressed_bytes=record.compressed_bytes,
                 size_bytes=record.size_bytes,
-                crc32=_CRC.unpack_from(data, record.at + 16)[0],
+                crc32=z.CENTRAL_CRC32.unpack_from(data, record.at + 16)[0],
                 offset=record.offset,
                 content_offset=record.content_offset,
                 blob=data[blob_at : blob_at + BLOB_ID_BYTES],
@@ -358,7 +355,7 @@ class Index:
     def _records(self, page: int, data: bytes, blobs_at: int) -> Iterator[_Record]:
         offset = self._archive_offset(page)
         at = 0
-        lengths_of = _LENGTHS.unpack_from
+        lengths_of = z.CENTRAL_LENGTHS.unpack_from
         limit, fixed, local = z.LIMIT_32, z.CENTRAL_BYTES, z.LOCAL_BYTES
         while at < blobs_at:
             compressed, size, name_bytes, extra_bytes, field = lengths_of(data, at + 20)

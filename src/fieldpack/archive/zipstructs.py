@@ -1,4 +1,4 @@
-"""The records of a ZIP file, as far as an archive needs them (APPNOTE.TXT 6.3.10).
+"""The records of a ZIP file, as far as archives that are written or read need them (APPNOTE.TXT 6.3.10).
 
 A local file header can be rebuilt from the member's central directory record alone, because the two are
 written to match: same name, same timestamp field, and a ZIP64 field that holds both sizes or neither.
@@ -7,6 +7,7 @@ written to match: same name, same timestamp field, and a ZIP64 field that holds 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from struct import Struct
 
 STORED = 0
@@ -16,8 +17,6 @@ LIMIT_16 = 0xFFFF
 LIMIT_32 = 0xFFFFFFFF
 """The largest values of 16 and 32 bit fields mean "look in ZIP64" and so are never plain values (4.4.1.4)."""
 
-CENTRAL_BYTES = 46
-LOCAL_BYTES = 30
 ZIP64_SIZES_BYTES = 20
 """A ZIP64 extra field that holds both sizes: all that a large member's local header has more."""
 
@@ -26,7 +25,12 @@ VERSION_STORED, VERSION_DEFLATED, VERSION_ZIP64 = 10, 20, 45  # 4.4.3.2
 FLAG_UTF8 = 1 << 11  # 4.4.4: names are UTF-8
 REGULAR_FILE_0644 = 0o100644 << 16  # 4.4.15: the host system's attributes, st_mode in the upper half
 
+LOCAL = Struct("<4sHHHHHIIIHH")  # 4.3.7
 CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")  # 4.3.12
+CENTRAL_LENGTHS = Struct(
+    "<IIHH10xI"
+)  # of it, from byte 20: sizes, lengths of name and extra fields, local offset
+CENTRAL_CRC32 = Struct("<I")  # of it, from byte 16
 END = Struct("<4sHHHHIIH")  # 4.3.16
 ZIP64_END = Struct("<4sQHHIIQQQQ")  # 4.3.14
 ZIP64_LOCATOR = Struct("<4sIQI")  # 4.3.15
@@ -37,11 +41,16 @@ END_SIGNATURE = b"PK\x05\x06"
 ZIP64_END_SIGNATURE = b"PK\x06\x06"
 ZIP64_LOCATOR_SIGNATURE = b"PK\x06\x07"
 
+LOCAL_BYTES, CENTRAL_BYTES = LOCAL.size, CENTRAL.size
+
+_EXTRA = Struct("<HH")  # 4.5.1: what begins each extra field, its kind and its length
+_ZIP64 = 1
 _ZIP64_SIZES = Struct("<HHQQ")  # 4.5.3: original size, compressed size, offset, in this order
 _ZIP64_OFFSET = Struct("<HHQ")
 _ZIP64_ALL = Struct("<HHQQQ")
 _TIMESTAMP = Struct("<HHBI")  # Info-ZIP 0x5455: flags (1 = modification time only), then seconds
 _TWO_SIZES = Struct("<QQ")
+_ZIP64_VALUE = Struct("<Q")
 
 _DAY = 86_400
 _DOS_FIRST_DAY = 3_652  # 1980-01-01, in days since 1970
@@ -168,6 +177,31 @@ def zip64_sizes(page: bytes, extra_at: int) -> tuple[int, int]:
     """Original and compressed size out of the ZIP64 field that starts at `page[extra_at]`."""
     sizes: tuple[int, int] = _TWO_SIZES.unpack_from(page, extra_at + 4)
     return sizes
+
+
+def read_zip64(extra: bytes | memoryview, values: Sequence[int]) -> tuple[int, ...] | None:
+    """Sizes and offset as they are where a record refers to its ZIP64 field (4.5.3).
+
+    Args:
+        extra: the record's extra fields.
+        values: original size, compressed size and, in a directory record, offset, as the record itself has them.
+
+    Returns:
+        The same, each that was full taken from the field, in its order; None when one isn't there.
+    """
+    if LIMIT_32 not in values:
+        return tuple(values)
+    at = 0
+    while at + _EXTRA.size <= len(extra):
+        kind, length = _EXTRA.unpack_from(extra, at)
+        at += _EXTRA.size
+        if kind == _ZIP64:
+            field = extra[at : at + length]
+            there = _ZIP64_VALUE.iter_unpack(field[: len(field) - len(field) % _ZIP64_VALUE.size])
+            found = [next(there, (-1,))[0] if value == LIMIT_32 else value for value in values]
+            return tuple(found) if -1 not in found else None
+        at += length
+    return None
 
 
 def end_records(member_count: int, directory_offset: int, directory_bytes: int) -> bytes:

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import zipfile
 from typing import BinaryIO
 
-from fieldpack.archive.zipstructs import END_SIGNATURE, LIMIT_32, LOCAL_SIGNATURE
+from fieldpack.archive.zipstructs import END, END_SIGNATURE, LOCAL, LOCAL_SIGNATURE, read_zip64
 
 __all__ = ["HeaderCheck"]
 
-_LOCAL = struct.Struct("<4s5H3L2H")  # §4.3.7
 _COMPARED_FLAGS = 0x0809  # encrypted, sizes after the data, the name is UTF-8 (§4.4.4)
 _DESCRIPTOR = 0x0008
 _LONGEST_DESCRIPTOR = 24  # signature, CRC-32 and both sizes in 64 bits (§4.3.9)
-_END_BYTES, _LONGEST_COMMENT = 22, 0xFFFF
+_LONGEST_COMMENT = 0xFFFF
 
 
 class HeaderCheck:
@@ -39,15 +37,15 @@ class HeaderCheck:
     def check(self, info: zipfile.ZipInfo) -> list[str]:
         """What the member's own header says otherwise than the directory, a phrase each."""
         self._file.seek(info.header_offset)
-        head = self._file.read(_LOCAL.size)
-        if len(head) < _LOCAL.size or not head.startswith(LOCAL_SIGNATURE):
+        head = self._file.read(LOCAL.size)
+        if len(head) < LOCAL.size or not head.startswith(LOCAL_SIGNATURE):
             return ["it has no header of its own"]
-        _, _, flags, method, time, date, crc, stored, full, name_bytes, extra_bytes = _LOCAL.unpack(head)
+        _, _, flags, method, time, date, crc, stored, full, name_bytes, extra_bytes = LOCAL.unpack(head)
         extra = self._file.read(name_bytes + extra_bytes)[name_bytes:]
         self._ends[info.header_offset] = (
-            info.header_offset + _LOCAL.size + name_bytes + extra_bytes + info.compress_size
+            info.header_offset + LOCAL.size + name_bytes + extra_bytes + info.compress_size
         )
-        full, stored = _read_zip64(extra, full, stored)
+        full, stored = read_zip64(extra, (full, stored)) or (full, stored)
         pairs = [
             ("flags", flags & _COMPARED_FLAGS, info.flag_bits & _COMPARED_FLAGS),
             ("compression", method, info.compress_type),
@@ -66,11 +64,11 @@ class HeaderCheck:
 
     def find_end(self, info: zipfile.ZipInfo) -> int:
         """Where a member's data ends, going by its own header; one that has none is left to the reader."""
-        head = self._read_at(info.header_offset, _LOCAL.size)
-        if len(head) < _LOCAL.size:
+        head = self._read_at(info.header_offset, LOCAL.size)
+        if len(head) < LOCAL.size:
             return info.header_offset
-        *_, name_bytes, extra_bytes = _LOCAL.unpack(head)
-        return int(info.header_offset + _LOCAL.size + name_bytes + extra_bytes + info.compress_size)
+        *_, name_bytes, extra_bytes = LOCAL.unpack(head)
+        return int(info.header_offset + LOCAL.size + name_bytes + extra_bytes + info.compress_size)
 
     def _read_at(self, offset: int, length: int) -> bytes:
         """Without moving the position of a real file, which other threads may be reading from."""
@@ -93,23 +91,12 @@ class HeaderCheck:
         return strays + max(0, self._directory_at - at) + self._count_after_end()
 
     def _count_after_end(self) -> int:
-        self._file.seek(max(0, self._size - _END_BYTES - _LONGEST_COMMENT), os.SEEK_SET)
+        self._file.seek(max(0, self._size - END.size - _LONGEST_COMMENT), os.SEEK_SET)
         tail = self._file.read()
         at = tail.rfind(END_SIGNATURE)
-        if at < 0 or at + _END_BYTES > len(tail):
+        if at < 0 or at + END.size > len(tail):
             return 0
-        return max(0, len(tail) - at - _END_BYTES - int.from_bytes(tail[at + 20 : at + 22], "little"))
-
-
-def _read_zip64(extra: bytes, full: int, stored: int) -> tuple[int, int]:
-    """Both sizes, out of the ZIP64 field (§4.5.3) where the header refers to it."""
-    at = 0
-    while at + 4 <= len(extra) and LIMIT_32 in (full, stored):
-        kind, length = struct.unpack_from("<HH", extra, at)
-        if kind == 1 and length >= 16 and at + 20 <= len(extra):
-            full, stored = struct.unpack_from("<QQ", extra, at + 4)
-        at += 4 + length
-    return full, stored
+        return max(0, len(tail) - at - END.size - int.from_bytes(tail[at + 20 : at + 22], "little"))
 
 
 def _read_time(date: int, time: int) -> tuple[int, int, int, int, int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import struct
 import zipfile
 from array import array
 from bisect import bisect_right
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fieldpack.archive.members import COLLECTION, RESPONSES, explain_unsafe_name
+from fieldpack.archive.zipstructs import LOCAL_BYTES, LOCAL_SIGNATURE
 from fieldpack.errors import ArchiveError
 from fieldpack.reading.source import GuardedMember, Limits, Member, lower_first, translate_errors
 from fieldpack.reading.zipcheck import HeaderCheck
 
 __all__ = ["ZipSource"]
-
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # §4.3.7
 
 
 class ZipSource:
@@ -98,7 +96,7 @@ class ZipSource:
                     member=info.filename,
                 )
             starts.append(info.header_offset)
-            end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
+            end = info.header_offset + LOCAL_BYTES + info.compress_size
             previous = info.filename
             if end > self._size:
                 raise ArchiveError(
@@ -174,7 +172,7 @@ class ZipSource:
         """Let a remote file fetch this member and no more."""
         expect = getattr(self._file, "expect", None)
         if expect is not None:
-            header = _LOCAL_HEADER.size + len(info.filename.encode("utf-8", "surrogatepass")) + 64
+            header = LOCAL_BYTES + len(info.filename.encode("utf-8", "surrogatepass")) + 64
             expect(info.header_offset, info.header_offset + header + info.compress_size)
 
     def close(self) -> None:
@@ -211,7 +209,7 @@ def _explain_no_zip(label: str, head: bytes, size: int, reason: str) -> str:
     text = head.lstrip().lower()
     if size == 0:
         return f"{label} is empty."
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(LOCAL_SIGNATURE):
         if "not a zip file" in reason.lower():
             return f"{label} is cut short: the directory at its end is missing. Download it again."
         return f"{label} is a damaged ZIP: {lower_first(reason)}."

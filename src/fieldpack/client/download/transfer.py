@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from fieldpack.archive.zipstructs import END_SIGNATURE, LOCAL_SIGNATURE
 from fieldpack.client.download.link import LinkChanged, LinkOpener, read_etag
 from fieldpack.client.download.partial import PartialFile, PartialInfo, Span
 from fieldpack.client.download.renewal import RenewedLink
@@ -142,7 +143,7 @@ class Transfer:
         magic = answer.read(4)
         if len(magic) < 4 and (size is None or size >= 4):
             raise ConnectionError("the connection broke off")
-        if magic not in (b"PK\x03\x04", b"PK\x05\x06"):
+        if magic not in (LOCAL_SIGNATURE, END_SIGNATURE):
             raise DownloadError("What the link leads to is not a ZIP archive: nothing was saved.")
         info = self._info
         info.etag, info.size_bytes = read_etag(answer), size

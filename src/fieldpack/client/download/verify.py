@@ -9,29 +9,14 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from fieldpack.archive import zipstructs as z
 from fieldpack.errors import ArchiveError
 from fieldpack.text import make_plain, say_count
 
 __all__ = ["StreamVerifier", "verify_file"]
 
-# APPNOTE 6.3.10: §4.3.7 local header, §4.3.12 central directory, §4.3.14 and .15 ZIP64 end, §4.3.16 end
-_LOCAL, _CENTRAL, _END64, _LOCATOR, _END = (
-    b"PK\x03\x04",
-    b"PK\x01\x02",
-    b"PK\x06\x06",
-    b"PK\x06\x07",
-    b"PK\x05\x06",
-)
-_LOCAL_HEAD = struct.Struct("<4sHHHHHIIIHH")
-_CENTRAL_HEAD = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_END64_HEAD = struct.Struct("<4sQHHIIQQQQ")
-_LOCATOR_HEAD = struct.Struct("<4sIQI")
-_END_HEAD = struct.Struct("<4sHHHHIIH")
 _SEEN = struct.Struct("<QIQQHH")  # offset, CRC-32, stored size, full size, method, flags
-_FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
-_STORED, _DEFLATED = 0, 8
-_UTF8 = 0x0800
-_HARMLESS = _UTF8 | 0x06  # names are UTF-8; how hard deflate tried
+_HARMLESS = z.FLAG_UTF8 | 0x06  # names are UTF-8; how hard deflate tried
 _NEWEST = 63  # version needed to extract, ten times that of the specification
 _INFLATE_STEP = 1 << 20
 
@@ -128,32 +113,32 @@ class StreamVerifier:
     def _read_head(self, data: memoryview) -> int:
         """A local header, or the first directory entry, or the end of an empty archive."""
         signature = bytes(data[:4])
-        if signature != _LOCAL:
+        if signature != z.LOCAL_SIGNATURE:
             if len(data) < 4:
                 return 0
             self._directory_start = self._position
             self._step = self._read_entry
             return self._read_entry(data)
-        if len(data) < _LOCAL_HEAD.size:
+        if len(data) < z.LOCAL.size:
             return 0
-        version, flags, method, _, _, crc, stored, full, name_length, extra_length = _LOCAL_HEAD.unpack_from(
+        version, flags, method, _, _, crc, stored, full, name_length, extra_length = z.LOCAL.unpack_from(
             data
         )[1:]
-        length = _LOCAL_HEAD.size + name_length + extra_length
+        length = z.LOCAL.size + name_length + extra_length
         if len(data) < length:
             return 0
-        if flags & ~_HARMLESS or version > _NEWEST or method not in (_STORED, _DEFLATED):
+        if flags & ~_HARMLESS or version > _NEWEST or method not in (z.STORED, z.DEFLATED):
             raise _Unsupported  # a data descriptor, encryption, a patch …
-        name = bytes(data[_LOCAL_HEAD.size : _LOCAL_HEAD.size + name_length])
-        if flags & _UTF8 and not _is_utf8(name):
+        name = bytes(data[z.LOCAL.size : z.LOCAL.size + name_length])
+        if flags & z.FLAG_UTF8 and not _is_utf8(name):
             raise _Unsupported
-        extra = data[_LOCAL_HEAD.size + name_length : length]
-        full, stored, _ = _read_zip64(extra, full, stored, None)
-        if method == _STORED and full != stored:
+        extra = data[z.LOCAL.size + name_length : length]
+        full, stored = _read_zip64(extra, full, stored)
+        if method == z.STORED and full != stored:
             raise _Unsupported
         self._name, self._left, self._size, self._crc_wanted = name, stored, full, crc
         self._crc = self._got = 0
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == _DEFLATED else None
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == z.DEFLATED else None
         self._note(self._members, name, self._position, crc, stored, full, method, flags)
         self._count += 1
         if stored:
@@ -207,23 +192,23 @@ class StreamVerifier:
         """A directory entry, or what comes after the last."""
         if len(data) < 4:
             return 0
-        if data[:4] != _CENTRAL:
+        if data[:4] != z.CENTRAL_SIGNATURE:
             self._directory_end = self._position
             self._step = self._read_end
             return self._read_end(data)
-        if len(data) < _CENTRAL_HEAD.size:
+        if len(data) < z.CENTRAL.size:
             return 0
-        fields = _CENTRAL_HEAD.unpack_from(data)
+        fields = z.CENTRAL.unpack_from(data)
         version, flags, method = fields[2:5]
         crc, stored, full, name_length, extra_length, comment_length, disk = fields[7:14]
         offset = fields[16]
-        if version > _NEWEST or disk not in (0, _FULL16):
+        if version > _NEWEST or disk not in (0, z.LIMIT_16):
             raise _Unsupported
-        length = _CENTRAL_HEAD.size + name_length + extra_length + comment_length
+        length = z.CENTRAL.size + name_length + extra_length + comment_length
         if len(data) < length:
             return 0
-        name = bytes(data[_CENTRAL_HEAD.size : _CENTRAL_HEAD.size + name_length])
-        extra = data[_CENTRAL_HEAD.size + name_length :][:extra_length]
+        name = bytes(data[z.CENTRAL.size : z.CENTRAL.size + name_length])
+        extra = data[z.CENTRAL.size + name_length :][:extra_length]
         full, stored, offset = _read_zip64(extra, full, stored, offset)
         self._note(self._directory, name, offset, crc, stored, full, method, flags)
         self._listed += 1
@@ -236,40 +221,40 @@ class StreamVerifier:
         signature = bytes(data[:4])
         if len(data) < 4:
             return 0
-        if signature == _END64:
-            if len(data) < _END64_HEAD.size:
+        if signature == z.ZIP64_END_SIGNATURE:
+            if len(data) < z.ZIP64_END.size:
                 return 0
-            _, length, _, _, _, _, here, entries, size, start = _END64_HEAD.unpack_from(data)
+            _, length, _, _, _, _, here, entries, size, start = z.ZIP64_END.unpack_from(data)
             if len(data) < length + 12:
                 return 0
             if here != entries:
                 raise _Unsupported
             self._end64 = (self._position, entries, size, start)
             return int(length) + 12
-        if signature == _LOCATOR:
-            if len(data) < _LOCATOR_HEAD.size:
+        if signature == z.ZIP64_LOCATOR_SIGNATURE:
+            if len(data) < z.ZIP64_LOCATOR.size:
                 return 0
-            self._located64 = _LOCATOR_HEAD.unpack_from(data)[2]
-            return _LOCATOR_HEAD.size
-        if signature != _END:
+            self._located64 = z.ZIP64_LOCATOR.unpack_from(data)[2]
+            return z.ZIP64_LOCATOR.size
+        if signature != z.END_SIGNATURE:
             raise _Unsupported
-        if len(data) < _END_HEAD.size:
+        if len(data) < z.END.size:
             return 0
-        *_, entries, size, start, comment_length = _END_HEAD.unpack_from(data)
-        if len(data) < _END_HEAD.size + comment_length:
+        *_, entries, size, start, comment_length = z.END.unpack_from(data)
+        if len(data) < z.END.size + comment_length:
             return 0
         self._check_end(entries, size, start)
         self._is_ended = True
-        return _END_HEAD.size + int(comment_length)
+        return z.END.size + int(comment_length)
 
     def _check_end(self, entries: int, size: int, start: int) -> None:
         if self._end64 is not None:
             where, entries64, size64, start64 = self._end64
             if self._located64 != where:
                 raise _Unsupported
-            entries = entries64 if entries == _FULL16 else entries
-            size = size64 if size == _FULL32 else size
-            start = start64 if start == _FULL32 else start
+            entries = entries64 if entries == z.LIMIT_16 else entries
+            size = size64 if size == z.LIMIT_32 else size
+            start = start64 if start == z.LIMIT_32 else start
         found = self._listed, self._directory_end - self._directory_start, self._directory_start
         if found != (entries, size, start):
             raise _Unsupported
@@ -291,24 +276,11 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-def _read_zip64(extra: memoryview, full: int, stored: int, offset: int | None) -> tuple[int, int, int]:
-    """Replace what is full in 32 bits by the ZIP64 extra field's values (§4.5.3), in its order."""
-    if full != _FULL32 and stored != _FULL32 and offset != _FULL32:
-        return full, stored, offset or 0
-    at = 0
-    while at + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, at)
-        if kind == 1:
-            values = iter(struct.unpack_from(f"<{min(length, 24) // 8}Q", extra, at + 4))
-            try:
-                full = next(values) if full == _FULL32 else full
-                stored = next(values) if stored == _FULL32 else stored
-                offset = next(values) if offset == _FULL32 else offset
-            except StopIteration:
-                raise _Unsupported from None
-            return full, stored, offset or 0
-        at += 4 + length
-    raise _Unsupported
+def _read_zip64(extra: memoryview, *values: int) -> tuple[int, ...]:
+    found = z.read_zip64(extra, values)
+    if found is None:
+        raise _Unsupported
+    return found
 
 
 def verify_file(path: Path) -> None:

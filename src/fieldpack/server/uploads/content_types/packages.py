@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fieldpack.archive.zipstructs import END_SIGNATURE
+from fieldpack.archive.zipstructs import CENTRAL, CENTRAL_SIGNATURE, END_SIGNATURE
 from fieldpack.server.uploads.content_types.looking import MOST_READ_BYTES, Look, Types
 
 __all__ = ["look_at_ole", "look_at_tiff", "look_at_zip"]
@@ -69,12 +69,13 @@ def look_at_zip(types: Types, head: bytes, length: int) -> Look:
 def _iter_names(directory: bytes) -> Iterator[str]:
     """Names in a central directory (APPNOTE 6.3.10 §4.3.12), as far as it was read."""
     at = 0
-    while directory[at : at + 4] == b"PK\1\2" and at + 46 <= len(directory):
-        name, extra, comment = (
-            int.from_bytes(directory[at + n : at + n + 2], "little") for n in (28, 30, 32)
-        )
-        yield directory[at + 46 : at + 46 + name].decode("utf-8", "replace")
-        at += 46 + name + extra + comment
+    while at + CENTRAL.size <= len(directory):
+        signature, *_, name, extra, comment, _, _, _, _ = CENTRAL.unpack_from(directory, at)
+        if signature != CENTRAL_SIGNATURE:
+            return
+        at += CENTRAL.size
+        yield directory[at : at + name].decode("utf-8", "replace")
+        at += name + extra + comment
 
 
 _STREAMS = {
