@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from fieldpack.errors import FieldpackError
-from fieldpack.files import rename_new, sync_folder
+from fieldpack.files import rename_new, rename_over, sync_folder
 from fieldpack.text import is_kept_by_windows
 
 __all__ = ["ContainedFolder", "InTheWay", "name_kind"]
@@ -115,7 +115,7 @@ class ContainedFolder:
         with self._reach(name) as (leaf, fd), self._reach(target, making=True) as (to, to_fd):
             try:
                 if replacing:
-                    os.replace(leaf, to, src_dir_fd=fd, dst_dir_fd=to_fd)
+                    rename_over(leaf, to, source_fd=fd, target_fd=to_fd)
                 else:
                     rename_new(leaf, to, source_fd=fd, target_fd=to_fd)
             except (FileExistsError, IsADirectoryError, PermissionError):

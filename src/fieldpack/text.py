@@ -1,4 +1,5 @@
-"""Words: text that others wrote, and what in it could act on a terminal or a file system; sizes and counts."""
+"""Words: text that others wrote, and what in it could act on a terminal, a file system or a spreadsheet; sizes and
+counts."""
 
 from __future__ import annotations
 
@@ -6,11 +7,15 @@ import re
 
 __all__ = [
     "CONTROL",
+    "FORMULA",
+    "NUMBER",
     "RESERVED_BY_WINDOWS",
     "escape_json",
     "holds_control",
     "is_device_name",
     "is_kept_by_windows",
+    "make_cell_safe",
+    "make_line",
     "make_plain",
     "say_bytes",
     "say_count",
@@ -26,6 +31,13 @@ CONTROL = (
 
 RESERVED_BY_WINDOWS = '<>:"|?*'
 
+FORMULA = "^'*[=+\\-@\t\r\n＝＋－＠]"
+"""What makes Excel, LibreOffice and Google Sheets take a cell for a formula (OWASP, "CSV Injection"), full-width forms
+included: a pattern that `re` and Arrow read alike. Apostrophes before it count, so that one more can be taken back."""
+NUMBER = "^[+-]?[0-9]+(\\.[0-9]+)?$"
+"""Of what begins so, what is a plain number and runs nothing."""
+
+_FORMULA, _NUMBER = re.compile(FORMULA), re.compile(NUMBER)
 _HOLDS_CONTROL = re.compile(f"[{CONTROL}]")
 _HOLDS_RESERVED = re.compile(f"[{RESERVED_BY_WINDOWS}]")
 # Microsoft, "Naming Files, Paths, and Namespaces": reserved with any extension, spaces before it ignored
@@ -62,6 +74,17 @@ def make_plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _JOINERS else " " for c in text)
+
+
+def make_line(text: str, limit: int | None = None) -> str:
+    """`text` as `make_plain` has it, with single spaces; longer than `limit` it is cut with `…`."""
+    text = " ".join(make_plain(text).split())
+    return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def make_cell_safe(text: str) -> str:
+    """`text` as a cell that no spreadsheet runs: an apostrophe is put before what looks like a formula."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def escape_json(text: str) -> str:

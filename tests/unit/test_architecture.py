@@ -169,6 +169,21 @@ def test_exports_change_state_in_one_module() -> None:
     assert found == {"fieldpack.server.exports.transitions"}
 
 
+FILES = re.compile(
+    r"\b(os\.(replace|fsync|fdatasync)|shutil\.move|fcntl|msvcrt)\b|\.replace\((path|target)\)"
+)
+ITS_OWN = {
+    "fieldpack.files",
+    "fieldpack.server.db.embedded.keeper",
+}  # a script, which imports nothing of ours
+
+
+def test_files_are_made_to_last_in_one_room() -> None:
+    """Whole-file writes, flushes to disk and locks are `fieldpack.files`: none forgets the folder, or the errors."""
+    holders = {name for name, path in MODULES.items() if FILES.search(path.read_text(encoding="utf-8"))}
+    assert holders == ITS_OWN
+
+
 ONE_PLACE = {
     "queries.save_answers(": "submissions.answering.saving",  # for the API's route and the page's form
     """'"started_at":"'""": "exports.line_queries",  # a line of responses.jsonl

@@ -22,8 +22,8 @@ from fieldpack.export import open_export
 from fieldpack.report.page import render_page
 from fieldpack.report.summary import make_histogram, summarize
 from fieldpack.report.terminal import render_summary
-from fieldpack.report.wording import clean, say_duration, say_number, say_percent
-from fieldpack.text import say_bytes
+from fieldpack.report.wording import say_duration, say_number, say_percent
+from fieldpack.text import make_line, say_bytes
 from tests.unit.archives import ask, make_members, make_zip, option, write_folder, write_zip
 
 NASTY = "<script>alert(1)</script>\"'&{body}{title}\x1b[31m[bold]red[/]\u202e"
@@ -235,4 +235,4 @@ def test_wording() -> None:
         "50 %",
     ]
     assert [say_number(n) for n in (3.0, 3.14159, 1e6)] == ["3", "3.142", "1,000,000"]
-    assert clean("a\n b\x00" + "x" * 20, 10) == "a b xxxxx…"
+    assert make_line("a\n b\x00" + "x" * 20, 10) == "a b xxxxx…"

@@ -9,13 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fieldpack.text import say_count
+from fieldpack.text import CONTROL, say_count
 
 _MAX_TEXT = 300  # characters of a question in the table; the whole text is in collection.json
 
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
-)
+_INVISIBLE = re.compile(f"[{CONTROL}]+")
 _MARKUP = re.compile(r"[\\`*_\[\]|~$@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _BLOCK_START = re.compile(r"\A(\d*)([.)+=-])")

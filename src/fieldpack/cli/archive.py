@@ -301,9 +301,9 @@ def _refuse_existing(path: Path | None, force: bool) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from fieldpack.convert.output import write_whole
+    from fieldpack.convert.output import write_converted
 
-    with write_whole(path) as part:
+    with write_converted(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from fieldpack.cli.lazy import make_app
+from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
     from fieldpack.server.backup.verification import Verdict
@@ -96,7 +97,7 @@ class _Teller:
         if now - self._told_at < (TELL_ON_TERMINAL_SECONDS if self._on_terminal else TELL_SECONDS):
             return
         self._told_at = now
-        text = f"{step}: {done / 1e6:,.0f} MB" + (f" of {total / 1e6:,.0f}" if total else "")
+        text = f"{step}: {say_bytes(done)}" + (f" of {say_bytes(total)}" if total else "")
         if self._on_terminal:
             typer.echo(f"\r\033[K{text}", err=True, nl=False)
             self._is_open = True
@@ -166,8 +167,9 @@ def create(
         )
     else:
         text = (
-            f"Backup {manifest.name}: {manifest.counts['submissions']:,} submissions, {manifest.objects:,} files, "
-            f"{manifest.object_bytes / 1e6:,.1f} MB, {'with' if manifest.keys else 'without'} keys."
+            f"Backup {manifest.name}: {say_count(manifest.counts['submissions'], 'submission')}, "
+            f"{say_count(manifest.objects, 'file')}, "
+            f"{say_bytes(manifest.object_bytes)}, {'with' if manifest.keys else 'without'} keys."
         )
         if target == "-":  # nothing but the backup goes to standard output
             typer.echo(text, err=True)
@@ -284,9 +286,9 @@ def list_backups(folder: Folder, json: AsJson = False) -> None:
     for row in rows:
         row["submissions"] = row["counts"]["submissions"]
         row["files"] = row["objects"]
-        row["mb"] = f"{row['object_bytes'] / 1e6:,.1f}"
+        row["size"] = say_bytes(row["object_bytes"])
     print_table(
-        rows, ("name", "submissions", "files", "mb", "keys", "program"), empty="There are no backups."
+        rows, ("name", "submissions", "files", "size", "keys", "program"), empty="There are no backups."
     )
 
 
@@ -310,8 +312,8 @@ def prune(folder: Folder, keep: Keep = None, keep_days: KeepDays = None, json: A
         )
     else:
         print_text(
-            f"Removed {len(pruned.backups)} backups and {pruned.objects:,} files "
-            f"({pruned.object_bytes / 1e6:,.1f} MB)."
+            f"Removed {say_count(len(pruned.backups), 'backup')} and {say_count(pruned.objects, 'file')} "
+            f"({say_bytes(pruned.object_bytes)})."
         )
 
 

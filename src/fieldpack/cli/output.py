@@ -15,7 +15,7 @@ import orjson
 import typer
 
 from fieldpack.errors import UsageError
-from fieldpack.text import escape_json, make_plain
+from fieldpack.text import escape_json, make_cell_safe, make_plain
 
 __all__ = [
     "pick_format",
@@ -29,7 +29,6 @@ __all__ = [
     "say_time",
 ]
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NARROWEST = 10
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _MOST_NAMED = 20
@@ -144,6 +143,4 @@ def _make_text(value: Any) -> str:
 def _make_cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         value = orjson.dumps(value).decode()
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
+    return make_cell_safe(value) if isinstance(value, str) else value

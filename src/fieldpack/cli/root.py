@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
 from fieldpack.errors import FieldpackError, IgnoredParameterWarning, TemplateError, UsageError
-from fieldpack.text import make_plain
+from fieldpack.text import make_line, make_plain
 
 __all__ = ["main"]
 
@@ -199,6 +199,6 @@ def _fail(message: str, code: int) -> int:
 
 
 def _say(message: str) -> None:
-    text = " ".join(make_plain(message).split())
+    text = make_line(message)
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from fieldpack.errors import ApiError
-from fieldpack.text import make_plain
+from fieldpack.text import make_line
 
 __all__ = ["PASSING", "make_api_error"]
 
@@ -67,8 +67,7 @@ def _read_body(body: bytes) -> tuple[int | None, Any]:
 
 def _sentence(detail: Any) -> str:
     """`detail` may be a string, a list, or `{field path: [messages]}`, nested at the server's whim."""
-    text = " ".join(make_plain(_flatten(detail)).split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return make_line(_flatten(detail), _LONGEST)
 
 
 def _flatten(detail: Any) -> str:

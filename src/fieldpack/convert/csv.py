@@ -9,28 +9,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from fieldpack.convert.output import Converted, write_whole
+from fieldpack.convert.output import Converted, write_converted
 from fieldpack.tables.wide import Column
+from fieldpack.text import FORMULA, NUMBER
 
 __all__ = ["neutralise", "restore", "write_csv"]
-
-# What makes Excel, LibreOffice and Google Sheets take a cell for a formula (OWASP, "CSV Injection"),
-# full-width # forms included. A leading apostrophe is doubled, so that `restore` can undo it all.
-_FORMULA = "^'*[=+\\-@\t\r\n＝＋－＠]"
-_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
 
 
 def neutralise(texts: pa.ChunkedArray | pa.Array) -> Any:
     """Put an apostrophe before every text that a spreadsheet would run; plain numbers stay as they are."""
     risky = pc.and_(
-        pc.match_substring_regex(texts, _FORMULA), pc.invert(pc.match_substring_regex(texts, _NUMBER))
+        pc.match_substring_regex(texts, FORMULA), pc.invert(pc.match_substring_regex(texts, NUMBER))
     )
     return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)
 
 
 def restore(texts: pa.ChunkedArray | pa.Array) -> Any:
     """Undo `neutralise`."""
-    marked = pc.and_(pc.starts_with(texts, "'"), pc.match_substring_regex(texts, _FORMULA))
+    marked = pc.and_(pc.starts_with(texts, "'"), pc.match_substring_regex(texts, FORMULA))
     return pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
 
 
@@ -42,7 +38,7 @@ def write_csv(columns: list[Column], path: Path, *, bom: bool = False) -> Conver
     """
     names = neutralise(pa.array([column.name for column in columns], pa.string())).to_pylist()
     table = pa.table([_flatten(column.data) for column in columns], names=names)
-    with write_whole(path) as part, part.open("wb") as out:
+    with write_converted(path) as part, part.open("wb") as out:
         if bom:
             out.write(b"\xef\xbb\xbf")
         pyarrow.csv.write_csv(table, out)

@@ -4,7 +4,6 @@ them."""
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 import shutil
 from collections import Counter
@@ -16,8 +15,8 @@ import orjson
 
 from fieldpack.archive.members import is_member
 from fieldpack.archive.records import format_time
-from fieldpack.convert.output import Converted, explain_numbers
-from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.convert.output import Converted, explain_numbers, write_converted
+from fieldpack.errors import UsageError
 from fieldpack.filetypes import MEDIA, find_medium
 from fieldpack.reading.extract import extract_export
 from fieldpack.reading.model import UploadedFile
@@ -84,14 +83,8 @@ def write_media(
         lines = [
             _describe(file, names[file.path], titles, rows[file.submission_id], converted) for file in mine
         ]
-        try:
-            part = target / "metadata.jsonl.part"
+        with write_converted(target / "metadata.jsonl") as part:
             part.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
-            os.replace(part, target / "metadata.jsonl")
-        except OSError as error:
-            raise FieldpackError(
-                f"{target} can't be written: {(error.strerror or str(error)).lower()}."
-            ) from error
     return converted
 
 

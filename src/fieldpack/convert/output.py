@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.errors import ConfigError, FieldpackError
+from fieldpack.files import replace_file
 
 if TYPE_CHECKING:
     from fieldpack.tables.wide import Column, Numbers
 
-__all__ = ["Converted", "explain_numbers", "require", "write_whole"]
+__all__ = ["Converted", "explain_numbers", "require", "write_converted"]
 
 
 @dataclass
@@ -28,19 +28,15 @@ class Converted:
 
 
 @contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
+def write_converted(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; what was written there takes its place at the end, and only
     then."""
-    part = path.with_name(f".{path.name[:80]}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
+        with replace_file(path) as part:
+            yield part
     except OSError as error:
         raise FieldpackError(f"{path} can't be written: {(error.strerror or str(error)).lower()}.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def require(module: str, extra: str = "convert") -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from fieldpack.convert.output import Converted, write_whole
+from fieldpack.convert.output import Converted, write_converted
 from fieldpack.tables.wide import Column
 
 __all__ = ["write_parquet"]
@@ -23,6 +23,6 @@ def write_parquet(columns: list[Column], path: Path) -> Converted:
         )
         fields.append(pa.field(column.name, column.data.type, metadata=metadata))
     table = pa.table([column.data for column in columns], schema=pa.schema(fields))
-    with write_whole(path) as part:
+    with write_converted(path) as part:
         pyarrow.parquet.write_table(table, part, compression="zstd")
     return Converted(path, table.num_rows, table.num_columns)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldpack.convert.labels import LabelLimit
-from fieldpack.convert.output import Converted, require, write_whole
+from fieldpack.convert.output import Converted, require, write_converted
 from fieldpack.convert.variables import DataSet, Limits, build_data_set, name_data_set
 from fieldpack.tables.wide import Column
 
@@ -30,7 +30,7 @@ def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     require("pandas")
     data = build_data_set(columns, _LIMITS)
     _cut_texts(data)
-    with write_whole(path) as part:
+    with write_converted(path) as part:
         pyreadstat.write_sav(
             data.frame,
             str(part),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldpack.convert.labels import LabelLimit
-from fieldpack.convert.output import Converted, require, write_whole
+from fieldpack.convert.output import Converted, require, write_converted
 from fieldpack.convert.variables import Limits, build_data_set, name_data_set
 from fieldpack.tables.wide import Column
 
@@ -29,7 +29,7 @@ def write_stata(export: OpenArchive, columns: list[Column], path: Path) -> Conve
 
     data = build_data_set(columns, _LIMITS)
     times = {name: "tc" for name in data.frame.columns if data.frame[name].dtype.kind == "M"}
-    with write_whole(path) as part:
+    with write_converted(path) as part:
         StataWriterUTF8(
             part,
             data.frame,

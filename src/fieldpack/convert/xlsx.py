@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from fieldpack.convert.output import Converted, require, write_whole
+from fieldpack.convert.output import Converted, require, write_converted
 from fieldpack.errors import UsageError
 from fieldpack.tables.codebook import list_variables
 from fieldpack.tables.long import build_files
@@ -57,7 +57,7 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
             )
         else:
             writer.write(book.create_sheet("Files"), files.column_names, _iter_rows(files))
-    with write_whole(path) as part:
+    with write_converted(path) as part:
         book.save(part)
     if writer.cut:
         verb = "text is" if writer.cut == 1 else "texts are"

@@ -6,7 +6,8 @@ import datetime as dt
 import html
 
 from fieldpack.report.summary import Bar, Histogram
-from fieldpack.report.wording import clean, say_number, say_percent
+from fieldpack.report.wording import say_number, say_percent
+from fieldpack.text import make_line
 
 __all__ = ["draw_bars", "draw_days", "draw_histogram"]
 
@@ -17,14 +18,14 @@ _MOST_BARS = 24
 
 
 def _text(value: str, limit: int | None = None) -> str:
-    return html.escape(clean(value, limit))
+    return html.escape(make_line(value, limit))
 
 
 def draw_bars(bars: list[Bar], whole: int) -> str:
     """Horizontal bars, each with its label, count and share of `whole`."""
     shown = bars[:_MOST_BARS]
     most = max((bar.count for bar in shown), default=0) or 1
-    longest = max((len(clean(bar.label, 32)) for bar in shown), default=0)
+    longest = max((len(make_line(bar.label, 32)) for bar in shown), default=0)
     left = min(_LABEL, 18 + longest * 8)
     room = _WIDTH - left - 110
     rows = []

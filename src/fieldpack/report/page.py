@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from fieldpack.report.charts import draw_bars, draw_days, draw_histogram
 from fieldpack.report.summary import Bar, Question, Summary
 from fieldpack.report.thumbnails import have_pillow, make_thumbnail
-from fieldpack.report.wording import clean, say_facts, say_numbers, say_percent, say_question
-from fieldpack.text import say_bytes, say_count
+from fieldpack.report.wording import say_facts, say_numbers, say_percent, say_question
+from fieldpack.text import make_line, say_bytes, say_count
 
 if TYPE_CHECKING:
     from fieldpack.reading.reader import OpenArchive
@@ -45,7 +45,7 @@ def render_page(summary: Summary, export: OpenArchive) -> str:
 
 
 def _text(value: str, limit: int | None = None) -> str:
-    return html.escape(clean(value, limit))
+    return html.escape(make_line(value, limit))
 
 
 def _render_facts(summary: Summary) -> str:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fieldpack.report.summary import Bar, Histogram, Question, Summary
-from fieldpack.report.wording import clean, say_facts, say_number, say_numbers, say_percent, say_question
-from fieldpack.text import say_bytes
+from fieldpack.report.wording import say_facts, say_number, say_numbers, say_percent, say_question
+from fieldpack.text import make_line, say_bytes
 
 __all__ = ["render_summary"]
 
@@ -25,9 +25,9 @@ _MOST_DAYS = 60
 
 def render_summary(summary: Summary, console: Console) -> None:
     """Print the summary."""
-    title = clean(summary.name or summary.archive, 200)
+    title = make_line(summary.name or summary.archive, 200)
     console.print(Text(title, style="bold"))
-    console.print(Text(f"{clean(summary.archive)} · {say_bytes(summary.size_bytes)}", style="dim"))
+    console.print(Text(f"{make_line(summary.archive)} · {say_bytes(summary.size_bytes)}", style="dim"))
     console.print()
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan", no_wrap=True)
@@ -38,7 +38,7 @@ def render_summary(summary: Summary, console: Console) -> None:
         facts.add_row(Text("Per day"), _draw_days(summary.days))
     console.print(facts)
     for note in summary.notes:
-        console.print(Text(f"! {clean(note)}", style="yellow"))
+        console.print(Text(f"! {make_line(note)}", style="yellow"))
     for number, question in enumerate(summary.questions, 1):
         console.print()
         console.print(_draw_question(number, question, summary.submissions))
@@ -59,7 +59,7 @@ def _draw_days(days: list[tuple[dt.date, int]]) -> Text:
 
 def _draw_question(number: int, question: Question, submissions: int) -> RenderableType:
     lines: list[RenderableType] = [
-        Text.assemble((f"{number}. ", "bold cyan"), (clean(question.instruction.title, 300), "bold")),
+        Text.assemble((f"{number}. ", "bold cyan"), (make_line(question.instruction.title, 300), "bold")),
         Padding(Text(say_question(question, submissions), style="dim"), (0, 0, 0, 3)),
     ]
     if question.bars:
@@ -76,7 +76,7 @@ def _draw_question(number: int, question: Question, submissions: int) -> Rendera
         ]
         lines.append(Padding(_draw_bars(bars, sum(bar.count for bar in bars)), (0, 0, 0, 3)))
     if question.examples and not question.bars:
-        quotes = [Text(f"“{clean(text, 90)}”", style="italic") for text in question.examples]
+        quotes = [Text(f"“{make_line(text, 90)}”", style="italic") for text in question.examples]
         lines += [Padding(quote, (0, 0, 0, 3)) for quote in quotes]
     return Group(*lines)
 
@@ -90,7 +90,7 @@ def _draw_bars(bars: list[Bar], whole: int) -> Table:
     shown = bars if len(bars) <= _MOST_BARS else bars[: _MOST_BARS - 1]
     most = max((bar.count for bar in bars), default=0)
     for bar in shown:
-        label = Text(clean(bar.label, 120))
+        label = Text(make_line(bar.label, 120))
         table.add_row(
             label, Text(_fill(bar.count, most), style="blue"), f"{bar.count:,}", say_percent(bar.count, whole)
         )

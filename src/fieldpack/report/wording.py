@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from fieldpack.report.summary import NumbersOfUnit, Question, Summary
-from fieldpack.text import make_plain, say_bytes, say_count
+from fieldpack.text import make_line, say_bytes, say_count
 
 __all__ = [
-    "clean",
     "say_duration",
     "say_facts",
     "say_number",
@@ -24,12 +23,6 @@ _TYPES = {
     "free_text_with_unit": "text with a unit",
     "file_upload": "files",
 }
-
-
-def clean(text: str, limit: int | None = None) -> str:
-    """Text on one line, without what could act on the terminal; longer than `limit` it is cut with `…`."""
-    text = " ".join(make_plain(text).split())
-    return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def say_number(number: float) -> str:
@@ -77,9 +70,9 @@ def say_facts(summary: Summary) -> list[tuple[str, str]]:
         facts.append(("Median time", say_duration(summary.median_seconds)))
     if summary.statuses:
         facts.append(
-            ("Status", ", ".join(f"{bar.count:,} {clean(bar.label).lower()}" for bar in summary.statuses))
+            ("Status", ", ".join(f"{bar.count:,} {make_line(bar.label).lower()}" for bar in summary.statuses))
         )
-    kinds = ", ".join(f"{kind.count:,} {clean(kind.content_type)}" for kind in summary.files[:4])
+    kinds = ", ".join(f"{kind.count:,} {make_line(kind.content_type)}" for kind in summary.files[:4])
     files = f"{summary.file_count:,}"
     if summary.file_count:
         files += f" ({say_bytes(summary.file_bytes)}): {kinds}" + (", …" if len(summary.files) > 4 else "")
@@ -92,7 +85,9 @@ def say_facts(summary: Summary) -> list[tuple[str, str]]:
         facts.append(
             (
                 "Narrowed to",
-                ", ".join(f"{clean(str(k))} = {clean(str(v))}" for k, v in summary.narrowed_by.items()),
+                ", ".join(
+                    f"{make_line(str(k))} = {make_line(str(v))}" for k, v in summary.narrowed_by.items()
+                ),
             )
         )
     return facts
@@ -101,7 +96,7 @@ def say_facts(summary: Summary) -> list[tuple[str, str]]:
 def say_question(question: Question, submissions: int) -> str:
     """The line under a question: its type, and how many answered."""
     item = question.instruction
-    parts = [_TYPES.get(item.type, clean(item.type))]
+    parts = [_TYPES.get(item.type, make_line(item.type))]
     if item.takes_several and item.options:
         parts[0] += ", several"
     if item.retired:
@@ -129,7 +124,7 @@ def say_question(question: Question, submissions: int) -> str:
 def say_numbers(numbers: NumbersOfUnit) -> str:
     """`1 to 9 Kilo, median 4, mean 4.2, n = 12`."""
     found = numbers.histogram
-    unit = f" {clean(numbers.unit)}" if numbers.unit else ""
+    unit = f" {make_line(numbers.unit)}" if numbers.unit else ""
     return (
         f"{say_number(found.minimum)} to {say_number(found.maximum)}{unit}, median {say_number(found.median)}, "
         f"mean {say_number(found.mean)}, n = {numbers.count:,}"

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from fieldpack.errors import DownloadError
-from fieldpack.files import lock, rename_new, sync_folder
+from fieldpack.files import lock, rename_new, rename_over, sync_bytes, sync_file, sync_folder, write_whole
 
 __all__ = ["PartialFile", "PartialInfo", "Span", "find_partial"]
 
@@ -154,7 +154,7 @@ class PartialFile:
     def flush(self) -> None:
         """Flush to disk what was written so far (`fdatasync`)."""
         with self._disk_errors():
-            getattr(os, "fdatasync", os.fsync)(self._fd)
+            sync_bytes(self._fd)
 
     def read(self, length: int, position: int) -> bytes:
         """Up to `length` bytes at `position`."""
@@ -166,15 +166,9 @@ class PartialFile:
         with self._guard, self._disk_errors():
             if self._is_stopped:
                 return
-            beside = self.info_path.with_name(self.info_path.name + ".new")
-            try:
-                noted = asdict(self.info)
-                noted["segments"] = noted.pop("spans")  # as earlier versions call them
-                beside.write_bytes(orjson.dumps(noted))
-                os.replace(beside, self.info_path)
-            except OSError:
-                beside.unlink(missing_ok=True)
-                raise
+            noted = asdict(self.info)
+            noted["segments"] = noted.pop("spans")  # as earlier versions call them
+            write_whole(self.info_path, orjson.dumps(noted))
 
     def free_bytes(self) -> int:
         """How many bytes the file system has free for this user."""
@@ -197,12 +191,12 @@ class PartialFile:
             DownloadError: `target` exists meanwhile and `force` is false; the `.part` file is kept.
         """
         with self._disk_errors():
-            os.fsync(self._fd)
+            sync_file(self._fd)
             if sys.platform == "win32":
                 self.close()  # an open file cannot be renamed there
             try:
                 if force:
-                    os.replace(self.path, self.target)
+                    rename_over(self.path, self.target)
                 else:
                     rename_new(self.path, self.target)
             except FileExistsError:

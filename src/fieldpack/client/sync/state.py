@@ -9,7 +9,6 @@ Nothing is vouched for before the disk has it: files first, then the notes.
 
 from __future__ import annotations
 
-import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import orjson
 
 from fieldpack.archive.members import OWN_FOLDER, explain_outsider
 from fieldpack.containment import ContainedFolder, InTheWay, name_kind
+from fieldpack.files import sync_file
 from fieldpack.reading.source import Member
 
 __all__ = ["DRAFT", "STATE", "Found", "Sums", "SyncState", "flush", "read_crc32", "read_notes", "sums_of"]
@@ -207,7 +207,7 @@ def read_crc32(folder: ContainedFolder, name: str) -> int:
 def flush(file: BinaryIO) -> None:
     """Have the disk take what was written to a file."""
     file.flush()
-    os.fsync(file.fileno())
+    sync_file(file.fileno())
 
 
 @contextmanager

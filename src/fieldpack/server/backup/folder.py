@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fieldpack.errors import UsageError
+from fieldpack.files import lock, rename_over, sync_file, sync_folder, write_all
 from fieldpack.server.backup.format import (
     BLOBS,
     ERASURES,
@@ -47,27 +47,18 @@ class Pruned:
     object_bytes: int
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_file(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
     """Write a new file, durably but for its name; its size and SHA-256."""
     digest, size_bytes = hashlib.sha256(), 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb", buffering=0) as file:
+    try:
         for chunk in chunks:
             digest.update(chunk)
             size_bytes += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[file.write(view) :]
-        os.fsync(descriptor)
+            write_all(descriptor, chunk)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
     return size_bytes, digest.hexdigest()
 
 
@@ -96,14 +87,8 @@ class BackupFolder:
             yield  # a folder that can only be read: nobody removes anything from it either
             return
         try:
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BackupError(
-                    f"Another fieldpack is at work in {self.root}: wait until it has ended."
-                ) from None
-            except OSError:
-                pass  # a file system without locks
+            if not lock(descriptor, shared=shared):
+                raise BackupError(f"Another fieldpack is at work in {self.root}: wait until it has ended.")
             yield
         finally:
             os.close(descriptor)
@@ -272,7 +257,7 @@ class FolderDestination:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size_bytes += len(chunk)
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         return FileFacts(name, size_bytes, digest.hexdigest())
 
     def copy_objects(self, storage: Storage, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str | None]]:
@@ -300,7 +285,7 @@ class FolderDestination:
             draft.unlink()
             return entry, "damaged"
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.replace(draft, target)
+        rename_over(draft, target)
         return Entry(found, entry.size_bytes, entry.key, entry.submission_id), None
 
     def finish(self, manifest: Manifest, erasures: dict[uuid.UUID, datetime]) -> None:

@@ -8,7 +8,6 @@ database: uploads and exports under way begin anew, and who was erased since is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from psycopg.rows import dict_row
 
 from fieldpack.archive.members import HEADS
 from fieldpack.errors import ConfigError, FieldpackError, UsageError
+from fieldpack.files import write_whole
 from fieldpack.server.audit.checkpoints import put_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
@@ -346,9 +346,4 @@ class _Restoring:
             if path.is_dir():
                 target.mkdir(mode=0o700, exist_ok=True)
             elif not target.exists():
-                with contextlib.suppress(FileNotFoundError):
-                    target.with_name(f"{target.name}.new").unlink()
-                draft = target.with_name(f"{target.name}.new")
-                shutil.copyfile(path, draft)
-                draft.chmod(0o600)
-                draft.replace(target)
+                write_whole(target, path.read_bytes(), mode=0o600, lasting=True)

@@ -21,6 +21,8 @@ from typing import Any
 
 import psycopg
 
+from fieldpack.files import sync_folder
+
 __all__ = ["Removed", "remove_leftovers"]
 
 Blocking = psycopg.Connection[Any]
@@ -158,9 +160,5 @@ def _remove(paths: list[Path]) -> int:
             os.truncate(path, 0)  # whoever has it open keeps nothing of it
             path.unlink()
     for folder in {path.parent for path in paths}:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
     return size_bytes

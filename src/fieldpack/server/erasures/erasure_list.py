@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from uuid import UUID
 
 import structlog
 
+from fieldpack.files import sync_file, sync_folder, wait_for_lock, write_all
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures import queries
@@ -132,7 +132,7 @@ def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         with contextlib.suppress(OSError):  # a file system without locks: at worst a line is there twice
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            wait_for_lock(descriptor)
         with open(descriptor, "r+b", closefd=False, buffering=0) as file:
             content = file.read()
             known = parse_erasures(content.decode(errors="replace"))
@@ -141,17 +141,11 @@ def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
                 return
             # A line that was cut short by a crash ends here.
             start = b"" if not content or content.endswith(b"\n") else b"\n"
-            data = start + "".join(new).encode()
-            while data:
-                data = data[file.write(data) :]
-        os.fsync(descriptor)
+            write_all(descriptor, start + "".join(new).encode())
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_erasures(paths: Iterable[Path]) -> dict[UUID, datetime]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from fieldpack.files import replace_file
 from fieldpack.server.config import Settings
 
 __all__ = ["Reserve", "reserve_of"]
@@ -80,15 +81,13 @@ class Reserve:
             return 0
 
     def _make(self) -> None:
-        fresh = self.path.with_name(f"{NAME}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            _allocate(descriptor, self.size_bytes)
-            fresh.rename(self.path)
-            log.info("reserve.made", size_mb=self.size_bytes >> 20)
-        finally:
-            os.close(descriptor)
-            fresh.unlink(missing_ok=True)
+        with replace_file(self.path) as draft:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                _allocate(descriptor, self.size_bytes)
+            finally:
+                os.close(descriptor)
+        log.info("reserve.made", size_mb=self.size_bytes >> 20)
 
 
 def _allocate(descriptor: int, size_bytes: int) -> None:

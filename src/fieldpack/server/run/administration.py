@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from fieldpack.errors import FieldpackError, UsageError
+from fieldpack.files import write_whole
 from fieldpack.server.accounts import key_queries, keys, queries, service
 from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.config import Settings
@@ -109,11 +109,7 @@ def keep_credentials(
         name = f"command line on {socket.gethostname()}"
         token = administer(settings, lambda connection: service.create_token(connection, name)).token
     content = {"url": url, "token": token, "ca_file": str(ca_file) if ca_file else None}
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
-    draft.replace(path)
+    write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n", mode=0o600, lasting=True)
 
 
 def _find_stored_token(path: Path) -> str | None:

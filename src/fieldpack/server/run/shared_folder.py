@@ -7,7 +7,6 @@ lives; the next to start removes those that nobody holds.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -16,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from fieldpack.files import try_lock, wait_for_lock
 
 __all__ = ["shared_folder", "sweep_folders"]
 
@@ -32,7 +33,7 @@ def shared_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for_lock(lock)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,12 +58,9 @@ def _is_dead(folder: Path, status: os.stat_result) -> bool:
     except FileNotFoundError:
         return time.time() - status.st_mtime > UNLOCKED_SECONDS and not _has_writers(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(lock)
     finally:
         os.close(lock)
-    return True
 
 
 def _has_writers(folder: Path) -> bool:

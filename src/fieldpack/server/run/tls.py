@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fieldpack.errors import ConfigError
+from fieldpack.files import write_whole
 
 __all__ = ["TlsFiles", "ensure_certificate", "trust_line"]
 
@@ -140,8 +139,8 @@ def _ensure_authority(folder: Path) -> tuple[trustme.CA, x509.Certificate]:
             ) from error
     ca = trustme.CA(path_length=0, organization_name="fieldpack", organization_unit_name="local authority")
     # The certificate last: where it is, the key is.
-    _write(key_file, ca.private_key_pem.bytes(), 0o600)
-    _write(cert_file, ca.cert_pem.bytes(), 0o644)
+    write_whole(key_file, ca.private_key_pem.bytes(), mode=0o600, lasting=True)
+    write_whole(cert_file, ca.cert_pem.bytes(), mode=0o644, lasting=True)
     return ca, x509.load_pem_x509_certificate(ca.cert_pem.bytes())
 
 
@@ -170,19 +169,4 @@ def _issue(ca: trustme.CA, authority: x509.Certificate, hosts: set[str], path: P
         not_before=now - timedelta(days=1),  # for clocks that are slow
         not_after=min(now + _LIFETIME, authority.not_valid_after_utc),
     )
-    _write(path, leaf.private_key_and_cert_chain_pem.bytes(), 0o600)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in place whole, never seen with a wider mode."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, leaf.private_key_and_cert_chain_pem.bytes(), mode=0o600, lasting=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fieldpack.files import sync_folder
 from fieldpack.server.storage.faults import StorageError
 
 __all__ = ["Folders", "refuse_links", "split_key"]
@@ -117,7 +118,7 @@ class Folders:
                 raise
         with contextlib.suppress(FileExistsError):
             os.mkdir(part, 0o700, dir_fd=descriptor)
-        os.fsync(descriptor)  # the new name is durable before anything is put there
+        sync_folder(descriptor)  # the new name is durable before anything is put there
         return os.open(part, _FLAGS, dir_fd=descriptor)
 
     def open(self, key: str, flags: int, mode: int = 0o600, *, make: bool = False) -> int:

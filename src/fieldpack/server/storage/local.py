@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import resource
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from fieldpack.files import rename_over, sync_bytes, sync_file, sync_folder, try_lock, write_all
 from fieldpack.server.storage.base import Buffer, Storage, StoredObject
 from fieldpack.server.storage.buffers import Buffers
 from fieldpack.server.storage.faults import (
@@ -46,7 +46,6 @@ THREADS_SECONDS = 1.0
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FLOCK_HELD = (errno.EAGAIN, errno.EACCES)
 
 
 @contextmanager
@@ -99,12 +98,6 @@ def _require_room(descriptor: int, spare_bytes: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _write_all(descriptor: int, data: Buffer) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 class PartFile:
     """A blob that is still being written: at offsets, by one holder of its lock at a time.
 
@@ -135,7 +128,7 @@ class PartFile:
     def sync(self) -> None:
         """Make what was written durable."""
         with _translated(self.key):
-            os.fdatasync(self._descriptor)
+            sync_bytes(self._descriptor)
 
     def cut(self, size_bytes: int) -> None:
         """Drop whatever an earlier writer left past the end."""
@@ -357,7 +350,7 @@ class LocalStorage(Storage):
 
     def _write_more(self, descriptor: int, data: Buffer) -> None:
         _require_room(descriptor, self.spare_bytes)
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
 
     def _open_staging(self) -> tuple[str, int]:
         """The key of a new file that nothing refers to, and its descriptor."""
@@ -370,7 +363,7 @@ class LocalStorage(Storage):
 
     def _publish(self, key: str, staging: str, descriptor: int) -> None:
         """Data first, then the name, then the folder that holds the name: what is seen after a crash is whole."""
-        os.fsync(descriptor)
+        sync_file(descriptor)
         with self._folders.at(staging) as (folder, name):
             self._rename(name, folder, key)
 
@@ -383,8 +376,8 @@ class LocalStorage(Storage):
 
     def _rename_once(self, source: str | Path, source_folder: int | None, key: str) -> None:
         with self._folders.at(key, make=True) as (folder, name):
-            os.replace(source, name, src_dir_fd=source_folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            rename_over(source, name, source_fd=source_folder, target_fd=folder)
+            sync_folder(folder)
 
     @contextmanager
     def _staged(self, key: str) -> Iterator[int]:
@@ -402,7 +395,7 @@ class LocalStorage(Storage):
         with _translated(key):
             descriptor = os.open(path, os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                sync_file(descriptor)
             finally:
                 os.close(descriptor)
             os.chmod(path, 0o600)
@@ -414,7 +407,7 @@ class LocalStorage(Storage):
                     raise
         with self._staged(key) as target, path.open("rb") as source:
             while data := source.read(1 << 20):
-                _write_all(target, data)
+                write_all(target, data)
         path.unlink()
 
     async def open_part(self, key: str, *, fresh: bool) -> PartFile | None:
@@ -437,14 +430,15 @@ class LocalStorage(Storage):
                     raise
                 descriptor, new = self._folders.open(key, os.O_RDWR | os.O_CREAT, make=True), True
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if new:
-                    os.fsync(folder)
-            except OSError as error:
+                is_ours = try_lock(descriptor)
+                if new and is_ours:
+                    sync_folder(folder)
+            except OSError:
                 os.close(descriptor)
-                if error.errno in _FLOCK_HELD:
-                    return None
                 raise
+        if not is_ours:
+            os.close(descriptor)
+            return None
         return PartFile(key, descriptor, self.spare_bytes)
 
     async def delete(self, keys: Iterable[str]) -> None:

@@ -7,13 +7,12 @@ started program does not keep a lock by accident.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 from pathlib import Path
 
 from fieldpack.errors import ConfigError
+from fieldpack.files import try_lock, unlock
 
 __all__ = ["FileLock"]
 
@@ -37,15 +36,12 @@ class FileLock:
     def try_lock(self, *, shared: bool = False) -> bool:
         """Take the lock if that is possible at once. Raises ConfigError where the folder can't hold locks."""
         try:
-            fcntl.flock(self.fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return try_lock(self.fd, shared=shared)
         except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
             raise ConfigError(
                 f"The folder {self.path.parent} is on a file system without file locks ({error.strerror}): "
                 "put the data folder on a local disk, or set FIELDPACK_DATABASE_URL to a PostgreSQL of yours."
             ) from error
-        return True
 
     def lock(self, deadline: float, *, shared: bool = False) -> bool:
         """Take the lock, waiting until `time.monotonic()` passes `deadline`; False when it did."""
@@ -57,7 +53,7 @@ class FileLock:
 
     def unlock(self) -> None:
         """Let the lock go and keep the file open."""
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        unlock(self.fd)
 
     def close(self) -> None:
         """Let the lock go, unless another process was handed the same open file.
