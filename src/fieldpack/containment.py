@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from fieldpack.errors import FieldpackError
+from fieldpack.errors import InTheWay
 from fieldpack.files import rename_new, rename_over, sync_folder
 from fieldpack.text import is_kept_by_windows
 
-__all__ = ["ContainedFolder", "InTheWay", "name_kind"]
+__all__ = ["ContainedFolder", "name_kind"]
 
 _STEPS = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 """Whether this system opens a file from a folder's descriptor. Windows does not: there the way is resolved,
@@ -31,20 +31,6 @@ _TO_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NOFOLLOW | getattr(o
 _TO_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
 _TO_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
-
-
-class InTheWay(FieldpackError):
-    """Something of somebody else's is where a file or folder of ours would be.
-
-    Attributes:
-        name: what is in the way, relative to the folder.
-        reason: why it is, to go on from the name: `is a symbolic link`.
-    """
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} {reason}.")
-        self.name = name
-        self.reason = reason
 
 
 class ContainedFolder:

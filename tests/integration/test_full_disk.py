@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fieldpack.errors import StorageFull
 from fieldpack.server.machine.reserve import Reserve
-from fieldpack.server.storage import LocalStorage, StorageFull
+from fieldpack.server.storage import LocalStorage
 from tests.gates import wait_for
 from tests.installation import Installation
 from tests.integration.rows import connected, insert_submissions

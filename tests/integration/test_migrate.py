@@ -25,7 +25,8 @@ from fieldpack.server.db import migrate as runner
 from fieldpack.server.db.embedded.server import EmbeddedPostgres, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
 from fieldpack.server.db.pool import Database
-from fieldpack.server.submissions.queries import list_of_participant, write_line_end
+from fieldpack.server.exports.line_queries import write_line_end
+from fieldpack.server.submissions.queries import list_of_participant
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
 

@@ -14,21 +14,16 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from fieldpack.errors import ConfigError
-from fieldpack.server.config import Settings
-from fieldpack.server.storage import (
+from fieldpack.errors import (
     BlobDamaged,
     BlobMissing,
-    Buffer,
-    LocalStorage,
-    RemoteStorage,
-    Storage,
+    ConfigError,
     StorageError,
     StorageFull,
     StorageUnavailable,
-    blob_key,
-    open_storage,
 )
+from fieldpack.server.config import Settings
+from fieldpack.server.storage import Buffer, LocalStorage, RemoteStorage, Storage, blob_key, open_storage
 from fieldpack.server.storage.local import PartFile
 from tests.bucket import Bucket
 

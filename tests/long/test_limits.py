@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, field_validator
 from starlette.responses import Response
 
+from fieldpack.server.caches import Caches
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput
 from fieldpack.server.config import Settings
@@ -229,8 +230,9 @@ def test_what_is_large_is_done_elsewhere_one_at_a_time() -> None:
         return threading.get_ident()
 
     async def run() -> list[int]:
-        assert await run_large(LARGE_BYTES, work) == here
-        return await asyncio.gather(*(run_large(LARGE_BYTES + 1, work) for _ in range(20)))
+        caches = Caches()
+        assert await run_large(caches, LARGE_BYTES, work) == here
+        return await asyncio.gather(*(run_large(caches, LARGE_BYTES + 1, work) for _ in range(20)))
 
     assert here not in asyncio.run(run())
     assert max(most) == 1

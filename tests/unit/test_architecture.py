@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from tools.layers import find_faults, is_strange
 
 import fieldpack
+from fieldpack import errors
 
 PACKAGE = Path(fieldpack.__file__).parent
 MODULES = {
@@ -167,6 +169,60 @@ def test_exports_change_state_in_one_module() -> None:
         if STATES.search(text)
     }
     assert found == {"fieldpack.server.exports.transitions"}
+
+
+def test_one_module_has_every_error() -> None:
+    """Its list, its drawing and the documentation agree with what there is, and nobody else makes a public one."""
+    for name in MODULES:
+        if not name.endswith("__main__") and "versions" not in name and "migrations.env" not in name:
+            importlib.import_module(name.removesuffix(".__init__"))
+    there = {"FieldpackError", "IgnoredParameterWarning"}
+    kinds = [errors.FieldpackError]
+    while kinds:
+        for kind in kinds.pop().__subclasses__():
+            kinds.append(kind)
+            if kind.__module__.startswith("fieldpack") and not kind.__name__.startswith("_"):
+                assert kind.__module__ == "fieldpack.errors", kind
+                there.add(kind.__name__)
+    assert there == set(errors.__all__)
+    assert errors.__doc__ is not None
+    drawn = {}
+    above: list[str] = []
+    for line in errors.__doc__.splitlines():
+        found = re.match(r"    ((?:[│ ]   )*(?:[├└]── )?)(\w+)\s", line)
+        if found:
+            above = [*above[: len(found[1]) // 4], found[2]]
+            drawn[found[2]] = above[-2] if len(above) > 1 else "Exception"
+    drawn["IgnoredParameterWarning"] = "UserWarning"
+    assert drawn == {name: getattr(errors, name).__mro__[1].__name__ for name in errors.__all__}
+    documented = (PACKAGE.parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = documented[documented.index("Errors are those of `fieldpack.errors`") :]
+    assert there - {"FieldpackError"} <= set(re.findall(r"`(\w+)`", section))
+
+
+STATE = re.compile(r"^(?:dict|set|list|OrderedDict|deque|Weak\w+|defaultdict)\b")
+MEMOS = {
+    "fieldpack.archive.zipstructs._dates",  # of days, the same in every process
+    "fieldpack.server.studies.service._rounded",  # what was logged once
+}
+
+
+def test_state_belongs_to_the_context() -> None:
+    """No module of ours holds what changes while a process runs: it is a part of `Context.caches`."""
+    found = set()
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            value = node.value
+            is_empty = (isinstance(value, ast.Dict) and not value.keys) or (
+                isinstance(value, ast.List) and not value.elts
+            )
+            if is_empty or (isinstance(value, ast.Call) and STATE.match(ast.unparse(value.func))):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                found.add(f"{name}.{ast.unparse(target)}")
+        assert not re.search(r"^\s+global ", path.read_text(encoding="utf-8"), re.MULTILINE), name
+    assert found <= MEMOS
 
 
 FILES = re.compile(

@@ -17,10 +17,11 @@ import trustme
 
 import fieldpack
 from fieldpack import ApiError, ExportFailed, TransportError, UsageError
-from fieldpack.client import Client, ExportNotReady
+from fieldpack.client import Client
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.problems import make_api_error
 from fieldpack.client.progress import Progress, show_progress
+from fieldpack.errors import ExportNotReady
 from tests.hostile_server import COLLECTION, EXPORT, TOKEN, HostileServer, make_archive, serve_hostile
 
 ARCHIVE = make_archive(members=3)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fieldpack.pictures import MOST_BYTES, PictureError, clean_picture
+from fieldpack.errors import PictureError
+from fieldpack.pictures import MOST_BYTES, clean_picture
 from tests.pictures import (
     ORIENTATION,
     SECRET,

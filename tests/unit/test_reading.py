@@ -18,12 +18,13 @@ from isal import isal_zlib
 from fieldpack.archive.index import FOOTER_BYTES, Index
 from fieldpack.archive.layout import DEFLATED, STORED, IndexWriter
 from fieldpack.archive.members import HEADS
+from fieldpack.errors import BlobDamaged
+from fieldpack.server.caches import Caches
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
 from fieldpack.server.exports.rows import BuildRow
-from fieldpack.server.exports.serve import sharing
-from fieldpack.server.exports.serve.reading import Archive
-from fieldpack.server.storage import BlobDamaged, FileRange, blob_key
+from fieldpack.server.exports.serve.reading import Archive, ArchiveCaches, MemberSpan
+from fieldpack.server.storage import FileRange, blob_key
 from fieldpack.server.storage.local import LocalStorage
 
 MEMBERS = 1200  # over two pages of the index
@@ -45,6 +46,7 @@ class Stored:
 
     def __init__(self, folder: Path) -> None:
         self.storage = Counting(folder / "storage", folder / "tmp")
+        self.caches = Caches()
         self.export = BuildRow(uuid4(), uuid4(), uuid4(), datetime.now(UTC))
         out = io.BytesIO()
         writer = IndexWriter(out)
@@ -75,8 +77,13 @@ class Stored:
         self.storage.put_blocking(stored_key(self.export.id, self.export.build, INDEX), stored)
         self.index = Index.open(stored[-Index.bytes_needed(stored[-FOOTER_BYTES:]) :])
 
-    def archive(self) -> Archive:
-        return Archive(cast(Context, SimpleNamespace(storage=self.storage)), self.export, self.index)
+    def archive(self, member_spans: list[MemberSpan] | None = None) -> Archive:
+        return Archive(
+            cast(Context, SimpleNamespace(storage=self.storage, caches=self.caches)),
+            self.export,
+            self.index,
+            member_spans=member_spans,
+        )
 
     async def take(self, archive: Archive) -> bytes:
         taken = bytearray()
@@ -146,18 +153,16 @@ def test_nothing_is_kept_when_the_last_has_ended(stored: Stored) -> None:
     async def two() -> None:
         archives = [stored.archive(), stored.archive()]
         await asyncio.gather(*map(stored.take, archives))
-        assert stored.export.build in sharing._shared
+        assert stored.export.build in stored.caches.get(ArchiveCaches)._shared
 
     asyncio.run(two())
     gc.collect()
-    assert stored.export.build not in sharing._shared
+    assert stored.export.build not in stored.caches.get(ArchiveCaches)._shared
 
 
 def test_parts_of_a_stored_archive_share_nothing(stored: Stored) -> None:
     async def both() -> None:
-        archives = [stored.archive(), stored.archive()]
-        for archive in archives:
-            archive.member_spans = []
+        archives = [stored.archive([]), stored.archive([])]
         await asyncio.gather(*map(stored.take, archives))
 
     asyncio.run(both())

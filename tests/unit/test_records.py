@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.archive.records import (
-    FileEntry,
-    InvalidTime,
-    encode_responses,
-    format_time,
-    normalize_response,
-    parse_time,
-)
-from fieldpack.errors import UsageError
+from fieldpack.archive.records import FileEntry, encode_responses, format_time, normalize_response, parse_time
+from fieldpack.errors import InvalidTime, UsageError
 from tests.whole_archives import encode_record
 
 AT = datetime(2026, 3, 1, 9, 30, 0, 120, tzinfo=UTC)

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 import orjson
 
-from fieldpack.errors import UsageError
+from fieldpack.errors import InvalidTime, UsageError
 
 FILE_UPLOAD = "file_upload"
 
@@ -22,10 +22,6 @@ _LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b
 _TIME = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
-
-
-class InvalidTime(UsageError, ValueError):
-    """A text is not a time as RFC 3339 writes it, with its offset."""
 
 
 class FileEntry(TypedDict):

@@ -15,27 +15,23 @@ from fieldpack.client.download.archive import check_target, download_archive
 from fieldpack.client.download.partial import find_partial
 from fieldpack.client.problems import PASSING
 from fieldpack.client.progress import OnProgress, Progress, show_progress
-from fieldpack.errors import ApiError, DownloadError, ExportFailed, FieldpackError, TransportError, UsageError
+from fieldpack.errors import (
+    ApiError,
+    DownloadError,
+    ExportFailed,
+    ExportNotReady,
+    TransportError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = [
-    "ExportNotReady",
-    "ExportRecord",
-    "begin_export",
-    "collect_filter",
-    "export_collection",
-    "wait_export",
-]
+__all__ = ["ExportRecord", "begin_export", "collect_filter", "export_collection", "wait_export"]
 
 _POLL_EVERY = 3.0
 _MOST_SILENCE = 300.0  # seconds without an answer after which the wait ends with the error
 _LONGEST_TURN = 300.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
-
-
-class ExportNotReady(FieldpackError):
-    """The export was still generating after the given time; it continues, and a later request finds it."""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fieldpack.errors import PictureError
 from fieldpack.pictures.gif import clean_gif
 from fieldpack.pictures.jpeg import clean_jpeg
-from fieldpack.pictures.parts import Picture, PictureError
+from fieldpack.pictures.parts import Picture
 from fieldpack.pictures.png import SIGNATURE as PNG_SIGNATURE
 from fieldpack.pictures.png import clean_png
 from fieldpack.pictures.webp import clean_webp
 from fieldpack.text import say_bytes
 
-__all__ = ["MOST_BYTES", "Picture", "PictureError", "clean_picture"]
+__all__ = ["MOST_BYTES", "Picture", "clean_picture"]
 
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 50_000_000

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fieldpack.pictures.parts import MOST_PARTS, Picture, PictureError, cut_short
+from fieldpack.errors import PictureError
+from fieldpack.pictures.parts import MOST_PARTS, Picture, cut_short
 
 __all__ = ["clean_gif"]
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fieldpack.pictures.parts import (
-    EXIF_MARK,
-    MOST_PARTS,
-    Picture,
-    PictureError,
-    cut_short,
-    find_orientation,
-    make_exif,
-)
+from fieldpack.errors import PictureError
+from fieldpack.pictures.parts import EXIF_MARK, MOST_PARTS, Picture, cut_short, find_orientation, make_exif
 
 __all__ = ["clean_jpeg"]
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fieldpack.errors import FieldpackError
+from fieldpack.errors import PictureError
 
-__all__ = ["EXIF_MARK", "MOST_PARTS", "Picture", "PictureError", "cut_short", "find_orientation", "make_exif"]
+__all__ = ["EXIF_MARK", "MOST_PARTS", "Picture", "cut_short", "find_orientation", "make_exif"]
 
 MOST_PARTS = 200_000
 """Parts (segments, chunks, blocks) that a picture may have; a real one has some thousand at most."""
 EXIF_MARK = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _SHORT = 3
-
-
-class PictureError(FieldpackError):
-    """This can't be used as a picture; `str()` is a sentence that says why, for whoever made it."""
 
 
 @dataclass(frozen=True, slots=True)

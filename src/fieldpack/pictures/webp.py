@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fieldpack.pictures.parts import MOST_PARTS, Picture, PictureError, cut_short, find_orientation, make_exif
+from fieldpack.errors import PictureError
+from fieldpack.pictures.parts import MOST_PARTS, Picture, cut_short, find_orientation, make_exif
 
 __all__ = ["clean_webp"]
 

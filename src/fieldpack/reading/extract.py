@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from fieldpack.archive.members import explain_outsider, is_member
 from fieldpack.archive.naming import safe_name
 from fieldpack.archive.slugs import Variants, make_slug
-from fieldpack.containment import ContainedFolder, InTheWay, name_kind
-from fieldpack.errors import ArchiveError, FieldpackError, UsageError
+from fieldpack.containment import ContainedFolder, name_kind
+from fieldpack.errors import ArchiveError, FieldpackError, InTheWay, UsageError
 from fieldpack.reading.model import Instruction, UploadedFile
 from fieldpack.reading.source import find_outsiders
 from fieldpack.text import say_bytes

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
 from fieldpack.archive.members import explain_outsider, is_bystander
-from fieldpack.containment import ContainedFolder, InTheWay
-from fieldpack.errors import ArchiveError
+from fieldpack.containment import ContainedFolder
+from fieldpack.errors import ArchiveError, InTheWay
 from fieldpack.text import say_bytes
 
 try:

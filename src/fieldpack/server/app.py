@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from fieldpack import __version__
+from fieldpack.errors import StorageError, StorageFull
 from fieldpack.server.accounts.routes import router as accounts
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.collections.schemas import ITEM_TYPES
@@ -44,7 +45,6 @@ from fieldpack.server.problems import (
 )
 from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.responses.routes import router as responses
-from fieldpack.server.storage import StorageError, StorageFull
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
 from fieldpack.server.submissions.participant_routes import router as participate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from fieldpack.server.caches import Caches
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Database
 from fieldpack.server.machine.reserve import Reserve
@@ -16,7 +17,7 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one process: settings, the database, the blobs, and the news between processes.
+    """The parts of one process: settings, the database, the blobs, the news between processes, what is kept in memory.
 
     `upgraded_at`: when an installation from before `__Host-` cookies was brought up to date; None for others.
     """
@@ -27,3 +28,4 @@ class Context:
     notices: Notices
     upgraded_at: datetime | None
     reserve: Reserve
+    caches: Caches = field(default_factory=Caches)

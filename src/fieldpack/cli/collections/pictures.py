@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from fieldpack.cli.collections.documents import Path
 from fieldpack.cli.collections.rules import Finding
 from fieldpack.cli.collections.template import Template
-from fieldpack.containment import ContainedFolder, InTheWay
-from fieldpack.errors import ApiError, FieldpackError, TemplateError
-from fieldpack.pictures import MOST_BYTES, PictureError, clean_picture
+from fieldpack.containment import ContainedFolder
+from fieldpack.errors import ApiError, FieldpackError, InTheWay, PictureError, TemplateError
+from fieldpack.pictures import MOST_BYTES, clean_picture
 
 if TYPE_CHECKING:
     from fieldpack.client import Client

@@ -18,8 +18,8 @@ from fieldpack.client.export import begin_export, wait_export
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.ownership import open_state, remove_old_notes
 from fieldpack.client.sync.run import Run, Synced
-from fieldpack.containment import ContainedFolder, InTheWay
-from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, UsageError
+from fieldpack.containment import ContainedFolder
+from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, InTheWay, UsageError
 from fieldpack.files import lock
 from fieldpack.reading.source import Limits
 

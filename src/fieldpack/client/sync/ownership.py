@@ -15,8 +15,8 @@ import orjson
 from fieldpack.archive.members import COLLECTION, HEADS, OWN_FOLDER, README, RESPONSES, explain_outsider
 from fieldpack.archive.readme import render_readme
 from fieldpack.client.sync.state import STATE, SyncState, read_crc32, read_notes
-from fieldpack.containment import ContainedFolder, InTheWay
-from fieldpack.errors import ArchiveError, UsageError
+from fieldpack.containment import ContainedFolder
+from fieldpack.errors import ArchiveError, InTheWay, UsageError
 from fieldpack.export import open_export
 from fieldpack.reading.model import UploadedFile
 

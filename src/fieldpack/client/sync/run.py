@@ -16,8 +16,7 @@ from fieldpack.client.connection import is_loopback
 from fieldpack.client.export import ExportRecord
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.state import DRAFT, Found, SyncState, flush, sums_of
-from fieldpack.containment import InTheWay
-from fieldpack.errors import ArchiveChanged, ArchiveError, DownloadError
+from fieldpack.errors import ArchiveChanged, ArchiveError, DownloadError, InTheWay
 from fieldpack.reading.remote import RangeFile
 from fieldpack.reading.source import Limits, Member, find_outsiders
 from fieldpack.reading.zipsource import ZipSource

@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from fieldpack.archive.members import OWN_FOLDER, explain_outsider
-from fieldpack.containment import ContainedFolder, InTheWay, name_kind
+from fieldpack.containment import ContainedFolder, name_kind
+from fieldpack.errors import InTheWay
 from fieldpack.files import sync_file
 from fieldpack.reading.source import Member
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import orjson
 
+from fieldpack.errors import BlobMissing
 from fieldpack.server.audit import queries
 from fieldpack.server.audit.rows import HeadRow
 from fieldpack.server.audit.service import say_instant
 from fieldpack.server.db.pool import Connection, Database
-from fieldpack.server.storage import BlobMissing, Storage
+from fieldpack.server.storage import Storage
 
 __all__ = [
     "PREFIX",

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fieldpack.errors import UsageError
+from fieldpack.errors import BackupError, BlobDamaged, BlobMissing, UsageError
 from fieldpack.files import lock, rename_over, sync_file, sync_folder, write_all
 from fieldpack.server.backup.format import (
     BLOBS,
     ERASURES,
     EXPORTS,
     MANIFEST,
-    BackupError,
     Entry,
     FileFacts,
     Manifest,
@@ -29,7 +28,7 @@ from fieldpack.server.backup.format import (
 )
 from fieldpack.server.backup.objects import iter_object, map_windowed
 from fieldpack.server.erasures.erasure_list import append_erasures
-from fieldpack.server.storage import BlobDamaged, BlobMissing, Storage
+from fieldpack.server.storage import Storage
 
 __all__ = ["BackupFolder", "FolderDestination", "Pruned"]
 

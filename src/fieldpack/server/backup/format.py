@@ -30,7 +30,7 @@ from uuid import UUID
 
 import orjson
 
-from fieldpack.errors import FieldpackError
+from fieldpack.errors import BackupError
 from fieldpack.server.audit.checkpoints import Checkpoint
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "Absent",
-    "BackupError",
     "Entry",
     "FileFacts",
     "Manifest",
@@ -60,10 +59,6 @@ ERASURES = "erasures.txt"
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"blobs/[0-9a-f]{{2}}/{_UUID}|exports/{_UUID}/{_UUID}/[A-Za-z0-9._-]+")
-
-
-class BackupError(FieldpackError):
-    """A backup is not whole, is damaged, or is none; nothing can be restored from it."""
 
 
 @dataclass(frozen=True, slots=True)

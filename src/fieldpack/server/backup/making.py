@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 from fieldpack import __version__
 from fieldpack.archive.members import HEADS
-from fieldpack.errors import ConfigError, FieldpackError
+from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError
 from fieldpack.server.audit.checkpoints import Checkpoint, make_checkpoint, read_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder, FolderDestination, Pruned
@@ -30,7 +30,6 @@ from fieldpack.server.backup.format import (
     DUMP,
     EXPORTS,
     Absent,
-    BackupError,
     Entry,
     FileFacts,
     Manifest,
@@ -49,7 +48,7 @@ from fieldpack.server.erasures.erasure_list import read_stored_erasures
 from fieldpack.server.exports.keys import INDEX, stored_key
 from fieldpack.server.installation.opening import reach_database
 from fieldpack.server.run.administration import CREDENTIALS
-from fieldpack.server.storage import BlobMissing, LocalStorage, Storage, blob_key, open_storage
+from fieldpack.server.storage import LocalStorage, Storage, blob_key, open_storage
 
 __all__ = ["Made", "back_up_to_folder", "back_up_to_stream"]
 

@@ -23,12 +23,12 @@ import psycopg
 from psycopg.rows import dict_row
 
 from fieldpack.archive.members import HEADS
-from fieldpack.errors import ConfigError, FieldpackError, UsageError
+from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError, UsageError
 from fieldpack.files import write_whole
 from fieldpack.server.audit.checkpoints import put_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
-from fieldpack.server.backup.format import BackupError, Manifest
+from fieldpack.server.backup.format import Manifest
 from fieldpack.server.backup.objects import Tell
 from fieldpack.server.backup.rows import StoredExportRow
 from fieldpack.server.backup.sources import FolderSource, Intake, Source, StreamedSource
@@ -48,7 +48,7 @@ from fieldpack.server.installation import queries as installation_queries
 from fieldpack.server.installation.marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
 from fieldpack.server.installation.opening import open_context, reach_database
 from fieldpack.server.pictures.queries import delete_pictures
-from fieldpack.server.storage import BlobMissing, Storage, open_storage
+from fieldpack.server.storage import Storage, open_storage
 from fieldpack.server.submissions.lifecycle import erase
 from fieldpack.server.uploads.service import remove_uploads
 

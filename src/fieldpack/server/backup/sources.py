@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Protocol
 from uuid import UUID
 
+from fieldpack.errors import BackupError
 from fieldpack.server.backup.folder import BackupFolder
-from fieldpack.server.backup.format import BLOBS, DUMP, ERASURES, BackupError, Entry, Manifest
+from fieldpack.server.backup.format import BLOBS, DUMP, ERASURES, Entry, Manifest
 from fieldpack.server.backup.objects import Tell, map_windowed
 from fieldpack.server.backup.stream import StreamSource
 from fieldpack.server.backup.verification import check_files

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import orjson
 
+from fieldpack.errors import BackupError, BlobDamaged, BlobMissing
 from fieldpack.server.backup.format import (
     BLOBS,
     DUMP,
@@ -25,7 +26,6 @@ from fieldpack.server.backup.format import (
     EXPORTS,
     FORMAT,
     MANIFEST,
-    BackupError,
     Entry,
     FileFacts,
     Manifest,
@@ -33,7 +33,7 @@ from fieldpack.server.backup.format import (
     iter_entries,
 )
 from fieldpack.server.backup.objects import iter_object, map_windowed
-from fieldpack.server.storage import BlobDamaged, BlobMissing, Storage
+from fieldpack.server.storage import Storage
 
 __all__ = ["HEAD", "Head", "StreamDestination", "StreamSource", "TakeObject"]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from fieldpack.errors import BackupError
 from fieldpack.server.backup.folder import BackupFolder
-from fieldpack.server.backup.format import DUMP, BackupError, Entry, Manifest
+from fieldpack.server.backup.format import DUMP, Entry, Manifest
 from fieldpack.server.backup.objects import Tell, map_windowed
 from fieldpack.server.backup.stream import StreamSource
 from fieldpack.server.db.dumps import is_readable_dump

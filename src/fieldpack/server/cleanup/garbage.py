@@ -10,9 +10,10 @@ import time
 
 import structlog
 
+from fieldpack.errors import StorageError, StorageUnavailable
 from fieldpack.server.cleanup import garbage_queries as queries
 from fieldpack.server.db.pool import Connection, Database
-from fieldpack.server.storage import Storage, StorageError, StorageUnavailable
+from fieldpack.server.storage import Storage
 
 __all__ = ["collect_garbage", "count_garbage", "require_collected", "throw_away"]
 

@@ -20,12 +20,13 @@ from uuid import UUID
 
 import structlog
 
+from fieldpack.errors import StorageFull, StorageUnavailable
 from fieldpack.files import sync_file, sync_folder, wait_for_lock, write_all
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures import queries
 from fieldpack.server.erasures.rows import ErasureRow
-from fieldpack.server.storage import Storage, StorageFull, StorageUnavailable
+from fieldpack.server.storage import Storage
 
 __all__ = [
     "ERASURES_PREFIX",

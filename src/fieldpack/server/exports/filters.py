@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fieldpack.archive.records import InvalidTime, format_time, parse_time
+from fieldpack.archive.records import format_time, parse_time
+from fieldpack.errors import InvalidTime
 from fieldpack.server.exports.rows import Filter
 from fieldpack.server.problems import INVALID, Problem
 from fieldpack.server.values.uuids import is_uuid

@@ -11,13 +11,12 @@ import structlog
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job
 
-from fieldpack.errors import FieldpackError
+from fieldpack.errors import FieldpackError, StorageError, StorageFull
 from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build.archive import build_export
 from fieldpack.server.exports.build.ends import Incomplete, Interrupted, WornOut
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
 from fieldpack.server.jobs import EXPORTS_QUEUE, WorkerContext, blueprint
-from fieldpack.server.storage import StorageError, StorageFull
 
 __all__ = ["export"]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from fieldpack.errors import StorageFull
 from fieldpack.server.context import Context
-from fieldpack.server.storage import StorageFull
 
 __all__ = ["CurrentContext", "make_room", "require_room"]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+
+from fieldpack.server.caches import Caches
 
 __all__ = ["LARGE_BYTES", "run_large"]
 
@@ -18,13 +19,16 @@ T = TypeVar("T")
 
 LARGE_BYTES = 4096  # what can be made of so much takes milliseconds at worst
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+class _Turn(asyncio.Lock):
+    """Whose turn it is."""
 
 
-async def run_large(size_bytes: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_large(
+    caches: Caches, size_bytes: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
     """`work` of input of so many bytes, here when it is small and in a thread when it is large."""
     if size_bytes <= LARGE_BYTES:
         return work(*args, **kwargs)
-    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-    async with turn:
+    async with caches.get(_Turn):
         return await asyncio.to_thread(work, *args, **kwargs)

@@ -208,7 +208,8 @@ class ApiRoute(APIRoute):
             request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             again = JsonRequest(request.scope, request.receive)
             again._body = body
-            again.parsed = await run_large(len(body), self._parse, body, request.app.state.context.settings)
+            context = request.app.state.context
+            again.parsed = await run_large(context.caches, len(body), self._parse, body, context.settings)
             return await handle(again)
 
         return read_then_handle
@@ -253,5 +254,6 @@ async def read_json(request: Request) -> Any:
     Raises:
         Problem: 400, 413.
     """
-    body = await read_limited(request, request.app.state.context.settings.max_body_bytes)
-    return await run_large(len(body), parse_json, body)
+    context = request.app.state.context
+    body = await read_limited(request, context.settings.max_body_bytes)
+    return await run_large(context.caches, len(body), parse_json, body)

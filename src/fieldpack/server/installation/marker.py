@@ -19,12 +19,12 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from fieldpack.errors import ConfigError
+from fieldpack.errors import BlobMissing, ConfigError
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import ERASURES_PREFIX
 from fieldpack.server.installation import queries
-from fieldpack.server.storage import BlobMissing, Storage, open_storage
+from fieldpack.server.storage import Storage, open_storage
 from fieldpack.server.uploads.known import list_known
 
 __all__ = [

@@ -12,24 +12,27 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from psycopg_pool import PoolTimeout
 
+from fieldpack.errors import StorageError, StorageFull
 from fieldpack.server.config import QUEUE_NAMES
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.machine.metrics import collect_processes
 from fieldpack.server.operations import health_queries
 from fieldpack.server.operations.rows import JobsRow
 from fieldpack.server.problems import RETRY_SECONDS, UNAVAILABLE, Problem
-from fieldpack.server.storage import StorageError, StorageFull
 
 READY_SECONDS = 1.5
 ANSWER_SECONDS = 3.0
 NO_ANSWER = (psycopg.Error, PoolTimeout, StorageError, TimeoutError)
-UNFINISHED: set[asyncio.Task[Any]] = set()
 
 T = TypeVar("T")
 
 router = APIRouter(tags=["operations"])
 
 log = structlog.get_logger()
+
+
+class _Unfinished(set[asyncio.Task[Any]]):
+    """What is asked and not answered, though nobody waits for it any more: asyncio itself holds tasks weakly only."""
 
 
 @router.get("/health/live")
@@ -44,8 +47,8 @@ async def ready(context: CurrentContext) -> dict[str, Any]:
 
     `waiting` says, in words, what someone has to do something about, if there is anything.
     """
-    looking = asyncio.create_task(_within(READY_SECONDS, _look(context)))
-    probing = asyncio.create_task(_within(READY_SECONDS, context.storage.probe()))
+    looking = asyncio.create_task(_within(context, READY_SECONDS, _look(context)))
+    probing = asyncio.create_task(_within(context, READY_SECONDS, context.storage.probe()))
     await asyncio.wait({looking, probing})
     try:
         reasons = looking.result()
@@ -73,19 +76,20 @@ async def _look(context: CurrentContext) -> list[str]:
         return await health_queries.list_waiting_scrubs(connection)
 
 
-async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+async def _within(context: CurrentContext, seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """What `work` gives, or TimeoutError at the time. It is not cancelled then: that would wait for the database."""
     task = asyncio.create_task(work)
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:
-        UNFINISHED.add(task)
+        unfinished = context.caches.get(_Unfinished)
+        unfinished.add(task)
+        task.add_done_callback(unfinished.discard)
         task.add_done_callback(_forget)
         raise TimeoutError(f"no answer within {seconds:g} s")
     return task.result()
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    UNFINISHED.discard(task)
     if not task.cancelled():
         task.exception()
 
@@ -106,7 +110,7 @@ async def metrics(context: CurrentContext) -> Response:
     """
     queue: list[JobsRow] = []
     try:  # while the database is down, the rest is wanted all the more
-        queue = await _within(ANSWER_SECONDS, _count_jobs(context))
+        queue = await _within(context, ANSWER_SECONDS, _count_jobs(context))
     except (psycopg.Error, PoolTimeout, TimeoutError) as error:
         log.warning("metrics.incomplete", error=str(error))
     lines = [generate_latest(collect_processes()).decode()]

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import structlog
 from PIL import Image
 
-from fieldpack.pictures import Picture, PictureError, clean_picture
+from fieldpack.errors import PictureError
+from fieldpack.pictures import Picture, clean_picture
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
@@ -46,7 +47,7 @@ async def keep_picture(
         Problem: 400 for what is no picture that browsers show.
     """
     try:
-        picture = await run_large(len(data), _check, data)
+        picture = await run_large(context.caches, len(data), _check, data)
     except PictureError as error:
         raise invalid(FIELD, str(error)) from None
     sha256 = hashlib.sha256(picture.data).digest()

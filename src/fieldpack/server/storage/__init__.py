@@ -8,32 +8,19 @@ from urllib.parse import urlsplit
 from fieldpack.errors import ConfigError
 from fieldpack.server.config import Settings
 from fieldpack.server.storage.base import Buffer, Storage, StoredObject, blob_key, chunk_key, upload_prefix
-from fieldpack.server.storage.faults import (
-    BlobDamaged,
-    BlobMissing,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-)
 from fieldpack.server.storage.local import LocalStorage
-from fieldpack.server.storage.multipart import Multipart, UploadGone
+from fieldpack.server.storage.multipart import Multipart
 from fieldpack.server.storage.proofs import FileRange
 from fieldpack.server.storage.remote import RemoteStorage
 
 __all__ = [
-    "BlobDamaged",
-    "BlobMissing",
     "Buffer",
     "FileRange",
     "LocalStorage",
     "Multipart",
     "RemoteStorage",
     "Storage",
-    "StorageError",
-    "StorageFull",
-    "StorageUnavailable",
     "StoredObject",
-    "UploadGone",
     "blob_key",
     "chunk_key",
     "open_storage",

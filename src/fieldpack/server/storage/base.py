@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from fieldpack.server.storage.faults import BlobMissing
-
 if TYPE_CHECKING:
     from fieldpack.server.storage.multipart import Multipart
     from fieldpack.server.storage.proofs import Proofs
+
+from fieldpack.errors import BlobMissing
 
 __all__ = [
     "Buffer",

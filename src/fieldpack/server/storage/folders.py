@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fieldpack.errors import StorageError
 from fieldpack.files import sync_folder
-from fieldpack.server.storage.faults import StorageError
 
 __all__ = ["Folders", "refuse_links", "split_key"]
 

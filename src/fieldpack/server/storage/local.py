@@ -23,16 +23,10 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from fieldpack.errors import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 from fieldpack.files import rename_over, sync_bytes, sync_file, sync_folder, try_lock, write_all
 from fieldpack.server.storage.base import Buffer, Storage, StoredObject
 from fieldpack.server.storage.buffers import Buffers
-from fieldpack.server.storage.faults import (
-    BlobDamaged,
-    BlobMissing,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-)
 from fieldpack.server.storage.folders import Folders, refuse_links
 from fieldpack.server.storage.proofs import Proofs
 

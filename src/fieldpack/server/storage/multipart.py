@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from fieldpack.errors import ConfigError
-from fieldpack.server.storage.faults import (
+from fieldpack.errors import (
     BlobDamaged,
     BlobMissing,
+    ConfigError,
     StorageError,
     StorageFull,
     StorageUnavailable,
+    UploadGone,
 )
 
-__all__ = ["Multipart", "UnfinishedObject", "UploadGone"]
+__all__ = ["Multipart", "UnfinishedObject"]
 
 LIST_PAGE = 1000
 CONNECT_SECONDS = 5
@@ -34,10 +35,6 @@ TRIES = 6
 _FULL_CODES = ("InsufficientStorage", "StorageFull", "QuotaExceeded", "507")
 _GONE_CODES = ("NoSuchUpload",)
 _REFUSED_STATUS = (400, 401, 403, 405)
-
-
-class UploadGone(StorageError):
-    """There is no such multipart upload (any more): it was completed or aborted."""
 
 
 @dataclass(frozen=True, slots=True)

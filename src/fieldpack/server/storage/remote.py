@@ -16,14 +16,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import from_url
 
+from fieldpack.errors import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
 from fieldpack.server.storage.base import LONGEST_LINK_SECONDS, Buffer, Storage, StoredObject
-from fieldpack.server.storage.faults import (
-    BlobDamaged,
-    BlobMissing,
-    StorageError,
-    StorageFull,
-    StorageUnavailable,
-)
 from fieldpack.server.storage.multipart import Multipart
 
 __all__ = ["RemoteStorage"]

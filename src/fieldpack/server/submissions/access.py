@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from fieldpack.server.context import Context
 from fieldpack.server.http.authentication import mark_authenticated
 from fieldpack.server.http.cookies import Cookie, cookie_name, read_cookie, read_remembered
 from fieldpack.server.http.origin import is_same_origin
@@ -56,12 +57,15 @@ def _cookie_token(request: Request, submission_id: UUID) -> Cookie | None:
     return cookie
 
 
+class _SubmissionLimit(RateLimit):
+    """Requests a second of each submission."""
+
+
 def _limits(request: Request) -> RateLimit:
-    state = request.app.state
-    if not hasattr(state, "submission_limit"):
-        state.submission_limit = RateLimit(state.context.settings.rate_per_submission)
-    limit: RateLimit = state.submission_limit
-    return limit
+    context: Context = request.app.state.context
+    return context.caches.get(
+        _SubmissionLimit, lambda: _SubmissionLimit(context.settings.rate_per_submission)
+    )
 
 
 class ParticipantRoute(ApiRoute):

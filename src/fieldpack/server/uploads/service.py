@@ -15,7 +15,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
 from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.uploads import queries
-from fieldpack.server.uploads.receive.digests import live_digests
+from fieldpack.server.uploads.receive.digests import LiveDigests
 from fieldpack.server.uploads.rows import HolderRow, UploadRow
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes, say_count
@@ -289,5 +289,5 @@ async def fail_upload(context: Context, row: UploadRow, writer: UUID, reason: st
         await queries.subtract_bytes(connection, row.study_id, row.submission_id, row.length_bytes)
         keys = await queries.delete_chunks(connection, row.id)
         await throw_away(connection, [*keys, blob_key(row.id), upload_prefix(row.id)])
-    live_digests.forget(row.id)
+    context.caches.get(LiveDigests).forget(row.id)
     await collect_garbage(context.database, context.storage)

@@ -9,13 +9,13 @@ import psycopg
 import structlog
 from procrastinate import JobContext
 
+from fieldpack.errors import BlobMissing, StorageError
 from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build.ends import Interrupted
 from fieldpack.server.exports.build.parts import finish_object, send_part
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
 from fieldpack.server.exports.tasks import PassingFault, RetryPassing, explain
 from fieldpack.server.jobs import PARTS_QUEUE, WorkerContext, blueprint
-from fieldpack.server.storage import BlobMissing, StorageError
 
 __all__ = ["finish", "part"]
 

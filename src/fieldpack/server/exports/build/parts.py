@@ -20,6 +20,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from fieldpack.errors import BlobDamaged, BlobMissing, StorageError, UploadGone
 from fieldpack.server.context import Context
 from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build import part_queries as queries
@@ -28,15 +29,7 @@ from fieldpack.server.exports.build.ends import Interrupted, Superseded
 from fieldpack.server.exports.keys import archive_name, build_prefix, object_key
 from fieldpack.server.exports.rows import BuildRow, Facts, ObjectRow, PartRow, SentPartRow
 from fieldpack.server.exports.serve.reading import Archive, MemberSpan, open_archive
-from fieldpack.server.storage import (
-    BlobDamaged,
-    BlobMissing,
-    Buffer,
-    FileRange,
-    Multipart,
-    StorageError,
-    UploadGone,
-)
+from fieldpack.server.storage import Buffer, FileRange, Multipart
 
 __all__ = ["begin_object", "finish_object", "plan_parts", "send_part"]
 
@@ -102,13 +95,13 @@ async def send_part(
         return
     if part.part_etag is not None:
         return
-    archive = await open_archive(context, part)
-    archive.member_spans = []
+    member_spans: list[MemberSpan] = []
+    archive = await open_archive(context, part, member_spans=member_spans)
     try:
         etag = await _send(context, archive, part, number, stop)
         async with context.database.transaction() as connection:
             if not await queries.finish_part(
-                connection, export_id, build, number, etag, archive.member_spans, INDEX_SHARE
+                connection, export_id, build, number, etag, member_spans, INDEX_SHARE
             ):
                 raise Superseded
     except (Superseded, BlobMissing, UploadGone):

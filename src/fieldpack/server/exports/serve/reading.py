@@ -9,23 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from isal import isal_zlib
 
 from fieldpack.archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Span
 from fieldpack.archive.members import HEADS
+from fieldpack.errors import BlobDamaged
+from fieldpack.server.caches import Recent
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, read_head_crc32, stored_key
 from fieldpack.server.exports.rows import ArchiveRow, BuildRow
-from fieldpack.server.exports.serve.sharing import shared_by
-from fieldpack.server.storage import BlobDamaged, Buffer, FileRange
+from fieldpack.server.exports.serve.sharing import Shared
+from fieldpack.server.storage import Buffer, FileRange
 from fieldpack.server.storage.buffers import Buffers
 
-__all__ = ["Archive", "MemberSpan", "open_archive"]
+__all__ = ["Archive", "ArchiveCaches", "MemberSpan", "open_archive"]
 
 CHUNK_BYTES = 512 * 1024
 KERNEL_BYTES = 1024 * 1024
@@ -35,10 +37,6 @@ SLOW_SECONDS = 0.5
 CACHED_INDEXES = 64
 CACHED_PAGES = 48  # of about 400 KB each
 TAIL_BYTES = 64 * 1024
-
-
-# a chunk is full once it has reached CHUNK_BYTES; the last thing added to it may be SMALL_BYTES long
-_buffers = Buffers(CHUNK_BYTES + SMALL_BYTES)
 
 
 class MemberSpan(NamedTuple):
@@ -71,6 +69,21 @@ class Batch(NamedTuple):
     spans: list[ReadableSpan]
 
 
+class ArchiveCaches:
+    """What the downloads of a process have in common: indexes, pages of members, buffers, chunks sent in step."""
+
+    def __init__(self) -> None:
+        self.indexes: Recent[UUID, Index] = Recent(CACHED_INDEXES)
+        self.pages: Recent[tuple[UUID, int], list[ReadableSpan]] = Recent(CACHED_PAGES)
+        # a chunk is full once it has reached CHUNK_BYTES; the last thing added to it may be SMALL_BYTES long
+        self.buffers = Buffers(CHUNK_BYTES + SMALL_BYTES)
+        self._shared: WeakValueDictionary[UUID, Shared] = WeakValueDictionary()
+
+    def shared_by(self, build: UUID) -> Shared:
+        """What the downloads of a build share; kept for as long as one of them holds it."""
+        return self._shared.setdefault(build, Shared())
+
+
 class Archive:
     """One build of one export, ready to be read.
 
@@ -80,14 +93,23 @@ class Archive:
         by_kernel: whether large members may come as ranges of files, which the kernel sends.
     """
 
-    def __init__(self, context: Context, export: BuildRow, index: Index) -> None:
+    def __init__(
+        self,
+        context: Context,
+        export: BuildRow,
+        index: Index,
+        *,
+        member_spans: list[MemberSpan] | None = None,
+        by_kernel: bool = False,
+    ) -> None:
         self.context = context
         self.export = export
         self.index = index
-        self.member_spans: list[MemberSpan] | None = None
-        self.by_kernel = False
+        self.member_spans = member_spans
+        self.by_kernel = by_kernel
         self._enough = SMALL_BYTES
-        self._shared = shared_by(export.build)
+        self._caches = context.caches.get(ArchiveCaches)
+        self._shared = self._caches.shared_by(export.build)
 
     def key_of(self, span: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
@@ -99,11 +121,6 @@ class Archive:
     def crc32_of(self, span: BlobRange) -> int:
         """The CRC-32 on record of all the stored bytes of a member."""
         return read_head_crc32(span.blob) if span.member_no < len(HEADS) else span.crc32
-
-    async def read_index(self, offset: int, length: int) -> bytes:
-        return await self.context.storage.read_range(
-            stored_key(self.export.id, self.export.build, INDEX), offset, length
-        )
 
     async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer | FileRange]:
         """The bytes, in chunks of about half a megabyte; a member that is sent completely has its CRC-32 checked.
@@ -121,7 +138,7 @@ class Archive:
                 if isinstance(planned, PageRange):
                     spans = await self._read_page(planned, start, stop)
                 elif isinstance(planned, IndexRange):
-                    spans = (await self.read_index(planned.offset, planned.length),)
+                    spans = (await _read_index(self.context, self.export, planned.offset, planned.length),)
                 else:
                     spans = (planned,)
                 for batch in self._iter_batches(spans):
@@ -168,18 +185,17 @@ class Archive:
         key = (self.export.build, page.page)
         first, end = self.index.page_span(page.page)
         whole = start <= first and end <= stop
-        if whole and key in _pages:
-            _pages.move_to_end(key)
-            return _pages[key]
-        data = await self.read_index(page.offset, page.length)
-        if whole and key in _pages:  # another download has added it while this one was reading
-            return _pages[key]
+        pages = self._caches.pages
+        if whole and (known := pages.get(key)) is not None:
+            return known
+        data = await _read_index(self.context, self.export, page.offset, page.length)
+        if whole and (known := pages.get(key)) is not None:  # another download has added it meanwhile
+            return known
         spans = self._join_headers(self.index.spans(page.page, data, start, stop))
         if not whole:
             return spans
-        _pages[key] = kept = list(spans)
-        if len(_pages) > CACHED_PAGES:
-            _pages.popitem(last=False)
+        kept = list(spans)
+        pages.put(key, kept)
         return kept
 
     def _join_headers(self, spans: Iterable[Span]) -> Iterator[ReadableSpan]:
@@ -212,7 +228,7 @@ class Archive:
         size, spans = batch
         if len(spans) == 1 and isinstance(spans[0], bytes):
             return spans[0]
-        view = _buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
+        view = self._caches.buffers.lend()[:size] if size >= CHUNK_BYTES else memoryview(bytearray(size))
         whole: list[BlobRange] = []
         wanted: list[tuple[str, memoryview, int]] = []
         at = 0
@@ -304,23 +320,36 @@ class Archive:
         return BlobDamaged(f"The stored bytes of {span.name} are not those on record.")
 
 
-_indexes: OrderedDict[UUID, Index] = OrderedDict()
-_pages: OrderedDict[tuple[UUID, int], list[ReadableSpan]] = OrderedDict()
+async def _read_index(context: Context, export: BuildRow, offset: int, length: int) -> bytes:
+    return await context.storage.read_range(stored_key(export.id, export.build, INDEX), offset, length)
 
 
-async def open_archive(context: Context, export: ArchiveRow) -> Archive:
-    """The archive of a complete export; its index's page table is kept for the next requests."""
-    index = _indexes.get(export.build)
-    archive = Archive(context, export, index)  # type: ignore[arg-type]
+async def open_archive(
+    context: Context,
+    export: ArchiveRow,
+    *,
+    member_spans: list[MemberSpan] | None = None,
+    by_kernel: bool = False,
+) -> Archive:
+    """The archive of a complete export; its index's page table is kept for the next requests.
+
+    Args:
+        context: of the server.
+        export: which one.
+        member_spans, by_kernel: see `Archive`.
+
+    Raises:
+        ArchiveError: the index is damaged.
+        BlobMissing: there is none any more.
+    """
+    indexes = context.caches.get(ArchiveCaches).indexes
+    index = indexes.get(export.build)
     if index is None:
         size = export.index_bytes
-        tail = await archive.read_index(max(size - TAIL_BYTES, 0), min(size, TAIL_BYTES))
+        tail = await _read_index(context, export, max(size - TAIL_BYTES, 0), min(size, TAIL_BYTES))
         needed = Index.bytes_needed(tail[-FOOTER_BYTES:])
         if needed > len(tail):
-            tail = await archive.read_index(size - needed, needed)
-        archive.index = _indexes[export.build] = Index.open(tail)
-        if len(_indexes) > CACHED_INDEXES:
-            _indexes.popitem(last=False)
-    else:
-        _indexes.move_to_end(export.build)
-    return archive
+            tail = await _read_index(context, export, size - needed, needed)
+        index = Index.open(tail)
+        indexes.put(export.build, index)
+    return Archive(context, export, index, member_spans=member_spans, by_kernel=by_kernel)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from fieldpack.archive.naming import safe_name
-from fieldpack.errors import ArchiveError
+from fieldpack.errors import ArchiveError, BlobMissing
 from fieldpack.server.context import Context
 from fieldpack.server.exports import queries, transitions
 from fieldpack.server.exports.keys import archive_name
@@ -29,7 +29,7 @@ from fieldpack.server.http.sending.stream import ByteStream, DownloadAborted, co
 from fieldpack.server.http.sending.zerocopy import EXTENSION
 from fieldpack.server.machine.metrics import BYTES_SERVED, DOWNLOADS, LINK_ERRORS
 from fieldpack.server.problems import GONE, LINK_EXPIRED, Problem
-from fieldpack.server.storage import BlobMissing, Buffer, FileRange
+from fieldpack.server.storage import Buffer, FileRange
 
 __all__ = ["router"]
 
@@ -60,13 +60,14 @@ class _Currency:
             return self._current
 
 
-_currencies: WeakValueDictionary[UUID, _Currency] = WeakValueDictionary()
+class _Currencies(WeakValueDictionary[UUID, _Currency]):
+    """Those of the builds that are sent right now."""
 
 
 async def _watched(archive: Archive, selected: Selected) -> AsyncGenerator[Buffer | FileRange]:
     """The bytes, as long as the export may exist: an erasure or deletion ends the download."""
     export = archive.export
-    currency = _currencies.setdefault(export.build, _Currency())
+    currency = archive.context.caches.get(_Currencies).setdefault(export.build, _Currency())
     with DOWNLOADS.track_inprogress():
         async with (
             archive.context.notices.subscribed(str(export.id)) as news,
@@ -126,12 +127,13 @@ async def download_archive(request: Request, context: CurrentContext, export_id:
     export = await _find_linked(request, context, export_id)
     selected = select_range(request.headers, export.size_bytes, export.etag, method=request.method)
     try:
-        archive = await open_archive(context, export)
+        archive = await open_archive(
+            context, export, by_kernel=EXTENSION in request.scope.get("extensions", {})
+        )
     except (BlobMissing, ArchiveError) as error:  # deleted a moment ago, or damaged
         log.error("download.refused", error=str(error))
         await _withdraw_if_damaged(context, export, error)
         raise _gone() from None
-    archive.by_kernel = EXTENSION in request.scope.get("extensions", {})
     headers = selected.headers(export.etag) | {
         "Content-Type": "application/zip",
         "Content-Disposition": content_disposition(

@@ -7,12 +7,10 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
-from uuid import UUID
-from weakref import WeakValueDictionary
 
 from fieldpack.server.storage import Buffer
 
-__all__ = ["Shared", "shared_by"]
+__all__ = ["Shared"]
 
 SHARED_CHUNKS = 8
 
@@ -47,11 +45,3 @@ class Shared:
         except Exception:
             self._chunks.pop(key, None)
             raise
-
-
-_shared: WeakValueDictionary[UUID, Shared] = WeakValueDictionary()
-
-
-def shared_by(build: UUID) -> Shared:
-    """What the downloads of a build share; kept for as long as one of them holds it."""
-    return _shared.setdefault(build, Shared())

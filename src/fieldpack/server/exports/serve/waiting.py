@@ -12,10 +12,10 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from fieldpack.errors import StorageError
 from fieldpack.server.context import Context
 from fieldpack.server.exports import queries
 from fieldpack.server.exports.rows import ExportRow
-from fieldpack.server.storage import StorageError
 
 __all__ = ["find_reason", "note_waiting", "watch_storage"]
 

@@ -18,9 +18,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
+from fieldpack.errors import StorageFull
 from fieldpack.server.http.routing import read_limited
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
-from fieldpack.server.storage import StorageFull
 
 __all__ = ["MULTIPART", "FormFile", "Room", "read_known_form", "read_unknown_form", "type_of"]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from uuid import UUID
 
 from isal import isal_zlib
 
+from fieldpack.server.caches import Recent
 from fieldpack.server.storage import Buffer
 from fieldpack.server.uploads.receive.tus import ALGORITHMS, Hasher
 
-__all__ = ["Digests", "LiveDigests", "live_digests"]
+__all__ = ["Digests", "LiveDigests"]
 
 KEPT = 4096
 
@@ -56,26 +56,20 @@ class LiveDigests:
     """Where the SHA-256 of unfinished uploads stand in this process, those of the last `KEPT` uploads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[UUID, tuple[int, hashlib._Hash]] = OrderedDict()
+        self._kept: Recent[UUID, tuple[int, hashlib._Hash]] = Recent(KEPT)
 
     def resume(self, upload_id: UUID, offset: int, crc32: int, algorithm: str | None) -> Digests:
         """The hashes at `offset`. What is kept stays: a request whose bytes don't count changes nothing."""
         if offset == 0:
             return Digests(0, 0, hashlib.sha256(), algorithm)
-        kept_at, sha256 = self._kept.get(upload_id, (-1, None))
+        kept_at, sha256 = self._kept.get(upload_id) or (-1, None)
         return Digests(offset, crc32, sha256.copy() if sha256 and kept_at == offset else None, algorithm)
 
     def keep(self, upload_id: UUID, digests: Digests) -> None:
         """Remember where an upload stands, once that is committed."""
         self.forget(upload_id)
         if digests.sha256 is not None:
-            self._kept[upload_id] = (digests.offset, digests.sha256)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._kept.put(upload_id, (digests.offset, digests.sha256))
 
     def forget(self, upload_id: UUID) -> None:
-        self._kept.pop(upload_id, None)
-
-
-live_digests = LiveDigests()
-"""Those of this process."""
+        self._kept.drop(upload_id)

@@ -10,9 +10,9 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+from fieldpack.errors import BlobMissing
 from fieldpack.server.context import Context
 from fieldpack.server.problems import UNSUPPORTED_TYPE, Problem, conflict, not_found
-from fieldpack.server.storage import BlobMissing
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
 from fieldpack.server.uploads.receive.sinks import open_sink
@@ -25,7 +25,9 @@ __all__ = ["receive", "wait_while_finishing"]
 FINISHING_WAIT_SECONDS = 25.0
 FINISHING_POLL_SECONDS = 0.25
 
-_active: dict[UUID, Reception] = {}
+
+class _Receptions(dict[UUID, Reception]):
+    """What is received right now, by upload."""
 
 
 async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> UploadRow:
@@ -68,7 +70,8 @@ async def receive(
             raise too_much(row)
         return offset  # the answer to the last bytes was lost on its way
     row, writer, item, chunks = await _claim(context, submission_id, upload_id, offset, body_bytes)
-    older = _active.get(upload_id)
+    receptions = context.caches.get(_Receptions)
+    older = receptions.get(upload_id)
     if older is not None:
         older.interrupt()
     try:
@@ -77,12 +80,12 @@ async def receive(
         await fail_upload(context, row, writer, DAMAGED)
         raise gone(DAMAGED) from None
     reception = Reception(context, row, writer, item, chunks, sink, body, checksum)
-    _active[upload_id] = reception
+    receptions[upload_id] = reception
     try:
         return await reception.run()
     finally:
-        if _active.get(upload_id) is reception:
-            del _active[upload_id]
+        if receptions.get(upload_id) is reception:
+            del receptions[upload_id]
         reception.bytes.close()
         await sink.close()
 

@@ -19,6 +19,7 @@ from uuid import UUID
 
 import structlog
 
+from fieldpack.errors import BlobDamaged
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
 from fieldpack.server.machine.metrics import UPLOAD_BYTES
@@ -30,10 +31,9 @@ from fieldpack.server.problems import (
     conflict,
     not_found,
 )
-from fieldpack.server.storage import BlobDamaged
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.content_types import HEAD_BYTES, Verdict, judge_content, judge_head
-from fieldpack.server.uploads.receive.digests import live_digests
+from fieldpack.server.uploads.receive.digests import LiveDigests
 from fieldpack.server.uploads.receive.sinks import Sink
 from fieldpack.server.uploads.receive.tus import Checksum
 from fieldpack.server.uploads.receive.writing import WriteBehind
@@ -96,7 +96,8 @@ class Reception:
         self.length: int = row.length_bytes
         self.committed: int = row.offset_bytes
         self.content_type: str | None = row.content_type
-        self.digests = live_digests.resume(
+        self.live_digests = context.caches.get(LiveDigests)
+        self.digests = self.live_digests.resume(
             self.upload_id, self.committed, row.crc32, checksum.algorithm if checksum else None
         )
         self.bytes = WriteBehind(sink, self.digests, self.committed, self._look_at)
@@ -258,7 +259,7 @@ class Reception:
             await self._complete()
         elif self.bytes.handed_on > self.committed:
             await self._commit(self.bytes.handed_on, self.digests.crc32)
-            live_digests.keep(self.upload_id, self.digests)
+            self.live_digests.keep(self.upload_id, self.digests)
         return self.bytes.handed_on
 
     async def _complete(self) -> None:
@@ -277,7 +278,7 @@ class Reception:
         except ShutOut:
             await self._delete_own(made)
             raise
-        live_digests.forget(self.upload_id)
+        self.live_digests.forget(self.upload_id)
 
     async def _look_closely(self, chunks: list[ChunkRow]) -> Verdict:
         """Judge the whole by what is stored."""

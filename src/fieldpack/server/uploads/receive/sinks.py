@@ -11,8 +11,9 @@ from uuid import UUID
 
 from isal import isal_zlib
 
+from fieldpack.errors import BlobDamaged
 from fieldpack.server.problems import conflict
-from fieldpack.server.storage import BlobDamaged, Buffer, LocalStorage, Storage, blob_key, chunk_key
+from fieldpack.server.storage import Buffer, LocalStorage, Storage, blob_key, chunk_key
 from fieldpack.server.storage.local import PartFile
 from fieldpack.server.uploads.receive.digests import Digests
 from fieldpack.server.uploads.rows import ChunkRow

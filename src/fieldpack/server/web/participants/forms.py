@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import Request
@@ -46,12 +46,17 @@ class Outcome:
     unclear: set[str] = field(default_factory=set)
 
 
+class _Taken(dict[UUID, int]):
+    """Bytes on disk of the files in forms that are being read, by submission."""
+
+
 class _Room:
     """What the files of a submission may take on disk while their forms are read: in this process, together."""
 
-    _taken: ClassVar[dict[UUID, int]] = {}
-
-    def __init__(self, submission_id: UUID, free_bytes: int, items: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, taken: _Taken, submission_id: UUID, free_bytes: int, items: list[dict[str, Any]]
+    ) -> None:
+        self._taken = taken
         self._id = submission_id
         self._free = free_bytes
         self._own = 0
@@ -94,7 +99,8 @@ async def read_form(
     """
     settings = context.settings
     free = await uploads.count_free_bytes(context, submission.id) if submission is not None else 0
-    room = _Room(submission.id if submission is not None else uuid4(), free, items)
+    taken = context.caches.get(_Taken)
+    room = _Room(taken, submission.id if submission is not None else uuid4(), free, items)
     folder = settings.data_dir / "tmp"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     form = FormData()
