@@ -253,7 +253,7 @@ def test_a_large_body_is_looked_at_outside_the_event_loop() -> None:
 
     app = FastAPI()
     app.include_router(router)
-    app.state.context = SimpleNamespace(settings=Settings())
+    app.state.context = SimpleNamespace(settings=Settings(), caches=Caches())
     refused: list[RequestValidationError] = []
 
     @app.exception_handler(RequestValidationError)
