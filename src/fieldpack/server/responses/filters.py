@@ -15,7 +15,8 @@ from uuid import UUID
 
 import orjson
 
-from fieldpack.archive.records import InvalidTime, format_time, parse_time
+from fieldpack.archive.records import format_time, parse_time
+from fieldpack.errors import InvalidTime
 from fieldpack.server.problems import INVALID, Problem
 from fieldpack.server.submissions.service import STATUSES
 from fieldpack.server.values.uuids import is_uuid
