@@ -99,6 +99,19 @@ PAGES: dict[str, Allowed] = {
     "GET /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
     "GET /data-collection-tool/collections/{collection_id}": EVERYONE,
     "POST /data-collection-tool/collections/{collection_id}": EVERYONE,
+    "GET /workbench/collections/{collection_id}": EVERYONE,
+    "GET /workbench/collections/{collection_id}/responses": PERSONAL,
+    "POST /workbench/collections/{collection_id}/responses/approve": REVIEWERS,
+    "GET /workbench/collections/{collection_id}/files/{file_key}": PERSONAL,
+    "GET /workbench/submissions/{submission_id}": PERSONAL,
+    "POST /workbench/submissions/{submission_id}": PERSONAL,
+    "GET /workbench/submissions/{submission_id}/erase": WRITERS,
+    "POST /workbench/submissions/{submission_id}/erase": WRITERS,
+}
+# what pages' forms send, where an empty one is refused before anybody's role is asked for
+FORMS: dict[str, tuple[str, dict[str, str]]] = {
+    "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
+    "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
 }
 # Pages and files that ask for no role: signing in and out, participants', those that programs watch.
 OPEN = re.compile(
@@ -244,11 +257,17 @@ def test_every_route_for_every_role(cast: Cast, held: str, route: str, role: Rol
 def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
     method, _, path = page.partition(" ")
     origin = {"Origin": cast.server.url}
+    query, form = FORMS.get(page, ("", {}))
+    urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = cast.browsers[role].request(
-        method, cast.world.fill(path), headers=origin if method == "POST" else {}
+        method,
+        cast.world.fill(path) + query,
+        data=form,
+        headers={**origin, **urlencoded} if method == "POST" else {},
     )
     if role in PAGES[page]:
-        assert answer.status_code in (200, 303), answer.text
+        # 400: the participant's id was not typed
+        assert answer.status_code in (200, 303, *([400] if page.endswith("/erase") else [])), answer.text
         assert "/sign-in" not in answer.headers.get("location", "")
     else:
         assert answer.status_code == 403, answer.text

@@ -8,10 +8,12 @@ from fieldpack.server.http.dependencies import require_room
 from fieldpack.server.web.assets import router as assets
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.pages import router as researchers
+from fieldpack.server.web.workbench.responses import router as responses
 
 __all__ = ["router"]
 
 router = APIRouter()
 router.include_router(assets)
 router.include_router(researchers)
+router.include_router(responses)
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -48,3 +48,13 @@ class StudyCountsRow:
     review: int  # submissions that wait for a review
     approved: int  # wholly or in part
     other: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReachRow:
+    """What an erasure of a submission takes away."""
+
+    answers: int
+    files: int
+    file_bytes: int
+    notes: int

@@ -139,13 +139,17 @@ async def _watch(receive: Receive, left: asyncio.Event) -> None:
     left.set()
 
 
-def send_blob(request: Request, context: Context, file: StoredFile) -> Response:
-    """An uploaded file, as an attachment that no browser runs; conditional and range requests work."""
+def send_blob(request: Request, context: Context, file: StoredFile, *, inline: bool = False) -> Response:
+    """An uploaded file, as an attachment that no browser runs; conditional and range requests work.
+
+    Args:
+        inline: let a page of ours show it; for types in which nothing can act.
+    """
     etag = f'"{file.sha256.hex()}"'
     selected = select_range(request.headers, file.size_bytes, etag, method=request.method)
     headers = selected.headers(etag) | {
         "Content-Type": file.content_type,
-        "Content-Disposition": content_disposition(safe_name(file.file_name)),
+        "Content-Disposition": "inline" if inline else content_disposition(safe_name(file.file_name)),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import RedirectResponse
 
 from fieldpack.server.accounts import queries as account_queries
 from fieldpack.server.accounts.permissions.authorization import find_allowed
@@ -33,23 +31,13 @@ from fieldpack.server.web.participants.readings import groups_by_point
 from fieldpack.server.web.participants.views import questions_of, view_pages
 from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
 from fieldpack.server.web.workbench.sessions import find_researcher, forget_researcher, keep_researcher
+from fieldpack.server.web.workbench.signed_in import HOME, see_other, to_sign_in
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-HOME = "/researcher"
 MOST = 200
 
 Text = Annotated[str, Query()]
-
-
-def _see_other(path: str) -> RedirectResponse:
-    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
-
-
-def _to_sign_in(request: Request) -> RedirectResponse:
-    query = f"?{request.url.query}" if request.url.query else ""
-    wanted = f"{request.url.path}{query}" if request.method == "GET" else HOME
-    return _see_other(f"/sign-in?next={quote(wanted, safe='')}")
 
 
 def _local(path: str) -> str:
@@ -60,7 +48,7 @@ def _local(path: str) -> str:
 @router.get("/")
 async def go_home() -> Response:
     """The root has nothing of its own."""
-    return _see_other(HOME)
+    return see_other(HOME)
 
 
 @router.get("/sign-in")
@@ -84,7 +72,7 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
         error = words.text("sign_in.wrong") if token else words.text("sign_in.missing")
         return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
     mark_authenticated(request)
-    response = _see_other(next)
+    response = see_other(next)
     keep_researcher(request, response, cookie)
     return response
 
@@ -106,7 +94,7 @@ async def sign_in_once(request: Request, context: CurrentContext) -> Response:
     if cookie is None:
         return _sign_in_once(request, "", None)
     mark_authenticated(request)
-    response = _see_other(HOME)
+    response = see_other(HOME)
     keep_researcher(request, response, cookie)
     return response
 
@@ -118,7 +106,7 @@ def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Respons
 @router.post("/sign-out")
 async def sign_out(request: Request, context: CurrentContext) -> Response:
     """End the session."""
-    response = _see_other("/sign-in")
+    response = see_other("/sign-in")
     await forget_researcher(request, response, context)
     return response
 
@@ -128,7 +116,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
     """Collections and their studies, by workspace."""
     caller = await find_researcher(request, context)
     if caller is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     origin = origin_of(request, context)
     async with context.database.transaction() as connection:
         rows, _ = await account_queries.list_workspaces(connection, caller.id, MOST, 0)
@@ -185,9 +173,9 @@ async def export(request: Request, context: CurrentContext, collection_id: str) 
     """Make an archive, or take the one there is."""
     caller = await find_researcher(request, context)
     if caller is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     row, _ = await exports.request_export(context, caller, parse_id("Collection", collection_id), {})
-    return _see_other(f"/researcher/collections/{row.collection_id}/exports/{row.id}")
+    return see_other(f"/researcher/collections/{row.collection_id}/exports/{row.id}")
 
 
 @router.get("/researcher/collections/{collection_id}/exports/{export_id}")
@@ -197,7 +185,7 @@ async def show_export(
     """How far an archive is; its link once it is complete."""
     caller = await find_researcher(request, context)
     if caller is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
         collection = await get_collection(connection, caller, identifier)
@@ -227,7 +215,7 @@ async def show_preview(
     """What participants would see. Nothing is stored."""
     caller = await find_researcher(request, context)
     if caller is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     identifier = parse_id("Collection", collection_id)
     body = await _load_preview(context, caller, identifier)
     base = _preview_base(identifier)
@@ -292,7 +280,7 @@ async def step_preview(
     """Without scripts: on to the next page; what was filled in is dropped."""
     caller = await find_researcher(request, context)
     if caller is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     identifier = parse_id("Collection", collection_id)
     body = await _load_preview(context, caller, identifier)
     async with read_form(request, context, None, []) as form:
@@ -301,6 +289,4 @@ async def step_preview(
     if step not in steps:
         raise not_found("Page", step)
     move = {"back": -1, "stay": 0}.get(go, 1)
-    return _see_other(
-        _preview_base(identifier) + steps[min(max(steps.index(step) + move, 0), len(steps) - 1)]
-    )
+    return see_other(_preview_base(identifier) + steps[min(max(steps.index(step) + move, 0), len(steps) - 1)])

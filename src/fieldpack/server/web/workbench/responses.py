@@ -1,0 +1,377 @@
+"""Pages on which responses are looked through and decided on: a collection's overview, the table, one response."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.queries import find_file
+from fieldpack.server.collections.service import get_collection
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures.erasure_list import keep_erasure
+from fieldpack.server.exports.erasure import require_withdrawn
+from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.intake.forms import read_unknown_form
+from fieldpack.server.http.routing import parse_id
+from fieldpack.server.http.sending.stream import send_blob
+from fieldpack.server.problems import Problem, invalid, not_found
+from fieldpack.server.responses import overview, service
+from fieldpack.server.responses.queries import ORDERS
+from fieldpack.server.submissions import lifecycle
+from fieldpack.server.submissions import service as submissions
+from fieldpack.server.submissions.notes import service as notes
+from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
+from fieldpack.server.web import queries
+from fieldpack.server.web.participants.forms import text_of
+from fieldpack.server.web.rendering import catalogue_of, render
+from fieldpack.server.web.workbench import views
+from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
+
+router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
+
+ROWS = 50
+COLUMNS = 5  # questions that are shown unless others are chosen
+MOST_COLUMNS = 20
+Text = Annotated[str, Query()]
+
+
+def _collection_path(collection_id: UUID) -> str:
+    return f"/workbench/collections/{collection_id}"
+
+
+async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, bool]:
+    """Which of the things that these pages offer the caller may do with a collection."""
+    offered = {
+        "read": Action.RESPONSES_READ,
+        "review": Action.RESPONSES_REVIEW,
+        "export": Action.EXPORTS_CREATE,
+        "erase": Action.SUBMISSION_ERASE,
+    }
+    return {
+        name: collection_id in await find_allowed(connection, caller, action, [collection_id])
+        for name, action in offered.items()
+    }
+
+
+@router.get("/workbench/collections/{collection_id}")
+async def show_overview(
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+) -> Response:
+    """A collection in numbers."""
+    identifier = parse_id("Collection", collection_id)
+    async with context.database.transaction() as connection:
+        found = await overview.get_overview(connection, caller, identifier)
+        studies = await queries.list_studies(connection, [identifier])
+        allowed = await _allowed(connection, caller, identifier)
+    catalogue = catalogue_of(request)
+    most = max((day.count for day in found.days), default=0)
+    most_left = max((each.left for each in found.questions), default=0)
+    return render(
+        request,
+        "overview.html",
+        caller=caller,
+        collection=found.collection,
+        path=_collection_path(identifier),
+        counts=found.counts,
+        questions=found.questions,
+        days=found.days[-60:],
+        most=most,
+        most_left=most_left,
+        left_at_once=found.left_at_once,
+        length=lambda seconds: views.say_length(seconds, catalogue),
+        studies=studies,
+        allowed=allowed,
+    )
+
+
+def _columns(given: list[str], view: service.View) -> list[str]:
+    """Ids of the questions that are shown."""
+    known = [str(question.id) for question in view.questions]
+    chosen = [each for each in given if each in known][:MOST_COLUMNS]
+    return chosen or [str(question.id) for question in view.questions if not question.retired][:COLUMNS]
+
+
+@router.get("/workbench/collections/{collection_id}/responses")
+async def show_responses(
+    request: Request,
+    context: CurrentContext,
+    caller: SignedIn,
+    collection_id: str,
+    after: Text = "",
+    before_place: Annotated[str, Query(alias="upto")] = "",
+    question: Text = "",
+    test: Text = "",
+    operand: Text = "",
+) -> Response:
+    """The table of responses that a filter shows."""
+    identifier = parse_id("Collection", collection_id)
+    path = f"{_collection_path(identifier)}/responses"
+    given = request.query_params.multi_items()
+    if question and test:  # a condition that was just put together: the address gets it in its one form
+        given = [pair for pair in given if pair[0] not in ("question", "test", "operand", "after", "upto")]
+        condition = ":".join(
+            filter(None, (question, test, "" if test in ("answered", "missing") else operand))
+        )
+        return see_other(views.link_to(path, [pair for pair in given if pair[1]], [("where", condition)]))
+    async with context.database.transaction() as connection:
+        view = await service.read_view(connection, caller, identifier, given)
+        page = await service.list_page(
+            connection, view, ROWS, after=after or None, before=before_place or None
+        )
+        studies = {study.id: study.name for study in await queries.list_studies(connection, [identifier])}
+        allowed = await _allowed(connection, caller, identifier)
+        pending = await service.count_reviewable(connection, view) if allowed["review"] else 0
+    catalogue = catalogue_of(request)
+    chosen = [text for name, text in given if name == "column"]
+    columns = _columns(chosen, view)
+    kept = [("column", each) for each in columns] if chosen else []
+    shown = [each for each in view.questions if str(each.id) in columns]
+    shown.sort(key=lambda each: columns.index(str(each.id)))
+    parameters = view.parameters()
+
+    def sorted_by(name: str) -> dict[str, Any]:
+        """How a column's head sorts: by it, and the other way round when it does so already."""
+        current = view.sort.removeprefix("-")
+        downwards = view.sort.startswith("-")
+        wanted = f"-{name}" if current == name and not downwards else name
+        return {
+            "href": views.link_to(path, view.wanted.parameters(), [("sort", wanted)], kept),
+            "now": ("descending" if downwards else "ascending") if current == name else "none",
+        }
+
+    return render(
+        request,
+        "responses.html",
+        caller=caller,
+        collection=view.collection,
+        path=path,
+        base=_collection_path(identifier),
+        chips=views.describe_conditions(view, studies, catalogue, path, kept),
+        cleared=views.link_to(path, kept),
+        wanted=view.wanted,
+        sort=view.sort,
+        sorted_by=sorted_by,
+        orders=list(ORDERS),
+        order_texts=views.say_all(views.ORDER_TEXTS, catalogue),
+        hidden=[pair for pair in view.wanted.parameters() if pair[0] == "where"],
+        questions=view.questions,
+        columns=columns,
+        shown=shown,
+        studies=studies,
+        states=views.say_all(views.STATE_TEXTS, catalogue),
+        tests=views.say_all(views.TEST_TEXTS, catalogue),
+        rows=[
+            {
+                "row": row,
+                "href": views.link_to(f"/workbench/submissions/{row.id}", parameters),
+                "state": views.state_text(row.status, catalogue),
+                "length": views.say_length(row.seconds, catalogue),
+                "cells": views.cells_of(
+                    shown, row.answers, [file for file in page.files if file.submission_id == row.id]
+                ),
+            }
+            for row in page.rows
+        ],
+        count=page.count,
+        pending=pending,
+        allowed=allowed,
+        approve=views.link_to(f"{path}/approve", parameters),
+        previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
+        following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
+    )
+
+
+@router.post("/workbench/collections/{collection_id}/responses/approve")
+async def approve_shown(
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+) -> Response:
+    """Approve all that the filter shows and that wait for a review."""
+    identifier = parse_id("Collection", collection_id)
+    text = text_of(await read_unknown_form(request), "count")
+    if not text.isdecimal():
+        raise invalid("count", "Must be a number.")
+    async with context.database.transaction() as connection:
+        view = await service.read_view(connection, caller, identifier, request.query_params.multi_items())
+        await service.approve_matching(connection, caller, view, int(text))
+    return see_other(views.link_to(f"{_collection_path(identifier)}/responses", view.parameters()))
+
+
+@router.get("/workbench/collections/{collection_id}/files/{file_key}")
+async def show_file(
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str, file_key: str
+) -> Response:
+    """One uploaded file: shown where browsers show its type and nothing in it can act, else saved."""
+    identifier = parse_id("Collection", collection_id)
+    async with context.database.transaction() as connection:
+        await get_collection(connection, caller, identifier, Action.FILES_READ)
+        file = await find_file(connection, identifier, parse_id("File", file_key))
+    if file is None:
+        raise not_found("File", file_key)
+    return send_blob(request, context, file, inline=file.content_type in views.SHOWN_TYPES)
+
+
+@router.get("/workbench/submissions/{submission_id}")
+async def show_response(
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: str
+) -> Response:
+    """One response among its neighbours in the view that its address names."""
+    return await _show(request, context, caller, submission_id)
+
+
+async def _show(
+    request: Request,
+    context: CurrentContext,
+    caller: Caller,
+    submission_id: str,
+    refusal: str = "",
+    status: int = 200,
+) -> Response:
+    identifier = parse_id("Submission", submission_id)
+    parameters = request.query_params.multi_items()
+    async with context.database.transaction() as connection:
+        view = await service.find_view(connection, caller, identifier, parameters)
+        found = await service.open_response(connection, view, identifier)
+        allowed = await _allowed(connection, caller, view.collection.id)
+    catalogue = catalogue_of(request)
+    base = _collection_path(view.collection.id)
+    row = found.row
+
+    def neighbour(id: UUID | None) -> str | None:
+        return views.link_to(f"/workbench/submissions/{id}", view.parameters()) if id else None
+
+    return render(
+        request,
+        "response.html",
+        status=status,
+        caller=caller,
+        collection=view.collection,
+        base=base,
+        back=views.link_to(f"{base}/responses", view.parameters()),
+        action=views.link_to(f"/workbench/submissions/{row.id}", view.parameters()),
+        erase=f"/workbench/submissions/{row.id}/erase",
+        row=row,
+        state=views.state_text(row.status, catalogue),
+        length=views.say_length(row.seconds, catalogue),
+        pages=views.pages_of(found.body, row.answers, found.files),
+        notes=found.notes,
+        previous=neighbour(found.previous),
+        following=neighbour(found.next),
+        allowed=allowed,
+        can_approve=row.status in submissions.ORIGINS["APPROVE"],
+        can_reject=row.status in submissions.ORIGINS["REJECT"],
+        categories=get_args(RejectionCategory),
+        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
+        files_path=f"{base}/files",
+        refusal=refusal,
+    )
+
+
+@router.post("/workbench/submissions/{submission_id}")
+async def decide(request: Request, context: CurrentContext, caller: SignedIn, submission_id: str) -> Response:
+    """Approve, reject or ask back one response, or write a note; a refusal is said on its page, nothing lost."""
+    identifier = parse_id("Submission", submission_id)
+    form = await read_unknown_form(request)
+    go, message = text_of(form, "go"), text_of(form, "message").strip()
+    parameters = request.query_params.multi_items()
+    target = identifier
+    try:
+        async with context.database.transaction() as connection:
+            view = await service.find_view(connection, caller, identifier, parameters)
+            if go in ("approve", "reject"):
+                # which one comes next is asked before the decision takes this one out of the view
+                following = (await service.open_response(connection, view, identifier)).next
+                given = SubmissionTransition.model_validate(
+                    {
+                        "action": go.upper(),
+                        "message": message,
+                        "rejection_category": text_of(form, "category"),
+                    }
+                )
+                await submissions.transition(connection, caller, identifier, given)
+                target = following or identifier
+            elif go == "return":
+                if not message:
+                    raise invalid("message", catalogue_of(request).text("response.needs_message"))
+                await submissions.request_return(connection, caller, identifier, [message])
+            elif go == "note":
+                if message:
+                    await notes.add_note(connection, caller, identifier, message)
+            elif go == "remove_note":
+                note_id = parse_id("Note", text_of(form, "note"))
+                await notes.remove_note(connection, caller, identifier, note_id)
+            else:
+                raise invalid("go", "Unknown action.")
+    except ValidationError:
+        needs = catalogue_of(request).text("response.needs_reason")
+        return await _show(request, context, caller, submission_id, needs, 400)
+    except Problem as problem:
+        if problem.type.status not in (400, 409):
+            raise
+        return await _show(request, context, caller, submission_id, _sentence(problem), problem.type.status)
+    return see_other(views.link_to(f"/workbench/submissions/{target}", parameters))
+
+
+def _sentence(problem: Problem) -> str:
+    detail = problem.detail
+    if isinstance(detail, dict):
+        return " ".join(message for messages in detail.values() for message in messages)
+    return detail if isinstance(detail, str) else " ".join(detail)
+
+
+@router.get("/workbench/submissions/{submission_id}/erase")
+async def ask_to_erase(
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: str
+) -> Response:
+    """What would go with a person, before it goes."""
+    return await _ask_to_erase(request, context, caller, submission_id, wrong=False)
+
+
+async def _ask_to_erase(
+    request: Request, context: CurrentContext, caller: Caller, submission_id: str, *, wrong: bool
+) -> Response:
+    identifier = parse_id("Submission", submission_id)
+    async with context.database.transaction() as connection:
+        row = await submissions.get_submission(connection, caller, identifier, Action.SUBMISSION_ERASE)
+        reach = await queries.count_reach(connection, identifier)
+    return render(
+        request,
+        "erase.html",
+        status=400 if wrong else 200,
+        caller=caller,
+        row=row,
+        reach=reach,
+        wrong=wrong,
+        back=f"/workbench/submissions/{identifier}",
+    )
+
+
+@router.post("/workbench/submissions/{submission_id}/erase")
+async def erase(request: Request, context: CurrentContext, caller: SignedIn, submission_id: str) -> Response:
+    """Erase a person's submission, once their id was typed."""
+    identifier = parse_id("Submission", submission_id)
+    typed = text_of(await read_unknown_form(request), "participant").strip()
+    async with context.database.transaction() as connection:
+        row = await submissions.get_submission(connection, caller, identifier, Action.SUBMISSION_ERASE)
+        reach = await queries.count_reach(connection, identifier)
+        export_ids = (
+            await lifecycle.erase(connection, caller, identifier) if typed == row.participant_id else None
+        )
+    if export_ids is None:
+        return await _ask_to_erase(request, context, caller, submission_id, wrong=True)
+    await require_withdrawn(context, export_ids)
+    await keep_erasure(context, identifier)
+    return render(
+        request,
+        "erased.html",
+        caller=caller,
+        submission_id=identifier,
+        reach=reach,
+        exports=len(export_ids),
+        base=_collection_path(row.collection_id),
+    )

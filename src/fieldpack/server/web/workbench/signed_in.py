@@ -1,0 +1,54 @@
+"""Pages that only somebody who is signed in sees: everybody else is asked to sign in, and comes back to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from starlette.responses import RedirectResponse
+
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.web.rendering import PageRoute
+from fieldpack.server.web.workbench.sessions import find_researcher
+
+__all__ = ["HOME", "SignedIn", "WorkbenchRoute", "see_other", "to_sign_in"]
+
+HOME = "/researcher"
+
+
+def see_other(path: str) -> RedirectResponse:
+    """A redirect that nothing keeps."""
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+
+
+def to_sign_in(request: Request) -> RedirectResponse:
+    """To the page that asks who it is, and back here afterwards."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    wanted = f"{request.url.path}{query}" if request.method == "GET" else HOME
+    return see_other(f"/sign-in?next={quote(wanted, safe='')}")
+
+
+class WorkbenchRoute(PageRoute):
+    """A page of the workbench."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_signed_in(request: Request) -> Response:
+            caller = await find_researcher(request, request.app.state.context)
+            if caller is None:
+                return to_sign_in(request)
+            request.state.caller = caller
+            return await handle(request)
+
+        return handle_signed_in
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(_caller)]

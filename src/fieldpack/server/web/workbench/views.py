@@ -1,0 +1,273 @@
+"""What templates of the workbench show: answers as short texts, filters in words, the addresses of other views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+
+from fieldpack.server.collections.schemas import value_key
+from fieldpack.server.responses.filters import Condition
+from fieldpack.server.responses.rows import FileRow, QuestionRow
+from fieldpack.server.responses.service import View
+from fieldpack.server.web.catalogue import Catalogue, message
+
+__all__ = [
+    "SHOWN_TYPES",
+    "Chip",
+    "cells_of",
+    "describe_conditions",
+    "kind_of",
+    "link_to",
+    "pages_of",
+    "say_all",
+    "say_answer",
+    "say_length",
+    "state_text",
+]
+
+MOST_CHARACTERS = 200
+# what browsers show themselves, and in which nothing can act; an SVG, say, could
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/bmp")
+FILMS = ("video/mp4", "video/webm", "video/ogg", "video/quicktime")
+SOUNDS = (
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/ogg",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/webm",
+    "audio/flac",
+    "audio/aac",
+)
+SHOWN_TYPES = frozenset((*PICTURES, *FILMS, *SOUNDS))
+STATE_TEXTS = {
+    "ACTIVE": message("researcher.active"),
+    "APPROVED": message("researcher.approved"),
+    "AWAITING REVIEW": message("researcher.review"),
+    "PARTIALLY APPROVED": message("state_of.partly"),
+    "REJECTED": message("overview.rejected"),
+    "RESERVED": message("state_of.reserved"),
+    "RETURNED": message("overview.returned"),
+    "SCREENED OUT": message("state_of.screened"),
+    "TIMED-OUT": message("overview.timed_out"),
+}
+TEST_TEXTS = {
+    "is": message("filter.is"),
+    "contains": message("filter.contains"),
+    "between": message("filter.between"),
+    "answered": message("filter.answered"),
+    "missing": message("filter.missing"),
+}
+ORDER_TEXTS = {
+    "completed": message("order.completed"),
+    "started": message("order.started"),
+    "duration": message("order.duration"),
+    "state": message("order.state"),
+    "participant": message("order.participant"),
+}
+CATEGORY_TEXTS = {
+    "TOO_QUICKLY": message("category.too_quickly"),
+    "TOO_SLOWLY": message("category.too_slowly"),
+    "FAILED_INSTRUCTIONS": message("category.failed_instructions"),
+    "INCOMP_LONGITUDINAL": message("category.incomp_longitudinal"),
+    "FAILED_CHECK": message("category.failed_check"),
+    "LOW_EFFORT": message("category.low_effort"),
+    "MALINGERING": message("category.malingering"),
+    "NO_CODE": message("category.no_code"),
+    "BAD_CODE": message("category.bad_code"),
+    "NO_DATA": message("category.no_data"),
+    "UNSUPP_DEVICE": message("category.unsupp_device"),
+    "OTHER": message("researcher.other"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A part of a filter in words, and the address of the same view without it."""
+
+    text: str
+    without: str
+
+
+def say_all(keys: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
+    """Names with their texts, out of names with their keys."""
+    return {name: catalogue.text(key) for name, key in keys.items()}
+
+
+def state_text(status: str, catalogue: Catalogue) -> str:
+    """A submission's state in words."""
+    return catalogue.text(STATE_TEXTS[status])
+
+
+def link_to(path: str, *groups: Iterable[tuple[str, str]]) -> str:
+    """A path with parameters."""
+    query = urlencode([pair for group in groups for pair in group])
+    return f"{path}?{query}" if query else path
+
+
+def _labels(options: Iterable[Mapping[str, Any]]) -> Callable[[Any], str]:
+    known = {value_key(option["value"]): str(option["label"]) for option in options}
+
+    def label(value: Any) -> str:
+        found = known.get(value_key(value))
+        return (
+            found if found is not None else value if isinstance(value, str) else orjson.dumps(value).decode()
+        )
+
+    return label
+
+
+def say_answer(item: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[str]:
+    """An answer in lines; an option that the question has no more is shown by its value. None for files."""
+    if answer is None or answer.get("type") == "file_upload":
+        return []
+    value = answer.get("value")
+    if answer["type"] == "free_text_with_unit":
+        unit = _labels(item.get("unit_options", []))(answer["unit"])
+        pair = (str(value), unit) if item.get("unit_position") == "suffix" else (unit, str(value))
+        return [" ".join(pair)]
+    if not isinstance(value, list):
+        return [str(value)]
+    label = _labels(item.get("options", []))
+    return [
+        f"{label(each['value'])}: {each.get('explanation', '')}".removesuffix(": ")
+        if isinstance(each, dict)
+        else label(each)
+        for each in value
+    ]
+
+
+def shorten(text: str) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1].rstrip() + "…"
+
+
+def say_length(seconds: float | None, catalogue: Catalogue) -> str:
+    """A length of time in its two largest units; nothing for None."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return catalogue.text("length.hours", hours=hours, minutes=minutes)
+    if minutes:
+        return catalogue.text("length.minutes", minutes=minutes, seconds=whole % 60)
+    return catalogue.text("length.seconds", seconds=whole)
+
+
+def describe_conditions(
+    view: View, studies: Mapping[UUID, str], catalogue: Catalogue, path: str, kept: Sequence[tuple[str, str]]
+) -> list[Chip]:
+    """The filter of a view in words, each with the way to leave it out.
+
+    Args:
+        studies: names by id.
+        kept: other parameters that the addresses keep.
+    """
+    parameters = view.parameters()
+    titles = {question.id: question.body["description"] for question in view.questions}
+    bodies = {question.id: question.body for question in view.questions}
+    conditions = {str(each): each for each in view.wanted.where}
+    chips = []
+    for pair in view.wanted.parameters():
+        name, text = pair
+        if name == "where":
+            said = _say_condition(conditions[text], titles, bodies, catalogue)
+        elif name == "state":
+            said = state_text(text, catalogue)
+        elif name == "study":
+            said = studies.get(UUID(text), text)
+        else:
+            said = catalogue.text(FILTER_TEXTS[name], value=_say_value(name, text, catalogue))
+        chips.append(Chip(said, link_to(path, [each for each in parameters if each != pair], kept)))
+    return chips
+
+
+FILTER_TEXTS = {
+    "participant": message("filter.chip_participant"),
+    "since": message("filter.chip_since"),
+    "before": message("filter.chip_before"),
+    "files": message("filter.chip_files"),
+    "note": message("filter.chip_note"),
+    "shorter": message("filter.chip_shorter"),
+    "longer": message("filter.chip_longer"),
+    "search": message("filter.chip_search"),
+}
+
+
+def _say_value(name: str, text: str, catalogue: Catalogue) -> str:
+    if name in ("files", "note"):
+        return catalogue.text("filter.yes") if text == "yes" else catalogue.text("filter.no")
+    if name in ("since", "before"):
+        return text[:16].replace("T", " ")
+    if name in ("shorter", "longer"):
+        return say_length(int(text.removesuffix("s")), catalogue)
+    return text
+
+
+def _say_condition(
+    condition: Condition,
+    titles: Mapping[UUID, str],
+    bodies: Mapping[UUID, dict[str, Any]],
+    catalogue: Catalogue,
+) -> str:
+    operand = condition.operand
+    if condition.test == "is":
+        operand = _labels(bodies[condition.instruction_id].get("options", []))(condition.option)
+    elif condition.test == "between":
+        operand = operand.replace(",", " – ")
+    title = shorten(titles[condition.instruction_id])
+    return " ".join(filter(None, (title, catalogue.text(TEST_TEXTS[condition.test]), operand)))
+
+
+def cells_of(
+    questions: Sequence[QuestionRow], answers: Mapping[str, Any] | None, files: Sequence[FileRow]
+) -> list[dict[str, Any]]:
+    """The cells of a row of the table: for each question its answer's lines, cut short, and its files."""
+    return [
+        {
+            "lines": [
+                shorten(line) for line in say_answer(question.body, (answers or {}).get(str(question.id)))
+            ],
+            "files": [file for file in files if file.instruction_id == question.id],
+        }
+        for question in questions
+    ]
+
+
+def kind_of(content_type: str) -> str:
+    """How a file can be shown: `picture`, `film`, `sound`, or `other` for a card."""
+    if content_type in PICTURES:
+        return "picture"
+    if content_type in FILMS:
+        return "film"
+    return "sound" if content_type in SOUNDS else "other"
+
+
+def pages_of(
+    body: Mapping[str, Any], answers: Mapping[str, Any] | None, files: Sequence[FileRow]
+) -> list[list[dict[str, Any]]]:
+    """The questions of a version, page by page, each with its answer in lines and its files."""
+    return [
+        [
+            {
+                "id": item["id"],
+                "title": item["description"],
+                "lines": say_answer(item, (answers or {}).get(item["id"])),
+                "files": [
+                    {"file": file, "kind": kind_of(file.content_type)}
+                    for file in files
+                    if str(file.instruction_id) == item["id"]
+                ],
+                "answered": item["id"] in (answers or {}),
+            }
+            for item in page["page_items"]
+            if item["type"] not in ("rich_text", "image")
+        ]
+        for page in body["collection_items"]
+    ]
