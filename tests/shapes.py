@@ -12,7 +12,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-__all__ = ["COLLECTION", "EXPORT", "PROJECT", "STUDY", "SUBMISSION", "find_faults"]
+__all__ = [
+    "BALANCE",
+    "COLLECTION",
+    "COST",
+    "EXPORT",
+    "GROUP",
+    "PROJECT",
+    "STUDY",
+    "SUBMISSION",
+    "find_faults",
+]
 
 Schema = Any
 
@@ -174,6 +184,17 @@ SUBMISSION = {
     "ip": None,
     ...: None,
 }
+SUMS = {"rewards": {"amount": int, "currency": str}, "fees": {"amount": int, "currency": str},
+        "tax": {"amount": int, "currency": str}}  # fmt: skip
+COST = {"rewards": SUMS, "bonuses": SUMS}
+BREAKDOWN = {"rewards": int, "fees": int, "vat": int}
+BALANCE = {
+    "currency_code": str,
+    "total_balance": int,
+    "balance_breakdown": BREAKDOWN,
+    "available_balance": int,
+    "available_balance_breakdown": BREAKDOWN,
+}
 USER = {"id": ID, "name": str, "email": str, "roles": [str]}
 PROJECT = {
     "id": ID,
@@ -185,6 +206,17 @@ PROJECT = {
     "users": [USER],
     "workspace": ID,
     "naivety_distribution_rate": None,
+}
+GROUP = {
+    "id": ID,
+    "name": str,
+    "project_id": None,
+    "workspace_id": ID,
+    "organisation_id": None,
+    "description": (str, None),
+    "participant_count": int,
+    "is_deleted": False,
+    "feeder_studies": [None],
 }
 EXPORT = {
     "export_id": ID,

@@ -30,10 +30,11 @@ LAYERS = (
     "server.web, server.uploads routes",
     "server.responses, server.submissions routes",
     "server.exports routes, server.operations, server.submissions",
-    "server.exports, server.installation, server.studies routes, server.projects routes",
+    "server.exports, server.installation, server.studies routes, server.projects routes, "
+    "server.groups routes, server.hooks routes",
     "server.collections routes, server.studies, server.uploads",
     "server.collections, server.pictures routes, server.audit routes, demo",
-    "server.pictures, server.projects, server.accounts routes, client",
+    "server.pictures, server.projects, server.groups, server.hooks, server.changes, server.accounts routes, client",
     "server.erasures, server.http, server.jobs, export",
     "server.accounts, server.cleanup, server.context, convert, report",
     "server.audit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -45,7 +46,28 @@ ROUTES: dict[str, Allowed] = {
     "GET /workspaces": EVERYONE,
     "POST /workspaces": WRITERS,
     "GET /workspaces/{workspace_id}": EVERYONE,
+    "GET /workspaces/{workspace_id}/balance": EVERYONE,
     "POST /workspaces/{workspace_id}/pictures": WRITERS,
+    "GET /participant-groups": PERSONAL,
+    "POST /participant-groups": WRITERS,
+    "GET /participant-groups/{group_id}": PERSONAL,
+    "PATCH /participant-groups/{group_id}": WRITERS,
+    "DELETE /participant-groups/{group_id}": WRITERS,
+    "GET /participant-groups/{group_id}/participants": PERSONAL,
+    "POST /participant-groups/{group_id}/participants": WRITERS,
+    "DELETE /participant-groups/{group_id}/participants": WRITERS,
+    "GET /hooks/event-types": EVERYONE,
+    "GET /hooks/secrets": WRITERS,
+    "POST /hooks/secrets": WRITERS,
+    "GET /hooks/subscriptions": WRITERS,
+    "POST /hooks/subscriptions": WRITERS,
+    "GET /hooks/subscriptions/{subscription_id}": WRITERS,
+    "POST /hooks/subscriptions/{subscription_id}": WRITERS,
+    "PATCH /hooks/subscriptions/{subscription_id}": WRITERS,
+    "DELETE /hooks/subscriptions/{subscription_id}": WRITERS,
+    "GET /hooks/subscriptions/{subscription_id}/events": WRITERS,
+    "POST /hooks/subscriptions/{subscription_id}/test": WRITERS,
+    "POST /hooks/subscriptions/{subscription_id}/events/{event_id}/resend": WRITERS,
     "GET /workspaces/{workspace_id}/projects": EVERYONE,
     "POST /workspaces/{workspace_id}/projects": WRITERS,
     "GET /projects/{project_id}": EVERYONE,
@@ -65,6 +87,10 @@ ROUTES: dict[str, Allowed] = {
     "GET /studies": EVERYONE,
     "GET /studies/{study_id}": EVERYONE,
     "PATCH /studies/{study_id}": WRITERS,
+    "DELETE /studies/{study_id}": WRITERS,
+    "POST /studies/{study_id}/clone": WRITERS,
+    "POST /studies/{study_id}/test-study": WRITERS,
+    "GET /studies/{study_id}/cost": EVERYONE,
     "POST /studies/{study_id}/transition": WRITERS,
     "GET /studies/{study_id}/submissions": PERSONAL,
     "GET /studies/{study_id}/submissions/counts": EVERYONE,
@@ -86,6 +112,26 @@ ROUTES: dict[str, Allowed] = {
 OF_THE_WORKSPACE = {
     "GET /workspaces/{workspace_id}/projects": 403,
     "POST /workspaces/{workspace_id}/projects": 403,
+    "GET /workspaces/{workspace_id}/balance": 403,
+    "GET /participant-groups": 403,
+    "POST /participant-groups": 403,
+    "GET /participant-groups/{group_id}": 404,
+    "PATCH /participant-groups/{group_id}": 404,
+    "DELETE /participant-groups/{group_id}": 404,
+    "GET /participant-groups/{group_id}/participants": 404,
+    "POST /participant-groups/{group_id}/participants": 404,
+    "DELETE /participant-groups/{group_id}/participants": 404,
+    "GET /hooks/secrets": 403,
+    "POST /hooks/secrets": 403,
+    "GET /hooks/subscriptions": 403,
+    "POST /hooks/subscriptions": 403,
+    "GET /hooks/subscriptions/{subscription_id}": 404,
+    "POST /hooks/subscriptions/{subscription_id}": 404,
+    "PATCH /hooks/subscriptions/{subscription_id}": 404,
+    "DELETE /hooks/subscriptions/{subscription_id}": 404,
+    "GET /hooks/subscriptions/{subscription_id}/events": 404,
+    "POST /hooks/subscriptions/{subscription_id}/test": 404,
+    "POST /hooks/subscriptions/{subscription_id}/events/{event_id}/resend": 404,
     "GET /projects/{project_id}": 404,
     "PATCH /projects/{project_id}": 404,
     "GET /projects/{project_id}/studies": 404,
@@ -169,7 +215,17 @@ class Cast:
         if "export_id" in route:
             until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self.numbers))
             return {"export_id": self.scenario.export(to=until.isoformat())["export_id"]}
+        if "/studies/" in route:
+            return {"study_id": self._make("/studies", self.world.fill(json.dumps(STUDY)))}
+        for kind, path in (("group_id", "/participant-groups"), ("subscription_id", "/hooks/subscriptions")):
+            if kind in route:
+                body = self.world.fill(json.dumps(TABLE[f"POST {path}"].body))
+                return {kind: self._make(path, body)}
         return {"submission_id": self.scenario.take_part(f"fresh-{next(self.numbers)}")}
+
+    def _make(self, path: str, body: str) -> str:
+        made: str = expect(self.world.api.post(path, content=body), 201)["id"]
+        return made
 
 
 HELD = ("workspace", "collection", "token")

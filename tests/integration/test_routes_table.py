@@ -61,6 +61,11 @@ WRONG_COLLECTION = [
         "collection_items.0.page_items.0.type",
     ),
 ]
+HOOK = {
+    "event_type": "study.status.change",
+    "target_url": "https://receiver.invalid/hook",
+    "workspace_id": "{workspace_id}",
+}
 WRONG_STUDY = [
     ({**STUDY, "name": ["x"]}, "name"),
     ({**STUDY, "total_available_places": "5"}, "total_available_places"),
@@ -78,6 +83,7 @@ TABLE: dict[str, Row] = {
         other=201, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
     ),
     "GET /workspaces/{workspace_id}": Row(),
+    "GET /workspaces/{workspace_id}/balance": Row(other=403),
     "POST /workspaces/{workspace_id}/pictures": Row(
         other=403, body=PNG, wrong=[({"picture": "x"}, "picture")], large=413, limit_bytes=MOST_BYTES
     ),
@@ -90,6 +96,55 @@ TABLE: dict[str, Row] = {
         body={"title": "x"}, wrong=[({"title": 5}, "title"), ({"title": " "}, "title")], large=413
     ),
     "GET /projects/{project_id}/studies": Row(),
+    "GET /participant-groups": Row(other=403, query="?workspace_id={workspace_id}"),
+    "POST /participant-groups": Row(
+        other=403,
+        body={"workspace_id": "{workspace_id}", "name": "x"},
+        wrong=[({"name": "x"}, "workspace_id"), ({"workspace_id": "{workspace_id}", "name": 5}, "name")],
+        large=413,
+    ),
+    "GET /participant-groups/{group_id}": Row(),
+    "PATCH /participant-groups/{group_id}": Row(body={"name": "x"}, wrong=[({"name": 5}, "name")], large=413),
+    "DELETE /participant-groups/{group_id}": Row(large=413),
+    "GET /participant-groups/{group_id}/participants": Row(),
+    "POST /participant-groups/{group_id}/participants": Row(
+        body={"participant_ids": ["x"]},
+        wrong=[({"participant_ids": "x"}, "participant_ids"), ({"participant_ids": [5]}, "participant_ids.0")],
+        large=413,
+    ),
+    "DELETE /participant-groups/{group_id}/participants": Row(
+        body={"participant_ids": ["x"]}, wrong=[({"participant_ids": "x"}, "participant_ids")], large=413
+    ),
+    "GET /hooks/event-types": Row(other=200),
+    "GET /hooks/secrets": Row(other=403, query="?workspace_id={workspace_id}"),
+    "POST /hooks/secrets": Row(
+        other=403,
+        body={"workspace_id": "{workspace_id}"},
+        wrong=[({}, "workspace_id"), ({"workspace_id": 5}, "workspace_id")],
+        large=413,
+    ),
+    "GET /hooks/subscriptions": Row(other=403, query="?workspace_id={workspace_id}"),
+    "POST /hooks/subscriptions": Row(
+        other=403,
+        body=HOOK,
+        wrong=[({**HOOK, "event_type": "x"}, "event_type"), ({**HOOK, "target_url": 5}, "target_url"),
+               ({**HOOK, "target_url": "http://example.org"}, "target_url"),
+               ({**HOOK, "workspace_id": "x"}, "workspace_id")],
+        large=413,
+    ),
+    "GET /hooks/subscriptions/{subscription_id}": Row(),
+    "POST /hooks/subscriptions/{subscription_id}": Row(
+        body={"secret": "{hook_secret}"}, wrong=[({}, "secret"), ({"secret": "wrong"}, "secret")], large=413
+    ),
+    "PATCH /hooks/subscriptions/{subscription_id}": Row(
+        body={"is_enabled": True},
+        wrong=[({"is_enabled": "x"}, "is_enabled"), ({"target_url": "https://127.0.0.1"}, "target_url")],
+        large=413,
+    ),
+    "DELETE /hooks/subscriptions/{subscription_id}": Row(large=413),
+    "GET /hooks/subscriptions/{subscription_id}/events": Row(),
+    "POST /hooks/subscriptions/{subscription_id}/test": Row(large=413),
+    "POST /hooks/subscriptions/{subscription_id}/events/{event_id}/resend": Row(large=413),
     "GET /pictures/{picture_id}": Row(access="open", success=200),
     "HEAD /pictures/{picture_id}": Row(access="open", success=200),
     "POST /data-collection/collections": Row(other=403, body=COLLECTION, wrong=WRONG_COLLECTION, large=413),
@@ -115,6 +170,10 @@ TABLE: dict[str, Row] = {
         wrong=[({"action": 5}, "action"), ({"action": "pause"}, "action")],
         large=413,
     ),
+    "DELETE /studies/{study_id}": Row(large=413),
+    "POST /studies/{study_id}/clone": Row(large=413),
+    "POST /studies/{study_id}/test-study": Row(large=413),
+    "GET /studies/{study_id}/cost": Row(),
     "GET /studies/{study_id}/submissions": Row(),
     "GET /studies/{study_id}/submissions/counts": Row(),
     "GET /submissions": Row(query="?study={study_id}"),
@@ -219,6 +278,16 @@ class World:
         return (self.api, None) if access == "researcher" else (self.nobody, None)
 
 
+def subscribe(api: httpx.Client, workspace: str) -> dict[str, str]:
+    """A confirmed subscription with an event."""
+    expect(api.post("/hooks/secrets", json={"workspace_id": workspace}), 201)
+    made = api.post("/hooks/subscriptions", json={**HOOK, "workspace_id": workspace})
+    path, secret = f"/hooks/subscriptions/{expect(made, 201)['id']}", made.headers["x-hook-secret"]
+    expect(api.post(path, json={"secret": secret}), 200)
+    event = expect(api.post(f"{path}/test"), 201)["id"]
+    return {"subscription_id": made.json()["id"], "hook_secret": secret, "event_id": event}
+
+
 @pytest.fixture(scope="module")
 def world(server: Installation) -> Iterator[World]:
     made = json.loads(server.run("workspace", "create", "--title", "Other", "--json").stdout)
@@ -259,6 +328,10 @@ def world(server: Installation) -> Iterator[World]:
             "project_id": expect(api.post(f"/workspaces/{workspace}/projects", json={"title": "P"}), 201)[
                 "id"
             ],
+            **subscribe(api, workspace),
+            "group_id": expect(
+                api.post("/participant-groups", json={"workspace_id": workspace, "name": "G"}), 201
+            )["id"],
             "upload_id": upload.rpartition("/")[2],
             "note_id": expect(api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
         }

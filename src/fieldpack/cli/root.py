@@ -45,6 +45,9 @@ class _Root(LazyGroup):
         "collection": LazyCommand(
             "fieldpack.cli.collections.commands", "Create, publish, export and erase collections."
         ),
+        "hook": LazyCommand(
+            "fieldpack.cli.webhooks.commands", "Have events sent to a program of yours (webhooks)."
+        ),
         "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
         "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),
         "extract": LazyCommand(_ARCHIVE, "Unpack an archive, sorted by submission or instruction."),

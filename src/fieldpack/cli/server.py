@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fieldpack.cli.lazy import make_app
+
+if TYPE_CHECKING:
+    from fieldpack.server.db.pool import Connection
 
 __all__ = ["register"]
 
@@ -275,24 +278,44 @@ def create_workspace(
 @workspace_app.command("features")
 def switch_features(
     workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
-    collections: Annotated[str, typer.Option(help="`on` or `off`: whether Collections are available.")],
+    collections: Annotated[
+        str | None, typer.Option(help="`on` or `off`: whether Collections are available.")
+    ] = None,
+    export_dialect: Annotated[
+        str | None,
+        typer.Option(
+            help="`seed`: a recent export is answered again; `2026-11`: each request makes one, 10 are kept."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Switch early-access features of a workspace. With Collections off, its collections answer 404."""
+    """Switch features of a workspace. With Collections off, its collections answer 404."""
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.errors import UsageError
     from fieldpack.server.run import administration
 
-    if collections not in ("on", "off"):
+    if collections not in ("on", "off", None):
         raise UsageError("--collections takes on or off.")
+    if export_dialect not in ("seed", "2026-11", None):
+        raise UsageError("--export-dialect takes seed or 2026-11.")
+    if collections is None and export_dialect is None:
+        raise UsageError("Give --collections or --export-dialect.")
     identifier = administration.parse_workspace(workspace_id)
     assert identifier is not None
-    administration.administer(
-        _settings(data_dir),
-        lambda connection: administration.switch_collections(connection, identifier, collections == "on"),
-    )
+
+    async def switch(connection: Connection) -> None:
+        if collections is not None:
+            await administration.switch_collections(connection, identifier, collections == "on")
+        if export_dialect is not None:
+            await administration.switch_export_dialect(connection, identifier, export_dialect)
+
+    administration.administer(_settings(data_dir), switch)
+    changed = {"collections": collections, "export_dialect": export_dialect}
     if json:
-        print_json({"id": workspace_id, "collections": collections})
-    else:
+        print_json({"id": workspace_id, **{name: value for name, value in changed.items() if value}})
+        return
+    if collections is not None:
         print_text(f"Collections are {collections} in workspace {workspace_id}.")
+    if export_dialect is not None:
+        print_text(f"Exports in workspace {workspace_id} are requested as in {export_dialect}.")

@@ -9,7 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from fieldpack.client.connection import find_connection
-from fieldpack.client.export import ExportRecord, collect_filter, export_collection, wait_export
+from fieldpack.client.export import (
+    ExportRecord,
+    collect_filter,
+    download_export,
+    export_collection,
+    wait_export,
+)
+from fieldpack.client.hooks import HookRoutes
 from fieldpack.client.progress import OnProgress
 from fieldpack.client.resources import ResourceRoutes
 from fieldpack.client.routes import Json, collection_path, path_segment, prefer_wait
@@ -18,7 +25,7 @@ from fieldpack.client.transport import Transport
 __all__ = ["Client", "Json"]
 
 
-class Client(ResourceRoutes):
+class Client(ResourceRoutes, HookRoutes):
     """A server's API, one method a route. Safe to use from several threads; a context manager.
 
     Objects are plain dictionaries with the fields of the API reference, unknown ones included. Every method
@@ -179,6 +186,40 @@ class Client(ResourceRoutes):
             collection_id,
             output,
             narrowed=collect_filter(study_id, from_, to),
+            force=force,
+            progress=progress,
+            timeout=timeout,
+            connections=connections,
+        )
+
+    def download_export(
+        self,
+        collection_id: str,
+        export_id: str,
+        output: str | Path | None = None,
+        *,
+        force: bool = False,
+        progress: bool | OnProgress = False,
+        timeout: float | None = None,
+        connections: int = 1,
+    ) -> Path:
+        """Download an export that there is, and check it; one that is generating is waited for.
+
+        Args:
+            collection_id: whose export.
+            export_id: which.
+            output, force, progress, timeout, connections: as in `export_collection`.
+
+        Raises:
+            ApiError: 404 when there is none of this id.
+            DownloadError, ExportFailed, ExportNotReady: as in `export_collection`.
+        """
+        return download_export(
+            self,
+            collection_id,
+            self.get_export(collection_id, export_id),
+            output,
+            narrowed={},
             force=force,
             progress=progress,
             timeout=timeout,

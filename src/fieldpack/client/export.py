@@ -146,6 +146,8 @@ def begin_export(
         try:
             return client._post_export(collection_id, narrowed, wait=3, waits=False)
         except ApiError as error:
+            if error.status == 409:
+                raise _explain_limit(error, collection_id) from error
             wait = _POLL_EVERY if error.retry_after is None else error.retry_after
             if error.status != 429 or wait > _LONGEST_TURN:
                 raise
@@ -157,6 +159,18 @@ def begin_export(
         if on_progress is not None:
             on_progress(Progress("waiting"))
         time.sleep(wait)
+
+
+def _explain_limit(error: ApiError, collection_id: str) -> ApiError:
+    """A server that keeps so many exports and no more: which command frees a slot."""
+    return ApiError(
+        f"{str(error).rstrip('.')}. `fieldpack collection export list {collection_id}` shows them, and"
+        f" `fieldpack collection export delete {collection_id} EXPORT_ID` frees a slot;"
+        f" `fieldpack collection export download {collection_id} EXPORT_ID` brings one that is there.",
+        status=error.status,
+        error_code=error.error_code,
+        detail=error.detail,
+    )
 
 
 def wait_export(
@@ -228,12 +242,44 @@ def export_collection(
         on_export: called with the complete export, before its download.
         on_target: called with the file that the archive is written to, once it is known.
     """
-    source = {"collection_id": collection_id, "filter": narrowed, "server": client.base_url}
-    folder, target = _split_output(output)
-    if target is not None:
-        check_target(target, force=force)
+    _, wanted = _split_output(output)
+    if wanted is not None:
+        check_target(wanted, force=force)
     with _open_progress(progress) as tell:
         export = begin_export(client, collection_id, narrowed, timeout=timeout, on_progress=tell)
+        return download_export(
+            client,
+            collection_id,
+            export,
+            output,
+            narrowed=narrowed,
+            force=force,
+            progress=tell,
+            timeout=timeout,
+            connections=connections,
+            on_export=on_export,
+            on_target=on_target,
+        )
+
+
+def download_export(
+    client: ExportRoutes,
+    collection_id: str,
+    export: ExportRecord,
+    output: str | Path | None,
+    *,
+    narrowed: dict[str, str],
+    force: bool,
+    progress: bool | OnProgress,
+    timeout: float | None,
+    connections: int,
+    on_export: Callable[[ExportRecord], None] | None = None,
+    on_target: Callable[[Path], None] | None = None,
+) -> Path:
+    """Wait for an export that was requested, download it and check it; see `export_collection`."""
+    source = {"collection_id": collection_id, "filter": narrowed, "server": client.base_url}
+    folder, target = _split_output(output)
+    with _open_progress(progress) as tell:
         target = target or _name_target(folder, collection_id, export, source)
         check_target(target, force=force)
         if on_target is not None:

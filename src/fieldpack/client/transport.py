@@ -81,6 +81,30 @@ class Transport:
             ApiError: the server refused.
             TransportError: it could not be reached, or answered with something that is not JSON.
         """
+        return self.request_with_headers(
+            method,
+            path,
+            params=params,
+            body=body,
+            content=content,
+            headers=headers,
+            repeatable=repeatable,
+            waits=waits,
+        )[0]
+
+    def request_with_headers(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+        waits: bool = True,
+    ) -> tuple[Any, Mapping[str, str]]:
+        """The same as `request`, and the headers of the answer, whose names are read in any case."""
         backoff = Backoff(tries=self._retries)
         repeatable = repeatable or method in _REPEATABLE_METHODS
         sent = dict(headers or {})
@@ -114,11 +138,11 @@ class Transport:
             else:
                 is_busy = response.status_code == 429
                 if response.status_code not in PASSING or not (waits if is_busy else repeatable):
-                    return self._read(response)
+                    return self._read(response), response.headers
                 wanted = parse_retry_after(response.headers.get("Retry-After"))
                 delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
                 if delay is None:
-                    return self._read(response)
+                    return self._read(response), response.headers
             time.sleep(delay)
 
     def _read(self, response: httpx.Response) -> Any:

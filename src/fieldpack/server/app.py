@@ -24,6 +24,8 @@ from fieldpack.server.envelope import Envelope
 from fieldpack.server.exports.routes import router as exports
 from fieldpack.server.exports.serve import links
 from fieldpack.server.exports.serve.routes import router as download
+from fieldpack.server.groups.routes import router as groups
+from fieldpack.server.hooks.routes import router as hooks
 from fieldpack.server.http.dependencies import make_room, require_room
 from fieldpack.server.http.methods import allowed_methods
 from fieldpack.server.http.openapi import describe_api
@@ -63,6 +65,8 @@ ROUTERS = (
         collections,
         pictures,
         projects,
+        groups,
+        hooks,
         exports,
         download,
         studies,

@@ -13,13 +13,14 @@ from pydantic import Field, FiniteFloat, ValidationError, field_validator, model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fieldpack.errors import ConfigError
+from fieldpack.server.values.networks import Allowed, parse_allowed
 from fieldpack.server.values.urls import is_web_url
 
 __all__ = ["Settings", "load_settings"]
 
 PREFIX = "FIELDPACK_"
 STORAGE_SCHEMES = ("file", "s3", "gs", "az")
-QUEUE_NAMES = ("exports", "parts", "maintenance")
+QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks")
 
 
 class Settings(BaseSettings):
@@ -79,8 +80,8 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Jobs one worker runs at a time.")
     worker_queues: str = Field(
-        default="exports,parts,maintenance",
-        description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`.",
+        default="exports,parts,maintenance,hooks",
+        description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`, `hooks`.",
     )
     archive_part_mb: int = Field(
         default=64,
@@ -119,6 +120,13 @@ class Settings(BaseSettings):
     picture_unused_days: FiniteFloat = Field(
         default=7, gt=0, description="Uploaded pictures that no collection took for this long are removed."
     )
+    change_log_days: FiniteFloat = Field(
+        default=30, gt=0, description="What happened, and which webhooks told of it, is forgotten after this."
+    )
+    hook_targets: str = Field(
+        default="",
+        description="Hosts, addresses and networks inside that webhooks may lead to, over http as well.",
+    )
     orphan_hours: FiniteFloat = Field(
         default=24, gt=0, description="Stored objects no row refers to are removed when older than this."
     )
@@ -144,6 +152,17 @@ class Settings(BaseSettings):
         if unknown or not found:
             raise ValueError(f"must name some of {', '.join(QUEUE_NAMES)}, separated by commas")
         return ",".join(dict.fromkeys(found))
+
+    @field_validator("hook_targets")
+    @classmethod
+    def _targets(cls, value: str) -> str:
+        try:
+            parse_allowed(value)
+        except ValueError as error:
+            raise ValueError(
+                f"must list hosts, addresses and networks, separated by commas: {error}"
+            ) from None
+        return value
 
     @field_validator("public_url", "storage_link_endpoint")
     @classmethod
@@ -208,6 +227,11 @@ class Settings(BaseSettings):
     def storage_place(self) -> str:
         """Where files are, for people: the folder, or the bucket's URL."""
         return str(self.storage_folder or self.resolved_storage_url)
+
+    @property
+    def allowed_hook_targets(self) -> Allowed:
+        """Where webhooks may lead to although it is inside."""
+        return parse_allowed(self.hook_targets)
 
     @property
     def max_body_bytes(self) -> int:

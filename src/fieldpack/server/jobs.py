@@ -20,6 +20,7 @@ from fieldpack.server.db.pool import Connection
 
 __all__ = [
     "EXPORTS_QUEUE",
+    "HOOKS_QUEUE",
     "MAINTENANCE_QUEUE",
     "PARTS_QUEUE",
     "WorkerContext",
@@ -31,6 +32,7 @@ __all__ = [
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
 MAINTENANCE_QUEUE = "maintenance"
+HOOKS_QUEUE = "hooks"
 
 blueprint = Blueprint()
 

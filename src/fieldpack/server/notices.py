@@ -1,4 +1,4 @@
-"""News between processes: LISTEN on one connection, wake whoever waits for that export.
+"""News between processes: LISTEN on one connection, wake whoever waits for that export, or watches that collection.
 
 A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
 sooner: who waits also looks by itself once a second.
@@ -13,16 +13,17 @@ from collections.abc import AsyncIterator
 import psycopg
 import structlog
 
-__all__ = ["CHANNEL", "Notices"]
+__all__ = ["CHANGES_CHANNEL", "CHANNEL", "Notices"]
 
 CHANNEL = "fieldpack_exports"
+CHANGES_CHANNEL = "fieldpack_changes"  # a trigger on the log of changes says which collection it is about
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Notices:
-    """Wakes waiters of this process when another process (or this one) notifies about an export."""
+    """Wakes waiters of this process when another process (or this one) notifies about an export or a collection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -39,17 +40,17 @@ class Notices:
                 await self._task
 
     @contextlib.asynccontextmanager
-    async def subscribed(self, export_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever news of `export_id` arrives; clear it before looking."""
+    async def subscribed(self, object_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when news of the export or collection of this id arrives; clear it before looking."""
         event = asyncio.Event()
-        self._events.setdefault(export_id, set()).add(event)
+        self._events.setdefault(object_id, set()).add(event)
         try:
             yield event
         finally:
-            waiting = self._events[export_id]
+            waiting = self._events[object_id]
             waiting.discard(event)
             if not waiting:
-                del self._events[export_id]
+                del self._events[object_id]
 
     async def _listen(self) -> None:
         while True:
@@ -57,6 +58,7 @@ class Notices:
                 connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
+                    await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                     async for notice in connection.notifies():
                         for event in self._events.get(notice.payload, ()):
                             event.set()

@@ -41,11 +41,20 @@ class _Collection(LazyGroup):
             "fieldpack.cli.collections.check", "Check a collection's file, without a server."
         ),
         "export": LazyCommand("fieldpack.cli.collections.data", "Download the archive of a collection."),
+        "exports": LazyCommand(
+            "fieldpack.cli.collections.exports", "List, download and delete exports (`export list` …)."
+        ),
         "sync": LazyCommand("fieldpack.cli.collections.sync", "Keep a folder equal to a collection."),
         "erase": LazyCommand(
             "fieldpack.cli.collections.data", "Erase all that participants gave to a collection."
         ),
     }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """`export list|download|delete` are those of `exports`: no collection has such an id."""
+        if args[:1] == ["export"] and args[1:2] and args[1] in ("list", "download", "delete"):
+            args = ["exports", *args[1:]]
+        return super().resolve_command(ctx, args)
 
 
 app = make_app(cls=_Collection, help="Create, publish, export and erase collections.", epilog=_EXAMPLES)

@@ -28,6 +28,7 @@ Examples:
   fieldpack collection export COLLECTION_ID
   fieldpack collection export COLLECTION_ID -o data/ --from 2026-01-01 --to 2026-02-01
   fieldpack collection export COLLECTION_ID --json | jq -r .path
+  fieldpack collection export list COLLECTION_ID
 """
 
 

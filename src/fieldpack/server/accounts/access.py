@@ -67,6 +67,8 @@ class ResearcherRoute(ApiRoute):
                         collection=ids.get("collection_id"),
                         study=ids.get("study_id"),
                         submission=ids.get("submission_id"),
+                        group=ids.get("group_id"),
+                        subscription=ids.get("subscription_id"),
                     )
 
 

@@ -192,3 +192,11 @@ async def set_collections_enabled(connection: Connection, workspace_id: UUID, en
         "UPDATE workspaces SET collections_enabled = %s WHERE id = %s RETURNING id", [enabled, workspace_id]
     )
     return await cursor.fetchone() is not None
+
+
+async def set_export_dialect(connection: Connection, workspace_id: UUID, dialect: str) -> bool:
+    """Whether there is such a workspace, whose exports are requested in this way from now on."""
+    cursor = await connection.execute(
+        "UPDATE workspaces SET export_dialect = %s WHERE id = %s RETURNING id", [dialect, workspace_id]
+    )
+    return await cursor.fetchone() is not None

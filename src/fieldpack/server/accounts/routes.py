@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from fieldpack.server.accounts import queries, service
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
-from fieldpack.server.accounts.permissions.authorization import require_somewhere
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require, require_somewhere
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.schemas import WorkspaceInput
 from fieldpack.server.http.dependencies import CurrentContext
@@ -30,7 +30,7 @@ async def get_me(caller: CurrentCaller) -> dict[str, Any]:
         "name": caller.name,
         "username": caller.email,
         "user_type": "researcher",
-        "currency_code": "GBP",
+        "currency_code": service.CURRENCY,
         "balance": 0,
         "available_balance": 0,
     }
@@ -66,3 +66,15 @@ async def get_workspace(
         if row is None:
             raise unknown
         return (await service.describe_workspaces(connection, [row], caller.id))[0]
+
+
+@router.get("/workspaces/{workspace_id}/balance")
+async def get_balance(
+    context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId
+) -> dict[str, Any]:
+    """What a workspace has to spend: nothing, and nothing costs anything."""
+    async with context.database.transaction() as connection:
+        await require(
+            connection, caller, Action.WORKSPACE_READ, workspace=workspace_id, foreign=not_a_member()
+        )
+    return service.describe_balance()

@@ -94,4 +94,5 @@ class WorkspaceRow:
     title: str
     description: str  # '' where none was given
     collections_enabled: bool  # whether Collections are on in it
+    export_dialect: str  # `seed` or `2026-11`: how its exports are requested
     created_at: datetime

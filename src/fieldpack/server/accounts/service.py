@@ -20,6 +20,7 @@ from fieldpack.server.problems import UNAUTHENTICATED, Problem
 __all__ = ["Caller", "authenticate", "create_token", "create_workspace"]
 
 TOKEN_BYTES = 32
+CURRENCY = "GBP"  # what amounts are in; nobody is paid through this server
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -104,6 +105,18 @@ async def describe_workspaces(
         }
         for row in rows
     ]
+
+
+def describe_balance() -> dict[str, Any]:
+    """What a workspace has to spend, in minor units: nothing, and nothing costs anything."""
+    parts = {"rewards": 0, "fees": 0, "vat": 0}
+    return {
+        "currency_code": CURRENCY,
+        "total_balance": 0,
+        "balance_breakdown": parts,
+        "available_balance": 0,
+        "available_balance_breakdown": parts,
+    }
 
 
 async def list_users(connection: Connection, workspace_ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:

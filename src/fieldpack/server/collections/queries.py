@@ -237,7 +237,7 @@ async def list_responses(
             FROM uploads u JOIN blobs b ON b.id = u.blob_id
             WHERE u.submission_id = s.id AND u.position IS NOT NULL GROUP BY u.instruction_id
         ) r ON true
-        WHERE s.collection_id = %(id)s AND s.response = 'active'
+        WHERE s.collection_id = %(id)s AND s.response = 'active' AND NOT s.test
     """
     values = {"id": collection_id, "limit": limit, "offset": offset}
     cursor = await connection.execute(
@@ -253,7 +253,7 @@ async def list_responses(
     ]
     cursor = await connection.execute(
         "SELECT coalesce(sum(answer_count), 0)::bigint AS count FROM submissions"
-        " WHERE collection_id = %(id)s AND response = 'active'",
+        " WHERE collection_id = %(id)s AND response = 'active' AND NOT test",
         values,
     )
     total = await cursor.fetchone()

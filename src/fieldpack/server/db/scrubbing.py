@@ -24,7 +24,16 @@ from fieldpack.server.db.leftovers import Removed, remove_leftovers
 
 __all__ = ["NoRoom", "Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 
-TABLES = ("submissions", "answers", "uploads", "blobs", "participant_tokens", "audit_subjects")
+TABLES = (
+    "submissions",
+    "answers",
+    "uploads",
+    "blobs",
+    "participant_tokens",
+    "audit_subjects",
+    "participant_group_members",
+    "hook_attempts",
+)
 STATISTICS = (
     "pg_catalog.pg_statistic"  # common values and histograms of columns, names of participants included
 )

@@ -37,6 +37,30 @@ async def find_generating(connection: Connection, collection_id: UUID, filter: F
         return await cursor.fetchone()
 
 
+async def find_dialect(connection: Connection, collection_id: UUID) -> str:
+    """How exports of a collection are requested: `seed` or `2026-11`, as its workspace says."""
+    cursor = await connection.execute(
+        """
+        SELECT w.export_dialect FROM collections c JOIN workspaces w ON w.id = c.workspace_id WHERE c.id = %s
+        """,
+        [collection_id],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    dialect: str = row["export_dialect"]
+    return dialect
+
+
+async def count_kept(connection: Connection, collection_id: UUID) -> int:
+    """How many exports a collection has, those that failed not counted."""
+    cursor = await connection.execute(
+        "SELECT count(*) AS count FROM exports WHERE collection_id = %s AND status <> 'failed'",
+        [collection_id],
+    )
+    row = await cursor.fetchone()
+    return row["count"] if row else 0
+
+
 async def count_generating(connection: Connection, collection_id: UUID) -> int:
     """How many exports of a collection are being made, or wait for a worker."""
     cursor = await connection.execute(

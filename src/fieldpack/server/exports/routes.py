@@ -48,19 +48,23 @@ async def _answer(
     *,
     accepted: bool,
 ) -> dict[str, Any]:
-    """The export's state; with `accepted`, 202 while it is generating."""
+    """The export's state; with `accepted`, 202 while it is generating, in the newer dialect always."""
     structlog.contextvars.bind_contextvars(export_id=str(row.id))
     seconds = _wait_seconds(prefer)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
         row = await service.wait_while_generating(context, row, seconds)
     answer = await service.describe_export(context, row, origin_of(request, context))
-    if answer["status"] == "generating":
+    is_generating = answer["status"] == "generating"
+    if is_generating:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
-        if accepted:
-            response.status_code = 202
-            path = f"/api/v1/data-collection/collections/{row.collection_id}/export/{row.id}"
-            response.headers["Location"] = origin_of(request, context) + path
+    if accepted and not is_generating:
+        async with context.database.transaction() as connection:
+            accepted = await service.is_newer_dialect(connection, row.collection_id)
+    if accepted:
+        response.status_code = 202
+        path = f"/api/v1/data-collection/collections/{row.collection_id}/export/{row.id}"
+        response.headers["Location"] = origin_of(request, context) + path
     return answer
 
 

@@ -30,6 +30,7 @@ from fieldpack.server.studies.queries import find_study
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
 
 POLL_SECONDS = 1.0
+NEWER_DIALECT, NEWER_DIALECT_KEPT = "2026-11", 10
 BUSY_SECONDS = 5  # after which whoever found too many exports being made asks again
 
 log = structlog.get_logger()
@@ -40,10 +41,12 @@ async def request_export(
 ) -> tuple[ExportRow, bool]:
     """The export to wait for or to fetch, and whether it is complete already.
 
-    The collection's counter is locked, so any number of concurrent requests make exactly one job.
+    The collection's counter is locked, so any number of concurrent requests make exactly one job. In a workspace of the
+    newer dialect no complete export is answered again, and none makes way.
 
     Raises:
-        Problem: 429 when as many exports of the collection are being made as may be at a time.
+        Problem: 429 when as many exports of the collection are being made as may be at a time; 409 when there are as
+            many as the newer dialect keeps.
     """
     settings = context.settings
     async with context.database.transaction() as connection:
@@ -64,9 +67,12 @@ async def request_export(
         row = await queries.find_generating(connection, collection_id, filter)
         if row is not None:
             return row, False
-        row = await queries.find_recent(connection, collection_id, filter, counter, settings.delivery)
-        if row is not None:
-            return row, True
+        if await is_newer_dialect(connection, collection_id):
+            await _require_slot(connection, collection_id)
+        else:
+            row = await queries.find_recent(connection, collection_id, filter, counter, settings.delivery)
+            if row is not None:
+                return row, True
         if await queries.count_generating(connection, collection_id) >= settings.exports_generating:
             raise Problem(
                 TOO_MANY_REQUESTS,
@@ -84,6 +90,24 @@ async def request_export(
         await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row.id))
     log.info("export.requested", export_id=str(row.id), collection_id=str(collection_id))
     return row, False
+
+
+async def _require_slot(connection: Connection, collection_id: UUID) -> None:
+    """Refuse another export where there are as many as the newer dialect keeps.
+
+    Raises:
+        Problem: 409 with the count.
+    """
+    count = await queries.count_kept(connection, collection_id)
+    if count >= NEWER_DIALECT_KEPT:
+        raise conflict(
+            f"This collection has {count} exports, and {NEWER_DIALECT_KEPT} are kept: DELETE one of them first."
+        )
+
+
+async def is_newer_dialect(connection: Connection, collection_id: UUID) -> bool:
+    """Whether a collection's workspace asks for exports in the newer dialect."""
+    return await queries.find_dialect(connection, collection_id) == NEWER_DIALECT
 
 
 async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None:

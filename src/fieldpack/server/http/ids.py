@@ -16,14 +16,17 @@ from fieldpack.server.http.routing import parse_id
 
 __all__ = [
     "CollectionId",
+    "EventId",
     "ExportId",
     "FileKey",
+    "GroupId",
     "InstructionId",
     "NoteId",
     "PictureId",
     "ProjectId",
     "StudyId",
     "SubmissionId",
+    "SubscriptionId",
     "UploadId",
     "WorkspaceId",
 ]
@@ -31,13 +34,16 @@ __all__ = [
 _OPAQUE = WithJsonSchema({"type": "string"})
 
 CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
+EventId = Annotated[UUID, BeforeValidator(partial(parse_id, "Event")), _OPAQUE]
 ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE]
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
+GroupId = Annotated[UUID, BeforeValidator(partial(parse_id, "Group")), _OPAQUE]
 InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
 NoteId = Annotated[UUID, BeforeValidator(partial(parse_id, "Note")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
+SubscriptionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Subscription")), _OPAQUE]
 UploadId = Annotated[UUID, BeforeValidator(partial(parse_id, "Upload")), _OPAQUE]
 WorkspaceId = Annotated[UUID, BeforeValidator(partial(parse_id, "Workspace")), _OPAQUE]

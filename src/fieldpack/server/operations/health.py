@@ -14,6 +14,8 @@ from psycopg_pool import PoolTimeout
 
 from fieldpack.errors import StorageError, StorageFull
 from fieldpack.server.config import QUEUE_NAMES
+from fieldpack.server.hooks.queries import find_backlog
+from fieldpack.server.hooks.rows import BacklogRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.machine.metrics import collect_processes
 from fieldpack.server.operations import health_queries
@@ -109,20 +111,25 @@ async def metrics(context: CurrentContext) -> Response:
     The queue's are left out while the database does not answer.
     """
     queue: list[JobsRow] = []
+    backlog: BacklogRow | None = None
     try:  # while the database is down, the rest is wanted all the more
-        queue = await _within(context, ANSWER_SECONDS, _count_jobs(context))
+        queue, backlog = await _within(context, ANSWER_SECONDS, _count_jobs(context))
     except (psycopg.Error, PoolTimeout, TimeoutError) as error:
         log.warning("metrics.incomplete", error=str(error))
     lines = [generate_latest(collect_processes()).decode()]
     lines.append(_gauge("fieldpack_jobs", "Jobs in the queue.", [(_labels(row), row.count) for row in queue]))
     waiting = [(f'queue="{row.queue}"', row.age_seconds) for row in queue if row.status == "todo"]
     lines.append(_gauge("fieldpack_oldest_job_seconds", "Age of the oldest job waiting.", waiting))
+    events = [("", backlog.count)] if backlog else []
+    lines.append(_gauge("fieldpack_hook_events", "Events that wait to be sent to webhooks.", events))
+    ages = [("", backlog.age_seconds)] if backlog else []
+    lines.append(_gauge("fieldpack_oldest_hook_event_seconds", "Age of the oldest event waiting.", ages))
     return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _count_jobs(context: CurrentContext) -> list[JobsRow]:
+async def _count_jobs(context: CurrentContext) -> tuple[list[JobsRow], BacklogRow]:
     async with context.database.transaction() as connection:
-        return await health_queries.count_jobs(connection, QUEUE_NAMES)
+        return await health_queries.count_jobs(connection, QUEUE_NAMES), await find_backlog(connection)
 
 
 def _labels(row: JobsRow) -> str:
@@ -130,5 +137,7 @@ def _labels(row: JobsRow) -> str:
 
 
 def _gauge(name: str, help: str, values: list[tuple[str, Any]]) -> str:
-    samples = "".join(f"{name}{{{labels}}} {value}\n" for labels, value in values)
+    samples = "".join(
+        f"{name}{{{labels}}} {value}\n" if labels else f"{name} {value}\n" for labels, value in values
+    )
     return f"# HELP {name} {help}\n# TYPE {name} gauge\n{samples}"

@@ -292,7 +292,7 @@ async def count_collection(connection: Connection, collection_id: UUID) -> Count
                    FILTER (WHERE s.response = 'active') AS low_seconds,
                percentile_cont(0.75) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS high_seconds
-        FROM submissions s WHERE s.collection_id = %s
+        FROM submissions s WHERE s.collection_id = %s AND NOT s.test
         """,
         [collection_id],
     )
@@ -306,7 +306,7 @@ async def list_days(connection: Connection, collection_id: UUID) -> list[DayRow]
     cursor = await connection.cursor(row_factory=class_row(DayRow)).execute(
         """
         SELECT date_trunc('day', s.completed_at, 'UTC') AS day, count(*) AS count
-        FROM submissions s WHERE s.collection_id = %s AND s.response = 'active' GROUP BY 1 ORDER BY 1
+        FROM submissions s WHERE s.collection_id = %s AND NOT s.test AND s.response = 'active' GROUP BY 1 ORDER BY 1
         """,
         [collection_id],
     )
@@ -318,7 +318,7 @@ async def count_answered(connection: Connection, collection_id: UUID) -> dict[st
     cursor = await connection.execute(
         """
         SELECT k.id, count(*) AS count FROM submissions s, jsonb_object_keys(s.answers) AS k(id)
-        WHERE s.collection_id = %s AND s.response = 'active' GROUP BY k.id
+        WHERE s.collection_id = %s AND NOT s.test AND s.response = 'active' GROUP BY k.id
         """,
         [collection_id],
     )
@@ -339,7 +339,7 @@ async def count_left(connection: Connection, collection_id: UUID) -> dict[str, i
             ) AS given
             ORDER BY given.at DESC LIMIT 1
         ) AS last ON true
-        WHERE s.collection_id = %s AND s.response IN ('in_progress', 'no_submission')
+        WHERE s.collection_id = %s AND NOT s.test AND s.response IN ('in_progress', 'no_submission')
         GROUP BY 1
         """,
         [collection_id],

@@ -153,6 +153,16 @@ async def switch_collections(connection: Connection, workspace_id: UUID, enabled
         raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
 
 
+async def switch_export_dialect(connection: Connection, workspace_id: UUID, dialect: str) -> None:
+    """Have a workspace's exports requested as the founding document says (`seed`), or as the hosted service does now.
+
+    Raises:
+        FieldpackError: there is no such workspace.
+    """
+    if not await queries.set_export_dialect(connection, workspace_id, dialect):
+        raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+
+
 async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
     """Every token, without its text, which nobody has."""
     return [

@@ -22,6 +22,7 @@ from procrastinate.worker import Worker
 
 from fieldpack.errors import FieldpackError
 from fieldpack.server.audit.sealing import seal_every_second
+from fieldpack.server.changes import tasks as changes_tasks
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
@@ -29,13 +30,16 @@ from fieldpack.server.erasures.erasure_list import list_erasures
 from fieldpack.server.exports import maintenance as exports_maintenance
 from fieldpack.server.exports import tasks as exports_tasks
 from fieldpack.server.exports.build import part_tasks
+from fieldpack.server.hooks import tasks as hooks_tasks
+from fieldpack.server.hooks.delivery import requeue_waiting
 from fieldpack.server.installation.marker import raise_generation
 from fieldpack.server.installation.opening import open_context
-from fieldpack.server.jobs import WorkerContext, queue_app
+from fieldpack.server.jobs import HOOKS_QUEUE, WorkerContext, queue_app
 from fieldpack.server.operations import maintenance
 from fieldpack.server.operations.sweeps import remove_leftovers
 from fieldpack.server.pictures import tasks as pictures_tasks
 from fieldpack.server.run import worker_queries as queries
+from fieldpack.server.studies import tasks as studies_tasks
 from fieldpack.server.submissions import tasks as submissions_tasks
 from fieldpack.server.uploads import tasks as uploads_tasks
 
@@ -45,6 +49,7 @@ HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 15.0
 WATCH_SECONDS = 2.0
 POLL_SECONDS = 2.0
+HOOKS_AT_ONCE = 16  # receivers that are sent to at a time
 REGISTER_SECONDS = 0.05
 LEFTOVERS_SECONDS = 3600.0
 GRACE_SECONDS = 15.0
@@ -53,7 +58,7 @@ LAST_RESORT_SECONDS = 5.0
 # imported for the jobs they register
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
-    pictures_tasks,
+    *(pictures_tasks, studies_tasks, changes_tasks, hooks_tasks),
 )
 
 log = structlog.get_logger()
@@ -65,22 +70,26 @@ async def run_worker(settings: Settings, database_url: str) -> None:
         worker_context = WorkerContext(context)
         app = queue_app(context.database.url)
         async with app.open_async():
-            worker = Worker(
-                app=app,
-                queues=settings.worker_queues.split(","),
-                concurrency=settings.worker_concurrency,
-                fetch_job_polling_interval=POLL_SECONDS,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=GRACE_SECONDS,
-                install_signal_handlers=False,
-                delete_jobs=DeleteJobCondition.SUCCESSFUL,
-                additional_context={"worker": worker_context},
-            )
+            workers = [
+                Worker(
+                    app=app,
+                    queues=queues,
+                    concurrency=concurrency,
+                    fetch_job_polling_interval=POLL_SECONDS,
+                    update_heartbeat_interval=HEARTBEAT_SECONDS,
+                    stalled_worker_timeout=STALLED_SECONDS,
+                    shutdown_graceful_timeout=GRACE_SECONDS,
+                    install_signal_handlers=False,
+                    delete_jobs=DeleteJobCondition.SUCCESSFUL,
+                    additional_context={"worker": worker_context},
+                )
+                for queues, concurrency in _share_queues(settings)
+            ]
 
             def stop() -> None:
                 worker_context.stopping.set()
-                worker.stop()
+                for worker in workers:
+                    worker.stop()
                 last_resort = threading.Timer(GRACE_SECONDS + LAST_RESORT_SECONDS, _give_up)
                 last_resort.daemon = True
                 last_resort.start()
@@ -89,16 +98,24 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, stop)
             beside = [
-                asyncio.create_task(_watch(context, app, worker), name="watch"),
+                asyncio.create_task(_watch(context, app, workers), name="watch"),
                 asyncio.create_task(seal_every_second(context.database, context.storage), name="seal"),
             ]
             try:
-                await worker.run()
+                await asyncio.gather(*(worker.run() for worker in workers))
             finally:
                 for task in beside:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
+
+
+def _share_queues(settings: Settings) -> list[tuple[list[str], int]]:
+    """Queues, and how many jobs of these run at a time: a receiver of webhooks that hangs holds up no other queue."""
+    queues = settings.worker_queues.split(",")
+    others = [name for name in queues if name != HOOKS_QUEUE]
+    shares = [(others, settings.worker_concurrency)] if others else []
+    return [*shares, ([HOOKS_QUEUE], HOOKS_AT_ONCE)] if HOOKS_QUEUE in queues else shares
 
 
 def _give_up() -> None:
@@ -108,7 +125,7 @@ def _give_up() -> None:
     os._exit(1)
 
 
-async def _watch(context: Context, app: App, worker: Worker) -> None:
+async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
     """Show that this worker lives, take back what dead ones left, and clear away what was thrown away."""
     alive: psycopg.AsyncConnection[object] | None = None
     swept_at = float("-inf")
@@ -119,12 +136,14 @@ async def _watch(context: Context, app: App, worker: Worker) -> None:
                     swept_at = time.monotonic()
                     log.info("leftovers.swept", count=await remove_leftovers(context))
                     await raise_generation(context.settings, context.storage, context.database.transaction)
-                if worker.worker_id is None:  # not registered yet
+                worker_ids = [worker.worker_id for worker in workers if worker.worker_id is not None]
+                if len(worker_ids) < len(workers):  # not registered yet
                     await asyncio.sleep(REGISTER_SECONDS)
                     continue
                 if alive is None or alive.closed:
                     alive = await psycopg.AsyncConnection.connect(context.database.url, autocommit=True)
-                    await queries.show_alive(alive, worker.worker_id)
+                    for worker_id in worker_ids:
+                        await queries.show_alive(alive, worker_id)
                 await alive.execute("SELECT 1")
                 await hand_back(context, app)
                 await collect_garbage(context.database, context.storage)
@@ -146,3 +165,4 @@ async def hand_back(context: Context, app: App) -> None:
         for job_id in await queries.requeue_orphaned(connection):
             log.warning("job.taken_back", job_id=job_id)
         await exports_maintenance.requeue_lost(connection)
+        await requeue_waiting(connection)

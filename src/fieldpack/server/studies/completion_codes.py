@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
+
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
     "ENFORCED_ACTIONS",
+    "GROUP_ACTIONS",
     "PARTICIPANT",
     "RESEARCHER",
     "Handling",
@@ -24,7 +28,9 @@ __all__ = [
 PARTICIPANT = "participant"
 RESEARCHER = "researcher"
 COMPLETED = "COMPLETED"
-ENFORCED_ACTIONS = ("AUTOMATICALLY_APPROVE", "MANUALLY_REVIEW", "REQUEST_RETURN")
+ADD, REMOVE = "ADD_TO_PARTICIPANT_GROUP", "REMOVE_FROM_PARTICIPANT_GROUP"
+GROUP_ACTIONS = (ADD, REMOVE)
+ENFORCED_ACTIONS = ("AUTOMATICALLY_APPROVE", "MANUALLY_REVIEW", "REQUEST_RETURN", *GROUP_ACTIONS)
 
 Code = Mapping[str, Any]
 
@@ -36,10 +42,13 @@ class Handling:
     Attributes:
         status: `APPROVED` or `AWAITING REVIEW`.
         return_reasons: why the participant is asked to return it; None when they are not asked.
+        groups: what becomes of the participant in groups, in order: whether they are added, or removed, and the
+            group's id.
     """
 
     status: str = "AWAITING REVIEW"
     return_reasons: tuple[str, ...] | None = None
+    groups: tuple[tuple[bool, UUID], ...] = ()
 
 
 def _of_actor(codes: Sequence[Code], actor: str) -> list[Code]:
@@ -86,4 +95,10 @@ def handle(code: Code | None) -> Handling:
     return Handling(
         "APPROVED" if "AUTOMATICALLY_APPROVE" in names else "AWAITING REVIEW",
         tuple(reasons) if "REQUEST_RETURN" in names else None,
+        tuple(
+            (action["action"] == ADD, UUID(group))
+            for action in actions
+            if action.get("action") in GROUP_ACTIONS
+            and is_uuid(group := str(action.get("participant_group")))
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,11 +33,28 @@ def select_known_studies(study: str) -> str:
     """
 
 
+def select_known_groups(study: str) -> str:
+    """SQL of the ids of participant groups of its workspace that a study's filters and codes name, as an array of text.
+
+    Args:
+        study: alias of the table of studies that is meant.
+    """
+    return f"""
+        ARRAY(SELECT g.id::text
+              FROM unnest(ARRAY['$.filters[*].selected_values[*]',
+                                '$.completion_codes[*].actions[*].participant_group']::jsonpath[]) AS path
+              CROSS JOIN LATERAL jsonb_path_query({study}.fields, path) AS v JOIN participant_groups g
+                ON g.workspace_id = {study}.workspace_id
+                   AND g.id = CASE WHEN v #>> '{{}}' ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
+                                   THEN (v #>> '{{}}')::uuid END)
+    """
+
+
 FIND = f"""
     SELECT s.id, s.workspace_id, s.collection_id, s.project_id, s.created_by, s.status, s.name,
            s.total_available_places, s.places_taken, s.maximum_allowed_time, s.max_submissions_per_participant,
-           s.max_concurrent_submissions, s.fields, s.created_at, s.published_at,
-           {select_known_studies("s")} AS known_studies,
+           s.max_concurrent_submissions, s.fields, s.created_at, s.published_at, s.publish_at, s.test,
+           {select_known_studies("s")} AS known_studies, {select_known_groups("s")} AS known_groups,
            r.email AS researcher_email, r.first_name AS researcher_first_name,
            r.last_name AS researcher_last_name
     FROM studies s JOIN researchers r ON r.id = s.created_by
@@ -118,6 +136,7 @@ async def list_studies(
     are."""
     condition = f"""
         {select_role("s.workspace_id", "s.collection_id", "%(researcher)s")} = ANY(%(roles)s)
+        AND NOT s.test
         AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
         AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
         AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
@@ -145,20 +164,72 @@ async def list_studies(
     return rows, total["count"] if total else 0
 
 
-async def transition_study(connection: Connection, study_id: UUID, origins: list[str], target: str) -> bool:
-    """Whether the study was in one of `origins` and is in `target` now."""
+async def transition_study(
+    connection: Connection,
+    study_id: UUID,
+    origins: list[str],
+    target: str,
+    publish_at: datetime | None = None,
+) -> bool:
+    """Whether the study was in one of `origins` and is in `target` now.
+
+    Args:
+        publish_at: when it is to be published; needed by the target `SCHEDULED`, and by it alone.
+    """
     cursor = await connection.execute(
         """
-        UPDATE studies SET status = %(target)s,
+        UPDATE studies SET status = %(target)s, publish_at = %(publish_at)s,
                published_at = CASE WHEN %(target)s = 'ACTIVE' THEN coalesce(published_at, now())
                                    ELSE published_at END
         WHERE id = %(id)s AND status = ANY(%(origins)s) RETURNING id
         """,
-        {"id": study_id, "origins": origins, "target": target},
+        {"id": study_id, "origins": origins, "target": target, "publish_at": publish_at},
     )
     done = await cursor.fetchone() is not None
     await settle_status(connection, study_id)
     return done
+
+
+async def publish_due(connection: Connection, study_id: UUID | None = None) -> list[UUID]:
+    """Publish the studies whose time has come, or this one if its has; their ids."""
+    cursor = await connection.execute(
+        """
+        UPDATE studies SET status = 'ACTIVE', publish_at = NULL, published_at = coalesce(published_at, now())
+        WHERE status = 'SCHEDULED' AND publish_at <= now() AND (%(id)s::uuid IS NULL OR id = %(id)s)
+        RETURNING id
+        """,
+        {"id": study_id},
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def delete_draft(connection: Connection, study_id: UUID) -> bool:
+    """Whether the study was a draft and is gone now."""
+    cursor = await connection.execute(
+        "DELETE FROM studies WHERE id = %s AND status = 'UNPUBLISHED' RETURNING id", [study_id]
+    )
+    return await cursor.fetchone() is not None
+
+
+async def find_trial(connection: Connection, study_id: UUID) -> UUID | None:
+    """The copy for trying a study, locked."""
+    cursor = await connection.execute("SELECT id FROM studies WHERE test_of = %s FOR UPDATE", [study_id])
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def hold_place(connection: Connection, study_id: UUID) -> bool:
+    """Take one place of a study in whatever state, if there is one: for who held one before."""
+    cursor = await connection.execute(
+        """
+        UPDATE studies SET places_taken = places_taken + 1
+        WHERE id = %s AND places_taken < total_available_places RETURNING id
+        """,
+        [study_id],
+    )
+    held = await cursor.fetchone() is not None
+    await settle_status(connection, study_id)
+    return held
 
 
 async def take_place(connection: Connection, study_id: UUID) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.roles import Action
@@ -12,10 +12,11 @@ from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import ProjectId, StudyId
 from fieldpack.server.http.listing import Page, envelope, parse_ordering, parse_words
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import parse_given_id
+from fieldpack.server.http.routing import discard_body, parse_given_id
 from fieldpack.server.projects.service import get_project
-from fieldpack.server.studies import queries, service
-from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
+from fieldpack.server.studies import copies, queries, service
+from fieldpack.server.studies.money import describe_cost
+from fieldpack.server.studies.schemas import StudyClone, StudyInput, StudyPatch, StudyTransition
 
 router = APIRouter(prefix="/studies", route_class=ResearcherRoute, tags=["studies"])
 project_router = APIRouter(route_class=ResearcherRoute, tags=["projects"])
@@ -104,10 +105,51 @@ async def patch_study(
 async def transition_study(
     request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId, body: StudyTransition
 ) -> dict[str, Any]:
-    """Publish, pause, start again or stop."""
+    """Publish, now or at a time, pause, start again or stop."""
     async with context.database.transaction() as connection:
-        row = await service.transition_study(connection, caller, study_id, body.action)
+        row = await service.transition_study(connection, caller, study_id, body)
     return service.describe_study(row, origin_of(request, context))
+
+
+@router.delete("/{study_id}", status_code=204, dependencies=[Depends(discard_body)])
+async def delete_study(context: CurrentContext, caller: CurrentCaller, study_id: StudyId) -> None:
+    """Delete a draft."""
+    async with context.database.transaction() as connection:
+        await service.delete_study(connection, caller, study_id)
+
+
+@router.post("/{study_id}/clone")
+@asks(Action.STUDY_WRITE)
+async def clone_study(
+    request: Request,
+    context: CurrentContext,
+    caller: CurrentCaller,
+    study_id: StudyId,
+    body: StudyClone | None = None,
+) -> dict[str, Any]:
+    """A new, unpublished study as this one is, which leaves out who took part in this one unless told not to."""
+    blocks = body is None or body.block_previous_participants is not False
+    async with context.database.transaction() as connection:
+        row = await copies.clone_study(connection, caller, study_id, block_previous=blocks)
+    return service.describe_study(row, origin_of(request, context))
+
+
+@router.post("/{study_id}/test-study", dependencies=[Depends(discard_body)])
+async def test_study(
+    request: Request, context: CurrentContext, caller: CurrentCaller, study_id: StudyId
+) -> dict[str, Any]:
+    """A copy for trying a study: its submissions are marked as tests."""
+    async with context.database.transaction() as connection:
+        row = await copies.make_trial(connection, caller, study_id)
+    return {"study_id": row.id, "study_url": copies.trial_url(origin_of(request, context), row.id)}
+
+
+@router.get("/{study_id}/cost")
+async def get_cost(context: CurrentContext, caller: CurrentCaller, study_id: StudyId) -> dict[str, Any]:
+    """What a study costs: nothing, here."""
+    async with context.database.transaction() as connection:
+        await service.get_study(connection, caller, study_id)
+    return describe_cost()
 
 
 @project_router.get("/projects/{project_id}/studies")

@@ -27,9 +27,11 @@ class StudyRow:
     fields: dict[str, Any]  # everything else that the researcher gave, known here or not
     created_at: datetime
     published_at: datetime | None  # for the first time
-    known_studies: list[
-        str
-    ]  # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    publish_at: datetime | None  # when it is to be published, while it is SCHEDULED
+    test: bool  # a copy for trying: its submissions are tests
+    # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    known_studies: list[str]
+    known_groups: list[str]  # ids of participant groups that its filters and codes name, in its workspace
     researcher_email: str
     researcher_first_name: str
     researcher_last_name: str

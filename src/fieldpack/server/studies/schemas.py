@@ -3,16 +3,43 @@ them empty: `""`, `0`, `null` and `{}` count as not given. Unknown fields are ke
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from fieldpack.archive.records import InvalidTime, parse_time
 from fieldpack.server.studies.targeting import ENFORCED_FILTERS
 from fieldpack.server.values.json_types import Boolean, Integer
 from fieldpack.server.values.urls import is_web_url
 
 MAX_PLACES = 10_000_000
 MAX_MINUTES = 60 * 24 * 365
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return parse_time(value if isinstance(value, str) else "")
+    except InvalidTime:
+        raise ValueError(
+            "Must be a time in RFC 3339 with its offset, such as 2026-01-31T09:30:00Z."
+        ) from None
+
+
+Moment = Annotated[
+    datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 def drop_empty(value: Any) -> Any:
@@ -140,4 +167,23 @@ class StudyPatch(StudyFields):
 class StudyTransition(BaseModel):
     """One step of a study's life."""
 
-    action: Literal["PUBLISH", "PAUSE", "START", "STOP"]
+    action: Literal["PUBLISH", "PAUSE", "START", "STOP", "SCHEDULE_PUBLISH", "CANCEL_PUBLISH"]
+    publish_at: Annotated[Moment | None, Field(validate_default=True)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, value: Any) -> Any:
+        return drop_empty(value)
+
+    @field_validator("publish_at")
+    @classmethod
+    def _is_given(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        if info.data.get("action") == "SCHEDULE_PUBLISH" and value is None:
+            raise ValueError("SCHEDULE_PUBLISH needs this: when to publish, such as 2026-01-31T09:30:00Z.")
+        return value
+
+
+class StudyClone(BaseModel):
+    """How a study is cloned."""
+
+    block_previous_participants: Boolean | None = None

@@ -19,7 +19,7 @@ from fieldpack.server.accounts.permissions.authorization import (
 )
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.collections.queries import find_collection
+from fieldpack.server.collections.queries import find_collection, transaction_time
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import conflict, invalid, not_found
@@ -27,11 +27,19 @@ from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
 from fieldpack.server.studies.rows import StudyRow
-from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch
+from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch, StudyTransition
 from fieldpack.server.studies.targeting import find_unenforced
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["create_study", "describe_study", "get_study", "patch_study", "transition_study"]
+__all__ = [
+    "create_study",
+    "decide_columns",
+    "delete_study",
+    "describe_study",
+    "get_study",
+    "patch_study",
+    "transition_study",
+]
 
 log = structlog.get_logger()
 _rounded: set[UUID] = set()  # studies whose stored fraction was logged by this process
@@ -43,18 +51,15 @@ LEAST_MINUTES_BY_DEFAULT = 60
 
 # action: states it leads from, state it leads to
 TRANSITIONS = {
-    "PUBLISH": (["UNPUBLISHED"], "ACTIVE"),
+    "PUBLISH": (["UNPUBLISHED", "SCHEDULED"], "ACTIVE"),
+    "SCHEDULE_PUBLISH": (["UNPUBLISHED", "SCHEDULED"], "SCHEDULED"),
+    "CANCEL_PUBLISH": (["SCHEDULED"], "UNPUBLISHED"),
     "PAUSE": (["ACTIVE"], "PAUSED"),
     "START": (["PAUSED"], "ACTIVE"),
     "STOP": (["ACTIVE", "PAUSED", "AWAITING REVIEW"], "COMPLETED"),
 }
-STATUSES = ("UNPUBLISHED", "ACTIVE", "PAUSED", "AWAITING REVIEW", "COMPLETED")
-STATES = (
-    *STATUSES,
-    "PUBLISHING",
-    "SCHEDULED",
-    "UNKNOWN",
-)  # the reference's; no study here is in the last three
+STATUSES = ("UNPUBLISHED", "SCHEDULED", "ACTIVE", "PAUSED", "AWAITING REVIEW", "COMPLETED")
+STATES = (*STATUSES, "PUBLISHING", "UNKNOWN")  # the reference's; no study here is in the last two
 FLAGS = {
     "published": {"ACTIVE", "PAUSED", "AWAITING REVIEW", "COMPLETED"},
     "active": {"ACTIVE"},
@@ -68,6 +73,8 @@ COMPUTED = {
     "places_taken",
     "date_created",
     "published_at",
+    "publish_at",
+    "test",
     "researcher",
     "external_study_url",
     "unenforced",
@@ -149,7 +156,7 @@ def _fields(given: StudyFields) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in OWN_COLUMNS | COMPUTED}
 
 
-def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+def decide_columns(fields: dict[str, Any]) -> dict[str, Any]:
     """The columns that the kept fields decide."""
     config = fields.get("submissions_config", {})
     estimated = fields.get("estimated_completion_time")
@@ -193,7 +200,7 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
             "created_by": caller.id,
             "name": given.name,
             "total_available_places": given.total_available_places,
-            **_columns(_with_code(_fields(given))),
+            **decide_columns(_with_code(_fields(given))),
         },
     )
     return await get_study(connection, caller, study_id)
@@ -205,7 +212,7 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     old, new = row.fields, _fields(given)
     if "submissions_config" in new:
         new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
-    columns = _columns(_with_code({**old, **new}))
+    columns = decide_columns(_with_code({**old, **new}))
     if given.name is not None:
         columns["name"] = given.name
     if given.total_available_places is not None:
@@ -213,7 +220,7 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
             raise conflict(f"Places taken already: {row.places_taken:,}; there can't be fewer.")
         columns["total_available_places"] = given.total_available_places
     if given.data_collection_id is not None and given.data_collection_id != str(row.collection_id):
-        if row.status != "UNPUBLISHED":
+        if row.status not in ("UNPUBLISHED", "SCHEDULED"):
             raise conflict("The collection of a published study can't be changed; create another study.")
         collection = await _get_collection(connection, caller, given.data_collection_id)
         columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
@@ -226,15 +233,34 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     return await get_study(connection, caller, study_id)
 
 
-async def transition_study(connection: Connection, caller: Caller, study_id: UUID, action: str) -> StudyRow:
-    """One step of a study's life; 409 from a state that has no such step."""
+async def transition_study(
+    connection: Connection, caller: Caller, study_id: UUID, given: StudyTransition
+) -> StudyRow:
+    """One step of a study's life.
+
+    Raises:
+        Problem: 409 from a state that has no such step; 400 for a time of publishing that is over.
+    """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
+    action, publish_at = given.action, given.publish_at if given.action == "SCHEDULE_PUBLISH" else None
+    if publish_at is not None and publish_at <= await transaction_time(connection):
+        raise invalid("publish_at", "Must be in the future; PUBLISH publishes at once.")
     origins, target = TRANSITIONS[action]
-    if not await queries.transition_study(connection, study_id, origins, target):
+    if not await queries.transition_study(connection, study_id, origins, target, publish_at):
         raise conflict(
             f"A study that is {row.status} can't {action}: that needs one that is {' or '.join(origins)}."
         )
     return await get_study(connection, caller, study_id)
+
+
+async def delete_study(connection: Connection, caller: Caller, study_id: UUID) -> None:
+    """Delete a draft; 409 for a study that was published, or is about to be."""
+    row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
+    if not await queries.delete_draft(connection, study_id):
+        raise conflict(
+            f"Only drafts can be deleted, and this study is {row.status}."
+            + (" CANCEL_PUBLISH makes it one." if row.status == "SCHEDULED" else " STOP ends it.")
+        )
 
 
 def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
@@ -321,6 +347,8 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
         "description": fields.get("description", ""),
         "date_created": row.created_at,
         "published_at": row.published_at,
+        "publish_at": row.publish_at,
+        "test": row.test,
         "status": row.status,
         "total_available_places": row.total_available_places,
         "places_taken": row.places_taken,
@@ -344,7 +372,7 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
             "max_submissions_per_participant": row.max_submissions_per_participant,
             "max_concurrent_submissions": row.max_concurrent_submissions,
         },
-        "unenforced": find_unenforced(fields, row.known_studies),
+        "unenforced": find_unenforced(fields, row.known_studies, row.known_groups),
         "study_type": fields.get("study_type", "SINGLE"),
         "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),
         "workspace": row.workspace_id,

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fieldpack.server.studies.completion_codes import ENFORCED_ACTIONS
+from fieldpack.server.studies.completion_codes import ENFORCED_ACTIONS, GROUP_ACTIONS
 
 __all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "read_targeting"]
 
 ALLOWED, BLOCKED = "custom_allowlist", "custom_blocklist"
 ALLOWED_STUDIES, BLOCKED_STUDIES = "previous_studies_allowlist", "previous_studies_blocklist"
-ENFORCED_FILTERS = (ALLOWED, BLOCKED, ALLOWED_STUDIES, BLOCKED_STUDIES)
+ALLOWED_GROUPS, BLOCKED_GROUPS = "participant_group_allowlist", "participant_group_blocklist"
+ENFORCED_FILTERS = (ALLOWED, BLOCKED, ALLOWED_STUDIES, BLOCKED_STUDIES, ALLOWED_GROUPS, BLOCKED_GROUPS)
+STUDY_LISTS, GROUP_LISTS = (ALLOWED_STUDIES, BLOCKED_STUDIES), (ALLOWED_GROUPS, BLOCKED_GROUPS)
 EVERY_DEVICE = {"desktop", "tablet", "mobile"}
 # fields besides filters by which the hosted service chooses or spreads participants
 RECRUITING = (
@@ -34,19 +36,24 @@ Fields = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Targeting:
     """What is kept to. Participants must be in each list of `allowed`, and have taken part in a study of each list
-    of `allowed_studies`; they must not be in `blocked`, nor have taken part in a study of `blocked_studies`.
+    of `allowed_studies`; they must not be in `blocked`, nor have taken part in a study of `blocked_studies`. Groups are
+    as studies are, where to be in one is to have taken part.
 
     Attributes:
         allowed: lists of participants' ids, as they were given.
         blocked: participants' ids, as they were given.
         allowed_studies: lists of studies' ids, of those known here.
         blocked_studies: studies' ids, of those known here.
+        allowed_groups: lists of participant groups' ids, of those known here.
+        blocked_groups: participant groups' ids, of those known here.
     """
 
     allowed: tuple[tuple[str, ...], ...]
     blocked: tuple[str, ...]
     allowed_studies: tuple[tuple[str, ...], ...]
     blocked_studies: tuple[str, ...]
+    allowed_groups: tuple[tuple[str, ...], ...]
+    blocked_groups: tuple[str, ...]
 
 
 def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -58,12 +65,13 @@ def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield filter["filter_id"], values
 
 
-def read_targeting(fields: Fields, known_studies: Sequence[str]) -> Targeting:
-    """What of a study's fields is kept to; studies that are not known here are left out."""
+def read_targeting(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> Targeting:
+    """What of a study's fields is kept to; studies and groups that are not known here are left out."""
+    known = _known_by_list(known_studies, known_groups)
     found: dict[str, list[tuple[str, ...]]] = {name: [] for name in ENFORCED_FILTERS}
     for name, values in _iter_filters(fields):
-        if name in (ALLOWED_STUDIES, BLOCKED_STUDIES):
-            values = tuple(value.lower() for value in values if value.lower() in known_studies)
+        if name in known:
+            values = tuple(value.lower() for value in values if value.lower() in known[name])
         if values:
             found[name].append(values)
     return Targeting(
@@ -71,19 +79,27 @@ def read_targeting(fields: Fields, known_studies: Sequence[str]) -> Targeting:
         tuple(value for values in found[BLOCKED] for value in values),
         tuple(found[ALLOWED_STUDIES]),
         tuple(value for values in found[BLOCKED_STUDIES] for value in values),
+        tuple(found[ALLOWED_GROUPS]),
+        tuple(value for values in found[BLOCKED_GROUPS] for value in values),
     )
 
 
-def find_unenforced(fields: Fields, known_studies: Sequence[str]) -> list[str]:
+def _known_by_list(known_studies: Sequence[str], known_groups: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Of each kind of list whose values are ids of ours: those that are known here."""
+    return {**dict.fromkeys(STUDY_LISTS, known_studies), **dict.fromkeys(GROUP_LISTS, known_groups)}
+
+
+def find_unenforced(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> list[str]:
     """What of a study's targeting is kept and given back, and not kept to: names such as `filters.age`."""
+    known = _known_by_list(known_studies, known_groups)
     names = [
         *_iter_unenforced_filters(fields.get("filters", [])),
         *(
             f"filters.{name}.{value}"
             for name, values in _iter_filters(fields)
-            if name in (ALLOWED_STUDIES, BLOCKED_STUDIES)
+            if name in known
             for value in values
-            if value.lower() not in known_studies
+            if value.lower() not in known[name]
         ),
         *(
             f"eligibility_requirements.{_name_requirement(each)}"
@@ -94,12 +110,11 @@ def find_unenforced(fields: Fields, known_studies: Sequence[str]) -> list[str]:
     if devices and not devices >= EVERY_DEVICE:
         names.append("device_compatibility")
     names += [name for name in RECRUITING if fields.get(name) not in (None, False, "", [], {})]
-    names += [
-        f"completion_codes.actions.{action.get('action')}"
-        for code in fields.get("completion_codes", [])
-        for action in code.get("actions", [])
-        if action.get("action") not in ENFORCED_ACTIONS
-    ]
+    for code in fields.get("completion_codes", []):
+        for action in code.get("actions", []):
+            name, group = action.get("action"), str(action.get("participant_group")).lower()
+            if name not in ENFORCED_ACTIONS or (name in GROUP_ACTIONS and group not in known_groups):
+                names.append(f"completion_codes.actions.{name}")
     return list(dict.fromkeys(names))
 
 

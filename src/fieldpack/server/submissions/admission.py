@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.groups.queries import list_groups_of
 from fieldpack.server.problems import NOT_ADMITTED, Problem
 from fieldpack.server.studies.rows import StudyRow
-from fieldpack.server.studies.targeting import read_targeting
+from fieldpack.server.studies.targeting import Targeting, read_targeting
 from fieldpack.server.submissions import queries
 from fieldpack.server.values.participant_ids import MAX_GIVEN, normalise_participant_id
 
@@ -26,11 +27,13 @@ def _normalise(participant_ids: Iterable[str]) -> set[str]:
 
 async def is_admitted(connection: Connection, study: StudyRow, participant_id: str) -> bool:
     """Whether a study's targeting lets this participant start."""
-    targeting = read_targeting(study.fields, study.known_studies)
+    targeting = read_targeting(study.fields, study.known_studies, study.known_groups)
     own = normalise_participant_id(participant_id)
     if any(own not in _normalise(allowed) for allowed in targeting.allowed):
         return False
     if own in _normalise(targeting.blocked):
+        return False
+    if not await _is_in_groups(connection, targeting, own):
         return False
     asked = {UUID(each) for each in targeting.blocked_studies}
     asked |= {UUID(each) for studies in targeting.allowed_studies for each in studies}
@@ -39,6 +42,18 @@ async def is_admitted(connection: Connection, study: StudyRow, participant_id: s
     done = {str(each) for each in await queries.list_taken_part(connection, list(asked), own)}
     return done.isdisjoint(targeting.blocked_studies) and all(
         not done.isdisjoint(studies) for studies in targeting.allowed_studies
+    )
+
+
+async def _is_in_groups(connection: Connection, targeting: Targeting, participant_id: str) -> bool:
+    """Whether a participant is in a group of each list that admits, and in none of one that blocks."""
+    asked = {UUID(each) for each in targeting.blocked_groups}
+    asked |= {UUID(each) for groups in targeting.allowed_groups for each in groups}
+    if not asked:
+        return True
+    found = {str(each) for each in await list_groups_of(connection, list(asked), participant_id)}
+    return found.isdisjoint(targeting.blocked_groups) and all(
+        not found.isdisjoint(groups) for groups in targeting.allowed_groups
     )
 
 

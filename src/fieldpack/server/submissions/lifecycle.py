@@ -23,6 +23,8 @@ from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.erasures.queries import insert_erasure
 from fieldpack.server.exports import erasure
+from fieldpack.server.groups.queries import change_membership, forget_participant
+from fieldpack.server.hooks.queries import forget_answers
 from fieldpack.server.jobs import MAINTENANCE_QUEUE, defer
 from fieldpack.server.problems import (
     ALREADY_TAKEN_PART,
@@ -36,7 +38,7 @@ from fieldpack.server.problems import (
     not_found,
 )
 from fieldpack.server.studies import queries as study_queries
-from fieldpack.server.studies.completion_codes import code_given, find_participant_code, handle
+from fieldpack.server.studies.completion_codes import Handling, code_given, find_participant_code, handle
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.admission import require_admitted
@@ -49,7 +51,18 @@ from fieldpack.server.submissions.answering.answers import (
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 
-__all__ = ["Started", "erase", "return_submission", "start", "state_of", "submit", "time_out_overdue"]
+__all__ = [
+    "Started",
+    "erase",
+    "follow_groups",
+    "give_back",
+    "lock_submission",
+    "return_submission",
+    "start",
+    "state_of",
+    "submit",
+    "time_out_overdue",
+]
 
 TOKEN_BYTES = 32
 SCRUB_SECONDS = 1.0  # so that an erasure of many submissions is not one run for each
@@ -87,7 +100,9 @@ async def start(
             closed, paused or full, or when the participant has taken part as often as they may.
     """
     study = await find_study(connection, study_id, lock=True)
-    if study.status == "UNPUBLISHED":
+    if study.status == "SCHEDULED" and await study_queries.publish_due(connection, study_id):
+        study = await find_study(connection, study_id)
+    if study.status in ("UNPUBLISHED", "SCHEDULED"):
         raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
     if study.status == "COMPLETED":
         raise Problem(STUDY_CLOSED, "This study is closed.")
@@ -100,7 +115,7 @@ async def start(
     if study.status == "PAUSED":
         raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
     await free_overdue_places(connection, study_id)
-    if not await study_queries.take_place(connection, study_id):
+    if not study.test and not await study_queries.take_place(connection, study_id):
         raise Problem(STUDY_FULL, "This study is full: all its places are taken.")
     submission_id = uuid4()
     collection = await collection_queries.find_collection(connection, study.collection_id)
@@ -117,6 +132,7 @@ async def start(
         ordinal=max((row.ordinal for row in earlier), default=0) + 1,
         minutes=study.maximum_allowed_time,
         study_code=code["code"] if code else None,
+        test=study.test,
     )
     await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
     return submission_id, await new_token(connection, submission_id), True
@@ -173,7 +189,7 @@ async def time_out_overdue(database: Database) -> int:
     return timed_out
 
 
-async def _lock(connection: Connection, submission_id: UUID) -> SubmissionRow:
+async def lock_submission(connection: Connection, submission_id: UUID) -> SubmissionRow:
     """The submission, locked, after the collection's counter and the study, in the common order."""
     seen = await queries.find_submission(connection, submission_id)
     if seen is None:
@@ -184,7 +200,8 @@ async def _lock(connection: Connection, submission_id: UUID) -> SubmissionRow:
     if row is None:
         raise not_found("Submission", submission_id)
     if row.overdue and await queries.time_out(connection, submission_id):
-        await study_queries.free_places(connection, row.study_id, 1)
+        if row.holds_place:
+            await study_queries.free_places(connection, row.study_id, 1)
         row = replace(row, status="TIMED-OUT", response="no_submission", holds_place=False)
     return row
 
@@ -195,7 +212,7 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     Raises:
         Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
     """
-    row = await _lock(connection, submission_id)
+    row = await lock_submission(connection, submission_id)
     fields = row.study_fields
     code, handled_by = code_given(fields["completion_codes"], row.study_code)
     if row.response != "active":
@@ -231,6 +248,8 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         )
         if handling and handling.return_reasons is not None:
             await queries.request_return(connection, submission_id, list(handling.return_reasons))
+        if handling:
+            await follow_groups(connection, row, handling)
         await write_entry(connection, PARTICIPANT, "submission.submit", submission_id=submission_id)
         row = replace(row, status=status)
     return {
@@ -238,6 +257,13 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
         "completion_code": code,
         "completion_url": fields.get("completion_url", ""),
     }
+
+
+async def follow_groups(connection: Connection, row: SubmissionRow, handling: Handling) -> None:
+    """Add a participant to groups, or take them out, as a code says; not whoever only tries the study."""
+    if not row.test:
+        for added, group_id in handling.groups:
+            await change_membership(connection, row.workspace_id, group_id, row.participant_id, added=added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,21 +311,26 @@ def _record(
 
 async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:
     """The participant gives up: the place is freed, the response becomes `no_submission`."""
-    row = await _lock(connection, submission_id)
+    row = await lock_submission(connection, submission_id)
     if row.status != "RETURNED":
         submitted = row.response == "active" or row.status in SUBMITTED
         if submitted and row.return_requested is None:
             raise conflict(
                 "This submission was submitted; only the researcher can ask for it to be returned."
             )
-        counter = None
-        if row.response == "active":
-            counter = await collection_queries.raise_counter(connection, row.collection_id)
-        await queries.set_returned(connection, submission_id, counter)
-        if row.holds_place:
-            await study_queries.free_places(connection, row.study_id, 1)
+        await give_back(connection, row)
         await write_entry(connection, PARTICIPANT, "submission.return", submission_id=submission_id)
     return {"status": "RETURNED"}
+
+
+async def give_back(connection: Connection, row: SubmissionRow) -> None:
+    """Return a submission that is locked: its place is freed, its response is in no further export."""
+    counter = None
+    if row.response == "active":
+        counter = await collection_queries.raise_counter(connection, row.collection_id)
+    await queries.set_returned(connection, row.id, counter)
+    if row.holds_place:
+        await study_queries.free_places(connection, row.study_id, 1)
 
 
 async def erase(connection: Connection, caller: Caller | None, submission_id: UUID) -> list[UUID]:
@@ -313,11 +344,13 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     """
     if caller is not None:
         await require(connection, caller, Action.SUBMISSION_ERASE, submission=submission_id)
-    row = await _lock(connection, submission_id)
+    row = await lock_submission(connection, submission_id)
     if row.response == "active":
         await collection_queries.raise_counter(connection, row.collection_id)
     await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
+    await forget_answers(connection, submission_id)
+    await forget_participant(connection, row.workspace_id, row.participant_id)
     await insert_erasure(connection, submission_id)
     actor = Actor("researcher", caller.id) if caller else OPERATOR
     await write_entry(connection, actor, "submission.erase", submission_id=submission_id)

@@ -20,8 +20,8 @@ from fieldpack.server.uploads.queries import OPEN
 FIND = f"""
     SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
            s.status, s.response, s.holds_place, s.started_at, s.deadline_at, s.completed_at, s.study_code,
-           s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter,
-           t.fields AS study_fields,
+           s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter, s.test,
+           t.fields AS study_fields, t.workspace_id,
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
              AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue,
            EXISTS (SELECT FROM submissions o WHERE o.study_id = s.study_id AND o.response <> 'deleted'
@@ -43,18 +43,21 @@ async def insert_submission(
     ordinal: int,
     minutes: int | None,
     study_code: str | None,
+    test: bool = False,
 ) -> None:
     """A submission that begins now.
 
     Args:
         minutes: until its time is up; None for never.
+        test: somebody tries the study; such a submission takes no place.
     """
     await connection.execute(
         """
         INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
-                                 ordinal, deadline_at, study_code)
+                                 ordinal, deadline_at, study_code, test, holds_place)
         VALUES (%(id)s, %(study_id)s, %(collection_id)s, %(collection_version)s, %(participant_id)s,
-                %(session_id)s, %(ordinal)s, now() + make_interval(mins => %(minutes)s), %(study_code)s)
+                %(session_id)s, %(ordinal)s, now() + make_interval(mins => %(minutes)s), %(study_code)s,
+                %(test)s, NOT %(test)s)
         """,
         {
             "id": id,
@@ -66,6 +69,7 @@ async def insert_submission(
             "ordinal": ordinal,
             "minutes": minutes,
             "study_code": study_code,
+            "test": test,
         },
     )
 
@@ -125,6 +129,7 @@ async def list_taken_part(connection: Connection, study_ids: list[UUID], partici
         """
         SELECT DISTINCT study_id FROM submissions
         WHERE study_id = ANY(%s) AND participant_id = %s AND response <> 'deleted' AND status <> 'RETURNED'
+          AND NOT test
           AND (status <> 'TIMED-OUT' OR response = 'active')
           AND NOT (status = 'ACTIVE' AND response = 'in_progress' AND coalesce(deadline_at < now(), false))
         """,
@@ -162,7 +167,7 @@ async def find_many(
 
 
 async def set_reviewed(
-    connection: Connection, submission_ids: list[UUID], status: str, review: dict[str, str | None] | None
+    connection: Connection, submission_ids: list[UUID], status: str, review: dict[str, Any] | None
 ) -> None:
     await connection.execute(
         """
@@ -207,7 +212,9 @@ async def set_submitted(
         f"""
         UPDATE submissions SET status = %(status)s, response = 'active', completed_at = now(),
                line_end = {line_end}, file_count = %(file_count)s, answer_count = %(answer_count)s,
-               activated_counter = %(counter)s, entered_code = coalesce(entered_code, %(entered_code)s)
+               activated_counter = %(counter)s,
+               deactivated_counter = CASE WHEN test THEN %(counter)s END,
+               entered_code = coalesce(entered_code, %(entered_code)s)
         WHERE id = %(id)s
         """,
         {
@@ -236,15 +243,59 @@ async def set_returned(connection: Connection, submission_id: UUID, deactivated_
     await connection.execute(
         """
         UPDATE submissions SET status = 'RETURNED', response = 'no_submission', holds_place = false,
-               deactivated_counter = %s
+               deactivated_counter = coalesce(deactivated_counter, %s)
         WHERE id = %s
         """,
         [deactivated_counter, submission_id],
     )
 
 
+async def set_unreturned(connection: Connection, submission_id: UUID) -> None:
+    """What was submitted awaits review again; anything else goes on, with all of its study's time.
+
+    The counter of when it first became active stays: exports of that time hold it too.
+    """
+    await connection.execute(
+        """
+        UPDATE submissions s SET
+            status = CASE WHEN s.activated_counter IS NULL THEN 'ACTIVE' ELSE 'AWAITING REVIEW' END,
+            response = CASE WHEN s.activated_counter IS NULL THEN 'in_progress' ELSE 'active' END,
+            holds_place = NOT s.test, return_requested = NULL, return_reasons = NULL,
+            deactivated_counter = CASE WHEN s.test THEN s.deactivated_counter END,
+            deadline_at = CASE WHEN s.deadline_at IS NOT NULL AND s.activated_counter IS NULL
+                THEN greatest(s.deadline_at, now() + make_interval(mins => t.maximum_allowed_time))
+                ELSE s.deadline_at END
+        FROM studies t WHERE s.id = %s AND t.id = s.study_id
+        """,
+        [submission_id],
+    )
+
+
+async def set_screened_out(connection: Connection, submission_id: UUID) -> None:
+    """What was submitted stays in exports; who is under way gives the place back."""
+    await connection.execute(
+        """
+        UPDATE submissions SET status = 'SCREENED OUT', holds_place = false,
+               response = CASE WHEN response = 'in_progress' THEN 'no_submission' ELSE response END
+        WHERE id = %s
+        """,
+        [submission_id],
+    )
+
+
+async def set_unrejected(connection: Connection, submission_id: UUID) -> None:
+    await connection.execute(
+        "UPDATE submissions SET status = 'AWAITING REVIEW', review = NULL WHERE id = %s", [submission_id]
+    )
+
+
+async def set_started(connection: Connection, submission_id: UUID) -> None:
+    """Whoever had a place kept is under way."""
+    await connection.execute("UPDATE submissions SET status = 'ACTIVE' WHERE id = %s", [submission_id])
+
+
 async def time_out(connection: Connection, submission_id: UUID) -> bool:
-    """Whether this submission held a place that is to be freed: it ran out of time just now."""
+    """Whether this submission ran out of time just now; a place that it held is to be freed."""
     cursor = await connection.execute(
         """
         UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
@@ -269,12 +320,20 @@ async def time_out_study(connection: Connection, study_id: UUID) -> int:
     """Time out everyone past the study's maximum time; how many places that frees."""
     cursor = await connection.execute(
         """
-        UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
-        WHERE study_id = %s AND status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()
+        WITH late AS (
+            SELECT id, holds_place FROM submissions
+            WHERE study_id = %s AND status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()
+            FOR NO KEY UPDATE
+        ), ended AS (
+            UPDATE submissions s SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
+            FROM late WHERE s.id = late.id
+        )
+        SELECT count(*) FILTER (WHERE holds_place) AS places FROM late
         """,
         [study_id],
     )
-    return cursor.rowcount
+    row = await cursor.fetchone()
+    return row["places"] if row else 0
 
 
 async def set_erased(connection: Connection, submission_id: UUID) -> None:

@@ -156,7 +156,7 @@ async def get_submission(
 async def transition_submission(
     context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: SubmissionTransition
 ) -> dict[str, Any]:
-    """Approve, reject or complete a submission."""
+    """Approve, reject or complete a submission, undo that, return it or screen its participant out."""
     async with context.database.transaction() as connection:
         return await service.transition(connection, caller, submission_id, body)
 

@@ -30,8 +30,10 @@ class SubmissionRow:
     return_requested: datetime | None  # when the researcher asked for its return
     activated_counter: int | None  # the collection's counter when its response became active
     deactivated_counter: int | None  # the same when it was active no longer
+    workspace_id: UUID  # of the study
     study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
     overdue: bool  # its time is up, and nobody has written that down yet
+    test: bool  # somebody tries the study
     has_siblings: bool  # the participant has others to this study
     open: bool  # its answers and files may still change
 

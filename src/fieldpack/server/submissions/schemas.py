@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
+from fieldpack.server.values.json_types import Number
 from fieldpack.server.values.participant_ids import ParticipantId
 
 MANY = 10_000
@@ -56,13 +57,21 @@ RejectionCategory = Literal[
 ]
 
 
+class CompletionCodeData(BaseModel):
+    """What goes with a completion code that pays a part: kept with the decision, since nobody is paid here."""
+
+    percentage_of_reward: Annotated[Number | None, Field(gt=0, le=100)] = None
+    message_to_participant: Annotated[str | None, Field(max_length=20_000)] = None
+
+
 class SubmissionTransition(BaseModel):
     """A researcher's decision."""
 
-    action: Literal["APPROVE", "REJECT", "COMPLETE"]
+    action: Literal["APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"]
     message: Annotated[str | None, Field(max_length=20_000, validate_default=True)] = None
     rejection_category: Annotated[RejectionCategory | None, Field(validate_default=True)] = None
     completion_code: Code | None = None
+    completion_code_data: CompletionCodeData | None = None
 
     @model_validator(mode="before")
     @classmethod

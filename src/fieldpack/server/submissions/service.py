@@ -14,10 +14,11 @@ from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_f
 from fieldpack.server.studies.completion_codes import code_given, find_researcher_code, handle
 from fieldpack.server.studies.service import whole_reward
 from fieldpack.server.submissions import queries
-from fieldpack.server.submissions.lifecycle import state_of
+from fieldpack.server.submissions.lifecycle import follow_groups, state_of
 from fieldpack.server.submissions.lists.queries import count_by_status
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
+from fieldpack.server.submissions.steps import STEPS, take_step
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_count
 
@@ -39,6 +40,7 @@ ORIGINS = {
     "APPROVE": ("AWAITING REVIEW", "REJECTED", "PARTIALLY APPROVED", "TIMED-OUT"),
     "REJECT": ("AWAITING REVIEW", "PARTIALLY APPROVED", "TIMED-OUT"),
 }
+Review = dict[str, Any]  # what was said with a decision
 TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
 COMPLETABLE = ("ACTIVE", "AWAITING REVIEW")
 COMPLETED = ("AWAITING REVIEW", "APPROVED")  # where a researcher's code can have led
@@ -65,6 +67,7 @@ def describe_submission(row: SubmissionRow) -> dict[str, Any]:
         "entered_code": row.entered_code,
         "return_requested": row.return_requested,
         "has_siblings": row.has_siblings,
+        "test": row.test,
         "response": response,
     }
 
@@ -108,20 +111,37 @@ def _is_pending(row: SubmissionRow, action: str) -> bool:
 async def transition(
     connection: Connection, caller: Caller, submission_id: UUID, given: SubmissionTransition
 ) -> dict[str, Any]:
-    """Approve, reject or complete one submission.
+    """Approve, reject or complete one submission, or take one of `STEPS`.
 
     Raises:
         Problem: 400 for a completion code that is no researcher's; 409 when its state has no such step.
     """
     seen = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW)
+    if given.action in STEPS:
+        await take_step(connection, submission_id, given.action)
+        return _describe_step(await get_submission(connection, caller, submission_id))
     await lock_counter(connection, seen.collection_id)
     row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
     if given.action == "COMPLETE":
-        await _complete(connection, row, given.completion_code)
+        await _complete(connection, row, given.completion_code, _review_of(given))
     elif _is_pending(row, given.action):
-        review = {"message": given.message, "rejection_category": given.rejection_category}
-        await _review(connection, [row], TARGETS[given.action], review if any(review.values()) else None)
-    row = await get_submission(connection, caller, submission_id)
+        await _review(connection, [row], TARGETS[given.action], _review_of(given))
+    return _describe_step(await get_submission(connection, caller, submission_id))
+
+
+def _review_of(given: SubmissionTransition) -> Review | None:
+    """What is kept of a decision; None when nothing was said about it."""
+    data = given.completion_code_data
+    review = {
+        "message": given.message,
+        "rejection_category": given.rejection_category,
+        "completion_code_data": data.model_dump(exclude_none=True) if data else None,
+    }
+    return review if any(review.values()) else None
+
+
+def _describe_step(row: SubmissionRow) -> dict[str, Any]:
+    """A submission as a transition answers it."""
     return {
         "id": row.id,
         "completed_at": row.completed_at,
@@ -134,7 +154,7 @@ async def transition(
 
 
 async def _review(
-    connection: Connection, rows: list[SubmissionRow], status: str, review: dict[str, str | None] | None
+    connection: Connection, rows: list[SubmissionRow], status: str, review: Review | None
 ) -> None:
     """Write a decision on submissions that are locked, and tell exports that a status they show has changed."""
     for collection_id in sorted({row.collection_id for row in rows if row.response == "active"}):
@@ -142,7 +162,9 @@ async def _review(
     await queries.set_reviewed(connection, [row.id for row in rows], status, review)
 
 
-async def _complete(connection: Connection, row: SubmissionRow, text: str | None) -> None:
+async def _complete(
+    connection: Connection, row: SubmissionRow, text: str | None, review: Review | None
+) -> None:
     """Hand in a researcher's code: its actions are carried out, once."""
     code = find_researcher_code(row.study_fields["completion_codes"], text)
     if code is None:
@@ -156,8 +178,9 @@ async def _complete(connection: Connection, row: SubmissionRow, text: str | None
         raise conflict(f"A submission that is {status} can't COMPLETE: submission {row.id}.")
     handling = handle(code)
     if handling.status != status:
-        await _review(connection, [row], handling.status, None)
+        await _review(connection, [row], handling.status, review)
     await queries.set_entered_code(connection, row.id, text)
+    await follow_groups(connection, row, handling)
     if handling.return_reasons is not None and row.return_requested is None:
         await queries.request_return(connection, row.id, list(handling.return_reasons))
 

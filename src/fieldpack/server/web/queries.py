@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.studies.queries import select_known_studies
+from fieldpack.server.studies.queries import select_known_groups, select_known_studies
 from fieldpack.server.web.rows import ContactRow, ReachRow, ResumableRow, StudyCountsRow
 
 
@@ -72,7 +72,7 @@ async def count_responses(connection: Connection, collection_ids: list[UUID]) ->
     cursor = await connection.execute(
         """
         SELECT collection_id, count(*) AS count FROM submissions
-        WHERE collection_id = ANY(%s) AND response = 'active' GROUP BY collection_id
+        WHERE collection_id = ANY(%s) AND response = 'active' AND NOT test GROUP BY collection_id
         """,
         [collection_ids],
     )
@@ -84,14 +84,14 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
     cursor = await connection.cursor(row_factory=class_row(StudyCountsRow)).execute(
         f"""
         SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.fields,
-               {select_known_studies("t")} AS known_studies,
+               {select_known_studies("t")} AS known_studies, {select_known_groups("t")} AS known_groups,
                count(s.*) FILTER (WHERE s.status = 'ACTIVE') AS active,
                count(s.*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
                count(s.*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
                count(s.*) FILTER (WHERE s.status NOT IN
                    ('ACTIVE', 'AWAITING REVIEW', 'APPROVED', 'PARTIALLY APPROVED')) AS other
-        FROM studies t LEFT JOIN submissions s ON s.study_id = t.id AND s.response <> 'deleted'
-        WHERE t.collection_id = ANY(%s) GROUP BY t.id ORDER BY t.created_at DESC, t.id
+        FROM studies t LEFT JOIN submissions s ON s.study_id = t.id AND s.response <> 'deleted' AND NOT s.test
+        WHERE t.collection_id = ANY(%s) AND NOT t.test GROUP BY t.id ORDER BY t.created_at DESC, t.id
         """,
         [collection_ids],
     )

@@ -41,9 +41,9 @@ class StudyCountsRow:
     places_taken: int
     total_available_places: int
     fields: dict[str, Any]  # what else its researcher gave
-    known_studies: list[
-        str
-    ]  # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    known_groups: list[str]  # ids of participant groups that its filters and codes name
+    # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    known_studies: list[str]
     active: int  # participants at work
     review: int  # submissions that wait for a review
     approved: int  # wholly or in part

@@ -17,7 +17,7 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, Problem, not_found
 
-__all__ = ["find_allowed", "not_a_member", "require", "require_somewhere", "roles_that"]
+__all__ = ["find_allowed", "find_workspaces", "not_a_member", "require", "require_somewhere", "roles_that"]
 
 # about a workspace's Collections; of a collection everything is, but that studies of it go on
 _OF_COLLECTIONS = frozenset({Action.COLLECTION_READ, Action.COLLECTION_WRITE, Action.PICTURES_WRITE})
@@ -39,6 +39,8 @@ async def require(
     collection: UUID | None = None,
     study: UUID | None = None,
     submission: UUID | None = None,
+    group: UUID | None = None,
+    subscription: UUID | None = None,
     unknown: Problem | None = None,
     foreign: Problem | None = None,
 ) -> None:
@@ -53,7 +55,16 @@ async def require(
         Problem: 404 for what does not exist, or is none of the caller's; 404 in words of its own where Collections
             are off in the workspace; 403 when the caller's role, or that of their token, does not allow it.
     """
-    kind, id, standing = await _find(connection, caller, workspace, project, collection, study, submission)
+    if group is not None:
+        standing = await queries.find_on_group(connection, group, caller.id)
+        kind, id = "Group", group
+    elif subscription is not None:
+        standing = await queries.find_on_subscription(connection, subscription, caller.id)
+        kind, id = "Subscription", subscription
+    else:
+        kind, id, standing = await _find(
+            connection, caller, workspace, project, collection, study, submission
+        )
     if standing is None:
         raise unknown or not_found(kind, id)
     if standing.role is None:
@@ -125,6 +136,20 @@ async def require_somewhere(
         raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
     if not any(may(role, action, caller.cap) for role in roles):
         _refuse(caller, action, next((role for role in roles if may(role, action)), roles[0]))
+
+
+async def find_workspaces(
+    connection: Connection, caller: Caller, action: Action, workspace: UUID | None
+) -> list[UUID]:
+    """The workspace that is given, or all of the caller's, in which they may do `action`.
+
+    Raises:
+        Problem: as `require` says, for the one that is given.
+    """
+    if workspace is not None:
+        await require(connection, caller, action, workspace=workspace, foreign=not_a_member())
+        return [workspace]
+    return await queries.list_workspaces_with_role(connection, caller.id, roles_that(caller, action))
 
 
 def roles_that(caller: Caller, action: Action) -> list[str]:

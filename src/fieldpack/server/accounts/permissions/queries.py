@@ -73,6 +73,28 @@ async def find_on_project(connection: Connection, id: UUID, researcher_id: UUID)
     return await _find(connection, query, {"id": id, "researcher": researcher_id})
 
 
+async def find_on_group(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
+    """How a researcher stands to a participant group: as to its workspace. None when there is none."""
+    query = """
+        SELECT NULL::uuid AS collection_id, w.collections_enabled,
+               (SELECT m.role FROM memberships m
+                WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s) AS role
+        FROM participant_groups g JOIN workspaces w ON w.id = g.workspace_id WHERE g.id = %(id)s
+    """
+    return await _find(connection, query, {"id": id, "researcher": researcher_id})
+
+
+async def find_on_subscription(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
+    """How a researcher stands to a webhook's subscription: as to its workspace. None when there is none."""
+    query = """
+        SELECT NULL::uuid AS collection_id, w.collections_enabled,
+               (SELECT m.role FROM memberships m
+                WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s) AS role
+        FROM hook_subscriptions h JOIN workspaces w ON w.id = h.workspace_id WHERE h.id = %(id)s
+    """
+    return await _find(connection, query, {"id": id, "researcher": researcher_id})
+
+
 async def find_on_collection(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
     """How a researcher stands to a collection; None when there is none."""
     query = f"""
@@ -115,6 +137,17 @@ async def list_roles(
         {"researcher": researcher_id, "workspace": workspace_id},
     )
     return [row["role"] for row in await cursor.fetchall()]
+
+
+async def list_workspaces_with_role(
+    connection: Connection, researcher_id: UUID, roles: list[str]
+) -> list[UUID]:
+    """The workspaces in which the researcher has one of these roles."""
+    cursor = await connection.execute(
+        "SELECT workspace_id FROM memberships WHERE researcher_id = %s AND role = ANY(%s)",
+        [researcher_id, roles],
+    )
+    return [row["workspace_id"] for row in await cursor.fetchall()]
 
 
 async def list_with_role(

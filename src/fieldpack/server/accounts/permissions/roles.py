@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """What a researcher can want to do, each with an object: a workspace, project, collection, study or submission."""
+    """What a researcher can want to do, each with an object: a workspace, project, collection, study, submission …"""
 
     WORKSPACE_READ = "workspace.read"  # its title, and who is in it
     WORKSPACE_CREATE = "workspace.create"
@@ -33,6 +33,9 @@ class Action(StrEnum):
     PICTURES_WRITE = "pictures.write"
     PROJECT_READ = "project.read"
     PROJECT_WRITE = "project.write"
+    GROUPS_READ = "groups.read"  # lists of participants
+    GROUPS_WRITE = "groups.write"
+    HOOKS_MANAGE = "hooks.manage"  # webhooks, the secret that signs them included
     STUDY_READ = "study.read"  # without submissions.read: less whom it is for
     STUDY_WRITE = "study.write"
     COUNTS_READ = "counts.read"  # how many submissions are in which state
@@ -55,7 +58,7 @@ _VIEWER = frozenset(
         Action.COUNTS_READ,
     }
 )
-_READS = _VIEWER | {Action.SUBMISSIONS_READ, Action.RESPONSES_READ, Action.FILES_READ}
+_READS = _VIEWER | {Action.GROUPS_READ, Action.SUBMISSIONS_READ, Action.RESPONSES_READ, Action.FILES_READ}
 _REVIEWER = _READS | {Action.RESPONSES_REVIEW}
 _ANALYST = _READS | {Action.EXPORTS_READ, Action.EXPORTS_CREATE, Action.EXPORTS_DELETE}
 _EDITOR = (
@@ -64,6 +67,8 @@ _EDITOR = (
     | {
         Action.WORKSPACE_CREATE,
         Action.PROJECT_WRITE,
+        Action.GROUPS_WRITE,
+        Action.HOOKS_MANAGE,
         Action.COLLECTION_WRITE,
         Action.PICTURES_WRITE,
         Action.STUDY_WRITE,

@@ -30,7 +30,7 @@ Row = TypeVar("Row")
 
 # what a snapshot holds: the active responses that the filter lets through
 SELECTED = """
-    s.collection_id = %(collection)s AND s.response = 'active'
+    s.collection_id = %(collection)s AND s.response = 'active' AND NOT s.test
     AND (%(study)s::uuid IS NULL OR s.study_id = %(study)s)
     AND (%(from)s::timestamptz IS NULL OR s.completed_at >= %(from)s)
     AND (%(to)s::timestamptz IS NULL OR s.completed_at < %(to)s)

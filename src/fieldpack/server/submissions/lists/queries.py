@@ -105,7 +105,7 @@ async def count_by_status(connection: Connection, study_id: UUID) -> dict[str, i
     """How many submissions of a study are in each status that any is in."""
     cursor = await connection.execute(
         "SELECT status, count(*) AS count FROM submissions WHERE study_id = %s AND response <> 'deleted'"
-        " GROUP BY status",
+        " AND NOT test GROUP BY status",
         [study_id],
     )
     return {row["status"]: row["count"] for row in await cursor.fetchall()}

@@ -155,7 +155,9 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                                     "approved": study.approved,
                                     "other": study.other,
                                     "link": participant_url(origin, study.id),
-                                    "unenforced": find_unenforced(study.fields, study.known_studies),
+                                    "unenforced": find_unenforced(
+                                        study.fields, study.known_studies, study.known_groups
+                                    ),
                                 }
                                 for study in studies
                                 if study.collection_id == collection.id

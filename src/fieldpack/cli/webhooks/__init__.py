@@ -1,0 +1,1 @@
+"""`fieldpack hook`: webhooks."""

@@ -1,0 +1,292 @@
+"""`fieldpack hook`: webhooks, which tell a program of yours when something happens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from fieldpack.cli.completion import complete_workspace
+from fieldpack.cli.lazy import make_app
+
+__all__ = ["register"]
+
+_COLUMNS = ("id", "event_type", "target_url", "is_enabled", "is_confirmed", "notice")
+_EVENT_COLUMNS = ("id", "datetime_created", "event_type", "resource_id", "status", "tries", "last")
+_EXAMPLES = """\b
+Examples:
+  fieldpack hook create-secret -w WORKSPACE_ID
+  fieldpack hook create -e submission.status.change -u https://example.org/hook -w WORKSPACE_ID
+  fieldpack hook test SUBSCRIPTION_ID
+  fieldpack hook events SUBSCRIPTION_ID --status FAILED
+"""
+
+Workspace = Annotated[
+    str | None,
+    typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace),
+]
+NeededWorkspace = Annotated[
+    str, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
+]
+Subscription = Annotated[str, typer.Argument(metavar="SUBSCRIPTION_ID", help="Id of the subscription.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+AsTable = Annotated[bool, typer.Option("--table", help="Print a table (the default).")]
+Fields = Annotated[
+    str | None, typer.Option("--fields", metavar="A,B", help="Columns of CSV and table, separated by commas.")
+]
+
+app = make_app(help="Have events sent to a program of yours (webhooks).", epilog=_EXAMPLES)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    root.add_typer(app, name="hook")
+
+
+def _print(
+    rows: list[dict[str, Any]],
+    columns: tuple[str, ...],
+    *,
+    json: bool,
+    csv: bool,
+    table: bool,
+    fields: str | None,
+    empty: str,
+) -> None:
+    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
+
+    kind = pick_format(json=json, csv=csv, table=table)
+    chosen = tuple(name.strip() for name in fields.split(",") if name.strip()) if fields else columns
+    if kind == "json":
+        print_json(rows)
+    elif kind == "csv":
+        print_csv(rows, chosen)
+    else:
+        print_table(rows, chosen, empty=empty)
+
+
+@app.command("event-types")
+def list_event_types(
+    json: AsJson = False, csv: AsCsv = False, table: AsTable = False, fields: Fields = None
+) -> None:
+    """List what can be subscribed to."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        rows = client.list_hook_event_types()
+    columns = ("event_type", "description")
+    _print(rows, columns, json=json, csv=csv, table=table, fields=fields, empty="There is none.")
+
+
+@app.command("secrets")
+def list_secrets(
+    workspace: Workspace = None,
+    json: AsJson = False,
+    csv: AsCsv = False,
+    table: AsTable = False,
+    fields: Fields = None,
+) -> None:
+    """List the secrets that sign events."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        rows = client.list_hook_secrets(workspace)
+    empty = "There is no secret yet; `fieldpack hook create-secret` makes one."
+    columns = ("id", "workspace_id", "value")
+    _print(rows, columns, json=json, csv=csv, table=table, fields=fields, empty=empty)
+
+
+@app.command("create-secret")
+def create_secret(workspace: NeededWorkspace, json: AsJson = False) -> None:
+    """Make the secret that signs a workspace's events, in place of the one there is."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        made = client.create_hook_secret(workspace)
+    if json:
+        print_json(made)
+    else:
+        print_text(f"{made['value']}")
+
+
+@app.command("list")
+def list_hooks(
+    workspace: Workspace = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="List those that are not enabled.")] = False,
+    json: AsJson = False,
+    csv: AsCsv = False,
+    table: AsTable = False,
+    fields: Fields = None,
+) -> None:
+    """List subscriptions."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        rows = client.list_hooks(workspace, is_enabled=not disabled)
+    empty = "There is no subscription that is not enabled." if disabled else "There is no subscription yet."
+    _print(rows, _COLUMNS, json=json, csv=csv, table=table, fields=fields, empty=empty)
+
+
+@app.command("create")
+def create_hook(
+    event_type: Annotated[
+        str, typer.Option("-e", "--event-type", help="What to be told of; `hook event-types` lists them.")
+    ],
+    target_url: Annotated[
+        str, typer.Option("-u", "--url", "--target-url", help="Where events are sent; https.")
+    ],
+    workspace: NeededWorkspace,
+    confirm: Annotated[
+        bool, typer.Option("--confirm/--no-confirm", help="Confirm it at once, where the server allows that.")
+    ] = True,
+    json: AsJson = False,
+) -> None:
+    """Subscribe to events of a workspace.
+
+    The workspace needs a secret first (`fieldpack hook create-secret`), which signs what is sent. Nothing is sent
+    before the subscription is confirmed: a fieldpack server says in its answer what confirms it, and this command
+    does so. The hosted service sends it to the target instead: give it to `fieldpack hook confirm` from there.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        made, secret = client.create_hook(event_type, target_url, workspace)
+        if secret is not None and confirm:
+            made = client.confirm_hook(str(made["id"]), secret)
+    is_confirmed = secret is not None and confirm
+    if json:
+        print_json({**made, **({} if is_confirmed or secret is None else {"secret": secret})})
+    elif is_confirmed:
+        print_text(f"Subscribed and confirmed: {made['id']}.")
+    else:
+        print_text(
+            f"Subscribed: {made['id']}. It gets nothing before `fieldpack hook confirm {made['id']} …`."
+        )
+        if secret is not None:
+            print_text(f"What confirms it, and is not shown again: {secret}")
+
+
+@app.command("confirm")
+def confirm_hook(
+    subscription_id: Subscription,
+    secret: Annotated[
+        str, typer.Argument(metavar="SECRET", help="What came with it, or to the target, as X-Hook-Secret.")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Confirm a subscription."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        made = client.confirm_hook(subscription_id, secret)
+    if json:
+        print_json(made)
+    else:
+        print_text(f"Confirmed: {subscription_id}.")
+
+
+@app.command("update")
+def update_hook(
+    subscription_id: Subscription,
+    event_type: Annotated[str | None, typer.Option("-e", "--event-type", help="What to be told of.")] = None,
+    target_url: Annotated[
+        str | None, typer.Option("-u", "--url", "--target-url", help="Where events are sent.")
+    ] = None,
+    enable: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Whether events are sent.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Change a subscription. Enabled again, it goes on with what waits."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+    from fieldpack.errors import UsageError
+
+    if event_type is None and target_url is None and enable is None:
+        raise UsageError("Give what to change: --event-type, --url, --enable or --disable.")
+    with Client() as client:
+        made = client.update_hook(
+            subscription_id, event_type=event_type, target_url=target_url, is_enabled=enable
+        )
+    if json:
+        print_json(made)
+    else:
+        state = "enabled" if made.get("is_enabled") else "not enabled"
+        print_text(f"{made.get('event_type')} to {made.get('target_url')}, {state}.")
+
+
+@app.command("delete")
+def delete_hook(subscription_id: Subscription) -> None:
+    """Delete a subscription, and its events."""
+    from fieldpack.cli.output import print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        client.delete_hook(subscription_id)
+    print_text(f"Deleted {subscription_id}.")
+
+
+@app.command("events")
+def list_events(
+    subscription_id: Subscription,
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", help="Only those PENDING, SUCCEEDED or FAILED; repeatable."),
+    ] = None,
+    resource_id: Annotated[
+        str | None, typer.Option("--resource-id", help="Only those about this study, submission or export.")
+    ] = None,
+    json: AsJson = False,
+    csv: AsCsv = False,
+    table: AsTable = False,
+    fields: Fields = None,
+) -> None:
+    """List the events of a subscription, newest first, and what became of them."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        rows = client.list_hook_events(subscription_id, statuses=status or (), resource_id=resource_id)
+    shown = rows if json else [_summarise(row) for row in rows]
+    empty = "There is no such event."
+    _print(shown, _EVENT_COLUMNS, json=json, csv=csv, table=table, fields=fields, empty=empty)
+
+
+def _summarise(row: dict[str, Any]) -> dict[str, Any]:
+    """An event with what came of the last attempt, in a word or a sentence."""
+    attempts = row.get("attempts") or []
+    last = attempts[-1] if attempts else {}
+    return {**row, "tries": len(attempts), "last": last.get("error") or last.get("status_code")}
+
+
+@app.command("test")
+def send_test_event(subscription_id: Subscription, json: AsJson = False) -> None:
+    """Have an event sent that nothing has caused, to try the receiver."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        made = client.send_test_event(subscription_id)
+    if json:
+        print_json(made)
+    else:
+        print_text(
+            f"On its way: {made['id']}. `fieldpack hook events {subscription_id}` says what became of it."
+        )
+
+
+@app.command("resend")
+def resend_event(
+    subscription_id: Subscription,
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="Id of the event.")],
+) -> None:
+    """Have an event sent again, under its own id."""
+    from fieldpack.cli.output import print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        client.resend_event(subscription_id, event_id)
+    print_text(f"On its way again: {event_id}.")

@@ -1,0 +1,37 @@
+"""What clients send about participant groups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from fieldpack.server.values.participant_ids import ParticipantId
+
+MANY = 10_000
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True)]
+Description = Annotated[str, StringConstraints(max_length=10_000)]
+ParticipantIds = Annotated[list[ParticipantId], Field(max_length=MANY)]
+
+
+class GroupInput(BaseModel):
+    """A group to create."""
+
+    workspace_id: str
+    name: Name
+    description: Description | None = None
+    participant_ids: ParticipantIds | None = None
+
+
+class GroupPatch(BaseModel):
+    """What may change later."""
+
+    name: Name | None = None
+    description: Description | None = None
+
+
+class Members(BaseModel):
+    """Who comes into a group, or leaves it."""
+
+    participant_ids: ParticipantIds

@@ -1,0 +1,1 @@
+"""Webhooks: who is told when something happens, and how."""

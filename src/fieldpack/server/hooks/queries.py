@@ -1,0 +1,355 @@
+"""SQL of webhooks. Events are written by a trigger on the log of changes (its migration)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from fieldpack.server.db.columns import columns_of
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.hooks.rows import AttemptRow, BacklogRow, EventRow, SecretRow, SubscriptionRow
+
+SECRET = columns_of(SecretRow, "s")
+SUBSCRIPTION = columns_of(SubscriptionRow, "h")
+EVENT = columns_of(EventRow, "e")
+
+
+async def replace_secret(connection: Connection, workspace_id: UUID, id: UUID, value: str) -> SecretRow:
+    """The one secret of a workspace, in place of the one there was."""
+    cursor = await connection.cursor(row_factory=class_row(SecretRow)).execute(
+        f"""
+        INSERT INTO hook_secrets AS s (workspace_id, id, value) VALUES (%s, %s, %s)
+        ON CONFLICT (workspace_id) DO UPDATE SET id = excluded.id, value = excluded.value, created_at = now()
+        RETURNING {SECRET}
+        """,
+        [workspace_id, id, value],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def list_secrets(
+    connection: Connection, workspace_ids: list[UUID], limit: int, offset: int
+) -> tuple[list[SecretRow], int]:
+    """The secrets of workspaces, and how many there are."""
+    condition = "FROM hook_secrets s WHERE s.workspace_id = ANY(%(workspaces)s)"
+    values = {"workspaces": workspace_ids, "limit": limit, "offset": offset}
+    cursor = await connection.cursor(row_factory=class_row(SecretRow)).execute(
+        f"SELECT {SECRET} {condition} ORDER BY s.created_at, s.id LIMIT %(limit)s OFFSET %(offset)s", values
+    )
+    rows = await cursor.fetchall()
+    counted = await connection.execute(f"SELECT count(*) AS count {condition}", values)
+    total = await counted.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def find_secret(connection: Connection, workspace_id: UUID) -> SecretRow | None:
+    cursor = await connection.cursor(row_factory=class_row(SecretRow)).execute(
+        f"SELECT {SECRET} FROM hook_secrets s WHERE workspace_id = %s", [workspace_id]
+    )
+    return await cursor.fetchone()
+
+
+async def insert_subscription(connection: Connection, columns: dict[str, Any]) -> SubscriptionRow:
+    cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
+        f"""
+        INSERT INTO hook_subscriptions AS h (id, workspace_id, event_type, target_url, is_enabled,
+                                             confirmation_sha256, created_by)
+        VALUES (%(id)s, %(workspace_id)s, %(event_type)s, %(target_url)s, %(is_enabled)s,
+                %(confirmation_sha256)s, %(created_by)s)
+        RETURNING {SUBSCRIPTION}
+        """,
+        columns,
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def find_subscription(
+    connection: Connection, subscription_id: UUID, *, lock: bool = False
+) -> SubscriptionRow | None:
+    cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
+        f"SELECT {SUBSCRIPTION} FROM hook_subscriptions h WHERE id = %s {'FOR UPDATE' if lock else ''}",
+        [subscription_id],
+    )
+    return await cursor.fetchone()
+
+
+async def list_subscriptions(
+    connection: Connection, workspace_ids: list[UUID], is_enabled: bool, limit: int, offset: int
+) -> tuple[list[SubscriptionRow], int]:
+    """The subscriptions of workspaces, oldest first, and how many there are."""
+    condition = """
+        FROM hook_subscriptions h WHERE h.workspace_id = ANY(%(workspaces)s) AND h.is_enabled = %(enabled)s
+    """
+    values = {"workspaces": workspace_ids, "enabled": is_enabled, "limit": limit, "offset": offset}
+    cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
+        f"SELECT {SUBSCRIPTION} {condition} ORDER BY h.created_at, h.id LIMIT %(limit)s OFFSET %(offset)s",
+        values,
+    )
+    rows = await cursor.fetchall()
+    counted = await connection.execute(f"SELECT count(*) AS count {condition}", values)
+    total = await counted.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def confirm_subscription(connection: Connection, subscription_id: UUID) -> None:
+    await connection.execute(
+        "UPDATE hook_subscriptions SET confirmed_at = coalesce(confirmed_at, now()) WHERE id = %s",
+        [subscription_id],
+    )
+
+
+async def update_subscription(
+    connection: Connection,
+    subscription_id: UUID,
+    event_type: str | None,
+    target_url: str | None,
+    is_enabled: bool | None,
+) -> None:
+    """Write what is given; enabled, it begins as if it had never failed."""
+    await connection.execute(
+        """
+        UPDATE hook_subscriptions SET
+            event_type = coalesce(%(event_type)s, event_type), target_url = coalesce(%(target_url)s, target_url),
+            is_enabled = coalesce(%(enabled)s, is_enabled),
+            failing_since = CASE WHEN %(enabled)s THEN NULL ELSE failing_since END,
+            noticed_at = CASE WHEN %(enabled)s THEN NULL ELSE noticed_at END,
+            disabled_at = CASE WHEN %(enabled)s THEN NULL ELSE disabled_at END
+        WHERE id = %(id)s
+        """,
+        {"id": subscription_id, "event_type": event_type, "target_url": target_url, "enabled": is_enabled},
+    )
+
+
+async def delete_subscription(connection: Connection, subscription_id: UUID) -> None:
+    await connection.execute("DELETE FROM hook_subscriptions WHERE id = %s", [subscription_id])
+
+
+async def insert_event(
+    connection: Connection, subscription_id: UUID, event_type: str, resource_id: UUID, payload: dict[str, Any]
+) -> UUID:
+    """An event that no change made: one to try with."""
+    cursor = await connection.execute(
+        """
+        INSERT INTO hook_events (subscription_id, event_type, resource_id, payload)
+        VALUES (%s, %s, %s, %s) RETURNING id
+        """,
+        [subscription_id, event_type, resource_id, Jsonb(payload)],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    event_id: UUID = row["id"]
+    return event_id
+
+
+async def list_events(
+    connection: Connection,
+    subscription_id: UUID,
+    statuses: list[str] | None,
+    resource_id: UUID | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[EventRow], int]:
+    """The events of a subscription, newest first, and how many there are."""
+    condition = """
+        FROM hook_events e WHERE subscription_id = %(id)s
+        AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
+        AND (%(resource)s::uuid IS NULL OR resource_id = %(resource)s)
+    """
+    values = {
+        "id": subscription_id,
+        "statuses": statuses,
+        "resource": resource_id,
+        "limit": limit,
+        "offset": offset,
+    }
+    cursor = await connection.cursor(row_factory=class_row(EventRow)).execute(
+        f"SELECT {EVENT} {condition} ORDER BY number DESC LIMIT %(limit)s OFFSET %(offset)s", values
+    )
+    rows = await cursor.fetchall()
+    counted = await connection.execute(f"SELECT count(*) AS count {condition}", values)
+    total = await counted.fetchone()
+    return rows, total["count"] if total else 0
+
+
+async def list_attempts(connection: Connection, event_ids: list[UUID]) -> list[AttemptRow]:
+    """The tries of events, in order."""
+    cursor = await connection.cursor(row_factory=class_row(AttemptRow)).execute(
+        f"SELECT {columns_of(AttemptRow, 'a')} FROM hook_attempts a WHERE event_id = ANY(%s) ORDER BY id",
+        [event_ids],
+    )
+    return await cursor.fetchall()
+
+
+async def requeue_event(connection: Connection, subscription_id: UUID, event_id: UUID) -> bool:
+    """Whether there is such an event, which is sent again now, whatever became of it."""
+    cursor = await connection.execute(
+        """
+        UPDATE hook_events SET status = 'PENDING', failures = 0, next_at = now(), updated_at = now()
+        WHERE id = %s AND subscription_id = %s RETURNING id
+        """,
+        [event_id, subscription_id],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def list_due(connection: Connection, subscription_id: UUID, limit: int) -> list[EventRow]:
+    """Of each resource the first event that is to be sent, if its time has come."""
+    cursor = await connection.cursor(row_factory=class_row(EventRow)).execute(
+        f"""
+        SELECT {EVENT} FROM (
+            SELECT DISTINCT ON (resource_id) * FROM hook_events
+            WHERE subscription_id = %s AND status = 'PENDING' ORDER BY resource_id, number
+        ) e WHERE e.next_at <= now() ORDER BY e.number LIMIT %s
+        """,
+        [subscription_id, limit],
+    )
+    return await cursor.fetchall()
+
+
+async def list_waiting(connection: Connection) -> list[UUID]:
+    """Subscriptions with an event whose time has come, and no job that sends it."""
+    cursor = await connection.execute(
+        """
+        SELECT h.id FROM hook_subscriptions h
+        WHERE h.is_enabled AND h.confirmed_at IS NOT NULL
+          AND EXISTS (SELECT FROM hook_events e
+                      WHERE e.subscription_id = h.id AND e.status = 'PENDING' AND e.next_at <= now())
+          AND NOT EXISTS (SELECT FROM procrastinate_jobs j
+                          WHERE j.task_name = 'fieldpack:deliver_hooks' AND j.status IN ('todo', 'doing')
+                            AND j.args->>'subscription_id' = h.id::text)
+        """
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def is_erased(connection: Connection, resource_id: UUID) -> bool:
+    """Whether a resource is a submission that was erased; nobody erases it until this transaction ends."""
+    cursor = await connection.execute(
+        "SELECT response = 'deleted' AS erased FROM submissions WHERE id = %s FOR SHARE", [resource_id]
+    )
+    row = await cursor.fetchone()
+    return bool(row and row["erased"])
+
+
+async def keep_attempt(
+    connection: Connection,
+    event_id: UUID,
+    seconds: float,
+    status_code: int | None,
+    answer: str | None,
+    error: str | None,
+) -> None:
+    """Keep what became of one try; nothing, when the event is gone."""
+    await connection.execute(
+        """
+        INSERT INTO hook_attempts (event_id, seconds, status_code, answer, error)
+        SELECT id, %(seconds)s, %(status)s, %(answer)s, %(error)s FROM hook_events WHERE id = %(id)s
+        """,
+        {"id": event_id, "seconds": seconds, "status": status_code, "answer": answer, "error": error},
+    )
+
+
+async def set_arrived(connection: Connection, event_id: UUID) -> None:
+    """The event arrived, and so its subscription works."""
+    await connection.execute(
+        """
+        WITH arrived AS (
+            UPDATE hook_events SET status = 'SUCCEEDED', updated_at = now()
+            WHERE id = %s RETURNING subscription_id
+        )
+        UPDATE hook_subscriptions SET failing_since = NULL, noticed_at = NULL
+        WHERE id = (SELECT subscription_id FROM arrived) AND failing_since IS NOT NULL
+        """,
+        [event_id],
+    )
+
+
+async def set_failed(connection: Connection, event_id: UUID, most: int, delays: list[float]) -> None:
+    """The event did not arrive: try again after the delay of so many failures, or, after `most`, no more."""
+    await connection.execute(
+        """
+        WITH failed AS (
+            UPDATE hook_events SET failures = failures + 1, updated_at = now(),
+                   status = CASE WHEN failures + 1 >= %(most)s THEN 'FAILED' ELSE status END,
+                   next_at = now() + make_interval(
+                       secs => (%(delays)s::float[])[least(failures + 1, cardinality(%(delays)s::float[]))])
+            WHERE id = %(id)s RETURNING subscription_id
+        )
+        UPDATE hook_subscriptions SET failing_since = now()
+        WHERE id = (SELECT subscription_id FROM failed) AND failing_since IS NULL
+        """,
+        {"id": event_id, "most": most, "delays": delays},
+    )
+
+
+async def notice_failing(connection: Connection, subscription_id: UUID, days: float) -> bool:
+    """Whether it is time to say that a subscription, to which nothing has come for so long, will be disabled."""
+    cursor = await connection.execute(
+        """
+        UPDATE hook_subscriptions SET noticed_at = now()
+        WHERE id = %s AND is_enabled AND noticed_at IS NULL
+          AND failing_since < now() - make_interval(secs => %s) RETURNING id
+        """,
+        [subscription_id, days * 86400],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def disable_failing(
+    connection: Connection, subscription_id: UUID, days: float, notice_days: float
+) -> bool:
+    """Whether a subscription, to which nothing has come for so long, is disabled now, so long after the notice."""
+    cursor = await connection.execute(
+        """
+        UPDATE hook_subscriptions SET is_enabled = false, disabled_at = now()
+        WHERE id = %s AND is_enabled AND failing_since < now() - make_interval(secs => %s)
+          AND noticed_at < now() - make_interval(secs => %s) RETURNING id
+        """,
+        [subscription_id, days * 86400, notice_days * 86400],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def forget_answers(connection: Connection, resource_id: UUID) -> None:
+    """Remove what receivers answered about a resource: they may have repeated what they know of it."""
+    await connection.execute(
+        """
+        UPDATE hook_attempts SET answer = NULL
+        WHERE answer IS NOT NULL AND event_id IN (SELECT id FROM hook_events WHERE resource_id = %s)
+        """,
+        [resource_id],
+    )
+
+
+async def remove_old_events(connection: Connection, days: float) -> int:
+    """Forget events that were sent, or given up, longer ago than this; how many there were."""
+    cursor = await connection.execute(
+        """
+        DELETE FROM hook_events
+        WHERE status <> 'PENDING' AND updated_at < now() - make_interval(secs => %s)
+        """,
+        [days * 86400],
+    )
+    return cursor.rowcount
+
+
+async def find_backlog(connection: Connection) -> BacklogRow:
+    """What waits to be sent to subscriptions that are enabled."""
+    cursor = await connection.cursor(row_factory=class_row(BacklogRow)).execute(
+        """
+        SELECT count(*) AS count,
+               coalesce(extract(epoch FROM now() - min(e.created_at)), 0)::float AS age_seconds
+        FROM hook_events e JOIN hook_subscriptions h ON h.id = e.subscription_id
+        WHERE e.status = 'PENDING' AND h.is_enabled
+        """
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row

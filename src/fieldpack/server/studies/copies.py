@@ -1,0 +1,97 @@
+"""Copies of studies: another to publish, and one to try it out."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from uuid import UUID, uuid4
+
+from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.studies import queries
+from fieldpack.server.studies.rows import StudyRow
+from fieldpack.server.studies.service import decide_columns, get_study
+from fieldpack.server.studies.targeting import BLOCKED_STUDIES
+
+__all__ = ["clone_study", "make_trial", "trial_url"]
+
+COPY = " copy"
+MAX_NAME = 2_000
+
+
+def _columns(row: StudyRow, caller: Caller, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "workspace_id": row.workspace_id,
+        "collection_id": row.collection_id,
+        "project_id": row.project_id,
+        "created_by": caller.id,
+        "name": row.name,
+        "total_available_places": row.total_available_places,
+        **decide_columns(fields),
+        "maximum_allowed_time": row.maximum_allowed_time,
+    }
+
+
+def _with_blocked(filters: list[Any], study_id: UUID) -> list[Any]:
+    """Filters that leave out who took part in a study, besides whom they leave out already."""
+    added: list[Any] = []
+    blocked = [str(study_id)]
+    for filter in filters:
+        if isinstance(filter, dict) and filter.get("filter_id") == BLOCKED_STUDIES:
+            blocked = [*(filter.get("selected_values") or []), *blocked]
+        else:
+            added.append(filter)
+    return [*added, {"filter_id": BLOCKED_STUDIES, "selected_values": list(dict.fromkeys(blocked))}]
+
+
+async def clone_study(
+    connection: Connection, caller: Caller, study_id: UUID, *, block_previous: bool
+) -> StudyRow:
+    """A new, unpublished study as this one is now.
+
+    Args:
+        block_previous: leave out who took part in this one, and in those that it leaves out.
+    """
+    row = await get_study(connection, caller, study_id, Action.STUDY_WRITE)
+    internal = str(row.fields.get("internal_name", row.name))
+    fields = {**row.fields, "internal_name": internal[: MAX_NAME - len(COPY)] + COPY}
+    if block_previous:
+        fields["filters"] = _with_blocked(fields.get("filters", []), study_id)
+    clone_id = uuid4()
+    await queries.insert_study(connection, {"id": clone_id, **_columns(row, caller, fields)})
+    return await get_study(connection, caller, clone_id)
+
+
+async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> StudyRow:
+    """The one copy of a study for trying it, made or made as the study is now; open to whoever has its link.
+
+    Its submissions are marked as tests. Of a copy for trying it is that copy itself.
+    """
+    row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
+    if row.test:
+        return row
+    fields = {name: value for name, value in row.fields.items() if name != "filters"}
+    columns = {
+        **_columns(row, caller, fields),
+        "max_submissions_per_participant": -1,
+        "max_concurrent_submissions": -1,
+        "test": True,
+        "test_of": study_id,
+    }
+    trial_id = await queries.find_trial(connection, study_id)
+    if trial_id is None:
+        trial_id = uuid4()
+        await queries.insert_study(connection, {"id": trial_id, **columns})
+        await queries.transition_study(connection, trial_id, ["UNPUBLISHED"], "ACTIVE")
+    else:
+        await queries.update_study(connection, trial_id, columns)
+    return await get_study(connection, caller, trial_id)
+
+
+def trial_url(origin: str, trial_id: UUID) -> str:
+    """A link that starts a trial as somebody new, and resumes it when it is opened again."""
+    return (
+        f"{origin}/participate/{trial_id}?PROLIFIC_PID=test-{secrets.token_hex(8)}"
+        f"&STUDY_ID={trial_id}&SESSION_ID={secrets.token_hex(16)}"
+    )

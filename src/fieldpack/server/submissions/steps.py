@@ -1,0 +1,72 @@
+"""Steps of a submission that are no decision on its work: undone rejections, returns, screening out."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fieldpack.server.collections.queries import raise_counter
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import STUDY_FULL, Problem, conflict
+from fieldpack.server.studies import queries as study_queries
+from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.lifecycle import give_back, lock_submission
+from fieldpack.server.submissions.rows import SubmissionRow
+
+__all__ = ["STEPS", "take_step"]
+
+# step: states it leads from, and those it leads to, where it changes nothing
+STEPS = {
+    "UNREJECT": (("REJECTED",), ("AWAITING REVIEW",)),
+    "RETURN": (("RESERVED", "ACTIVE", "AWAITING REVIEW", "TIMED-OUT"), ("RETURNED",)),
+    "UNRETURN": (("RETURNED",), ("ACTIVE", "AWAITING REVIEW")),
+    "SCREEN_OUT": (("RESERVED", "ACTIVE", "AWAITING REVIEW"), ("SCREENED OUT",)),
+    "START": (("RESERVED",), ("ACTIVE",)),
+}
+
+
+async def take_step(connection: Connection, submission_id: UUID, action: str) -> None:
+    """Take one of `STEPS`; in a state that it leads to it changes nothing. Whose rights are looked at before.
+
+    Raises:
+        Problem: 409 when the submission's state has no such step, or there is no place for who comes back.
+    """
+    row = await lock_submission(connection, submission_id)
+    origins, ends = STEPS[action]
+    if row.status in ends:
+        return
+    if row.status not in origins:
+        raise conflict(
+            f"A submission that is {row.status} can't {action}: that needs one that is {' or '.join(origins)}."
+        )
+    if action == "RETURN":
+        await give_back(connection, row)
+    elif action == "UNRETURN":
+        await _take_back(connection, row)
+    elif action == "SCREEN_OUT":
+        await _tell_exports(connection, row)
+        await queries.set_screened_out(connection, row.id)
+        if row.holds_place:
+            await study_queries.free_places(connection, row.study_id, 1)
+    elif action == "UNREJECT":
+        await _tell_exports(connection, row)
+        await queries.set_unrejected(connection, row.id)
+    else:
+        await queries.set_started(connection, row.id)
+
+
+async def _take_back(connection: Connection, row: SubmissionRow) -> None:
+    """Undo a return: what was submitted awaits review again, anything else goes on with all of its time."""
+    if not row.test and not await study_queries.hold_place(connection, row.study_id):
+        raise Problem(
+            STUDY_FULL,
+            "All places of the study are taken: add one before this submission gets its place back.",
+        )
+    if row.activated_counter is not None:
+        await raise_counter(connection, row.collection_id)
+    await queries.set_unreturned(connection, row.id)
+
+
+async def _tell_exports(connection: Connection, row: SubmissionRow) -> None:
+    """A status that exports show is about to change."""
+    if row.response == "active":
+        await raise_counter(connection, row.collection_id)

@@ -1,0 +1,110 @@
+"""The log of changes: what happens is in it, in the transaction that does it, and nothing of a person."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from tests.gates import wait_for
+from tests.installation import Installation
+from tests.integration.rows import connected
+from tests.scenario import Scenario, expect
+
+
+def logged(server: Installation, scenario: Scenario) -> list[tuple[str, str, dict[str, Any]]]:
+    """Type, object and detail of what happened to a collection, in order."""
+    with connected(server) as database:
+        rows = database.execute(
+            "SELECT type, object_id, detail FROM changes WHERE collection_id = %s ORDER BY id",
+            [scenario.collection["id"]],
+        ).fetchall()
+    return [(kind, str(object_id), detail) for kind, object_id, detail in rows]
+
+
+def test_what_happens_is_logged(api: httpx.Client, server: Installation) -> None:
+    scenario = Scenario.create(api, places=1)
+    collection, study = scenario.collection["id"], scenario.study["id"]
+    name = f"person-{uuid4()}"
+    submission = scenario.take_part(name)
+    expect(api.post(f"/submissions/{submission}/transition", json={"action": "APPROVE"}), 200)
+    expect(api.patch(f"/studies/{study}", json={"name": "Other"}), 200)
+    export = scenario.export()["export_id"]
+    expect(api.delete(f"{scenario.export_path}/{export}"), 204)
+    expect(api.delete(f"/submissions/{submission}"), 204)
+    found = logged(server, scenario)
+    assert [(kind, object_id) for kind, object_id, _ in found] == [
+        ("collection.created", collection),
+        ("study.created", study),
+        ("study.status", study),
+        ("study.progress", study),
+        ("study.status", study),
+        ("submission.status", submission),
+        ("submission.status", submission),
+        ("submission.status", submission),
+        ("study.changed", study),
+        ("export.status", export),
+        ("export.status", export),
+        ("export.deleted", export),
+        ("submission.erased", submission),
+    ]
+    assert name not in str(found)
+    statuses = [detail["status"] for kind, _, detail in found if kind == "submission.status"]
+    assert statuses == ["ACTIVE", "AWAITING REVIEW", "APPROVED"]
+
+
+def test_what_is_rolled_back_did_not_happen(api: httpx.Client, server: Installation) -> None:
+    scenario = Scenario.create(api)
+    before = logged(server, scenario)
+    with connected(server) as database, database.transaction(force_rollback=True):
+        database.execute("UPDATE studies SET status = 'PAUSED' WHERE id = %s", [scenario.study["id"]])
+    assert logged(server, scenario) == before
+
+
+def test_one_statement_for_many(api: httpx.Client, server: Installation) -> None:
+    """Nothing is lost when one statement changes many rows; what does not change is not logged."""
+    scenario = Scenario.create(api)
+    submissions = {scenario.take_part(f"p{number}") for number in range(5)}
+    body = {"submission_ids": sorted(submissions)}
+    expect(api.post("/submissions/bulk-approve", json=body), 200)
+    expect(api.post("/submissions/bulk-approve", json=body), 200)
+    approved = [row for row in logged(server, scenario) if row[2].get("status") == "APPROVED"]
+    assert sorted(row[1] for row in approved) == sorted(submissions)
+
+
+def test_who_watches_a_collection_is_told(api: httpx.Client, server: Installation) -> None:
+    scenario = Scenario.create(api)
+    with connected(server) as database:
+        database.execute("LISTEN fieldpack_changes")
+        scenario.start("a")
+        told: set[str] = set()
+
+        def is_told() -> bool:
+            told.update(notice.payload for notice in database.notifies(timeout=0.2, stop_after=1))
+            return scenario.collection["id"] in told
+
+        wait_for(is_told)
+
+
+def test_a_reader_waits_for_who_may_still_come_before(api: httpx.Client, server: Installation) -> None:
+    """Ids are given when something is done, and seen when it is committed: a reader who goes on by id misses none."""
+    scenario = Scenario.create(api)
+    query = """
+        SELECT count(*) FROM changes
+        WHERE collection_id = %s AND transaction < pg_snapshot_xmin(pg_current_snapshot())
+    """
+
+    def settled(database: psycopg.Connection[Any]) -> int:
+        row = database.execute(query, [scenario.collection["id"]]).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    with connected(server) as slow, connected(server) as reader:
+        wait_for(lambda: settled(reader) == 3)
+        with slow.transaction():
+            slow.execute("UPDATE collections SET name = 'Slow' WHERE id = %s", [scenario.collection["id"]])
+            scenario.start("a")
+            assert settled(reader) == 3
+        wait_for(lambda: settled(reader) > 4)
