@@ -78,6 +78,11 @@ TUS = "/participate/submissions/{submission_id}/uploads"
 
 TABLE: dict[str, Row] = {
     "GET /users/me": Row(other=200),
+    "GET /users/me/sessions": Row(other=200),
+    "DELETE /users/me/sessions": Row(other=204, large=413),
+    "DELETE /users/me/sessions/{session_id}": Row(large=413),
+    "GET /users/me/tokens": Row(other=200),
+    "DELETE /users/me/tokens/{token_id}": Row(large=413),
     "GET /workspaces": Row(other=200),
     "POST /workspaces": Row(
         other=201, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
@@ -288,6 +293,16 @@ def subscribe(api: httpx.Client, workspace: str) -> dict[str, str]:
     return {"subscription_id": made.json()["id"], "hook_secret": secret, "event_id": event}
 
 
+def _session_of(server: Installation) -> str:
+    """The id of a session in a browser."""
+    form = {"token": server.token}
+    headers = {"Origin": server.url}
+    assert httpx.post(f"{server.url}/sign-in", data=form, headers=headers, trust_env=False).status_code == 303
+    with server.client() as api:
+        found: str = expect(api.get("/users/me/sessions"), 200)["results"][0]["id"]
+        return found
+
+
 @pytest.fixture(scope="module")
 def world(server: Installation) -> Iterator[World]:
     made = json.loads(server.run("workspace", "create", "--title", "Other", "--json").stdout)
@@ -334,6 +349,8 @@ def world(server: Installation) -> Iterator[World]:
             )["id"],
             "upload_id": upload.rpartition("/")[2],
             "note_id": expect(api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
+            "session_id": _session_of(server),
+            "token_id": json.loads(server.run("token", "create", "--name", "t", "--json").stdout)["token_id"],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from fieldpack import __version__
 from fieldpack.errors import StorageError, StorageFull
+from fieldpack.server.accounts.personal.routes import router as personal
 from fieldpack.server.accounts.routes import router as accounts
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.collections.schemas import ITEM_TYPES
@@ -62,6 +63,7 @@ API = "/api/v1"
 ROUTERS = (
     *(
         accounts,
+        personal,
         collections,
         pictures,
         projects,

@@ -30,7 +30,6 @@ class HolderRow:
     last_name: str
     token_id: UUID | None = None  # the API token that the session is by
     cap: str | None = None  # the role that this token allows at most
-    stale: bool = False  # the session's last use was noted more than a minute ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,36 @@ class ResearcherRow:
 
     id: UUID
     email: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolderRow:
+    """The researcher of a session that lasts, and the session."""
+
+    id: UUID  # the researcher's
+    email: str
+    first_name: str
+    last_name: str
+    token_id: UUID | None  # the API token that the session is by
+    cap: str | None  # the role that this token allows at most
+    session_id: UUID
+    method: str  # how it was signed in: `token`, `link`, `invitation`, `password`, `passkey` or `oidc`
+    created_at: datetime
+    stale: bool  # its last use was noted more than a minute ago
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session in a browser, as its researcher sees it."""
+
+    id: UUID
+    method: str
+    token_name: str | None  # of the API token that it was signed in with
+    address: str | None  # where it was used last; None where that isn't known
+    agent: str | None  # what the browser called itself
+    created_at: datetime
+    last_used_at: datetime  # to the minute
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from fieldpack.server.accounts.rows import HolderRow
+from fieldpack.server.accounts.rows import HolderRow, SessionHolderRow, SessionRow
 from fieldpack.server.db.pool import Connection
 
 
@@ -17,25 +17,30 @@ async def insert_session(
     token_sha256: bytes,
     researcher_id: UUID,
     token_id: UUID | None,
+    method: str,
+    address: str,
+    agent: str,
     life: timedelta,
 ) -> None:
     """A session; those whose time is over go."""
     await connection.execute("DELETE FROM researcher_sessions WHERE expires_at < now()")
     await connection.execute(
         """
-        INSERT INTO researcher_sessions (id, token_sha256, researcher_id, token_id, expires_at)
-        VALUES (%s, %s, %s, %s, now() + %s)
+        INSERT INTO researcher_sessions
+            (id, token_sha256, researcher_id, token_id, method, address, agent, expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, now() + %s)
         """,
-        [id, token_sha256, researcher_id, token_id, life],
+        [id, token_sha256, researcher_id, token_id, method, address, agent, life],
     )
 
 
-async def find_session(connection: Connection, token_sha256: bytes) -> HolderRow | None:
+async def find_session(connection: Connection, token_sha256: bytes) -> SessionHolderRow | None:
     """Whose session this is, while it lasts: until it is ended, its time is over, or its API token is."""
-    async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
+    async with connection.cursor(row_factory=class_row(SessionHolderRow)) as cursor:
         await cursor.execute(
             """
             SELECT r.id, r.email, r.first_name, r.last_name, s.token_id, t.role AS cap,
+                   s.id AS session_id, s.method, s.created_at,
                    s.last_used_at < now() - interval '1 minute' AS stale
             FROM researcher_sessions s JOIN researchers r ON r.id = s.researcher_id
             LEFT JOIN tokens t ON t.id = s.token_id
@@ -47,10 +52,51 @@ async def find_session(connection: Connection, token_sha256: bytes) -> HolderRow
         return await cursor.fetchone()
 
 
-async def note_use(connection: Connection, token_sha256: bytes) -> None:
+async def note_use(connection: Connection, token_sha256: bytes, address: str) -> None:
     await connection.execute(
-        "UPDATE researcher_sessions SET last_used_at = now() WHERE token_sha256 = %s", [token_sha256]
+        "UPDATE researcher_sessions SET last_used_at = now(), address = %s WHERE token_sha256 = %s",
+        [address, token_sha256],
     )
+
+
+async def list_sessions(connection: Connection, researcher_id: UUID) -> list[SessionRow]:
+    """A researcher's sessions that last, the one used last first."""
+    async with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT s.id, s.method, t.name AS token_name, s.address, s.agent,
+                   s.created_at, s.last_used_at, s.expires_at
+            FROM researcher_sessions s LEFT JOIN tokens t ON t.id = s.token_id
+            WHERE s.researcher_id = %s AND s.ended_at IS NULL AND s.expires_at > now() AND t.revoked_at IS NULL
+            ORDER BY s.last_used_at DESC, s.id
+            """,
+            [researcher_id],
+        )
+        return await cursor.fetchall()
+
+
+async def end_session_of(connection: Connection, researcher_id: UUID, session_id: UUID) -> bool:
+    """Whether it was one of the researcher's that lasted."""
+    cursor = await connection.execute(
+        """
+        UPDATE researcher_sessions SET ended_at = now()
+        WHERE id = %s AND researcher_id = %s AND ended_at IS NULL AND expires_at > now() RETURNING id
+        """,
+        [session_id, researcher_id],
+    )
+    return await cursor.fetchone() is not None
+
+
+async def end_sessions(connection: Connection, researcher_id: UUID, spared: UUID | None) -> int:
+    """End a researcher's sessions but the one that is spared; how many lasted."""
+    cursor = await connection.execute(
+        """
+        UPDATE researcher_sessions SET ended_at = now()
+        WHERE researcher_id = %s AND id IS DISTINCT FROM %s AND ended_at IS NULL AND expires_at > now()
+        """,
+        [researcher_id, spared],
+    )
+    return cursor.rowcount
 
 
 async def end_session(connection: Connection, token_sha256: bytes) -> None:
@@ -89,8 +135,9 @@ async def insert_ended(
     """Remember a cookie that has no row as ended, for as long as it would have lasted."""
     await connection.execute(
         """
-        INSERT INTO researcher_sessions (id, token_sha256, researcher_id, token_id, expires_at, ended_at)
-        VALUES (%s, %s, %s, %s, to_timestamp(%s), now()) ON CONFLICT DO NOTHING
+        INSERT INTO researcher_sessions
+            (id, token_sha256, researcher_id, token_id, method, expires_at, ended_at)
+        VALUES (%s, %s, %s, %s, 'token', to_timestamp(%s), now()) ON CONFLICT DO NOTHING
         """,
         [id, cookie_sha256, researcher_id, token_id, expires_at],
     )

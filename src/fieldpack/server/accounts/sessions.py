@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID, uuid4
 
 from fieldpack.errors import FieldpackError, UsageError
@@ -16,13 +18,16 @@ from fieldpack.server.accounts import queries
 from fieldpack.server.accounts import session_queries as sessions
 from fieldpack.server.accounts.keys import FIRST, KEY_ID, SESSION_LIFE, find_key, get_signing_key
 from fieldpack.server.accounts.permissions.roles import Role
-from fieldpack.server.accounts.rows import HolderRow
+from fieldpack.server.accounts.rows import HolderRow, SessionHolderRow
 from fieldpack.server.accounts.service import Caller, hash_token
 from fieldpack.server.db.pool import Connection
 
 __all__ = [
     "LINK_LIFE",
     "SIGN_IN_ONCE",
+    "Method",
+    "SignedIn",
+    "Visitor",
     "begin_session",
     "end_session",
     "find_session",
@@ -31,43 +36,108 @@ __all__ = [
     "use_code",
 ]
 
+Method = Literal["token", "link", "invitation", "password", "passkey", "oidc"]
+"""How somebody signed in."""
+
 SIGN_IN_ONCE = "/sign-in/once"
 LINK_LIFE = timedelta(minutes=15)
 TOKEN_BYTES = 32
 MOST_NAMED = 10
+MOST_AGENT_CHARACTERS = 400
+FRESH = timedelta(hours=1)
 _COOKIE = re.compile(rf"([\w-]{{43}})\.({KEY_ID})\.([0-9a-f]{{64}})", re.ASCII)
 # <id of the API token>.<Unix time of its end>.<signature>: until 12 hours after the upgrade that brought rows
 _OLD_COOKIE = re.compile(r"(([0-9a-f-]{36})\.(\d{1,12}))\.([0-9a-f]{64})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Where a request comes from.
+
+    Attributes:
+        address: of the client, as people read it.
+        network: what counts as one address: IPv4's, or the /64 of an IPv6 one.
+        agent: what the browser calls itself; '' where it doesn't.
+        device: the value of the cookie that browsers keep which somebody signed in from before.
+    """
+
+    address: str
+    network: bytes
+    agent: str = ""
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whoever is signed in, and by which session.
+
+    Attributes:
+        session_id: None for a cookie from before sessions were rows.
+        method: how they signed in.
+        since: when; None where it isn't known.
+    """
+
+    caller: Caller
+    session_id: UUID | None
+    method: str
+    since: datetime | None
+
+    @property
+    def may_change_credentials(self) -> bool:
+        """Whether they have shown lately who they are: what they set up now outlasts the session.
+
+        Not with an API token: who came by somebody's token would be in for good, also once it is revoked.
+        """
+        return self.method != "token" and self.since is not None and self.since > datetime.now(UTC) - FRESH
 
 
 def _signed(token: str) -> str:
     return f"session:{token}"
 
 
-async def begin_session(connection: Connection, researcher_id: UUID, token_id: UUID | None) -> str:
+async def begin_session(
+    connection: Connection,
+    visitor: Visitor,
+    researcher_id: UUID,
+    method: Method,
+    token_id: UUID | None = None,
+) -> str:
     """Sign a researcher in for half a day: the cookie's value. It ends with the API token, if it was by one."""
     key = await get_signing_key(connection, "sessions")
     token = secrets.token_urlsafe(TOKEN_BYTES)
+    agent = visitor.agent.replace("\0", "")[:MOST_AGENT_CHARACTERS]
     await sessions.insert_session(
-        connection, uuid4(), hash_token(token), researcher_id, token_id, SESSION_LIFE
+        connection,
+        uuid4(),
+        hash_token(token),
+        researcher_id,
+        token_id,
+        method,
+        visitor.address,
+        agent,
+        SESSION_LIFE,
     )
     return f"{token}.{key.id}.{key.sign(_signed(token))}"
 
 
-async def find_session(connection: Connection, cookie: str, *, of_before: bool = False) -> Caller | None:
+async def find_session(
+    connection: Connection, cookie: str, address: str, *, of_before: bool = False
+) -> SignedIn | None:
     """Whoever is signed in; None for a cookie that is forged, expired or ended, or whose API token was revoked.
 
     With `of_before` only a cookie from before sessions were rows will do: a newer one never had the name that it came
     under, so somebody else put it there.
     """
     token = None if of_before else await _read(connection, cookie)
-    if token is not None:
-        holder = await sessions.find_session(connection, hash_token(token))
-        if holder is not None and holder.stale:
-            await sessions.note_use(connection, hash_token(token))
-    else:
+    if token is None:
         holder = await _find_old(connection, cookie)
-    return _caller(holder) if holder else None
+        return SignedIn(_caller(holder), None, "token", None) if holder else None
+    found = await sessions.find_session(connection, hash_token(token))
+    if found is None:
+        return None
+    if found.stale:
+        await sessions.note_use(connection, hash_token(token), address)
+    return SignedIn(_caller(found), found.session_id, found.method, found.created_at)
 
 
 async def end_session(connection: Connection, cookie: str) -> None:
@@ -100,7 +170,7 @@ async def _find_old(connection: Connection, cookie: str) -> HolderRow | None:
     return await sessions.find_token_holder(connection, UUID(found[2]), int(found[3]), hash_token(cookie))
 
 
-def _caller(holder: HolderRow) -> Caller:
+def _caller(holder: HolderRow | SessionHolderRow) -> Caller:
     cap = Role(holder.cap) if holder.cap else None
     return Caller(holder.id, holder.email, holder.first_name, holder.last_name, holder.token_id, cap)
 
@@ -146,7 +216,6 @@ async def peek_code(connection: Connection, code: str) -> Caller | None:
     return _caller(holder) if holder else None
 
 
-async def use_code(connection: Connection, code: str) -> str | None:
-    """The cookie's value for a code, which is used up; None when it was already, or its time is over."""
-    researcher_id = await sessions.use_link(connection, hash_token(code))
-    return await begin_session(connection, researcher_id, None) if researcher_id else None
+async def use_code(connection: Connection, code: str) -> UUID | None:
+    """Whom a code signs in, which is used up; None when it was already, or its time is over."""
+    return await sessions.use_link(connection, hash_token(code))

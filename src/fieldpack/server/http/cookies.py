@@ -19,6 +19,7 @@ from fieldpack.server.http.origin import origin_of
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
+    "DEVICE",
     "RESEARCHER",
     "Cookie",
     "Remembered",
@@ -35,6 +36,8 @@ HOST_PREFIX = "__Host-"
 PREFIX = "fieldpack_"
 STUDY_PREFIX = "fieldpack_study_"
 RESEARCHER = "fieldpack_researcher"
+DEVICE = "fieldpack_device"
+OF_RESEARCHERS = (RESEARCHER, DEVICE)
 OLD_NAMES_LIFE = timedelta(days=90)
 PARTICIPANT_SECONDS = 90 * 24 * 3600
 MOST_STUDIES = 20
@@ -153,7 +156,7 @@ def _surplus(request: Request, study_id: UUID, submission_id: UUID) -> list[str]
         if name.startswith(STUDY_PREFIX):
             submission, _, at = value.partition(".")
             studies[name] = (int(at) if at.isdecimal() and len(at) < 20 else 0, submission.replace("-", ""))
-        elif name.startswith(PREFIX) and name != RESEARCHER:
+        elif name.startswith(PREFIX) and name not in OF_RESEARCHERS:
             submissions.append(name)
     studies.pop(study_cookie_name(study_id), None)
     oldest = sorted(studies, key=lambda name: studies[name][0])

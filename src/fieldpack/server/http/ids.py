@@ -24,9 +24,11 @@ __all__ = [
     "NoteId",
     "PictureId",
     "ProjectId",
+    "SessionId",
     "StudyId",
     "SubmissionId",
     "SubscriptionId",
+    "TokenId",
     "UploadId",
     "WorkspaceId",
 ]
@@ -42,8 +44,10 @@ InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")
 NoteId = Annotated[UUID, BeforeValidator(partial(parse_id, "Note")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]
+SessionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Session")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
 SubscriptionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Subscription")), _OPAQUE]
+TokenId = Annotated[UUID, BeforeValidator(partial(parse_id, "Token")), _OPAQUE]
 UploadId = Annotated[UUID, BeforeValidator(partial(parse_id, "Upload")), _OPAQUE]
 WorkspaceId = Annotated[UUID, BeforeValidator(partial(parse_id, "Workspace")), _OPAQUE]

@@ -7,13 +7,17 @@ from fastapi import APIRouter, Depends
 from fieldpack.server.http.dependencies import require_room
 from fieldpack.server.web.assets import router as assets
 from fieldpack.server.web.participants.pages import router as participants
+from fieldpack.server.web.workbench.account_pages import router as accounts
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.responses import router as responses
+from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 
 __all__ = ["router"]
 
 router = APIRouter()
 router.include_router(assets)
+router.include_router(signing_in)
+router.include_router(accounts)
 router.include_router(researchers)
 router.include_router(responses)
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -1,4 +1,4 @@
-"""The researcher's pages: signing in, their collections and studies, exports, and the preview."""
+"""The researcher's pages: their collections and studies, exports, and the preview."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from fastapi import APIRouter, Query, Request, Response
 from fieldpack.server.accounts import queries as account_queries
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
-from fieldpack.server.accounts.service import Caller, hash_token
-from fieldpack.server.accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
+from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection, list_collections
 from fieldpack.server.context import Context
 from fieldpack.server.exports import service as exports
-from fieldpack.server.http.authentication import mark_authenticated
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import not_found
 from fieldpack.server.studies.service import participant_url
 from fieldpack.server.studies.targeting import find_unenforced
-from fieldpack.server.values.urls import is_own_path
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import read_form, text_of
 from fieldpack.server.web.participants.pages import error_rows
 from fieldpack.server.web.participants.readings import groups_by_point
 from fieldpack.server.web.participants.views import questions_of, view_pages
 from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
-from fieldpack.server.web.workbench.sessions import find_researcher, forget_researcher, keep_researcher
+from fieldpack.server.web.workbench.sessions import find_researcher
 from fieldpack.server.web.workbench.signed_in import HOME, see_other, to_sign_in
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -40,75 +36,10 @@ MOST = 200
 Text = Annotated[str, Query()]
 
 
-def _local(path: str) -> str:
-    """A path of this server; anything that a browser could take for another site leads home."""
-    return path if is_own_path(path) else HOME
-
-
 @router.get("/")
 async def go_home() -> Response:
     """The root has nothing of its own."""
     return see_other(HOME)
-
-
-@router.get("/sign-in")
-async def show_sign_in(request: Request, next: Text = HOME) -> Response:
-    """Asks for a token."""
-    return render(request, "sign_in.html", next=_local(next), error="")
-
-
-@router.post("/sign-in")
-async def sign_in(request: Request, context: CurrentContext) -> Response:
-    """A token for a cookie."""
-    form = await read_unknown_form(request)
-    token, next = text_of(form, "token").strip(), _local(text_of(form, "next"))
-    cookie = None
-    if token:
-        async with context.database.transaction() as connection:
-            row = await account_queries.find_caller(connection, hash_token(token))
-            cookie = await begin_session(connection, row.id, row.token_id) if row else None
-    if cookie is None:
-        words = catalogue_of(request)
-        error = words.text("sign_in.wrong") if token else words.text("sign_in.missing")
-        return render(request, "sign_in.html", status=403 if token else 400, next=next, error=error)
-    mark_authenticated(request)
-    response = see_other(next)
-    keep_researcher(request, response, cookie)
-    return response
-
-
-@router.get(SIGN_IN_ONCE)
-async def show_sign_in_link(request: Request, context: CurrentContext, code: Text = "") -> Response:
-    """Says whom a link of the command line signs in, and asks to go on. Looking doesn't use the link up."""
-    async with context.database.transaction() as connection:
-        caller = await peek_code(connection, code)
-    return _sign_in_once(request, code, caller)
-
-
-@router.post(SIGN_IN_ONCE)
-async def sign_in_once(request: Request, context: CurrentContext) -> Response:
-    """The link's code, used up, for a cookie."""
-    code = text_of(await read_unknown_form(request), "code")
-    async with context.database.transaction() as connection:
-        cookie = await use_code(connection, code)
-    if cookie is None:
-        return _sign_in_once(request, "", None)
-    mark_authenticated(request)
-    response = see_other(HOME)
-    keep_researcher(request, response, cookie)
-    return response
-
-
-def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Response:
-    return render(request, "sign_in_once.html", status=200 if caller else 403, code=code, caller=caller)
-
-
-@router.post("/sign-out")
-async def sign_out(request: Request, context: CurrentContext) -> Response:
-    """End the session."""
-    response = see_other("/sign-in")
-    await forget_researcher(request, response, context)
-    return response
 
 
 @router.get(HOME)

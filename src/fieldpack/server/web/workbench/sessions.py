@@ -7,13 +7,45 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from fieldpack.server.accounts import sessions
+from fieldpack.server.accounts.credentials.devices import DEVICE_LIFE
+from fieldpack.server.accounts.credentials.signing_in import Entry
 from fieldpack.server.accounts.keys import SESSION_LIFE
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.accounts.sessions import SignedIn, Visitor
 from fieldpack.server.context import Context
 from fieldpack.server.http.authentication import mark_authenticated
-from fieldpack.server.http.cookies import RESEARCHER, clear_cookie, keep_cookie, keep_submission, read_cookie
+from fieldpack.server.http.cookies import (
+    DEVICE,
+    RESEARCHER,
+    clear_cookie,
+    keep_cookie,
+    keep_submission,
+    read_cookie,
+)
+from fieldpack.server.http.intake.addresses import network_of, plain_address
 
-__all__ = ["find_researcher", "forget_researcher", "keep_researcher", "renew_participant"]
+__all__ = [
+    "end_previous",
+    "find_researcher",
+    "find_signed_in",
+    "forget_researcher",
+    "keep_entry",
+    "keep_researcher",
+    "renew_participant",
+    "visitor_of",
+]
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Where a request comes from, as far as it says and its connection shows."""
+    host = request.client.host if request.client else ""
+    device = read_cookie(request, DEVICE)
+    return Visitor(
+        plain_address(host),
+        network_of(host),
+        request.headers.get("user-agent", ""),
+        device.value if device is not None and device.made_before is None else None,
+    )
 
 
 def keep_researcher(request: Request, response: Response, cookie: str) -> None:
@@ -21,27 +53,47 @@ def keep_researcher(request: Request, response: Response, cookie: str) -> None:
     keep_cookie(request, response, RESEARCHER, cookie, int(SESSION_LIFE.total_seconds()))
 
 
-async def forget_researcher(request: Request, response: Response, context: Context) -> None:
-    """Sign out: the cookie is good for nothing any more, and this browser forgets it."""
+def keep_entry(request: Request, response: Response, entry: Entry) -> None:
+    """Sign a researcher in, in this browser, and remember that they did."""
+    keep_researcher(request, response, entry.session)
+    keep_cookie(request, response, DEVICE, entry.device, int(DEVICE_LIFE.total_seconds()))
+
+
+async def end_previous(request: Request, context: Context) -> None:
+    """End the session that this browser had, since it has no cookie for it any more."""
     cookie = read_cookie(request, RESEARCHER)
-    if cookie is not None:
+    if cookie is not None and cookie.value:
         async with context.database.transaction() as connection:
             await sessions.end_session(connection, cookie.value)
+
+
+async def forget_researcher(request: Request, response: Response, context: Context) -> None:
+    """Sign out: the cookie is good for nothing any more, and this browser forgets it."""
+    await end_previous(request, context)
     clear_cookie(request, response, RESEARCHER)
 
 
-async def find_researcher(request: Request, context: Context) -> Caller | None:
-    """Whoever is signed in."""
+async def find_signed_in(request: Request, context: Context) -> SignedIn | None:
+    """Whoever is signed in, and by which session."""
     cookie = read_cookie(request, RESEARCHER)
     if cookie is None or not cookie.value:
         return None
     async with context.database.transaction() as connection:
-        caller = await sessions.find_session(
-            connection, cookie.value, of_before=cookie.made_before is not None
+        found = await sessions.find_session(
+            connection,
+            cookie.value,
+            visitor_of(request).address,
+            of_before=cookie.made_before is not None,
         )
-    if caller is not None:
+    if found is not None:
         mark_authenticated(request)
-    return caller
+    return found
+
+
+async def find_researcher(request: Request, context: Context) -> Caller | None:
+    """Whoever is signed in."""
+    found = await find_signed_in(request, context)
+    return found.caller if found is not None else None
 
 
 def renew_participant(request: Request, response: Response) -> None:

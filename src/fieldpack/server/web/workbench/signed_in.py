@@ -9,11 +9,12 @@ from urllib.parse import quote
 from fastapi import Depends, Request, Response
 from starlette.responses import RedirectResponse
 
+from fieldpack.server.accounts import sessions
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.web.rendering import PageRoute
-from fieldpack.server.web.workbench.sessions import find_researcher
+from fieldpack.server.web.workbench.sessions import find_signed_in
 
-__all__ = ["HOME", "SignedIn", "WorkbenchRoute", "see_other", "to_sign_in"]
+__all__ = ["HOME", "CurrentSession", "SignedIn", "WorkbenchRoute", "see_other", "to_sign_in"]
 
 HOME = "/researcher"
 
@@ -37,18 +38,25 @@ class WorkbenchRoute(PageRoute):
         handle = super().get_route_handler()
 
         async def handle_signed_in(request: Request) -> Response:
-            caller = await find_researcher(request, request.app.state.context)
-            if caller is None:
+            session = await find_signed_in(request, request.app.state.context)
+            if session is None:
                 return to_sign_in(request)
-            request.state.caller = caller
+            request.state.session = session
             return await handle(request)
 
         return handle_signed_in
 
 
-def _caller(request: Request) -> Caller:
-    caller: Caller = request.state.caller
-    return caller
+def _session(request: Request) -> sessions.SignedIn:
+    session: sessions.SignedIn = request.state.session
+    return session
+
+
+CurrentSession = Annotated[sessions.SignedIn, Depends(_session)]
+
+
+def _caller(session: CurrentSession) -> Caller:
+    return session.caller
 
 
 SignedIn = Annotated[Caller, Depends(_caller)]

@@ -1,0 +1,108 @@
+"""How somebody who is signed in changes the ways they sign in: password and second factor. No HTTP, no SQL."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fieldpack.server.accounts import session_queries
+from fieldpack.server.accounts.credentials import passwords, queries, second_factor
+from fieldpack.server.accounts.sessions import SignedIn
+from fieldpack.server.db.pool import Connection, Database
+from fieldpack.server.problems import FORBIDDEN, Problem
+
+__all__ = [
+    "confirm_second_factor",
+    "remove_password",
+    "remove_second_factor",
+    "renew_recovery_codes",
+    "require_fresh",
+    "reset",
+    "set_password",
+]
+
+
+def require_fresh(signed_in: SignedIn) -> None:
+    """Only who signed in within the last hour, and not with an API token, changes how they sign in.
+
+    Raises:
+        Problem: 403.
+    """
+    if not signed_in.may_change_credentials:
+        raise Problem(
+            FORBIDDEN,
+            "What you set up here outlasts this session: sign in again first, and not with an API token.",
+        )
+
+
+async def set_password(database: Database, signed_in: SignedIn, password: str) -> str | None:
+    """A password, in the place of the one before; every other session of theirs ends.
+
+    Returns:
+        What is wrong with it (`passwords.find_fault`); None when it is set.
+
+    Raises:
+        Problem: 403, see `require_fresh`.
+    """
+    require_fresh(signed_in)
+    fault = passwords.find_fault(password, signed_in.caller.email)
+    if fault is not None:
+        return fault
+    hash = await passwords.hash_password(password)
+    async with database.transaction() as connection:
+        await queries.write_password(connection, signed_in.caller.id, hash)
+        await session_queries.end_sessions(connection, signed_in.caller.id, signed_in.session_id)
+    return None
+
+
+async def remove_password(connection: Connection, signed_in: SignedIn) -> None:
+    """No password any more, and no second factor, which is asked for after it.
+
+    Raises:
+        Problem: 403, see `require_fresh`.
+    """
+    require_fresh(signed_in)
+    await queries.delete_factor(connection, signed_in.caller.id)
+    await queries.delete_password(connection, signed_in.caller.id)
+
+
+async def confirm_second_factor(connection: Connection, signed_in: SignedIn, code: str) -> list[str] | None:
+    """From now on the app's codes are asked for after the password; the recovery codes. None for a wrong code.
+
+    Raises:
+        Problem: 403, see `require_fresh`.
+    """
+    require_fresh(signed_in)
+    if not await second_factor.use_code(connection, signed_in.caller.id, code):
+        return None
+    return await second_factor.make_codes(connection, signed_in.caller.id)
+
+
+async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> list[str] | None:
+    """Other recovery codes than before; None without a second factor.
+
+    Raises:
+        Problem: 403, see `require_fresh`.
+    """
+    require_fresh(signed_in)
+    factor = await queries.find_factor(connection, signed_in.caller.id)
+    if factor is None or factor.confirmed_at is None:
+        return None
+    return await second_factor.make_codes(connection, signed_in.caller.id)
+
+
+async def remove_second_factor(connection: Connection, signed_in: SignedIn) -> None:
+    """The password is enough again.
+
+    Raises:
+        Problem: 403, see `require_fresh`.
+    """
+    require_fresh(signed_in)
+    await queries.delete_factor(connection, signed_in.caller.id)
+
+
+async def reset(connection: Connection, researcher_id: UUID) -> None:
+    """Whoever lost everything, or may have been robbed of it, begins anew by a link: an operator's way."""
+    await queries.delete_factor(connection, researcher_id)
+    await queries.delete_password(connection, researcher_id)
+    await queries.forget_devices(connection, researcher_id)
+    await session_queries.end_sessions(connection, researcher_id, None)

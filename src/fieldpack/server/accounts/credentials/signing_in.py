@@ -1,0 +1,121 @@
+"""Signing in: what is asked for, in which order, and what a browser gets for it. No HTTP, no SQL."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from fieldpack.server.accounts.credentials import budgets, devices, passwords, queries, second_factor
+from fieldpack.server.accounts.credentials.budgets import ACCOUNT, ADDRESS, DEVICE, Claim, Throttled
+from fieldpack.server.accounts.service import hash_token
+from fieldpack.server.accounts.sessions import Method, Visitor, begin_session
+from fieldpack.server.db.pool import Connection, Database
+
+__all__ = ["Entry", "Step", "WrongCredentials", "enter", "prove_second_factor", "sign_in_with_password"]
+
+STEP_LIFE = timedelta(minutes=10)
+TOKEN_BYTES = 32
+MOST_EMAIL_CHARACTERS = 320
+
+
+class WrongCredentials(Exception):
+    """The address, the password or the code is wrong; which of them is not for who asks to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a browser gets for signing in: the values of two cookies."""
+
+    session: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The password was right, and a second factor is to be shown.
+
+    Attributes:
+        code: names this try, for ten minutes.
+    """
+
+    code: str
+
+
+async def enter(connection: Connection, visitor: Visitor, researcher_id: UUID, method: Method) -> Entry:
+    """Sign somebody in who has proved who they are, and know their device from now on."""
+    session = await begin_session(connection, visitor, researcher_id, method)
+    return Entry(session, await devices.remember(connection, visitor.device, researcher_id))
+
+
+def _claims(visitor: Visitor, account: str, *, is_known: bool) -> list[Claim]:
+    """On which budgets a try goes. A device that is known has one of its own, and needs no other."""
+    key = account.encode("utf-8", "surrogatepass")
+    if is_known:
+        return [Claim(DEVICE, devices.hash_device(visitor.device or "") + key)]
+    return [Claim(ADDRESS, visitor.network), Claim(ACCOUNT, key)]
+
+
+async def sign_in_with_password(
+    database: Database, visitor: Visitor, email: str, password: str
+) -> Entry | Step:
+    """An address and a password.
+
+    Costs and says the same whether or not there is such an account, and whether or not it has a password. The hash is
+    computed between two transactions, so that nobody's connection waits for it.
+
+    Raises:
+        WrongCredentials: they are not right.
+        Throttled: too many were wrong before.
+    """
+    name = email.strip().casefold()[:MOST_EMAIL_CHARACTERS]
+    async with database.transaction() as connection:
+        account = await queries.find_account(connection, name)
+        is_known = account is not None and await devices.is_known(
+            connection, visitor.device, account.researcher_id
+        )
+        claims = _claims(visitor, f"password {name}", is_known=is_known)
+        wait_seconds = await budgets.spend(connection, claims)
+    if wait_seconds:
+        raise Throttled(wait_seconds)
+    hash = account.hash if account is not None else None
+    kept = await passwords.check(hash, password, is_known=is_known)
+    if account is None or hash is None or kept is None:
+        raise WrongCredentials
+    async with database.transaction() as connection:
+        if not await queries.renew_hash(connection, account.researcher_id, hash, kept):
+            raise WrongCredentials
+        await budgets.give_back(connection, claims)
+        factor = await queries.find_factor(connection, account.researcher_id)
+        if factor is None or factor.confirmed_at is None:
+            return await enter(connection, visitor, account.researcher_id, "password")
+        code = secrets.token_urlsafe(TOKEN_BYTES)
+        await queries.insert_step(connection, hash_token(code), account.researcher_id, STEP_LIFE)
+        return Step(code)
+
+
+async def prove_second_factor(database: Database, visitor: Visitor, step: str, code: str) -> Entry | None:
+    """A code of the app, or a recovery code, after the password. None when that was too long ago.
+
+    Raises:
+        WrongCredentials: it is not right, or was used before.
+        Throttled: too many were wrong before.
+    """
+    async with database.transaction() as connection:
+        researcher_id = await queries.find_step(connection, hash_token(step))
+        if researcher_id is None:
+            return None
+        is_known = await devices.is_known(connection, visitor.device, researcher_id)
+        claims = _claims(visitor, f"factor {researcher_id}", is_known=is_known)
+        wait_seconds = await budgets.spend(connection, claims)
+    if wait_seconds:
+        raise Throttled(wait_seconds)
+    async with database.transaction() as connection:
+        # before anything that would be undone together with it
+        if not await second_factor.use_code(connection, researcher_id, code):
+            raise WrongCredentials
+        await budgets.give_back(connection, claims)
+        if not await queries.delete_step(connection, hash_token(step)):
+            return None
+        return await enter(connection, visitor, researcher_id, "password")

@@ -1,0 +1,1 @@
+"""What researchers do with their own account: their sessions and tokens."""

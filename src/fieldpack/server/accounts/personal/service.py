@@ -1,0 +1,33 @@
+"""One's own sessions and tokens: seen, and ended. No HTTP, no SQL."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fieldpack.server.accounts import session_queries
+from fieldpack.server.accounts.personal import queries
+from fieldpack.server.accounts.service import Caller
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import not_found
+
+__all__ = ["end_session", "revoke_token"]
+
+
+async def end_session(connection: Connection, caller: Caller, session_id: UUID) -> None:
+    """Sign a browser of one's own out.
+
+    Raises:
+        Problem: 404 when it is none of theirs, or over.
+    """
+    if not await session_queries.end_session_of(connection, caller.id, session_id):
+        raise not_found("Session", session_id)
+
+
+async def revoke_token(connection: Connection, caller: Caller, token_id: UUID) -> None:
+    """End a token of one's own, and the sessions that were signed in with it.
+
+    Raises:
+        Problem: 404 when it is none of theirs, or revoked.
+    """
+    if not await queries.revoke_token(connection, caller.id, token_id):
+        raise not_found("Token", token_id)
