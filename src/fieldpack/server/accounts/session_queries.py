@@ -68,6 +68,7 @@ async def list_sessions(connection: Connection, researcher_id: UUID) -> list[Ses
                    s.created_at, s.last_used_at, s.expires_at
             FROM researcher_sessions s LEFT JOIN tokens t ON t.id = s.token_id
             WHERE s.researcher_id = %s AND s.ended_at IS NULL AND s.expires_at > now() AND t.revoked_at IS NULL
+                AND (t.expires_at IS NULL OR t.expires_at > now())
             ORDER BY s.last_used_at DESC, s.id
             """,
             [researcher_id],

@@ -12,12 +12,13 @@ from fieldpack.server.db.pool import Connection
 
 
 async def list_tokens(connection: Connection, researcher_id: UUID) -> list[OwnTokenRow]:
-    """A researcher's tokens that are not revoked, oldest first."""
+    """A researcher's tokens that are good, oldest first."""
     async with connection.cursor(row_factory=class_row(OwnTokenRow)) as cursor:
         await cursor.execute(
             f"""
             SELECT {columns_of(OwnTokenRow, "t")} FROM tokens t
-            WHERE t.researcher_id = %s AND t.revoked_at IS NULL ORDER BY t.created_at, t.id
+            WHERE t.researcher_id = %s AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+            ORDER BY t.created_at, t.id
             """,
             [researcher_id],
         )

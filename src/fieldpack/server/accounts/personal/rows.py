@@ -13,5 +13,8 @@ class OwnTokenRow:
 
     id: UUID
     name: str
+    role: str | None  # what it allows at most; None for all that its researcher may
     created_at: datetime
+    expires_at: datetime | None  # None for one that is good until it is revoked
     last_used_at: datetime | None  # to the minute
+    last_used_address: str | None
