@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -23,9 +24,15 @@ MODULES = {
 RESOURCES = ("accounts", "collections", "studies", "submissions", "uploads", "exports", "web")
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """A module, parsed once for all rules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports_of(name: str) -> Iterator[str]:
     """Modules that a module imports, absolute, also within functions; not those for type checkers only."""
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    tree = tree_of(MODULES[name])
     package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
     if MODULES[name].name == "__init__.py":
         package = package[:-1]
@@ -152,7 +159,7 @@ def test_sql_is_in_queries_only() -> None:
     for name, path in MODULES.items():
         if has_sql(name) or within(name, "server.db", "server.jobs"):
             continue  # jobs: the one statement that defers a job, in the queue's own words
-        for text in texts_of(ast.parse(path.read_text(encoding="utf-8"))):
+        for text in texts_of(tree_of(path)):
             assert not STATEMENT.search(text), f"{name} has SQL: {text[:80]!r}"
 
 
@@ -165,7 +172,7 @@ def test_exports_change_state_in_one_module() -> None:
         name
         for name, path in MODULES.items()
         if not within(name, "server.db")
-        for text in texts_of(ast.parse(path.read_text(encoding="utf-8")))
+        for text in texts_of(tree_of(path))
         if STATES.search(text)
     }
     assert found == {"fieldpack.server.exports.transitions"}
@@ -269,7 +276,7 @@ def test_rows_are_types() -> None:
     for name, path in MODULES.items():
         if not has_sql(name):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
                 continue
             assert node.returns is not None
@@ -286,5 +293,5 @@ def test_modules_are_nouns() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     for name, path in MODULES.items():
-        source = path.read_text(encoding="utf-8")
-        assert not source.strip() or ast.get_docstring(ast.parse(source)), name
+        empty = not path.read_text(encoding="utf-8").strip()
+        assert empty or ast.get_docstring(tree_of(path)), name

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import subprocess
-import sys
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import BENCHMARKS
 
 from fieldpack.archive.members import FILES, HEADS
+from fieldpack.cli import main
 from fieldpack.filetypes import EXTENSIONS, TYPES
 from fieldpack.filetypes.manner import explain_extension
 from fieldpack.server.app import create_app
@@ -22,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
+@functools.cache
 def routes() -> list[str]:
     """Every route of the application, pages included, as `METHOD /path`."""
     app = create_app(Settings(), "postgresql://nowhere")
@@ -33,9 +36,9 @@ def routes() -> list[str]:
 
 def commands(prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command of the program, as its own `--help` lists them."""
-    shown = subprocess.run(
-        [sys.executable, "-m", "fieldpack", *prefix, "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    with redirect_stdout(StringIO()) as out:
+        assert main([*prefix, "--help"]) == 0
+    shown = out.getvalue()
     if "Commands:" not in shown:
         return [prefix]
     listed = shown.split("Commands:")[1].split("\n\n")[0]
