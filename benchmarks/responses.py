@@ -32,7 +32,7 @@ def run(full: bool = False, times: int = TIMES) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as name,
     ):
         population = populate(installation, rows, [], files_each=0)
-        selection = job_queries.parse_selection(uuid.UUID(population.collection_id), {})
+        selection = job_queries.select_exported(uuid.UUID(population.collection_id), {})
         for _ in range(times):
             started = time.perf_counter()
             batches = (lines for _, lines in job_queries.iter_lines(connection, selection))

@@ -36,7 +36,7 @@ LAYERS = (
     "server.collections, server.pictures routes, server.audit routes, demo",
     "server.pictures, server.projects, server.groups, server.hooks, server.changes, server.accounts routes, client",
     "server.erasures, server.http, server.jobs, export",
-    "server.accounts, server.cleanup, server.context, convert, report",
+    "server.accounts, server.cleanup, server.selection, server.context, convert, report",
     "server.audit",
     "server.db, tables",
     "server.storage, server.machine, reading",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -9,8 +11,10 @@ from fieldpack.server.cleanup.garbage import collect_garbage, require_collected
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries, transitions
+from fieldpack.server.exports.filters import read_view
+from fieldpack.server.selection.queries import select_matching
 
-__all__ = ["reach_exports", "require_withdrawn"]
+__all__ = ["find_without", "reach_exports", "require_withdrawn"]
 
 REASON = (
     "A participant's data that this export held was erased. Request the export again to get one without it."
@@ -32,6 +36,19 @@ async def require_withdrawn(context: Context, export_ids: list[UUID]) -> None:
         await collect_garbage(context.database, context.storage)
 
 
+async def find_without(connection: Connection, collection_id: UUID, submission_id: UUID) -> set[UUID]:
+    """The complete exports whose filter has left an active response out, by what can't have changed since.
+
+    A state may have been another when the export was made, so it is not asked for.
+    """
+    found = set()
+    for row in await queries.list_narrowed(connection, collection_id):
+        wanted = replace(read_view(row.filter), state=())
+        if not await queries.is_matched(connection, submission_id, select_matching(collection_id, wanted)):
+            found.add(row.id)
+    return found
+
+
 async def reach_exports(
     connection: Connection,
     collection_id: UUID,
@@ -40,12 +57,14 @@ async def reach_exports(
     completed_at: datetime | None,
     activated_counter: int | None,
     deactivated_counter: int | None,
+    without: Collection[UUID] = (),
 ) -> list[UUID]:
     """Fail or restart the exports that an erased submission touches; their ids.
 
     Args:
         activated_counter: the collection's counter when the response became active; None if it never did.
         deactivated_counter: the same when it was active no longer.
+        without: exports that are known not to hold it.
 
     Runs in the erasing transaction, which holds the collection's counter: no export completes meanwhile.
     """
@@ -59,7 +78,7 @@ async def reach_exports(
         activated_counter,
         deactivated_counter,
     )
-    complete = [row.id for row in reached if row.status == "complete"]
+    complete = [row.id for row in reached if row.status == "complete" and row.id not in without]
     generating = [row.id for row in reached if row.status == "generating"]
     await transitions.fail(connection, complete, "complete", REASON)
     await transitions.start_over(connection, generating)

@@ -1,43 +1,111 @@
-"""What an export may be narrowed to: a study, and a span of completion times."""
+"""What an export may be narrowed to: a study and a span of completion times, and in a body whatever a view of
+responses can be narrowed to but notes, which are in no export."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from fieldpack.archive.records import format_time, parse_time
 from fieldpack.errors import InvalidTime
 from fieldpack.server.exports.rows import Filter
 from fieldpack.server.problems import INVALID, Problem
+from fieldpack.server.selection.filters import ResponseFilter
+from fieldpack.server.selection.filters import parse_filter as parse_view
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["parse_filter"]
+__all__ = ["parse_filter", "read_view", "write_view"]
+
+LISTS = ("state", "study", "where")
+OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
 
 
-def parse_filter(parameters: Iterable[tuple[str, str]]) -> Filter:
-    """The filter in its one normal form: ids in lower case, instants in UTC; `{}` is everything.
+def parse_filter(
+    parameters: Iterable[tuple[str, str]],
+    given: Mapping[str, Any] | None = None,
+    questions: Collection[str] = (),
+) -> Filter:
+    """The filter in its one normal form: ids in lower case, instants in UTC, lists sorted; `{}` is everything.
+
+    Args:
+        parameters: of the URL.
+        given: `filter` of the body.
+        questions: ids of everything that the collection asks or ever asked.
 
     Raises:
-        Problem: 400 for a parameter that is unknown, given twice or malformed.
+        Problem: 400 for what is unknown, given twice or malformed.
     """
     found: Filter = {}
     errors: dict[str, list[str]] = {}
     for name, text in parameters:
-        if name in found:
-            errors[name] = ["Give this parameter once."]
-        elif name == "study_id":
-            found[name] = text.lower()
-            if not is_uuid(text):
-                errors[name] = [f"There is no study {text}."]
-        elif name in ("from", "to"):
-            try:
-                # an unencoded + of an offset arrives as a space
-                found[name] = format_time(parse_time(text.replace(" ", "+")))
-            except InvalidTime:
-                errors[name] = ["Must be a time in RFC 3339 with its offset, such as 2026-01-31T09:30:00Z."]
+        _parse_one(name, text, found, errors)
+    rest: list[tuple[str, str]] = []
+    for name, value in (given or {}).items():
+        if value is None or value == "" or value == []:
+            continue  # clients send every field they know
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int | bool) for each in values):
+            errors[f"filter.{name}"] = ["Must be a text, or a list of texts."]
+        elif name in OF_BODIES:
+            rest += [(name, _say(each)) for each in values]
+        elif len(values) > 1:
+            errors[f"filter.{name}"] = ["Give this once."]
         else:
-            errors[name] = ["Unknown parameter; study_id, from and to narrow an export."]
+            _parse_one(name, _say(values[0]), found, errors, f"filter.{name}")
+    try:
+        found |= write_view(parse_view(rest, questions))
+    except Problem as problem:
+        named = problem.detail if isinstance(problem.detail, dict) else {}
+        errors |= {f"filter.{name}": messages for name, messages in named.items()}
     if not errors and "from" in found and "to" in found and found["from"] > found["to"]:
         errors["to"] = ["Must not be earlier than `from`."]
     if errors:
         raise Problem(INVALID, errors)
     return found
+
+
+def _say(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse_one(name: str, text: str, found: Filter, errors: dict[str, list[str]], path: str = "") -> None:
+    path = path or name
+    if name in found:
+        errors[path] = ["Give this parameter once."]
+    elif name == "study_id":
+        found[name] = text.lower()
+        if not is_uuid(text):
+            errors[path] = [f"There is no study {text}."]
+    elif name in ("from", "to"):
+        try:
+            # an unencoded + of an offset arrives as a space
+            found[name] = format_time(parse_time(text.replace(" ", "+")))
+        except InvalidTime:
+            errors[path] = ["Must be a time in RFC 3339 with its offset, such as 2026-01-31T09:30:00Z."]
+    elif path != name:
+        errors[path] = [f"Unknown; study_id, from, to, {', '.join(OF_BODIES)} narrow an export."]
+    else:
+        errors[path] = ["Unknown parameter; study_id, from and to narrow an export."]
+
+
+def write_view(wanted: ResponseFilter) -> Filter:
+    """The filter of an export that holds what a view of responses shows; its note is passed over."""
+    found: Filter = {}
+    names = {"since": "from", "before": "to"}
+    for name, text in wanted.parameters():
+        if name in LISTS:
+            found.setdefault(name, []).append(text)
+        elif name != "note":
+            found[names.get(name, name)] = text
+    return {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def read_view(filter: Filter) -> ResponseFilter:
+    """What of an export's filter is more than a study and a span of time."""
+    pairs = [
+        (name, each)
+        for name, value in filter.items()
+        if name in OF_BODIES
+        for each in (value if isinstance(value, list) else [value])
+    ]
+    return parse_view(pairs, {text.partition(":")[0] for name, text in pairs if name == "where"})

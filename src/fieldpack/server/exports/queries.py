@@ -10,8 +10,9 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports.rows import ArchiveRow, ExportRow, Filter, LostRow, ReachedRow
+from fieldpack.server.exports.rows import ArchiveRow, ExportRow, Filter, LostRow, NarrowedRow, ReachedRow
 from fieldpack.server.notices import CHANNEL
+from fieldpack.server.selection.queries import Term
 
 EXPORT = columns_of(ExportRow, "e")
 
@@ -249,8 +250,8 @@ async def lock_reached(
     counter: int,
     left_counter: int | None,
 ) -> list[ReachedRow]:
-    """The exports that hold a submission that is erased, or that may be about to: all that are generating. They are
-    locked until commit.
+    """The exports that may hold a submission that is erased, or be about to: all that are generating. They are locked
+    until commit. What of their filters is more than a study and a span of time is not looked at.
 
     The caller holds the collection's counter, so that none begins or completes meanwhile. `counter` and
     `left_counter` are the collection's when the response became active and when it ceased to be.
@@ -276,6 +277,28 @@ async def lock_reached(
         },
     )
     return await cursor.fetchall()
+
+
+async def list_narrowed(connection: Connection, collection_id: UUID) -> list[NarrowedRow]:
+    """The complete exports of a collection that were narrowed by more than a study and a span of time."""
+    async with connection.cursor(row_factory=class_row(NarrowedRow)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, filter FROM exports
+            WHERE collection_id = %s AND status = 'complete' AND filter - '{study_id,from,to}'::text[] <> '{}'
+            """,
+            [collection_id],
+        )
+        return await cursor.fetchall()
+
+
+async def is_matched(connection: Connection, submission_id: UUID, selection: Term) -> bool:
+    """Whether a submission is among those that a filter lets through."""
+    cursor = await connection.execute(
+        f"SELECT 1 FROM submissions s WHERE {selection.sql} AND s.id = %(submission)s",
+        {**selection.values, "submission": submission_id},
+    )
+    return await cursor.fetchone() is not None
 
 
 async def notify(connection: Connection, export_ids: list[UUID]) -> None:

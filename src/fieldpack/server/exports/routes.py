@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
 from fieldpack.server.exports import service
 from fieldpack.server.exports.erasure import require_withdrawn
-from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, ExportId
 from fieldpack.server.http.listing import Page
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import discard_body
+from fieldpack.server.http.routing import discard_body, read_json
+from fieldpack.server.problems import invalid
 
 router = APIRouter(
     prefix="/data-collection/collections/{collection_id}/export",
@@ -68,7 +68,20 @@ async def _answer(
     return answer
 
 
-@router.post("", responses={202: {"description": "Generating"}}, dependencies=[Depends(discard_body)])
+async def _read_filter(request: Request) -> dict[str, Any] | None:
+    """`filter` of the body, if there is one.
+
+    Raises:
+        Problem: 400, 413.
+    """
+    body = await read_json(request, optional=True)
+    found = body.get("filter") if isinstance(body, dict) else None
+    if found is not None and not isinstance(found, dict):
+        raise invalid("filter", "Must be an object.")
+    return found
+
+
+@router.post("", responses={202: {"description": "Generating"}})
 async def request_export(
     request: Request,
     response: Response,
@@ -80,9 +93,13 @@ async def request_export(
     to: Annotated[str | None, Query(description="Completed before (RFC 3339).")] = None,
     prefer: Prefer = None,
 ) -> dict[str, Any]:
-    """Request an export: 202 with its id while it is made, 200 with a link when a recent one exists."""
-    filter = parse_filter(request.query_params.multi_items())
-    row, _ = await service.request_export(context, caller, collection_id, filter)
+    """Request an export: 202 with its id while it is made, 200 with a link when a recent one exists.
+
+    A body is optional: `{"filter": {…}}` narrows it further.
+    """
+    given = await _read_filter(request)
+    parameters = request.query_params.multi_items()
+    row, _ = await service.request_export(context, caller, collection_id, parameters, given)
     return await _answer(request, response, context, row, prefer, accepted=True)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Filter",
     "InstructionRow",
     "LostRow",
+    "NarrowedRow",
     "ObjectRow",
     "OptionsRow",
     "PartRow",
@@ -25,8 +26,9 @@ __all__ = [
     "SnapshotRow",
 ]
 
-# `study_id`, `from` and `to`, each where it narrows the export: ids in lower case, instants in UTC (RFC 3339)
-Filter = dict[str, str]
+# What narrows an export, in the normal form that `filters.parse_filter` gives: `study_id`, `from` and `to`, ids in
+# lower case and instants in UTC (RFC 3339); what else a view of responses is narrowed to, texts or sorted lists.
+Filter = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,14 @@ class LostRow:
     id: UUID
     build: UUID
     in_parts: bool  # its index is made, and its parts are noted
+
+
+@dataclass(frozen=True, slots=True)
+class NarrowedRow:
+    """A complete export that was narrowed by more than a study and a span of time."""
+
+    id: UUID
+    filter: Filter
 
 
 @dataclass(frozen=True, slots=True)

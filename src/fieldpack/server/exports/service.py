@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,8 +20,9 @@ from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries
+from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.keys import object_key
-from fieldpack.server.exports.rows import ExportRow, Filter
+from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.exports.serve.links import make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
@@ -37,9 +39,17 @@ log = structlog.get_logger()
 
 
 async def request_export(
-    context: Context, caller: Caller, collection_id: UUID, filter: Filter
+    context: Context,
+    caller: Caller,
+    collection_id: UUID,
+    parameters: Sequence[tuple[str, str]] = (),
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[ExportRow, bool]:
     """The export to wait for or to fetch, and whether it is complete already.
+
+    Args:
+        parameters: what narrows it, of a URL.
+        given: what narrows it, `filter` of a body.
 
     The collection's counter is locked, so any number of concurrent requests make exactly one job. In a workspace of the
     newer dialect no complete export is answered again, and none makes way.
@@ -57,6 +67,8 @@ async def request_export(
             collection=collection_id,
             foreign=not_a_member("this collection's workspace"),
         )
+        asked = await collection_queries.list_items(connection, collection_id) if given else {}
+        filter = parse_filter(parameters, given, set(map(str, asked)))
         if "study_id" in filter:
             study = await find_study(connection, UUID(filter["study_id"]))
             if study is None or study.collection_id != collection_id:

@@ -248,12 +248,17 @@ async def discard_body(request: Request) -> None:
     await read_limited(request, request.app.state.context.settings.max_body_bytes)
 
 
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, *, optional: bool = False) -> Any:
     """The JSON body of a route whose body may be any JSON value, `null` among them.
+
+    Args:
+        optional: no body is `null`.
 
     Raises:
         Problem: 400, 413.
     """
     context = request.app.state.context
     body = await read_limited(request, context.settings.max_body_bytes)
+    if optional and not body.strip():
+        return None
     return await run_large(context.caches, len(body), parse_json, body)

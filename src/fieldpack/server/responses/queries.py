@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.responses.filters import Condition, ResponseFilter
 from fieldpack.server.responses.rows import CountsRow, DayRow, FileRow, QuestionRow, ResponseRow
+from fieldpack.server.selection.filters import ResponseFilter
+from fieldpack.server.selection.queries import LATEST, NUMBER, SECONDS, Term, select_matching
 
-__all__ = ["ORDERS", "Order", "select_matching"]
+__all__ = ["ORDERS", "Order"]
 
 MOST_COUNTED = 100_000
-_LATEST = "coalesce(s.completed_at, s.started_at)"
-_SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
-_NUMBER = r"'^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'"
 
 
 class Key(NamedTuple):
@@ -31,19 +28,12 @@ class Key(NamedTuple):
 
 # what a list can be sorted by; a question's answer comes besides
 ORDERS: dict[str, Key] = {
-    "completed": Key(_LATEST, "timestamptz"),
+    "completed": Key(LATEST, "timestamptz"),
     "started": Key("s.started_at", "timestamptz"),
-    "duration": Key(f"coalesce({_SECONDS}, -1)", "numeric"),
+    "duration": Key(f"coalesce({SECONDS}, -1)", "numeric"),
     "state": Key('s.status COLLATE "C"', "text"),
     "participant": Key('s.participant_id COLLATE "C"', "text"),
 }
-
-
-class Term(NamedTuple):
-    """A condition on submissions `s`, in SQL, and the values that it takes."""
-
-    sql: str
-    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,89 +56,19 @@ class Order:
         identifier, numeric = self.question
         text = f"s.answers->'{identifier}'->>'value'"  # the id is a UUID: nothing else can stand here
         if numeric:
-            number = f"CASE WHEN {text} ~ {_NUMBER} THEN ({text})::numeric END"
+            number = f"CASE WHEN {text} ~ {NUMBER} THEN ({text})::numeric END"
             return Key(f"coalesce({number}, 'NaN'::numeric)", "numeric")
         return Key(f"""left(coalesce({text}, ''), 200) COLLATE "C" """, "text")
-
-
-def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
-    """What a filter lets through; nobody who was erased is in it."""
-    values: dict[str, Any] = {"collection": collection_id}
-    terms = ["s.collection_id = %(collection)s", "s.response <> 'deleted'"]
-
-    def add(term: str, **given: Any) -> None:
-        terms.append(term)
-        values.update(given)
-
-    if wanted.search is not None or any(each.test != "missing" for each in wanted.where):
-        add("s.response = 'active'")
-    if wanted.state:
-        add("s.status = ANY(%(state)s)", state=list(wanted.state))
-    if wanted.study:
-        add("s.study_id = ANY(%(study)s)", study=list(wanted.study))
-    if wanted.participant is not None:
-        add("s.participant_id = %(participant)s", participant=wanted.participant)
-    if wanted.since is not None:
-        add(f"{_LATEST} >= %(since)s", since=wanted.since)
-    if wanted.before is not None:
-        add(f"{_LATEST} < %(before)s", before=wanted.before)
-    if wanted.files is not None:
-        add("(s.response = 'active' AND s.file_count > 0) = %(files)s", files=wanted.files)
-    if wanted.note is not None:
-        add("EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id) = %(note)s", note=wanted.note)
-    if wanted.shorter is not None:
-        add(f"{_SECONDS} <= %(shorter)s", shorter=wanted.shorter)
-    if wanted.longer is not None:
-        add(f"{_SECONDS} >= %(longer)s", longer=wanted.longer)
-    if wanted.search is not None:
-        add("s.words @@ websearch_to_tsquery('simple', %(search)s)", search=wanted.search)
-    for number, condition in enumerate(wanted.where):
-        term, given = _select_answer(condition, f"where{number}")
-        add(term, **given)
-    return Term(" AND ".join(terms), values)
-
-
-def _select_answer(condition: Condition, name: str) -> Term:
-    """One condition on an answer; the id in it is a UUID, so nothing else can stand there."""
-    identifier = str(condition.instruction_id)
-    text = f"s.answers->'{identifier}'->>'value'"
-    match condition.test:
-        case "answered":
-            return Term(f"s.answers ? '{identifier}'", {})
-        case "missing":
-            return Term(f"NOT coalesce(s.answers ? '{identifier}', false)", {})
-        case "contains":
-            escaped = condition.operand.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-            return Term(f"{text} ILIKE %({name})s", {name: f"%{escaped}%"})
-        case "between":
-            low, high = condition.bounds
-            number = f"CASE WHEN {text} ~ {_NUMBER} THEN ({text})::numeric END"
-            given = {f"{name}low": low, f"{name}high": high}
-            bounds = [
-                f"{number} {comparison} %({key})s"
-                for key, comparison in ((f"{name}low", ">="), (f"{name}high", "<="))
-                if given[key] is not None
-            ]
-            return Term(
-                " AND ".join(bounds), {key: value for key, value in given.items() if value is not None}
-            )
-        case _:  # is: as a choice among several, one with an explanation, or alone
-            option = condition.option
-            shapes = ([option], [{"value": option}], option)
-            return Term(
-                "(" + " OR ".join(f"s.answers @> %({name}{n})s" for n in range(len(shapes))) + ")",
-                {f"{name}{n}": Jsonb({identifier: {"value": shape}}) for n, shape in enumerate(shapes)},
-            )
 
 
 def _read(order: Order) -> str:
     key, _ = order.key()
     return f"""
         SELECT s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
-               s.started_at, s.completed_at, {_SECONDS}::float8 AS seconds, s.file_count,
+               s.started_at, s.completed_at, {SECONDS}::float8 AS seconds, s.file_count,
                CASE WHEN s.response = 'active' THEN s.answers END AS answers,
                (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
-               s.return_requested, s.review, ARRAY[({key})::text, s.id::text] AS place
+               s.return_requested, s.review, s.test, ARRAY[({key})::text, s.id::text] AS place
         FROM submissions s JOIN studies t ON t.id = s.study_id
     """
 
@@ -286,11 +206,11 @@ async def count_collection(connection: Connection, collection_id: UUID) -> Count
                count(DISTINCT s.participant_id) FILTER (WHERE s.response <> 'deleted') AS participants,
                coalesce(sum(s.file_count) FILTER (WHERE s.response = 'active'), 0)::bigint AS files,
                coalesce(sum(s.upload_bytes) FILTER (WHERE s.response = 'active'), 0)::bigint AS file_bytes,
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS median_seconds,
-               percentile_cont(0.25) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+               percentile_cont(0.25) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS low_seconds,
-               percentile_cont(0.75) WITHIN GROUP (ORDER BY {_SECONDS}::float8)
+               percentile_cont(0.75) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS high_seconds
         FROM submissions s WHERE s.collection_id = %s AND NOT s.test
         """,

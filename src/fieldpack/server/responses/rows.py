@@ -27,6 +27,7 @@ class ResponseRow:
     note_count: int
     return_requested: datetime | None
     review: dict[str, Any] | None  # message and category of a rejection
+    test: bool  # of somebody who tried the study: counted nowhere, in no export
     place: list[str]  # where it stands in the order that was asked for: the texts that a cursor is made of
 
 

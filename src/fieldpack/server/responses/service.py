@@ -21,9 +21,9 @@ from fieldpack.server.collections.service import get_collection
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import INVALID, Problem, invalid, not_found
 from fieldpack.server.responses import queries
-from fieldpack.server.responses.filters import ResponseFilter, parse_filter
 from fieldpack.server.responses.queries import ORDERS, Order
 from fieldpack.server.responses.rows import FileRow, QuestionRow, ResponseRow
+from fieldpack.server.selection.filters import ResponseFilter, parse_filter
 from fieldpack.server.submissions.notes.queries import list_notes
 from fieldpack.server.submissions.notes.rows import NoteRow
 from fieldpack.server.submissions.schemas import BulkApproval
@@ -194,6 +194,7 @@ def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, A
         "completed_at": row.completed_at,
         "time_taken": int(row.seconds) if row.seconds is not None else None,
         "return_requested": row.return_requested,
+        "test": row.test,
         "notes": row.note_count,
         "responses": responses,
     }

@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from fieldpack.archive.records import InvalidTime, parse_time
+from fieldpack.archive.records import parse_time
+from fieldpack.errors import InvalidTime
 from fieldpack.server.studies.targeting import ENFORCED_FILTERS
 from fieldpack.server.values.json_types import Boolean, Integer
 from fieldpack.server.values.urls import is_web_url

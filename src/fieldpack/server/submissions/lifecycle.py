@@ -345,8 +345,10 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     if caller is not None:
         await require(connection, caller, Action.SUBMISSION_ERASE, submission=submission_id)
     row = await lock_submission(connection, submission_id)
+    without: set[UUID] = set()
     if row.response == "active":
         await collection_queries.raise_counter(connection, row.collection_id)
+        without = await erasure.find_without(connection, row.collection_id, submission_id)
     await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
     await forget_answers(connection, submission_id)
@@ -364,6 +366,7 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
         completed_at=row.completed_at,
         activated_counter=row.activated_counter,
         deactivated_counter=row.deactivated_counter,
+        without=without,
     )
     await defer_scrub(connection)  # last: its job sees what was erased by whoever came this far
     return touched

@@ -30,6 +30,7 @@ from fieldpack.server.studies.service import get_study
 from fieldpack.server.submissions import lifecycle, service
 from fieldpack.server.submissions.lists import queries as lists
 from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
+from fieldpack.server.values.statuses import STATUSES
 
 router = APIRouter(route_class=ResearcherRoute, tags=["submissions"])
 
@@ -48,7 +49,7 @@ async def list_submissions(
     ] = None,
 ) -> dict[str, Any]:
     """The submissions of a study, in the order they were started unless `ordering` says another."""
-    statuses = parse_words("status", status or [], service.STATUSES)
+    statuses = parse_words("status", status or [], STATUSES)
     order = parse_ordering(ordering, lists.ORDERINGS)
     async with context.database.transaction() as connection:
         return await _list(connection, caller, study_id, lists.Narrowed(statuses), order, page)
@@ -112,7 +113,7 @@ async def list_submissions_of(
     }
     flags = {name: parse_truth(name, text) for name, text in given.items()}
     narrowed = lists.Narrowed(
-        parse_words("status", status or [], service.STATUSES),
+        parse_words("status", status or [], STATUSES),
         {name: flag for name, flag in flags.items() if flag is not None},
         parse_day("submitted_from", submitted_from),
         parse_day("submitted_before", submitted_before),

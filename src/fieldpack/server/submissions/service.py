@@ -19,22 +19,12 @@ from fieldpack.server.submissions.lists.queries import count_by_status
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
 from fieldpack.server.submissions.steps import STEPS, take_step
+from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_count
 
 __all__ = ["approve_many", "describe_submission", "get_submission", "request_return", "transition"]
 
-STATUSES = (
-    "ACTIVE",
-    "APPROVED",
-    "AWAITING REVIEW",
-    "REJECTED",
-    "RESERVED",
-    "RETURNED",
-    "TIMED-OUT",
-    "PARTIALLY APPROVED",
-    "SCREENED OUT",
-)
 # action: states it leads from; in the state it leads to it changes nothing
 ORIGINS = {
     "APPROVE": ("AWAITING REVIEW", "REJECTED", "PARTIALLY APPROVED", "TIMED-OUT"),

@@ -192,7 +192,7 @@ def _write(
 ) -> tuple[Facts, list[Deflated]]:
     """Write the stored members and the index from one snapshot; the facts of the archive."""
     snapshot = queries.read_snapshot(reader, export.collection_id)
-    selection = queries.parse_selection(export.collection_id, export.filter)
+    selection = queries.select_exported(export.collection_id, export.filter)
     counted = queries.count_selected(reader, selection)
     total = counted.submissions + counted.files
     described = _describe(reader, export, snapshot, counted)

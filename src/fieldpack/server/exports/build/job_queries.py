@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from fieldpack.archive.layout import STORED
+from fieldpack.server.exports.filters import read_view
 from fieldpack.server.exports.line_queries import write_line
 from fieldpack.server.exports.rows import (
     ClaimedRow,
@@ -22,19 +23,12 @@ from fieldpack.server.exports.rows import (
     OptionsRow,
     SnapshotRow,
 )
+from fieldpack.server.selection.queries import Term, select_matching
 
 Blocking = psycopg.Connection[Any]
 MemberFields = tuple[str, int, int, int, int, int, bytes]
-Selection = Mapping[str, UUID | datetime | None]  # the values that `SELECTED` takes
 Row = TypeVar("Row")
 
-# what a snapshot holds: the active responses that the filter lets through
-SELECTED = """
-    s.collection_id = %(collection)s AND s.response = 'active' AND NOT s.test
-    AND (%(study)s::uuid IS NULL OR s.study_id = %(study)s)
-    AND (%(from)s::timestamptz IS NULL OR s.completed_at >= %(from)s)
-    AND (%(to)s::timestamptz IS NULL OR s.completed_at < %(to)s)
-"""
 BATCH_BYTES = 1 << 20
 STREAMED_ROWS = 64
 BATCH_ROWS = 4096
@@ -118,29 +112,29 @@ def iter_options(connection: Blocking, collection_id: UUID) -> Iterator[OptionsR
         yield from cursor
 
 
-def count_selected(connection: Blocking, selection: Selection) -> CountedRow:
+def count_selected(connection: Blocking, selection: Term) -> CountedRow:
     """How much the snapshot holds."""
     row = _one(
         connection,
         CountedRow,
         f"""
         SELECT count(*) AS submissions, coalesce(sum(file_count), 0)::bigint AS files
-        FROM submissions s WHERE {SELECTED}
+        FROM submissions s WHERE {selection.sql}
         """,
-        selection,
+        selection.values,
     )
     assert row is not None
     return row
 
 
-def iter_lines(connection: Blocking, selection: Selection) -> Generator[tuple[int, bytes], None, None]:
+def iter_lines(connection: Blocking, selection: Term) -> Generator[tuple[int, bytes], None, None]:
     """The lines of responses.jsonl, put together by PostgreSQL itself: about a megabyte at a time, and how
     many lines that is."""
     query = f"""
-        SELECT {write_line("s")} FROM submissions s WHERE {SELECTED} ORDER BY s.completed_at, s.id
+        SELECT {write_line("s")} FROM submissions s WHERE {selection.sql} ORDER BY s.completed_at, s.id
     """
     batch, size = [], 0
-    with closing(_stream(connection, query, selection)) as rows:
+    with closing(_stream(connection, query, selection.values)) as rows:
         for (line,) in rows:
             batch.append(line)
             size += len(line)
@@ -152,7 +146,7 @@ def iter_lines(connection: Blocking, selection: Selection) -> Generator[tuple[in
 
 
 def iter_files(
-    connection: Blocking, selection: Selection
+    connection: Blocking, selection: Term
 ) -> Generator[tuple[int, list[MemberFields]], None, None]:
     """Every file as the fields of a `Member`, in the archive's order; some thousand at a time, and how many that is.
 
@@ -163,9 +157,9 @@ def iter_files(
         FROM submissions s
         JOIN uploads u ON u.submission_id = s.id AND u.position IS NOT NULL
         JOIN blobs b ON b.id = u.blob_id
-        WHERE {SELECTED} ORDER BY s.completed_at, s.id, u.position
+        WHERE {selection.sql} ORDER BY s.completed_at, s.id, u.position
     """
-    with closing(_stream(connection, query, selection)) as rows:
+    with closing(_stream(connection, query, selection.values)) as rows:
         while batch := [
             (path, STORED, size, size, crc32, at, blob)
             for path, size, crc32, at, blob in islice(rows, BATCH_ROWS)
@@ -173,16 +167,23 @@ def iter_files(
             yield len(batch), batch
 
 
-def _stream(connection: Blocking, query: str, values: Selection) -> Generator[tuple[Any, ...], None, None]:
+def _stream(
+    connection: Blocking, query: str, values: Mapping[str, Any]
+) -> Generator[tuple[Any, ...], None, None]:
     """The rows as they come, never all of them; cancelled when it is closed before its end."""
     with connection.cursor(binary=True) as cursor:
         yield from cursor.stream(query, values, size=STREAMED_ROWS)
 
 
-def parse_selection(collection_id: UUID, filter: Filter) -> Selection:
-    """The values that `SELECTED` takes."""
-    bound: dict[str, datetime | None] = {
-        name: datetime.fromisoformat(filter[name]) if name in filter else None for name in ("from", "to")
-    }
-    study = UUID(filter["study_id"]) if "study_id" in filter else None
-    return {"collection": collection_id, "study": study, **bound}
+def select_exported(collection_id: UUID, filter: Filter) -> Term:
+    """What a snapshot holds: the active responses that the filter lets through."""
+    wanted = select_matching(collection_id, read_view(filter))
+    terms, values = [wanted.sql, "s.response = 'active'", "NOT s.test"], dict(wanted.values)
+    if "study_id" in filter:
+        terms.append("s.study_id = %(study_id)s")
+        values["study_id"] = UUID(filter["study_id"])
+    for name, comparison in (("from", ">="), ("to", "<")):
+        if name in filter:
+            terms.append(f"s.completed_at {comparison} %({name})s")
+            values[name] = datetime.fromisoformat(filter[name])
+    return Term(" AND ".join(terms), values)

@@ -14,10 +14,12 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection, list_collections
 from fieldpack.server.context import Context
 from fieldpack.server.exports import service as exports
+from fieldpack.server.exports.filters import write_view
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import not_found
+from fieldpack.server.responses.service import read_view
 from fieldpack.server.studies.service import participant_url
 from fieldpack.server.studies.targeting import find_unenforced
 from fieldpack.server.web import queries
@@ -107,7 +109,13 @@ async def export(request: Request, context: CurrentContext, collection_id: str) 
     caller = await find_researcher(request, context)
     if caller is None:
         return to_sign_in(request)
-    row, _ = await exports.request_export(context, caller, parse_id("Collection", collection_id), {})
+    identifier = parse_id("Collection", collection_id)
+    given: dict[str, Any] | None = None
+    if request.query_params:  # the view of responses that is on the page
+        async with context.database.transaction() as connection:
+            view = await read_view(connection, caller, identifier, request.query_params.multi_items())
+        given = write_view(view.wanted)
+    row, _ = await exports.request_export(context, caller, identifier, given=given)
     return see_other(f"/researcher/collections/{row.collection_id}/exports/{row.id}")
 
 

@@ -182,6 +182,7 @@ async def show_responses(
         pending=pending,
         allowed=allowed,
         approve=views.link_to(f"{path}/approve", parameters),
+        export=views.link_to(f"/researcher/collections/{identifier}/export", view.wanted.parameters()),
         previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
         following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
     )

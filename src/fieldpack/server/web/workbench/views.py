@@ -11,9 +11,9 @@ from uuid import UUID
 import orjson
 
 from fieldpack.server.collections.schemas import value_key
-from fieldpack.server.responses.filters import Condition
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
+from fieldpack.server.selection.filters import Condition
 from fieldpack.server.web.catalogue import Catalogue, message
 
 __all__ = [

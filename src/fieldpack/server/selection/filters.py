@@ -1,4 +1,4 @@
-"""Which responses are meant: read from a URL's parameters, checked, written back, and put into SQL by `queries`.
+"""Which responses are meant: read from a URL's parameters, checked, written back, and put into SQL by `queries.py`.
 
 A filter is what a person can read in the address of a page: `state=APPROVED&where=<question>:is:<option>`.
 """
@@ -18,7 +18,7 @@ import orjson
 from fieldpack.archive.records import format_time, parse_time
 from fieldpack.errors import InvalidTime
 from fieldpack.server.problems import INVALID, Problem
-from fieldpack.server.submissions.service import STATUSES
+from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
