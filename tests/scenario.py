@@ -14,6 +14,7 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 TASK = {"task_name": "Task", "task_introduction": "<p>Welcome</p>", "task_steps": "<ol><li>Do it</li></ol>"}
+SESSION = "5f8a7c6b514d0e9b64f1c2aa"  # as long as the hosted service's, which nobody guesses
 FREE_TEXT = {"type": "free_text", "description": "How was it?"}
 UPLOAD = {"type": "file_upload", "description": "A photo, please.", "max_file_size_mb": 1, "required": False}
 
@@ -127,7 +128,7 @@ class Scenario:
     def export_path(self) -> str:
         return f"/data-collection/collections/{self.collection['id']}/export"
 
-    def start(self, participant_id: str, session_id: str | None = "session") -> Participant:
+    def start(self, participant_id: str, session_id: str | None = SESSION) -> Participant:
         """Start or resume a submission."""
         body = {"participant_id": participant_id, "session_id": session_id}
         response = self.api.post(f"/participate/studies/{self.study['id']}/submissions", json=body)

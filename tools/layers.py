@@ -31,7 +31,7 @@ LAYERS = (
     "server.responses, server.submissions routes",
     "server.exports routes, server.operations, server.submissions",
     "server.exports, server.installation, server.studies routes, server.projects routes, "
-    "server.groups routes, server.hooks routes",
+    "server.groups routes, server.hooks routes, server.tickets",
     "server.collections routes, server.studies, server.uploads",
     "server.collections, server.pictures routes, server.audit routes, demo",
     "server.pictures, server.projects, server.groups, server.hooks, server.changes, server.accounts routes, client",

@@ -173,6 +173,18 @@ def take_states(page: Page, camera: Camera, api: httpx.Client) -> None:
     page.get_by_role("link", name="Leave the study").click()
     page.get_by_role("button", name="Leave, and").click()
     camera.take(page, "returned")
+    signed = publish_example(api, resume="signed")
+    show("signed-link", link(signed, "a"))
+
+
+def take_code(page: Page, camera: Camera, study: Scenario, other: Page) -> None:
+    """Where the code to go on with is shown, and where it is asked for."""
+    start(page, link(study, "ada", None))
+    camera.take(page, "with-code", whole=False)
+    page.get_by_role("link", name="Continue later").click()
+    camera.take(page, "later")
+    other.goto(link(study, "ada", None))
+    camera.take(other, "code")
 
 
 def take_researcher(page: Page, camera: Camera, server: Installation, study: Scenario) -> None:
@@ -210,6 +222,9 @@ def take_all(browser: Browser, server: Installation, folder: Path) -> None:
             if not dark:
                 take_trouble(page, camera, own, server, folder)
                 take_states(page, camera, api)
+                elsewhere = open_context(browser, faults, **options)
+                take_code(page, camera, own, elsewhere.new_page())
+                elsewhere.close()
                 take_researcher(page, camera, server, own)
             context.close()
     if faults.messages:

@@ -15,6 +15,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import (
+    PHONE,
     RECORD_PATCHES,
     add,
     archive,
@@ -255,21 +256,36 @@ def test_another_device_goes_on_by_the_same_link(example: Scenario, visitors: Co
     expect(question(second, "How many people").get_by_role("combobox")).to_have_value("2")
 
 
-def test_without_a_session_this_browser_goes_on_and_another_does_not(
+def test_without_a_session_this_browser_goes_on_and_another_asks_for_the_code(
     example: Scenario, visitors: Contexts
 ) -> None:
-    page = visitors().new_page()
+    page = visitors(**PHONE).new_page()
     start(page, link(example, "flo", None))
+    note = here(page).get_by_role("note").filter(has_text="Your code to continue later")
+    code = note.locator(".resume-code").inner_text()
     fill_first_page(page)
     is_saved(page)
+    expect(page.locator(".leave .resume-code")).to_have_text(code)
     go_on(page)
+    page.get_by_role("link", name="Continue later").click()
+    expect(page.locator(".resume-code")).to_have_text(code)
     page.goto(link(example, "flo", None))
     ready(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Page 2 of 2")
-    other = visitors().new_page()
+    other = visitors(**PHONE).new_page()
     other.goto(link(example, "flo", None))
-    other.get_by_role("button", name="Start").click()
-    expect(other.get_by_role("heading", level=1)).to_have_text("You have taken part already")
+    field = other.get_by_label("Your code to continue")
+    field.fill("ACEF-HJKM")
+    other.get_by_role("button", name="Continue").click()
+    expect(other.locator(".error")).to_contain_text("not the right one")
+    expect(field).to_be_focused()
+    assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(other) == []
+    field.fill(code.lower().replace("-", " "))
+    other.get_by_role("button", name="Continue").click()
+    ready(other)
+    expect(other.get_by_role("heading", level=1)).to_have_text("Page 1 of 2")
+    expect(question(other, "How many people").get_by_role("combobox")).to_have_value("2")
 
 
 def test_two_tabs_do_not_overwrite_each_other_unseen(film_study: Scenario, visitors: Contexts) -> None:

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, P
 
 from fieldpack.server.web.catalogue import CATALOGUES
 from tests.proxy import Proxy
-from tests.scenario import Scenario, expect
+from tests.scenario import SESSION, Scenario, expect
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "collection.yaml"
@@ -127,7 +127,7 @@ def origin(scenario: Scenario) -> str:
 def link(
     scenario: Scenario,
     participant: str | None,
-    session: str | None = "session",
+    session: str | None = SESSION,
     *,
     network: Proxy | None = None,
 ) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
-from tests.scenario import Participant, Scenario
+from tests.scenario import SESSION, Participant, Scenario
 
 HTML = {"Accept": "text/html"}
 HTTPS = {**HTML, "X-Forwarded-Proto": "https", "Host": "study.example", "Origin": "https://study.example"}
@@ -152,7 +152,7 @@ def test_old_names_are_not_taken_for_ever(upgraded: Upgraded) -> None:
 def test_past_twenty_studies_the_oldest_goes(server: Installation, api: httpx.Client) -> None:
     """One browser, as far as its cookies go, in more studies than it keeps."""
     scenarios = [Scenario.create(api) for _ in range(23)]
-    form = {"participant_id": "ada", "session_id": "session"}
+    form = {"participant_id": "ada", "session_id": SESSION}
 
     def begin(browser: httpx.Client, scenario: Scenario) -> str:
         started = browser.post(f"/participate/{scenario.study['id']}", data=form)

@@ -383,3 +383,43 @@ def test_the_logging_of_the_program_is_left_alone(
     assert (logging.root.handlers, logging.root.level) == (handlers, level)
     assert not logger.disabled
     assert capfd.readouterr() == ("", "")
+
+
+def test_studies_under_way_stay_open_by_their_links(url: str, scripts: Path) -> None:
+    """What a study said of secured links meant nothing before: participants have no others."""
+    for script in (scripts / "versions").glob("*.py"):
+        script.unlink()
+    for path in sorted((MIGRATIONS / "versions").glob("000[1-7]_*.py")):
+        shutil.copy(path, scripts / "versions")
+    migrate(url, migrations=scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    others = [
+        ("active and secured", "ACTIVE", '{"is_external_study_url_secure": true, "completion_codes": []}'),
+        ("draft and secured", "UNPUBLISHED", '{"is_external_study_url_secure": true}'),
+        ("draft", "UNPUBLISHED", '{"is_external_study_url_secure": false}'),
+        ("a word of their own", "ACTIVE", '{"resume": "signed"}'),
+    ]
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        for name, status, fields in others:
+            connection.execute(
+                """
+                INSERT INTO studies (id, workspace_id, collection_id, created_by, status, name,
+                                     total_available_places, fields)
+                SELECT gen_random_uuid(), workspace_id, collection_id, created_by, %s, %s, 1, %s::jsonb
+                FROM studies WHERE id = %s
+                """,
+                [status, name, fields, study],
+            )
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name, resume, fields ? 'resume' FROM studies WHERE id <> %s", [study]
+        ).fetchall()
+    assert {name: resume for name, resume, _ in rows} == {
+        "active and secured": "link",
+        "draft and secured": "signed",
+        "draft": "link",
+        "a word of their own": "link",
+    }
+    assert not any(kept for _, _, kept in rows)

@@ -15,7 +15,7 @@ from tests.installation import Installation, installed
 from tests.integration.rows import connected, turn_back_deadline
 from tests.integration.waiting import wait_for
 from tests.refusals import refused
-from tests.scenario import FREE_TEXT, PNG, Scenario, expect
+from tests.scenario import FREE_TEXT, PNG, SESSION, Scenario, expect
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_without_a_session_the_cookie_of_the_page_resumes(scenario: Scenario, se
 
 def test_resuming_after_the_end_shows_the_end(scenario: Scenario) -> None:
     submission = scenario.take_part("p")
-    again = expect(begin(scenario, participant_id="p", session_id="session"), 200)
+    again = expect(begin(scenario, participant_id="p", session_id=SESSION), 200)
     assert (again["submission_id"], again["status"]) == (submission, "AWAITING REVIEW")
     refused(begin(scenario, participant_id="p", session_id="another"), 409)
 
@@ -212,26 +212,26 @@ def test_participants_may_be_called_anything(scenario: Scenario, name: str) -> N
 
 def test_an_id_is_what_can_be_seen_of_it(scenario: Scenario) -> None:
     """At every entrance: the API, the page's link, its form, and what researchers send; and in the archive."""
-    first = begin(scenario, participant_id="Jose\u0301 X", session_id="s").json()
+    first = begin(scenario, participant_id="Jose\u0301 X", session_id=SESSION).json()
     assert first["participant_id"] == "Jos\u00e9 X"
-    again = begin(scenario, participant_id="\u200b Jos\u00e9\u00ad X\ufeff\r\n", session_id="s")
+    again = begin(scenario, participant_id="\u200b Jos\u00e9\u00ad X\ufeff\r\n", session_id=SESSION)
     assert (again.status_code, again.json()["submission_id"]) == (200, first["submission_id"])
-    assert begin(scenario, participant_id="jos\u00e9 x", session_id="s").status_code == 201
+    assert begin(scenario, participant_id="jos\u00e9 x", session_id=SESSION).status_code == 201
     page = f"{str(scenario.api.base_url).removesuffix('/api/v1/')}/participate/{scenario.study['id']}"
     own = {"Origin": page.partition("/participate")[0]}
     with httpx.Client(trust_env=False) as browser:
-        shown = browser.get(page, params={"PROLIFIC_PID": "Jose\u0301 X\u2060", "SESSION_ID": "s"})
+        shown = browser.get(page, params={"PROLIFIC_PID": "Jose\u0301 X\u2060", "SESSION_ID": SESSION})
         assert 'value="Jos\u00e9 X"' in shown.text
-        form = {"participant_id": "\u202aJos\u00e9 X\u202c", "session_id": "s"}
+        form = {"participant_id": "\u202aJos\u00e9 X\u202c", "session_id": SESSION}
         resumed = browser.post(page, data=form, headers=own)
         assert resumed.headers["location"] == f"/participate/submissions/{first['submission_id']}"
-        link = {"PROLIFIC_PID": "Jos\u00e9\u200b X", "SESSION_ID": "s"}
+        link = {"PROLIFIC_PID": "Jos\u00e9\u200b X", "SESSION_ID": SESSION}
         assert browser.get(page, params=link).headers["location"].startswith(resumed.headers["location"])
         for invisible in ("\u200b\u3164", "\u200b" * 1001):
             asked = browser.post(page, data={"participant_id": invisible}, headers=own)
             assert asked.status_code == 400
             assert 'name="participant_id"' in asked.text
-    participant = scenario.start("Jos\u00e9 X", "s")
+    participant = scenario.start("Jos\u00e9 X")
     expect(participant.answer(participant.item(0), {"value": "x"}), 200)
     participant.submit()
     approval = {"study_id": scenario.study["id"], "participant_ids": ["\ufeffJose\u0301 X"]}
@@ -299,7 +299,7 @@ def test_running_out_of_time(api: httpx.Client, server: Installation) -> None:
     assert places(scenario) == 1
     assert status(scenario, late.submission_id) == "TIMED-OUT"
     assert scenario.export()["submission_count"] == 0  # no_submission until now
-    again = expect(begin(scenario, participant_id="late", session_id="session"), 200)
+    again = expect(begin(scenario, participant_id="late", session_id=SESSION), 200)
     assert again["status"] == "TIMED-OUT"
     expect(late.answer(late.item(0), {"value": "Later"}), 200)
     answer = late.submit()

@@ -92,6 +92,7 @@ ROUTES: dict[str, Allowed] = {
     "POST /studies/{study_id}/test-study": WRITERS,
     "GET /studies/{study_id}/cost": EVERYONE,
     "POST /studies/{study_id}/transition": WRITERS,
+    "POST /studies/{study_id}/links": WRITERS,
     "GET /studies/{study_id}/submissions": PERSONAL,
     "GET /studies/{study_id}/submissions/counts": EVERYONE,
     "GET /submissions": PERSONAL,

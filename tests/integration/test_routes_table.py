@@ -179,6 +179,12 @@ TABLE: dict[str, Row] = {
     "POST /studies/{study_id}/clone": Row(large=413),
     "POST /studies/{study_id}/test-study": Row(large=413),
     "GET /studies/{study_id}/cost": Row(),
+    "POST /studies/{study_id}/links": Row(
+        body={"participant_ids": ["x"]},
+        wrong=[({"participant_ids": "x"}, "participant_ids"), ({"participant_ids": [5]}, "participant_ids.0"),
+               ({}, "participant_ids")],
+        large=413,
+    ),
     "GET /studies/{study_id}/submissions": Row(),
     "GET /studies/{study_id}/submissions/counts": Row(),
     "GET /submissions": Row(query="?study={study_id}"),

@@ -225,7 +225,7 @@ def test_new_keys_sign_at_once_and_old_ones_end_with_what_they_signed(own: Insta
         rotated = json.loads(own.run("keys", "rotate", "--json").stdout)
         assert rotated == json.loads(own.run("keys", "list", "--json").stdout)
         signing = {key["purpose"]: key["key_id"] for key in rotated if key["signs"] == "yes"}
-        assert set(signing) == {"links", "sessions"}
+        assert set(signing) == {"links", "sessions", "participation"}
         assert not before & set(signing.items())
         for _ in range(6):  # in every process
             assert f"&key={signing['links']}&" in links(scenario)

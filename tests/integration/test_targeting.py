@@ -13,7 +13,7 @@ from tests.installation import Installation
 from tests.integration.rows import turn_back_deadline
 from tests.integration.test_pages import page, words
 from tests.refusals import refused
-from tests.scenario import Scenario, expect
+from tests.scenario import SESSION, Scenario, expect
 
 AGE = {"filter_id": "age", "selected_range": {"lower": 18}}
 
@@ -133,7 +133,7 @@ def test_who_has_started_may_resume(api: httpx.Client) -> None:
     blocked = {"filters": [filter_by("custom_blocklist", "a")]}
     study = expect(api.patch(f"/studies/{scenario.study['id']}", json=blocked), 200)
     assert study["filters"] == blocked["filters"]
-    assert expect(try_to_start(scenario, "a", "session"), 200)["submission_id"] == begun.submission_id
+    assert expect(try_to_start(scenario, "a", SESSION), 200)["submission_id"] == begun.submission_id
     refused(try_to_start(scenario, "a", "another"), 409)
     expect(begun.answer(begun.item(0), {"value": "x"}), 200)
     begun.submit()

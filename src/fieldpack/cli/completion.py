@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from fieldpack.client import Client
 
-__all__ = ["CollectionId", "complete_collection", "complete_study", "complete_workspace"]
+__all__ = ["CollectionId", "StudyId", "complete_collection", "complete_study", "complete_workspace"]
 
 LONGEST_WAIT = 1.0
 """Seconds that a person waits for what may be offered."""
@@ -72,4 +72,8 @@ def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, l
 CollectionId = Annotated[
     str,
     typer.Argument(metavar="COLLECTION_ID", help="Id of the collection.", autocompletion=complete_collection),
+]
+
+StudyId = Annotated[
+    str, typer.Argument(metavar="STUDY_ID", help="Id of the study.", autocompletion=complete_study)
 ]

@@ -1,4 +1,4 @@
-"""`fieldpack keys`: the two keys that sign download links and researchers' cookies."""
+"""`fieldpack keys`: the keys that sign download links, researchers' cookies and participants' personal links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("purpose", "key_id", "signs", "created_at", "retired_at", "expires_at
 _EXAMPLES = """\b
 Examples:
   fieldpack keys rotate          new keys; what the old ones signed stays good until its time is over
-  fieldpack keys rotate --now    end every download link and every researcher's session at once
+  fieldpack keys rotate --now    end every download link, personal link and researcher's session at once
 """
 
 keys_app = make_app(help="List and change the keys that sign links and cookies.", epilog=_EXAMPLES)
@@ -52,7 +52,10 @@ def list_keys(data_dir: DataDir = None, json: AsJson = False) -> None:
 @keys_app.command("rotate")
 def rotate_keys(
     now: Annotated[
-        bool, typer.Option("--now", help="End every download link and researcher's session at once.")
+        bool,
+        typer.Option(
+            "--now", help="End every download link, personal link and researcher's session at once."
+        ),
     ] = False,
     data_dir: DataDir = None,
     json: AsJson = False,
@@ -60,7 +63,8 @@ def rotate_keys(
     """Make new keys, which sign from now on in every process.
 
     What the old keys signed stays good until its time is over, at most a link's or a session's life. With --now
-    it is refused at once: researchers sign in again, and downloads need a fresh link. Participants notice nothing.
+    it is refused at once: researchers sign in again, and downloads and participants who come by personal links need
+    fresh ones. Whoever takes part notices nothing.
     """
     from fieldpack.server.config import load_settings
     from fieldpack.server.run.administration import rotate_keys

@@ -48,6 +48,9 @@ class _Root(LazyGroup):
         "hook": LazyCommand(
             "fieldpack.cli.webhooks.commands", "Have events sent to a program of yours (webhooks)."
         ),
+        "study": LazyCommand(
+            "fieldpack.cli.collections.studies", "Make personal links for the participants of a study."
+        ),
         "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
         "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),
         "extract": LazyCommand(_ARCHIVE, "Unpack an archive, sorted by submission or instruction."),

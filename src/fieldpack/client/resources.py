@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -118,6 +119,34 @@ class ResourceRoutes(Routes):
     def transition_study(self, study_id: str, action: StudyAction) -> Json:
         """Publish, pause, start again or stop a study."""
         return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", {"action": action})
+
+    def make_links(
+        self,
+        study_id: str,
+        participant_ids: Sequence[str],
+        *,
+        expires_at: datetime | None = None,
+        once: bool = False,
+    ) -> list[Json]:
+        """Make a personal link for each participant (fieldpack only); `participant_id, url, expires_at, once` of each.
+
+        Args:
+            study_id: what they open.
+            participant_ids: whom they are for, 10,000 at most.
+            expires_at: until when they are good, with a time zone; without it 90 days.
+            once: each opens once only.
+
+        Raises:
+            UsageError: the time has no zone.
+        """
+        body: Json = {"participant_ids": list(participant_ids), "once": once}
+        if expires_at is not None:
+            if expires_at.tzinfo is None:
+                raise UsageError("expires_at needs a time zone, such as UTC.")
+            body["expires_at"] = expires_at.isoformat()
+        answer = self._send("POST", f"/studies/{path_segment(study_id)}/links", body)
+        links: list[Json] = answer["results"]
+        return links
 
     def publish_collection(
         self, collection_id: str, places: int, *, draft: bool = False, **fields: Any

@@ -53,6 +53,7 @@ from fieldpack.server.studies.routes import router as studies
 from fieldpack.server.submissions.participant_routes import router as participate
 from fieldpack.server.submissions.participant_routes import start_router
 from fieldpack.server.submissions.routes import router as submissions
+from fieldpack.server.tickets.routes import router as tickets
 from fieldpack.server.uploads.routes import router as uploads
 from fieldpack.server.web.refusals import answer_refusal
 from fieldpack.server.web.routes import router as pages
@@ -73,6 +74,7 @@ ROUTERS = (
         download,
         studies,
         project_router,
+        tickets,
         submissions,
         responses,
         start_router,

@@ -139,6 +139,14 @@ class Settings(BaseSettings):
         default=None,
         description="A file that the ids of erased submissions are written to as well, for restores; on another disk.",
     )
+    hosted_issuer: str = Field(
+        default="https://www.prolific.com",
+        description="Who signs the hosted service's secured links: `iss` of a `prolific_token`.",
+    )
+    hosted_keys: str = Field(
+        default="https://api.prolific.com/.well-known/study/jwks.json",
+        description="The keys of these links: an https URL, or the path of a file, with a JSON Web Key Set.",
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged."
@@ -172,6 +180,19 @@ class Settings(BaseSettings):
         if not is_web_url(value) or not re.fullmatch("[^/]+//[^/?#]+/?", value):
             raise ValueError("must be an origin such as https://data.example.org, without a path")
         return value.removesuffix("/").lower()
+
+    @field_validator("hosted_keys")
+    @classmethod
+    def _keys(cls, value: str) -> str:
+        """From this machine plain http will do, which nobody on the way can change."""
+        parts = urlsplit(value)
+        if parts.scheme == "https" or (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        ):
+            return value
+        if "://" in value or not value:
+            raise ValueError("must be an https URL, or the path of a file")
+        return str(Path(value).expanduser().absolute())
 
     @field_validator("storage_url")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -33,6 +33,7 @@ Template = Annotated[
     Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Resume = Literal["link", "code", "signed"]
 
 
 class _Collection(LazyGroup):
@@ -242,6 +243,12 @@ def publish(
         bool,
         typer.Option("--show-account", help="Show participants your account's name and e-mail beside it."),
     ] = False,
+    resume: Annotated[
+        Resume | None,
+        typer.Option(
+            help="What participants need besides the ids in their link to go on: see docs/participants.md."
+        ),
+    ] = None,
     template: Annotated[
         Path | None, typer.Option("-t", "--template", help="YAML or JSON file with more fields of the study.")
     ] = None,
@@ -264,6 +271,7 @@ def publish(
         "maximum_allowed_time": maximum_time,
         "contact": contact,
         "contact_shows_account": show_account or None,
+        "resume": resume,
     }
     read = read_template(template) if template else None
     fields: dict[str, Any] = dict(read.body) if read else {}

@@ -1,4 +1,4 @@
-"""The two keys that sign: one for download links, one for researchers' cookies. No HTTP, no SQL.
+"""The keys that sign: one for download links, one for researchers' cookies, one for participants' personal links.
 
 They are rows, read whenever something is signed or checked: so a new key signs at once in every process, and one that
 was taken away is good for nothing at once. A signature names its key, so that others may follow it.
@@ -21,6 +21,7 @@ __all__ = [
     "FIRST",
     "KEY_ID",
     "SESSION_LIFE",
+    "TICKET_LIFE",
     "Purpose",
     "SigningKey",
     "find_key",
@@ -28,13 +29,14 @@ __all__ = [
     "rotate",
 ]
 
-Purpose = Literal["links", "sessions"]
-PURPOSES: tuple[Purpose, ...] = ("links", "sessions")
+Purpose = Literal["links", "sessions", "participation"]
+PURPOSES: tuple[Purpose, ...] = ("links", "sessions", "participation")
 FIRST = "first"
 """Name of the key from before there were several; what it signed then names none."""
 KEY_ID = r"[0-9a-z]{1,16}"
 SECRET_BYTES = 32
 SESSION_LIFE = timedelta(hours=12)
+TICKET_LIFE = timedelta(days=366)  # of a personal link, at most
 SLACK = timedelta(minutes=10)  # for whoever signs with the old key while it is being retired
 
 
@@ -75,19 +77,23 @@ def _make() -> tuple[str, bytes]:
 
 
 async def rotate(connection: Connection, link_life: timedelta, *, now: bool) -> list[KeyRow]:
-    """New keys for both purposes. The keys that are good afterwards.
+    """New keys for every purpose. The keys that are good afterwards.
 
     Args:
         connection: in a transaction, with which the new keys begin to sign.
         link_life: how long a link is good that was signed a moment ago.
-        now: end at once every link and every session there is, and every sign-in link; otherwise the old keys stay
-            good as long as anything that they signed.
+        now: end at once every link, personal ones too, and every session there is, and every sign-in link; otherwise
+            the old keys stay good as long as anything that they signed.
     """
     await queries.lock_keys(connection)
     if now:
         await queries.delete_all(connection)
     else:
-        lives: dict[Purpose, timedelta] = {"links": link_life, "sessions": SESSION_LIFE}
+        lives: dict[Purpose, timedelta] = {
+            "links": link_life,
+            "sessions": SESSION_LIFE,
+            "participation": TICKET_LIFE,
+        }
         for purpose in PURPOSES:
             await queries.retire_current(connection, purpose, (lives[purpose] + SLACK).total_seconds())
         await queries.delete_expired(connection)

@@ -30,11 +30,13 @@ __all__ = [
     "read_cookie",
     "read_remembered",
     "study_cookie_name",
+    "ticket_cookie_name",
 ]
 
 HOST_PREFIX = "__Host-"
 PREFIX = "fieldpack_"
 STUDY_PREFIX = "fieldpack_study_"
+TICKET_PREFIX = "fieldpack_ticket_"
 RESEARCHER = "fieldpack_researcher"
 DEVICE = "fieldpack_device"
 OF_RESEARCHERS = (RESEARCHER, DEVICE)
@@ -74,6 +76,11 @@ def cookie_name(submission_id: UUID) -> str:
 def study_cookie_name(study_id: UUID) -> str:
     """The cookie that names this browser's submission to a study, and when it began or went on."""
     return f"{STUDY_PREFIX}{study_id.hex}"
+
+
+def ticket_cookie_name(study_id: UUID) -> str:
+    """The cookie of a secured link that was opened in this browser; it lives for a day."""
+    return f"{TICKET_PREFIX}{study_id.hex}"
 
 
 def _context_of(request: Request) -> Context:
@@ -156,7 +163,7 @@ def _surplus(request: Request, study_id: UUID, submission_id: UUID) -> list[str]
         if name.startswith(STUDY_PREFIX):
             submission, _, at = value.partition(".")
             studies[name] = (int(at) if at.isdecimal() and len(at) < 20 else 0, submission.replace("-", ""))
-        elif name.startswith(PREFIX) and name not in OF_RESEARCHERS:
+        elif name.startswith(PREFIX) and not name.startswith((*OF_RESEARCHERS, TICKET_PREFIX)):
             submissions.append(name)
     studies.pop(study_cookie_name(study_id), None)
     oldest = sorted(studies, key=lambda name: studies[name][0])

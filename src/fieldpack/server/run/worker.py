@@ -41,6 +41,7 @@ from fieldpack.server.pictures import tasks as pictures_tasks
 from fieldpack.server.run import worker_queries as queries
 from fieldpack.server.studies import tasks as studies_tasks
 from fieldpack.server.submissions import tasks as submissions_tasks
+from fieldpack.server.tickets import tasks as tickets_tasks
 from fieldpack.server.uploads import tasks as uploads_tasks
 
 __all__ = ["run_worker"]
@@ -58,7 +59,7 @@ LAST_RESORT_SECONDS = 5.0
 # imported for the jobs they register
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
-    *(pictures_tasks, studies_tasks, changes_tasks, hooks_tasks),
+    *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks),
 )
 
 log = structlog.get_logger()

@@ -10,6 +10,7 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies import queries
+from fieldpack.server.studies.resuming import SECURED
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.service import decide_columns, get_study
 from fieldpack.server.studies.targeting import BLOCKED_STUDIES
@@ -28,6 +29,7 @@ def _columns(row: StudyRow, caller: Caller, fields: dict[str, Any]) -> dict[str,
         "created_by": caller.id,
         "name": row.name,
         "total_available_places": row.total_available_places,
+        "resume": row.resume,
         **decide_columns(fields),
         "maximum_allowed_time": row.maximum_allowed_time,
     }
@@ -71,11 +73,12 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     if row.test:
         return row
-    fields = {name: value for name, value in row.fields.items() if name != "filters"}
+    fields = {name: value for name, value in row.fields.items() if name not in ("filters", SECURED)}
     columns = {
         **_columns(row, caller, fields),
         "max_submissions_per_participant": -1,
         "max_concurrent_submissions": -1,
+        "resume": "link",
         "test": True,
         "test_of": study_id,
     }

@@ -53,7 +53,7 @@ def select_known_groups(study: str) -> str:
 FIND = f"""
     SELECT s.id, s.workspace_id, s.collection_id, s.project_id, s.created_by, s.status, s.name,
            s.total_available_places, s.places_taken, s.maximum_allowed_time, s.max_submissions_per_participant,
-           s.max_concurrent_submissions, s.fields, s.created_at, s.published_at, s.publish_at, s.test,
+           s.max_concurrent_submissions, s.resume, s.fields, s.created_at, s.published_at, s.publish_at, s.test,
            {select_known_studies("s")} AS known_studies, {select_known_groups("s")} AS known_groups,
            r.email AS researcher_email, r.first_name AS researcher_first_name,
            r.last_name AS researcher_last_name

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.studies.resuming import Resume
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
@@ -24,6 +26,7 @@ class StudyRow:
     maximum_allowed_time: int | None  # minutes; None for no end, as earlier versions kept
     max_submissions_per_participant: int  # -1 for no limit
     max_concurrent_submissions: int  # of one participant; -1 for no limit
+    resume: Resume  # what participants need besides their ids, to go on
     fields: dict[str, Any]  # everything else that the researcher gave, known here or not
     created_at: datetime
     published_at: datetime | None  # for the first time

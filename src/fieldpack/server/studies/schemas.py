@@ -21,6 +21,7 @@ from pydantic import (
 
 from fieldpack.archive.records import parse_time
 from fieldpack.errors import InvalidTime
+from fieldpack.server.studies.resuming import Resume
 from fieldpack.server.studies.targeting import ENFORCED_FILTERS
 from fieldpack.server.values.json_types import Boolean, Integer
 from fieldpack.server.values.urls import is_web_url
@@ -145,6 +146,8 @@ class StudyFields(Sparse):
     project: Annotated[str, StringConstraints(max_length=200)] | None = None
     contact: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True)] | None = None
     contact_shows_account: Boolean | None = None
+    is_external_study_url_secure: Boolean | None = None
+    resume: Resume | None = None
 
 
 class StudyInput(StudyFields):

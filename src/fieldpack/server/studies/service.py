@@ -26,6 +26,7 @@ from fieldpack.server.problems import conflict, invalid, not_found
 from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
+from fieldpack.server.studies.resuming import SECURED, Resume, choose_resume
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch, StudyTransition
 from fieldpack.server.studies.targeting import find_unenforced
@@ -66,7 +67,14 @@ FLAGS = {
     "completed": {"COMPLETED"},
     "scheduled": {"SCHEDULED"},
 }
-OWN_COLUMNS = {"name", "total_available_places", "data_collection_method", "data_collection_id", "project"}
+OWN_COLUMNS = {
+    "name",
+    "total_available_places",
+    "data_collection_method",
+    "data_collection_id",
+    "project",
+    "resume",
+}
 COMPUTED = {
     "id",
     "status",
@@ -183,12 +191,20 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _resume(fields: dict[str, Any], given: StudyFields, before: Resume) -> Resume:
+    try:
+        return choose_resume(fields, given.resume, before)
+    except ValueError as error:
+        raise invalid("resume", str(error)) from None
+
+
 async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> StudyRow:
     """A new, unpublished study in the workspace of its collection."""
     collection = await _get_collection(connection, caller, given.data_collection_id)
     project = (
         await _find_project(connection, collection.workspace_id, given.project) if given.project else None
     )
+    fields = _with_code(_fields(given))
     study_id = uuid4()
     await queries.insert_study(
         connection,
@@ -200,7 +216,8 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
             "created_by": caller.id,
             "name": given.name,
             "total_available_places": given.total_available_places,
-            **decide_columns(_with_code(_fields(given))),
+            "resume": _resume(fields, given, "link"),
+            **decide_columns(fields),
         },
     )
     return await get_study(connection, caller, study_id)
@@ -212,7 +229,10 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     old, new = row.fields, _fields(given)
     if "submissions_config" in new:
         new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
-    columns = decide_columns(_with_code({**old, **new}))
+    fields = _with_code({**old, **new})
+    columns = decide_columns(fields)
+    if given.resume is not None or SECURED in new:
+        columns["resume"] = _resume(fields, given, row.resume)
     if given.name is not None:
         columns["name"] = given.name
     if given.total_available_places is not None:
@@ -372,6 +392,7 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
             "max_submissions_per_participant": row.max_submissions_per_participant,
             "max_concurrent_submissions": row.max_concurrent_submissions,
         },
+        "resume": row.resume,
         "unenforced": find_unenforced(fields, row.known_studies, row.known_groups),
         "study_type": fields.get("study_type", "SINGLE"),
         "prolific_id_option": fields.get("prolific_id_option", "url_parameters"),

@@ -1,4 +1,4 @@
-"""A submission from start to its end: places taken and freed, submit, return, time-out, erasure.
+"""A submission from its start (`beginning/`) to its end: places freed, submit, return, time-out, erasure.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other: the collection's
 counter, then the study, then the submission.
@@ -7,10 +7,9 @@ counter, then the study, then the submission.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.records import FileEntry, encode_responses
@@ -27,21 +26,15 @@ from fieldpack.server.groups.queries import change_membership, forget_participan
 from fieldpack.server.hooks.queries import forget_answers
 from fieldpack.server.jobs import MAINTENANCE_QUEUE, defer
 from fieldpack.server.problems import (
-    ALREADY_TAKEN_PART,
     ANSWERS_INCOMPLETE,
-    STUDY_CLOSED,
-    STUDY_FULL,
-    STUDY_PAUSED,
-    STUDY_UNPUBLISHED,
     Problem,
     conflict,
     not_found,
 )
 from fieldpack.server.studies import queries as study_queries
-from fieldpack.server.studies.completion_codes import Handling, code_given, find_participant_code, handle
+from fieldpack.server.studies.completion_codes import Handling, code_given, handle
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
-from fieldpack.server.submissions.admission import require_admitted
 from fieldpack.server.submissions.answering.answers import (
     find_problems,
     group_files,
@@ -52,24 +45,19 @@ from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 
 __all__ = [
-    "Started",
     "erase",
     "follow_groups",
     "give_back",
     "lock_submission",
     "return_submission",
-    "start",
     "state_of",
     "submit",
     "time_out_overdue",
 ]
 
-TOKEN_BYTES = 32
 SCRUB_SECONDS = 1.0  # so that an erasure of many submissions is not one run for each
 SCRUB_PRIORITY = 1  # before exports that wait
 SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
-
-Started = tuple[UUID, str, bool]
 
 
 def hash_token(token: str) -> bytes:
@@ -88,85 +76,6 @@ async def find_study(connection: Connection, study_id: UUID, *, lock: bool = Fal
     if study is None:
         raise not_found("Study", study_id)
     return study
-
-
-async def start(
-    connection: Connection, study_id: UUID, participant_id: str, session_id: str | None, token: str | None
-) -> Started:
-    """Start a submission, or resume the one this participant has: its id, a new token, whether it is new.
-
-    Raises:
-        Problem: 404 for an unknown study; 403 when it is not for this participant; 409 when it is unpublished,
-            closed, paused or full, or when the participant has taken part as often as they may.
-    """
-    study = await find_study(connection, study_id, lock=True)
-    if study.status == "SCHEDULED" and await study_queries.publish_due(connection, study_id):
-        study = await find_study(connection, study_id)
-    if study.status in ("UNPUBLISHED", "SCHEDULED"):
-        raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
-    if study.status == "COMPLETED":
-        raise Problem(STUDY_CLOSED, "This study is closed.")
-    earlier = await queries.list_of_participant(connection, study_id, participant_id)
-    resumed = await _find_resumed(connection, earlier, session_id, token)
-    if resumed is not None:
-        return resumed.id, await new_token(connection, resumed.id), False
-    _check_times_taken_part(study, earlier)
-    await require_admitted(connection, study, participant_id)
-    if study.status == "PAUSED":
-        raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
-    await free_overdue_places(connection, study_id)
-    if not study.test and not await study_queries.take_place(connection, study_id):
-        raise Problem(STUDY_FULL, "This study is full: all its places are taken.")
-    submission_id = uuid4()
-    collection = await collection_queries.find_collection(connection, study.collection_id)
-    assert collection is not None
-    code = find_participant_code(study.fields["completion_codes"])
-    await queries.insert_submission(
-        connection,
-        submission_id,
-        study_id,
-        study.collection_id,
-        collection.version,
-        participant_id,
-        session_id,
-        ordinal=max((row.ordinal for row in earlier), default=0) + 1,
-        minutes=study.maximum_allowed_time,
-        study_code=code["code"] if code else None,
-        test=study.test,
-    )
-    await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
-    return submission_id, await new_token(connection, submission_id), True
-
-
-async def _find_resumed(
-    connection: Connection, earlier: list[SubmissionRow], session_id: str | None, token: str | None
-) -> SubmissionRow | None:
-    """Which of the participant's submissions this session, or this earlier token, belongs to."""
-    if session_id is not None:
-        return next((row for row in earlier if row.session_id == session_id), None)
-    held = await queries.find_by_token(connection, hash_token(token)) if token else None
-    return next((row for row in earlier if row.id == held), None)
-
-
-def _check_times_taken_part(study: StudyRow, earlier: list[SubmissionRow]) -> None:
-    most = study.max_submissions_per_participant
-    if most != -1 and len(earlier) >= max(most, 1):
-        raise Problem(
-            ALREADY_TAKEN_PART,
-            "You have taken part in this study already."
-            if most <= 1
-            else f"You have taken part in this study {len(earlier)} times, as often as it allows.",
-        )
-    running = sum(1 for row in earlier if row.status == "ACTIVE" and row.response == "in_progress")
-    if 0 < study.max_concurrent_submissions <= running:
-        raise Problem(ALREADY_TAKEN_PART, "Finish the submission you have begun before starting another.")
-
-
-async def new_token(connection: Connection, submission_id: UUID) -> str:
-    """One more token for this submission; earlier ones stay valid."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    await queries.keep_token(connection, submission_id, hash_token(token))
-    return token
 
 
 async def free_overdue_places(connection: Connection, study_id: UUID) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -12,6 +13,7 @@ from fieldpack.server.http.ids import InstructionId, StudyId
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import ApiRoute, discard_body, read_json
 from fieldpack.server.pictures.references import make_absolute
+from fieldpack.server.problems import invalid
 from fieldpack.server.submissions import lifecycle
 from fieldpack.server.submissions.access import (
     ParticipantRoute,
@@ -22,6 +24,8 @@ from fieldpack.server.submissions.access import (
 from fieldpack.server.submissions.answering import saving
 from fieldpack.server.submissions.participation import describe, start_submission
 from fieldpack.server.submissions.schemas import StartInput
+from fieldpack.server.tickets.access import read_hosted
+from fieldpack.server.tickets.personal import Ticket, read_ticket
 
 start_router = APIRouter(prefix="/participate", route_class=ApiRoute, tags=["participants"])
 router = APIRouter(
@@ -36,11 +40,26 @@ async def start(
     request: Request, response: Response, context: CurrentContext, study_id: StudyId, body: StartInput
 ) -> dict[str, Any]:
     """Start a submission on a published study, or resume the one this participant and session have."""
-    answer, created = await start_submission(
-        context.database, study_id, body, earlier_token(request, study_id)
-    )
+    ticket = await _read_ticket(request, context, study_id, body)
+    token = earlier_token(request, study_id)
+    answer, created = await start_submission(context.database, study_id, body, token, ticket=ticket)
     response.status_code = 201 if created else 200
     return _with_pictures(request, context, answer)
+
+
+async def _read_ticket(request: Request, context: Context, study_id: UUID, body: StartInput) -> Ticket | None:
+    """What a link or token proves that was sent. A token counts where the study asks for signed links."""
+    async with context.database.transaction() as connection:
+        study = await lifecycle.find_study(connection, study_id)
+        if body.link:
+            return await read_ticket(connection, study_id, body.link, body.participant_id)
+    if not body.prolific_token or study.resume != "signed":
+        return None
+    parameters = [("SESSION_ID", body.session_id)] if body.session_id else []
+    ticket = await read_hosted(request, context, study_id, body.prolific_token, parameters)
+    if ticket.participant_id != body.participant_id:
+        raise invalid("participant_id", "Is not the one that the token was made for.")
+    return ticket
 
 
 def _with_pictures(request: Request, context: Context, answer: dict[str, Any]) -> dict[str, Any]:

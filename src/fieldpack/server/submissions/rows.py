@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.studies.resuming import Resume
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRow:
@@ -32,6 +34,7 @@ class SubmissionRow:
     deactivated_counter: int | None  # the same when it was active no longer
     workspace_id: UUID  # of the study
     study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
+    study_resume: Resume  # what the study asks for, to go on
     overdue: bool  # its time is up, and nobody has written that down yet
     test: bool  # somebody tries the study
     has_siblings: bool  # the participant has others to this study

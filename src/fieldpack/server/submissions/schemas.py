@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
+from fieldpack.server.tickets.hosted import MOST_CHARACTERS as TOKEN_CHARACTERS
+from fieldpack.server.tickets.personal import MOST_CHARACTERS
 from fieldpack.server.values.json_types import Number
 from fieldpack.server.values.participant_ids import ParticipantId
 
@@ -27,6 +29,9 @@ class StartInput(BaseModel):
 
     participant_id: ParticipantId
     session_id: Annotated[str, StringConstraints(max_length=200)] | None = None
+    resume_code: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] | None = None
+    link: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)] | None = None
+    prolific_token: Annotated[str, StringConstraints(max_length=TOKEN_CHARACTERS)] | None = None
 
     @field_validator("participant_id")
     @classmethod

@@ -55,18 +55,6 @@ async def find_resumable(
     return await cursor.fetchone()
 
 
-async def has_session(connection: Connection, study_id: UUID, participant_id: str, session_id: str) -> bool:
-    """Whether this participant has begun in this session."""
-    cursor = await connection.execute(
-        """
-        SELECT 1 FROM submissions
-        WHERE study_id = %s AND participant_id = %s AND session_id = %s AND response <> 'deleted'
-        """,
-        [study_id, participant_id, session_id],
-    )
-    return await cursor.fetchone() is not None
-
-
 async def count_responses(connection: Connection, collection_ids: list[UUID]) -> dict[UUID, int]:
     """Active responses of each collection that has any."""
     cursor = await connection.execute(
@@ -83,7 +71,8 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
     """The studies of these collections, newest first, with their submissions by state."""
     cursor = await connection.cursor(row_factory=class_row(StudyCountsRow)).execute(
         f"""
-        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.fields,
+        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.resume,
+               t.fields,
                {select_known_studies("t")} AS known_studies, {select_known_groups("t")} AS known_groups,
                count(s.*) FILTER (WHERE s.status = 'ACTIVE') AS active,
                count(s.*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,

@@ -53,11 +53,17 @@ STATES = {
     140301: "link_altered",
     140302: "link_expired",
     140303: "not_admitted",
+    140304: "signed_needed",
+    140305: "link_altered",
+    140306: "link_expired",
+    140307: "signed_used",
     140901: "full",
     140902: "paused",
     140903: "closed",
     140904: "unpublished",
     140905: "taken_part",
+    140906: "code_needed",
+    140907: "code_needed",
 }
 STATES_BY_STATUS = {
     400: "invalid",

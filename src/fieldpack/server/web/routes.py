@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 
 from fieldpack.server.http.dependencies import require_room
 from fieldpack.server.web.assets import router as assets
+from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
 from fieldpack.server.web.workbench.pages import router as researchers
@@ -20,4 +21,5 @@ router.include_router(signing_in)
 router.include_router(accounts)
 router.include_router(researchers)
 router.include_router(responses)
+router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.studies.resuming import Resume
+
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
@@ -40,6 +42,7 @@ class StudyCountsRow:
     status: str
     places_taken: int
     total_available_places: int
+    resume: Resume  # what participants need besides their ids, to go on
     fields: dict[str, Any]  # what else its researcher gave
     known_groups: list[str]  # ids of participant groups that its filters and codes name
     # ids of earlier studies that its filters name, of its workspace or that its creator may see

@@ -1,189 +1,42 @@
-"""The participant's pages: the study, its questions, the review, and what comes after."""
+"""The participant's pages once they have begun: the questions, the review, and what comes after."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
-from starlette.responses import RedirectResponse
 
-from fieldpack.server.collections.queries import find_collection, get_version
+from fieldpack.server.collections.queries import get_version
 from fieldpack.server.context import Context
-from fieldpack.server.http.authentication import mark_authenticated
-from fieldpack.server.http.cookies import keep_submission, read_remembered
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.ids import StudyId, SubmissionId
-from fieldpack.server.http.intake.forms import read_unknown_form
+from fieldpack.server.http.ids import SubmissionId
 from fieldpack.server.http.routing import parse_id
-from fieldpack.server.problems import ANSWERS_INCOMPLETE, INVALID, Problem, not_found
+from fieldpack.server.problems import ANSWERS_INCOMPLETE, Problem, not_found
 from fieldpack.server.studies.completion_codes import code_given
+from fieldpack.server.studies.resuming import resume_on_page
 from fieldpack.server.submissions import lifecycle
 from fieldpack.server.submissions import queries as submission_queries
 from fieldpack.server.submissions.access import find_participant
-from fieldpack.server.submissions.admission import NOT_ADMITTED_DETAIL, is_admitted
 from fieldpack.server.submissions.answering.answers import find_broken
-from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
-from fieldpack.server.submissions.participation import start_submission
+from fieldpack.server.submissions.beginning.codes import get_code
 from fieldpack.server.submissions.rows import SubmissionRow
-from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.uploads import service as uploads
-from fieldpack.server.values.participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
-from fieldpack.server.web import queries
 from fieldpack.server.web.catalogue import Catalogue
 from fieldpack.server.web.participants.contacts import StudyPageRoute
+from fieldpack.server.web.participants.entrance import Text, see_other
 from fieldpack.server.web.participants.forms import Outcome, read_form, save_page, text_of
 from fieldpack.server.web.participants.readings import groups_by_point
 from fieldpack.server.web.participants.views import describe_broken, number_pages, questions_of, view_pages
 from fieldpack.server.web.rendering import catalogue_of, render, state_page
-from fieldpack.server.web.rows import ResumableRow
 
 router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
 
 REVIEW = "review"
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
-
-Text = Annotated[str, Query()]
-
-
-def _id_of(text: str) -> str:
-    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody named."""
-    found = normalise_participant_id(text) if len(text) <= MAX_GIVEN else ""
-    return "" if is_no_participant(found) else found
-
-
-def _see_other(path: str) -> RedirectResponse:
-    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
-
-
-# the study page
-
-
-@router.get("/participate/{study_id}")
-async def show_study(
-    request: Request,
-    context: CurrentContext,
-    study_id: StudyId,
-    PROLIFIC_PID: Text = "",
-    SESSION_ID: Text = "",
-) -> Response:
-    """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
-    participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
-    session_id = "" if is_no_session(session_id) else session_id
-    _check_link(PROLIFIC_PID, participant_id, session_id)
-    known = await _find_known(request, context, study_id)
-    if known is not None and known.again and not session_id:
-        known = None
-    if known is not None and participant_id == known.participant_id and _same_session(known, session_id):
-        return _see_other(f"/participate/submissions/{known.id}?again=1")
-    return await _show_study(
-        request, context, study_id, participant_id, session_id, known if not participant_id else None
-    )
-
-
-def _check_link(given: str, participant_id: str, session_id: str) -> None:
-    if "\0" in given + session_id or len(participant_id or given) > MAX_ID or len(session_id) > MAX_ID:
-        raise Problem(INVALID, "PROLIFIC_PID and SESSION_ID have at most 200 characters.")
-
-
-def _same_session(known: ResumableRow, session_id: str) -> bool:
-    return not session_id or known.session_id in (None, session_id)
-
-
-async def _find_known(request: Request, context: Context, study_id: UUID) -> ResumableRow | None:
-    """The submission to this study that this browser holds the key of."""
-    found = read_remembered(request, study_id)
-    if found is None:
-        return None
-    token_sha256 = lifecycle.hash_token(found.key.value)
-    async with context.database.transaction() as connection:
-        known = await queries.find_resumable(
-            connection, found.submission_id, study_id, token_sha256, found.key.made_before
-        )
-    if known is not None:
-        mark_authenticated(request)
-    return known
-
-
-async def _show_study(
-    request: Request,
-    context: Context,
-    study_id: UUID,
-    participant_id: str,
-    session_id: str,
-    known: ResumableRow | None,
-    *,
-    entered: str = "",
-    error: str = "",
-) -> Response:
-    async with context.database.transaction() as connection:
-        study = await lifecycle.find_study(connection, study_id)
-        collection = await find_collection(connection, study.collection_id)
-        assert collection is not None
-        begun = bool(participant_id and session_id) and await queries.has_session(
-            connection, study_id, participant_id, session_id
-        )
-        admitted = not participant_id or begun or await is_admitted(connection, study, participant_id)
-    state = {"UNPUBLISHED": "unpublished", "COMPLETED": "closed"}.get(study.status)
-    if state is None and not begun and known is None:
-        state = {"PAUSED": "paused", "AWAITING REVIEW": "full"}.get(study.status)
-    if state is not None and (known is None or known.response != "in_progress"):
-        return state_page(request, state)
-    if known is not None and known.response == "active":
-        known = None
-    if not admitted:
-        return state_page(request, "not_admitted", status=403, sentence=NOT_ADMITTED_DETAIL)
-    return render(
-        request,
-        "start.html",
-        status=400 if error else 200,
-        task=collection.body["task_details"],
-        minutes=study.fields.get("estimated_completion_time"),
-        limit=study.maximum_allowed_time,
-        study_id=study_id,
-        participant_id=participant_id,
-        session_id=session_id,
-        begun=begun,
-        known=known,
-        entered=entered,
-        error=error,
-        preview="",
-    )
-
-
-@router.post("/participate/{study_id}")
-async def start(request: Request, context: CurrentContext, study_id: StudyId) -> Response:
-    """The start button: takes a place, or resumes."""
-    form = await read_unknown_form(request)
-    given = text_of(form, "participant_id")
-    participant_id, session_id = _id_of(given), text_of(form, "session_id")
-    if not participant_id or len(participant_id) > MAX_ID or len(session_id) > MAX_ID:
-        is_long = participant_id or len(given) > MAX_GIVEN
-        words = catalogue_of(request)
-        return await _show_study(
-            request,
-            context,
-            study_id,
-            "",
-            session_id[:MAX_ID],
-            None,
-            entered=(participant_id or given)[:MAX_ID],
-            error=words.text("start.ask_id_long") if is_long else words.text("start.ask_id_missing"),
-        )
-    held = read_remembered(request, study_id)
-    known = await _find_known(request, context, study_id)
-    answer, _ = await start_submission(
-        context.database,
-        study_id,
-        StartInput(participant_id=participant_id, session_id=session_id),
-        held.key.value if held and known and not known.again else None,
-    )
-    response = _see_other(f"/participate/submissions/{answer['submission_id']}")
-    keep_submission(request, response, study_id, answer["submission_id"], answer["token"])
-    return response
 
 
 # the questions
@@ -198,7 +51,14 @@ async def _load(context: Context, submission: SubmissionRow) -> dict[str, Any]:
             "answers": {str(row.instruction_id): row.value for row in saved},
             "revisions": {str(row.instruction_id): row.revision for row in saved},
             "files": await uploads.list_files(connection, submission.id),
+            "code": await _code_of(connection, submission),
         }
+
+
+async def _code_of(connection: Connection, submission: SubmissionRow) -> str | None:
+    """The code to go on elsewhere with; None where the link is enough, or where only a signed one is."""
+    resume = resume_on_page(submission.study_resume, submission.session_id)
+    return await get_code(connection, submission.id) if resume == "code" else None
 
 
 @router.get("/participate/submissions/{submission_id}")
@@ -209,11 +69,11 @@ async def resume(
     submission = await find_participant(request, submission_id)
     path = f"/participate/submissions/{submission.id}"
     if submission.response == "active":
-        return _see_other(f"{path}/done{'?already=1' if again else ''}")
+        return see_other(f"{path}/done{'?already=1' if again else ''}")
     if submission.status == "RETURNED":
         return state_page(request, "returned")
     loaded = await _load(context, submission)
-    return _see_other(f"{path}/{_last_page(loaded)}?resumed=1")
+    return see_other(f"{path}/{_last_page(loaded)}?resumed=1")
 
 
 def _last_page(loaded: dict[str, Any]) -> int:
@@ -230,7 +90,7 @@ async def show_done(
     """The completion code."""
     submission = await find_participant(request, submission_id)
     if submission.response != "active":
-        return _see_other(f"/participate/submissions/{submission.id}")
+        return see_other(f"/participate/submissions/{submission.id}")
     fields = submission.study_fields
     code, _ = code_given(fields["completion_codes"], submission.study_code)
     return render(
@@ -251,12 +111,28 @@ async def ask_to_return(request: Request, context: CurrentContext, submission_id
     """Ask before leaving."""
     submission = await find_participant(request, submission_id)
     if not submission.open and (submission.status == "RETURNED" or not submission.return_requested):
-        return _see_other(f"/participate/submissions/{submission.id}?again=1")
+        return see_other(f"/participate/submissions/{submission.id}?again=1")
+    async with context.database.transaction() as connection:
+        code = await _code_of(connection, submission) if submission.open else None
     return render(
         request,
         "return.html",
         submission_id=submission.id,
         requested=submission.return_requested is not None,
+        code=code,
+    )
+
+
+@router.get("/participate/submissions/{submission_id}/later")
+async def show_later(request: Request, context: CurrentContext, submission_id: SubmissionId) -> Response:
+    """Where a participant leaves for now: how they come back."""
+    submission = await find_participant(request, submission_id)
+    if not submission.open:
+        return see_other(f"/participate/submissions/{submission.id}?again=1")
+    async with context.database.transaction() as connection:
+        code = await _code_of(connection, submission)
+    return render(
+        request, "later.html", submission_id=submission.id, code=code, resume=submission.study_resume
     )
 
 
@@ -268,7 +144,7 @@ async def return_submission(
     submission = await find_participant(request, submission_id)
     async with context.database.transaction() as connection:
         await lifecycle.return_submission(connection, submission.id)
-    return _see_other(f"/participate/submissions/{submission.id}")
+    return see_other(f"/participate/submissions/{submission.id}")
 
 
 @router.get("/participate/submissions/{submission_id}/{step}")
@@ -278,7 +154,7 @@ async def show_step(
     """One page of questions, or the review. Scripts find the other pages in it too."""
     submission = await find_participant(request, submission_id)
     if not submission.open:
-        return _see_other(f"/participate/submissions/{submission.id}?again=1")
+        return see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
 
@@ -327,6 +203,7 @@ def _show_form(
         deadline=deadline,
         seconds_left=(deadline - datetime.now(UTC)).total_seconds() if deadline else None,
         late=late,
+        code=loaded["code"],
         preview="",
         state={
             "submission": submission.id,
@@ -364,7 +241,7 @@ async def post_step(
     """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
     submission = await find_participant(request, submission_id)
     if not submission.open:  # perhaps in another tab
-        return _see_other(f"/participate/submissions/{submission.id}?again=1")
+        return see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
     at = _parse_step(step, loaded["body"])
     async with read_form(request, context, submission, questions_of(loaded["body"])) as form:
@@ -384,7 +261,7 @@ async def _take_step(
     base = f"/participate/submissions/{submission.id}/"
     if at == REVIEW:
         if go == "back":
-            return _see_other(f"{base}{len(loaded['body']['collection_items'])}")
+            return see_other(f"{base}{len(loaded['body']['collection_items'])}")
         return await _submit(request, context, submission, loaded, catalogue)
     assert isinstance(at, int)
     questions = questions_of(loaded["body"], at)
@@ -407,10 +284,10 @@ async def _take_step(
     if outcome.errors and go != "back":
         return _show_form(request, submission, loaded, at, outcome, status=400)
     if go == "stay":
-        return _see_other(f"{base}{at}")
+        return see_other(f"{base}{at}")
     if go == "back":
-        return _see_other(f"{base}{max(at - 1, 1)}")
-    return _see_other(f"{base}{at + 1 if at < len(loaded['body']['collection_items']) else REVIEW}")
+        return see_other(f"{base}{max(at - 1, 1)}")
+    return see_other(f"{base}{at + 1 if at < len(loaded['body']['collection_items']) else REVIEW}")
 
 
 def _in_words(broken: dict[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
@@ -436,7 +313,7 @@ async def _submit(
         broken = find_broken(items, loaded["answers"], loaded["files"])
         outcome = Outcome(errors=_in_words(broken, catalogue))
         return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
-    response: Response = _see_other(f"/participate/submissions/{submission.id}/done")
+    response: Response = see_other(f"/participate/submissions/{submission.id}/done")
     if answer["completion_url"]:
         # not a redirect: `form-action 'self'` stops those that lead from a form to another site
         fresh = await find_participant(request, submission.id)

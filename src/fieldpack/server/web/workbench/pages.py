@@ -88,6 +88,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                                     "approved": study.approved,
                                     "other": study.other,
                                     "link": participant_url(origin, study.id),
+                                    "resume": study.resume,
                                     "unenforced": find_unenforced(
                                         study.fields, study.known_studies, study.known_groups
                                     ),
@@ -168,6 +169,7 @@ async def show_preview(
             minutes=None,
             limit=None,
             known=None,
+            can_start=False,
             preview=base,
         )
     catalogue = catalogue_of(request)
@@ -198,6 +200,7 @@ async def show_preview(
         error_rows=error_rows(body, {}, base, at),
         deadline=None,
         late=False,
+        code=None,
         preview=True,
         state={
             "submission": f"preview-{collection_id}",

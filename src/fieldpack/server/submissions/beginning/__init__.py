@@ -1,0 +1,1 @@
+"""How a participant begins, and goes on: who may, by what they hold."""

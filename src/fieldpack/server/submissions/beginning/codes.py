@@ -1,0 +1,80 @@
+"""The short code by which a participant goes on in another browser: made, shown, and compared.
+
+It is kept as it is, because pages show it again; whoever can read it there can read the answers that it opens.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from uuid import UUID
+
+from fieldpack.server.db.pool import Connection, Database
+from fieldpack.server.problems import RESUME_CODE_WRONG, TOO_MANY_REQUESTS, Problem
+from fieldpack.server.submissions.beginning import code_queries as queries
+
+__all__ = ["find_coded", "get_code", "give_code", "say_code"]
+
+# without 0 O Q D, 1 I L, 2 Z, 5 S, 8 B, 6 G, U V
+ALPHABET = "ACEFHJKMNPRTWXY3479"
+CHARACTERS = 8  # of 19: 1.7e10 codes
+MOST_GUESSES = 20
+GUESS_SECONDS = 180.0  # until one comes back: 175,000 a year, one chance in 97,000
+_SEPARATORS = re.compile(r"[\s\-\u2010-\u2015.]+")
+
+
+def _make_code() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(CHARACTERS))
+
+
+def say_code(code: str) -> str:
+    """A code as people copy it: in two halves."""
+    half = CHARACTERS // 2
+    return f"{code[:half]}-{code[half:]}"
+
+
+async def give_code(connection: Connection, submission_id: UUID) -> None:
+    """Give a submission its code, unless it has one."""
+    await queries.insert_code(connection, submission_id, _make_code(), MOST_GUESSES)
+
+
+async def get_code(connection: Connection, submission_id: UUID) -> str | None:
+    """The code of a submission, as people copy it; made now where it had none. None for an erased one."""
+    found = await queries.list_codes(connection, [submission_id])
+    if not found:
+        await give_code(connection, submission_id)
+        found = await queries.list_codes(connection, [submission_id])
+    return say_code(found[0].code) if found else None
+
+
+async def find_coded(database: Database, study_id: UUID, participant_id: str, given: str) -> UUID | None:
+    """Which of the participant's submissions to a study this is the code of; None where none has a code.
+
+    A guess is counted before it is compared, in a transaction of its own, so that a refusal does not undo that.
+
+    Raises:
+        Problem: 409 for a wrong code, 429 after too many.
+    """
+    code = _SEPARATORS.sub("", given).upper()
+    async with database.transaction() as connection:
+        rows, count = await queries.spend_guesses(
+            connection, study_id, participant_id, MOST_GUESSES, GUESS_SECONDS
+        )
+    if not count:
+        return None
+    if not rows:
+        raise Problem(
+            TOO_MANY_REQUESTS,
+            "Too many wrong codes for this participant: wait a few minutes and try again.",
+            headers={"Retry-After": str(int(GUESS_SECONDS))},
+        )
+    matches = [row for row in rows if hmac.compare_digest(row.code.encode(), code.encode("utf-8", "replace"))]
+    if not matches:
+        raise Problem(
+            RESUME_CODE_WRONG,
+            "This is not the code that the pages of this submission show: check each character.",
+        )
+    async with database.transaction() as connection:
+        await queries.reset_guesses(connection, matches[0].submission_id, MOST_GUESSES)
+    return matches[0].submission_id
