@@ -28,7 +28,7 @@ from fieldpack.text import say_bytes
 try:
     from lzma import LZMAError
 except ImportError:  # a Python built without liblzma; zipfile then refuses such members by itself
-    LZMAError = zlib.error  # type: ignore[misc, assignment]
+    LZMAError = zlib.error  # type: ignore[misc, assignment]  # another class by design
 
 __all__ = ["NO_LIMITS", "FolderSource", "Limits", "Member", "Source", "find_outsiders"]
 
@@ -206,7 +206,7 @@ class GuardedMember(io.RawIOBase):
         return self._raw.tell()
 
     def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
+        view = memoryview(buffer)  # type: ignore[arg-type]  # `Buffer` is of Python 3.12
         with translate_errors(self._label, self._name):
             data = self._raw.read(len(view))
         view[: len(data)] = data

@@ -103,7 +103,7 @@ class Run:
             trust_env=not is_loopback(self._export.url or ""),
         )
         file = _RunFile(self._get_link, client=http, owns_client=True)
-        with contextlib.closing(ZipSource(file, file.label, self._limits)) as source:  # type: ignore[arg-type]
+        with contextlib.closing(ZipSource(file, file.label, self._limits)) as source:  # type: ignore[arg-type]  # reads as one
             listed = source.members()
             ignored = find_outsiders(source, listed)
             members = {name: member for name, member in listed.items() if name not in ignored}

@@ -113,7 +113,7 @@ class StreamDestination:
             if data is not None and entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
                 yield entry, "damaged"
                 continue
-            self._add(entry.key, entry.size_bytes, source)  # type: ignore[arg-type]
+            self._add(entry.key, entry.size_bytes, source)  # type: ignore[arg-type]  # nothing but read() is used
             sha256 = source.sha256()
             if source.failure is None and entry.sha256 and sha256 != entry.sha256:
                 source.failure = "damaged"

@@ -222,7 +222,8 @@ def _run_web(
         ssl_keyfile=tls.key_file if tls else None,
     )
     table = AddressTable(Path(os.environ[FOLDER_VARIABLE]) / ADDRESSES, region)
-    proxies = ProxyHeadersMiddleware(config.app, settings.trusted_proxies).trusted_hosts  # type: ignore[arg-type]
+    middleware = ProxyHeadersMiddleware(config.app, settings.trusted_proxies)  # type: ignore[arg-type]  # never called
+    proxies = middleware.trusted_hosts
     admission = Admission(settings.connections_per_address, proxies.__contains__, table)
     Server(config, admission, most_connections()).run(sockets=[listener])
 

@@ -284,7 +284,8 @@ class RemoteStorage(Storage):
 
     async def sign(self, key: str, seconds: int) -> str:
         with _translated(key):
-            signed: str = await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds))  # type: ignore[call-overload]
+            lifetime = timedelta(seconds=seconds)
+            signed: str = await obstore.sign_async(self._store, "GET", key, lifetime)  # type: ignore[call-overload]  # not of every store
         return signed
 
     async def sign_for(self, key: str, seconds: int) -> tuple[str, int]:

@@ -212,7 +212,7 @@ class _Multipart:
             raise Problem(TOO_LARGE, f"A form has at most {MAX_FILES} files.")
         spool = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(self._folder))  # noqa: SIM115
         file_name = options[b"filename"].decode("utf-8", "replace")
-        part.file = FormFile(file=spool, size=0, filename=file_name)  # type: ignore[arg-type]
+        part.file = FormFile(file=spool, size=0, filename=file_name)  # type: ignore[arg-type]  # typed as BinaryIO
         self._files.append(part.file)
 
     def _add(self, data: bytes, start: int, end: int) -> None:

@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         if self.lifespan.should_exit:
             raise SystemExit(STARTUP_FAILURE)
         # what uvicorn asks of these is to be closed, and waited for
-        self.servers = [Listener(self, each) for each in sockets or ()]  # type: ignore[misc]
+        self.servers = [Listener(self, each) for each in sockets or ()]  # type: ignore[misc]  # not of asyncio's class
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
