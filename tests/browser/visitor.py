@@ -179,7 +179,7 @@ def is_saved(page: Page) -> None:
 def saved(page: Page) -> Iterator[None]:
     """What is answered within is on the server afterwards."""
     with page.expect_response(
-        lambda response: response.request.method == "PUT" and "/answers/" in response.url and response.ok
+        lambda response: response.request.method == "PUT" and "/answers" in response.url and response.ok
     ):
         yield
     is_saved(page)

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -409,3 +410,151 @@ def test_a_name_with_nothing_left_is_called_file(api: httpx.Client) -> None:
     [entry] = line["responses"][participant.item(0)]["value"]
     assert entry["file_name"] == "???.png"
     assert entry["path"].rpartition("_")[2] in ("png", "file.png")
+
+
+# several at once
+
+
+def save_all(participant: Participant, answers: Any) -> httpx.Response:
+    return participant.http.put(
+        f"{participant.path}/answers", content=json.dumps(answers), headers=participant.headers
+    )
+
+
+def kept(participant: Participant) -> tuple[dict[str, Any], dict[str, int]]:
+    """The answers that are saved, and their revisions."""
+    state = expect(participant.http.get(participant.path, headers=participant.headers), 200)
+    return state["answers"], state["revisions"]
+
+
+@pytest.fixture
+def person(shared: Scenario) -> Participant:
+    return shared.start(str(uuid4()))
+
+
+def test_several_answers_are_saved_at_once(person: Participant) -> None:
+    text, one, why, weight = map(person.item, (TEXT, ONE, WHY, WEIGHT))
+    saved = expect(
+        save_all(
+            person,
+            {
+                text: {"value": "Fine"},
+                one.upper(): {"value": [True], "revision": 0},
+                why: {"value": [{"value": 1}]},
+                weight: {"value": "7,5", "unit": "kg"},
+            },
+        ),
+        200,
+    )["answers"]
+    assert saved.keys() == {text, one, why, weight}
+    assert saved[why]["answer"] == {"value": [{"value": 1, "explanation": ""}]}
+    assert [each["revision"] for each in saved.values()] == [1, 1, 1, 1]
+    assert saved[text]["saved_at"] == saved[one]["saved_at"]
+    answers, _ = kept(person)
+    assert answers[one] == {"value": [True]}
+    assert answers[weight] == {"value": "7,5", "unit": "kg"}
+
+    again = expect(save_all(person, {text: None, one: {"value": [], "revision": 1}}), 200)["answers"]
+    assert again[text] == {"instruction_id": text, "answer": None, "revision": 0}
+    assert again[one]["revision"] == 2
+    assert kept(person)[0].keys() == {one, why, weight}
+    assert expect(save_all(person, {}), 200) == {"answers": {}}
+
+
+WRONG = {
+    "an unknown instruction": lambda person: (str(uuid4()), {"value": "x"}),
+    "no id": lambda person: ("x", {"value": "x"}),
+    "a number for text": lambda person: (person.item(WEIGHT), {"value": 5, "unit": "kg"}),
+    "an unknown option": lambda person: (person.item(ONE), {"value": ["x"]}),
+    "an unknown unit": lambda person: (person.item(WEIGHT), {"value": "5", "unit": "x"}),
+    "too many options": lambda person: (person.item(ONE), {"value": ["text", 1]}),
+    "no object": lambda person: (person.item(ONE), ["text"]),
+    "files": lambda person: (person.item(FILES), {"value": []}),
+    "content": lambda person: (person.item(RICH), {"value": "x"}),
+    "a revision that is no number": lambda person: (person.item(ONE), {"value": [1], "revision": "1"}),
+    "a revision that is true": lambda person: (person.item(ONE), {"value": [1], "revision": True}),
+    "a negative revision": lambda person: (person.item(ONE), {"value": [1], "revision": -1}),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_one_wrong_answer_has_none_saved(person: Participant, kind: str) -> None:
+    key, value = WRONG[kind](person)
+    good = person.item(TEXT)
+    for given in ({good: {"value": "x"}, key: value}, {key: value, good: {"value": "x"}}):
+        detail = refused(save_all(person, given), 400)
+        assert list(detail) == [key]
+        assert all(isinstance(sentence, str) for sentence in detail[key])
+    assert kept(person) == ({}, {})
+
+
+def test_refusals_name_every_answer_that_is_wrong(person: Participant) -> None:
+    given = {
+        person.item(TEXT): {"value": 5},
+        person.item(ONE): {"value": "x"},
+        person.item(ANY): {"value": []},
+    }
+    assert refused(save_all(person, given), 400).keys() == {person.item(TEXT), person.item(ONE)}
+
+
+def test_an_instruction_named_twice_is_refused(person: Participant) -> None:
+    text = person.item(TEXT)
+    given = json.dumps({text: {"value": "a"}})[:-1] + f', "{text.upper()}": {{"value": "b"}}}}'
+    answer = person.http.put(f"{person.path}/answers", content=given, headers=person.headers)
+    assert text.upper() in refused(answer, 400)
+    assert kept(person) == ({}, {})
+
+
+@pytest.mark.parametrize("given", [[], "x", 5, None, True])
+def test_what_is_no_map_is_refused(person: Participant, given: Any) -> None:
+    refused(save_all(person, given), 400, "body")
+
+
+def test_a_stale_revision_has_none_saved(person: Participant) -> None:
+    text, one, any_ = map(person.item, (TEXT, ONE, ANY))
+    expect(person.answer(text, {"value": "first"}), 200)
+    expect(person.answer(text, {"value": "second"}), 200)
+    given = {
+        text: {"value": "third", "revision": 1},
+        one: {"value": [1], "revision": 0},
+        any_: {"value": [1], "revision": 3},
+    }
+    detail = refused(save_all(person, given), 412)
+    assert detail.keys() == {text, any_}
+    assert "at revision 2" in detail[text][0]
+    assert kept(person) == ({text: {"value": "second"}}, {text: 2})
+    refused(save_all(person, {**given, one: {"value": "x"}}), 400)  # what is wrong comes first
+    assert (
+        expect(save_all(person, {text: {"value": "third", "revision": 2}}), 200)["answers"][text]["revision"]
+        == 3
+    )
+
+
+def test_of_maps_at_the_same_time_one_is_saved(person: Participant) -> None:
+    """Each builds on the same revision: one wins with all its answers, the others change nothing."""
+    text, one = person.item(TEXT), person.item(ONE)
+
+    def save(number: int) -> httpx.Response:
+        with httpx.Client(base_url=person.http.base_url, timeout=60, trust_env=False) as http:
+            mine = Participant(http, person.submission_id, person.token, person.state)
+            return save_all(
+                mine,
+                {
+                    text: {"value": str(number), "revision": 0},
+                    one: {"value": [VALUES[number]], "revision": 0},
+                },
+            )
+
+    with ThreadPoolExecutor(5) as threads:
+        statuses = [answer.status_code for answer in threads.map(save, range(5))]
+    assert sorted(statuses) == [200, 412, 412, 412, 412]
+    winner = statuses.index(200)
+    assert kept(person)[0] == {text: {"value": str(winner)}, one: {"value": [VALUES[winner]]}}
+
+
+def test_a_submitted_submission_takes_no_map(person: Participant) -> None:
+    text = person.item(TEXT)
+    expect(save_all(person, {text: {"value": "x"}}), 200)
+    person.submit()
+    refused(save_all(person, {text: {"value": "y"}}), 409)
+    assert kept(person)[0] == {text: {"value": "x"}}

@@ -74,6 +74,7 @@ WRONG_STUDY = [
     ({**STUDY, "submissions_config": {"max_submissions_per_participant": "x"}},
      "submissions_config.max_submissions_per_participant"),
 ]  # fmt: skip
+UNKNOWN = str(uuid4())  # the id of nothing
 TUS = "/participate/submissions/{submission_id}/uploads"
 
 TABLE: dict[str, Row] = {
@@ -226,6 +227,12 @@ TABLE: dict[str, Row] = {
         large=413,
     ),
     "GET /participate/submissions/{submission_id}": Row(access="participant"),
+    "PUT /participate/submissions/{submission_id}/answers": Row(
+        access="participant",
+        body={},
+        wrong=[([], "body"), ({"x": None}, "x"), ({UNKNOWN: {"value": "x"}}, UNKNOWN)],
+        large=413,
+    ),
     "PUT /participate/submissions/{submission_id}/answers/{instruction_id}": Row(
         access="participant",
         body={"value": "x"},

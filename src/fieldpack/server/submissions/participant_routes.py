@@ -81,6 +81,32 @@ async def get_submission(
 
 
 @router.put(
+    "/answers",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+                }
+            },
+        }
+    },
+)
+async def save_answers(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission
+) -> dict[str, Any]:
+    """Save several answers, all or none: an object of instruction ids, each with what is sent for one answer.
+
+    A value may carry `revision`; one that was changed elsewhere meanwhile is refused (412), and so are all.
+    Refusals are by instruction id.
+    """
+    given = await read_json(request)
+    async with context.database.transaction() as connection:
+        return {"answers": await saving.save_answers(connection, submission.id, given)}
+
+
+@router.put(
     "/answers/{instruction_id}",
     openapi_extra={
         "requestBody": {

@@ -11,13 +11,14 @@ from uuid import UUID
 from fieldpack.server.collections.queries import get_version
 from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.problems import PRECONDITION_FAILED, Problem, not_found
+from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, not_found
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.answering.answers import describe_reading, normalise
 from fieldpack.server.submissions.rows import AnswerRow, SavedRow
 from fieldpack.server.uploads.service import require_open
+from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["Answering", "open_answers", "save_answer"]
+__all__ = ["Answering", "open_answers", "save_answer", "save_answers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +100,97 @@ async def save_answer(
     answering = await open_answers(connection, submission_id, [instruction_id])
     item = answering.get_item(instruction_id)
     if seen is not None and answering.is_stale(instruction_id, seen):
-        raise Problem(
-            PRECONDITION_FAILED,
-            f"This answer was changed elsewhere: it is at revision {answering.revision_of(instruction_id)}."
-            " Load it before saving again.",
-        )
+        raise Problem(PRECONDITION_FAILED, _explain_stale(answering, instruction_id))
     answer = normalise(item, given) if given is not None else None
-    saved = await answering.write({instruction_id: answer})
-    if answer is None:
-        return {"instruction_id": instruction_id, "answer": None, "revision": 0}
-    row = saved[instruction_id]
-    return {
-        "instruction_id": instruction_id,
-        "answer": answer,
-        "revision": row.revision,
-        "saved_at": row.updated_at,
-        **describe_reading(item, answer),
+    return (await _write_all(answering, {instruction_id: answer}))[str(instruction_id)]
+
+
+async def save_answers(connection: Connection, submission_id: UUID, given: Any) -> dict[str, Any]:
+    """Save or clear several answers, all or none; what the API says of each then, by instruction id.
+
+    Args:
+        given: an object of instruction ids, and of each the value shape less its type, or None to clear it. A value
+            may carry `revision`: the one that must still be saved, 0 where nothing must be.
+
+    Raises:
+        Problem: 400 by instruction id, for what is none of this submission or is not what it takes; else 412 by
+            instruction id for what was changed elsewhere; 404 and 409 as for one.
+    """
+    if not isinstance(given, dict):
+        raise Problem(INVALID, {"body": ["Send an object: instruction ids, and the answer to each."]})
+    refused: dict[str, list[str]] = {
+        key: ["This is no instruction of this submission."] for key in given if not is_uuid(key)
     }
+    by_id: dict[UUID, Any] = {}
+    for key, value in given.items():
+        if key in refused:
+            continue
+        if UUID(key) in by_id:
+            refused[key] = ["This instruction is named twice."]
+        by_id[UUID(key)] = value
+    answering = await open_answers(connection, submission_id, by_id)
+    answers: dict[UUID, dict[str, Any] | None] = {}
+    stale: dict[str, list[str]] = {}
+    for instruction_id, value in by_id.items():
+        key = str(instruction_id)
+        item = answering.items.get(key)
+        if item is None:
+            refused[key] = ["This is no instruction of this submission."]
+            continue
+        try:
+            seen = _read_revision(value)
+            answers[instruction_id] = normalise(item, value) if value is not None else None
+        except Problem as problem:
+            refused[key] = _flatten(problem.detail)
+            continue
+        if seen is not None and answering.is_stale(instruction_id, seen):
+            stale[key] = [_explain_stale(answering, instruction_id)]
+    if refused:
+        raise Problem(INVALID, refused)
+    if stale:
+        raise Problem(PRECONDITION_FAILED, stale)
+    return await _write_all(answering, answers)
+
+
+def _read_revision(value: Any) -> str | None:
+    """The revision that a value of a map carries.
+
+    Raises:
+        Problem: 400.
+    """
+    revision = value.get("revision") if isinstance(value, dict) else None
+    if revision is None:
+        return None
+    if type(revision) is not int or revision < 0:
+        raise Problem(INVALID, {"revision": ["Must be the number of a revision, 0 for no answer."]})
+    return str(revision)
+
+
+def _flatten(detail: Any) -> list[str]:
+    """The sentences about one answer, each with the field it is about where that is not the whole."""
+    return [
+        sentence if field in ("body", "value") else f"{field}: {sentence}"
+        for field, sentences in detail.items()
+        for sentence in sentences
+    ]
+
+
+def _explain_stale(answering: Answering, instruction_id: UUID) -> str:
+    revision = answering.revision_of(instruction_id)
+    return f"This answer was changed elsewhere: it is at revision {revision}. Load it before saving again."
+
+
+async def _write_all(
+    answering: Answering, answers: Mapping[UUID, dict[str, Any] | None]
+) -> dict[str, dict[str, Any]]:
+    """Write answers, and say of each what came of it."""
+    saved = await answering.write(answers)
+    described = {}
+    for instruction_id, answer in answers.items():
+        row = saved.get(instruction_id)
+        about: dict[str, Any] = {"instruction_id": instruction_id, "answer": answer, "revision": 0}
+        if answer is not None and row is not None:
+            about |= {"revision": row.revision, "saved_at": row.updated_at}
+            about |= describe_reading(answering.get_item(instruction_id), answer)
+        described[str(instruction_id)] = about
+    return described

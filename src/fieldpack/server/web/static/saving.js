@@ -9,10 +9,13 @@ const DEBOUNCE_MS = 500;
 const SLOW_MS = 400;
 const TIMEOUT_MS = 20_000;
 const LONGEST_WAIT_MS = 15_000;
+const LAST_BYTES = 60_000;   // browsers let requests that outlive their page hold 64 KiB together
+const ENTRY_BYTES = 80;      // an id and a revision around each answer
 const KEY = `fieldpack.answers.${state.submission}`;
 const line = document.getElementById("saving");
 
 const unsaved = new Map();   // question id -> {answer, revision, due}
+const alone = new Set();     // question ids that are saved by themselves, since a request with others was refused
 const stuck = new Map();     // question ids that wait for a person -> why, in words: a conflict, or a refusal
 let questions;
 let onWritten;
@@ -109,9 +112,10 @@ async function run() {
     if (!ids.length) break;
     const due = Math.min(...ids.map((id) => unsaved.get(id).due));
     if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 100)); continue; }
-    const id = ids.find((each) => unsaved.get(each).due <= Date.now());
+    const now = ids.filter((id) => unsaved.get(id).due <= Date.now());
+    const together = now.filter((id) => !alone.has(id));
     const slow = setTimeout(() => { if (!failures) show(t("saving.saving"), ""); }, SLOW_MS);
-    const outcome = await send(id);
+    const outcome = together.length > 1 ? await sendTogether(together) : await send(now[0]);
     clearTimeout(slow);
     if (outcome === "again") {
       failures += 1;
@@ -141,6 +145,52 @@ function request(id, entry, options = {}) {
   });
 }
 
+/** Several answers at once: all are saved or none. */
+function requestTogether(entries, options = {}) {
+  return fetch(`${state.api}/answers`, {
+    method: "PUT",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(Object.fromEntries(
+      [...entries].map(([id, { answer, revision }]) => [id, { ...answer, revision }]))),
+    ...options,
+  });
+}
+
+async function sendTogether(ids) {
+  const entries = new Map(ids.map((id) => [id, unsaved.get(id)]));
+  let response;
+  let body;
+  try {
+    response = await requestTogether(entries, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    body = await response.json();
+  } catch {
+    return "again";
+  }
+  if (response.ok) {
+    settleAll(entries, body.answers);
+    return "done";
+  }
+  if (![400, 412, 413].includes(response.status)) return judge(response.status);
+  for (const id of ids) alone.add(id);   // one of them was refused: the others are saved, and that one is asked about
+  return "done";
+}
+
+function settleAll(entries, saved) {
+  for (const [id, entry] of entries) {
+    questions.get(id).revision = saved[id].revision;
+    settle(id, entry);
+  }
+}
+
+/** What a refusal means that is of the submission, not of an answer. */
+function judge(status) {
+  switch (status) {
+    case 401: case 403: case 404: return end(t("saving.session"));
+    case 409: return end(t("saving.closed"));
+    default: return "again";
+  }
+}
+
 async function send(id) {
   const question = questions.get(id);
   const entry = unsaved.get(id);
@@ -154,18 +204,17 @@ async function send(id) {
   }
   if (response.ok) {
     question.revision = body.revision;
+    alone.delete(id);
     settle(id, entry);
     return "done";
   }
   switch (response.status) {
     case 412: return resolveConflict(question, entry);
-    case 401: case 403: case 404: return end(t("saving.session"));
-    case 409: return end(t("saving.closed"));
     case 400: case 413:
       stuck.set(id, t("saving.refused"));
       show(t("saving.refused"), "trouble");
       return "done";
-    default: return "again";
+    default: return judge(response.status);
   }
 }
 
@@ -235,13 +284,26 @@ function ask(question, other) {
 /** The page may be gone in a moment: what is still unsaved goes out in requests that outlive it. */
 function sendLast() {
   if (ended) return;
+  const entries = new Map();
+  let room = LAST_BYTES;
   for (const id of waiting()) {
     const entry = unsaved.get(id);
-    if (JSON.stringify(entry.answer).length > 50_000) continue;
+    room -= new Blob([JSON.stringify(entry.answer)]).size + ENTRY_BYTES;
+    if (room < 0) break;   // what does not go out stays on this device, and is sent when the page is seen again
+    entries.set(id, entry);
+  }
+  if (!entries.size) return;
+  requestTogether(entries, { keepalive: true }).then(async (response) => {
+    if (response.ok) settleAll(entries, (await response.json()).answers);
+    else sendEach(entries);
+  }).catch(() => {});
+}
+
+/** One of several was refused: the others are not to suffer for it, if the page is still there. */
+function sendEach(entries) {
+  for (const [id, entry] of entries) {
     request(id, entry, { keepalive: true }).then(async (response) => {
-      if (!response.ok) return;
-      questions.get(id).revision = (await response.json()).revision;
-      settle(id, entry);
+      if (response.ok) settleAll(new Map([[id, entry]]), { [id]: await response.json() });
     }).catch(() => {});
   }
 }
