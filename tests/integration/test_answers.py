@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -461,7 +461,7 @@ def test_several_answers_are_saved_at_once(person: Participant) -> None:
     assert expect(save_all(person, {}), 200) == {"answers": {}}
 
 
-WRONG = {
+WRONG: dict[str, Callable[[Participant], tuple[str, Any]]] = {
     "an unknown instruction": lambda person: (str(uuid4()), {"value": "x"}),
     "no id": lambda person: ("x", {"value": "x"}),
     "a number for text": lambda person: (person.item(WEIGHT), {"value": 5, "unit": "kg"}),

@@ -544,6 +544,129 @@ def test_creation_with_bytes_and_method_override(tus: Tus) -> None:
     assert tus.http.post(url, headers={**tus.participant.headers, **TUS}).status_code == 405
 
 
+def begin(
+    tus: Tus, key: str, length: int, data: bytes | Iterator[bytes] | None = None, **more: str
+) -> httpx.Response:
+    """A creation with a key, and with bytes if there are any."""
+    fields = {"instruction_id": tus.instruction_id, "filename": "a.txt", "key": key, **more}
+    headers = {**tus.participant.headers, **(TUS if data is None else BYTES), "Upload-Length": str(length)}
+    return httpx.post(
+        f"{tus.http.base_url}{tus.participant.path.removeprefix('/')}/uploads",
+        content=data,
+        headers={**headers, "Upload-Metadata": encode(**fields)},
+        timeout=60,
+        trust_env=False,
+    )
+
+
+def files_of(tus: Tus) -> list[dict[str, Any]]:
+    state = expect(tus.http.get(tus.participant.path, headers=tus.participant.headers), 200)
+    found: list[dict[str, Any]] = state["files"]
+    return found
+
+
+@pytest.mark.parametrize("with_bytes", [False, True])
+def test_a_key_that_is_sent_again_names_the_same_upload(tus: Tus, with_bytes: bool) -> None:
+    sent = b"hello" if with_bytes else None
+    first = begin(tus, "k", 10, sent)
+    assert first.status_code == 201, first.text
+    for _ in range(5):  # more than there may be files
+        again = begin(tus, "k", 10, sent)
+        assert (again.status_code, again.headers["Location"]) == (201, first.headers["Location"])
+        assert again.headers["Upload-Offset"] == ("5" if with_bytes else "0")
+    url = str(first.url.join(first.headers["Location"]))
+    at = 5 if with_bytes else 0
+    assert tus.patch(url, at, b"helloworld"[at:]).status_code == 204
+    for data in (None, b"hello", b"helloworld", b"otherbytes"):
+        done = begin(tus, "k", 10, data)
+        assert (done.status_code, done.headers["Upload-Offset"]) == (201, "10")
+        assert done.headers["Location"] == first.headers["Location"]
+    tus.require_complete(url, b"helloworld")
+    assert len(files_of(tus)) == 1
+
+
+def test_a_creation_that_was_cut_off_is_sent_again(tus: Tus, server: Installation) -> None:
+    """The bytes stop half-way and nobody hears the answer: the same key goes on, and there is one file."""
+    data = film(2 * MIB)
+    fields = {"instruction_id": tus.instruction_id, "filename": "a.mp4", "key": "cut"}
+    head = {
+        **tus.participant.headers,
+        **BYTES,
+        "Upload-Length": str(len(data)),
+        "Content-Length": str(len(data)),
+    }
+    head |= {"Upload-Metadata": encode(**fields), "Host": "127.0.0.1"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    request = f"POST /api/v1{tus.participant.path}/uploads HTTP/1.1\r\n{lines}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(request + data[:MIB])
+    for _ in range(20):
+        again = begin(tus, "cut", len(data), filename="a.mp4")
+        assert again.status_code == 201, again.text
+    assert len(files_of(tus)) == 1
+    url = str(again.url.join(again.headers["Location"]))
+    whole = begin(tus, "cut", len(data), data, filename="a.mp4")
+    offset = int(whole.headers["Upload-Offset"])
+    while offset < len(data):
+        sent = tus.patch(url, offset, data[offset:])
+        offset = int(sent.headers["Upload-Offset"]) if sent.status_code == 204 else tus.offset(url)
+    tus.require_complete(url, data)
+    assert [file["status"] for file in files_of(tus)] == ["complete"]
+
+
+def test_one_key_at_the_same_time_is_one_file(tus: Tus) -> None:
+    data = os.urandom(300_000)
+    text = base64.b64encode(data)
+
+    def send(_: int) -> httpx.Response:
+        return begin(tus, "same", len(text), text)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(send, range(8)))
+    # a request that a newer one shut out may say so; whoever is answered 201 is answered alike
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len({answer.headers["Location"] for answer in answers if answer.status_code == 201}) == 1
+    last = begin(tus, "same", len(text), text)
+    assert (last.status_code, last.headers["Upload-Offset"]) == (201, str(len(text)))
+    assert [file["size_bytes"] for file in files_of(tus)] == [len(text)]
+    tus.require_complete(str(last.url.join(last.headers["Location"])), text)
+
+
+def test_a_key_is_of_one_file_in_one_submission(tus: Tus) -> None:
+    first = begin(tus, "k", 5, b"hello")
+    assert begin(tus, "k", 6, b"hello!").status_code == 409
+    assert begin(tus, "k", 5, b"hello", filename="b.txt").status_code == 409
+    other = begin(tus, "K", 5, b"hello")  # another key
+    assert (other.status_code, other.headers["Upload-Offset"]) == (201, "5")
+    assert other.headers["Location"] != first.headers["Location"]
+    scenario_key = begin(tus, "\u202e" * 200, 5, b"hello")
+    assert scenario_key.status_code == 201
+    for key in ("", "x" * 201):
+        assert "key" in expect(begin(tus, key, 5, b"hello"), 400)["error"]["detail"]
+    assert len(files_of(tus)) == 3
+    # taken away, it is begun anew
+    url = str(first.url.join(first.headers["Location"]))
+    assert tus.http.delete(url, headers={**tus.participant.headers, **TUS}).status_code == 204
+    anew = begin(tus, "k", 5, b"hello")
+    assert (anew.status_code, anew.headers["Upload-Offset"]) == (201, "5")
+    assert anew.headers["Location"] != first.headers["Location"]
+
+
+def test_a_refused_upload_of_a_key_stays_refused(tus: Tus) -> None:
+    assert begin(tus, "k", 8, b"%PDF-1.7", filename="a.mp4").status_code == 415
+    assert begin(tus, "k", 8, b"%PDF-1.7", filename="a.mp4").status_code == 415
+    mismatch = f"sha1 {base64.b64encode(bytes(20)).decode()}"
+    headers = {**tus.participant.headers, **BYTES, "Upload-Length": "5", "Upload-Checksum": mismatch}
+    headers["Upload-Metadata"] = encode(instruction_id=tus.instruction_id, filename="a.txt", key="sum")
+    for _ in range(5):  # its bytes did not count: the same upload takes others
+        assert (
+            tus.http.post(f"{tus.participant.path}/uploads", content=b"hello", headers=headers).status_code
+            == 460
+        )
+    assert begin(tus, "sum", 5, b"hello").headers["Upload-Offset"] == "5"
+    assert [file["file_name"] for file in files_of(tus)] == ["a.txt"]
+
+
 def test_a_creation_whose_bytes_are_refused_leaves_nothing(tus: Tus) -> None:
     """Its answer names no upload, so an unfinished one could be neither resumed nor removed."""
     metadata = encode(instruction_id=tus.instruction_id, filename="a.txt")

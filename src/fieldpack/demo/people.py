@@ -73,14 +73,16 @@ class Person:
         path = f"/participate/submissions/{state['submission_id']}"
         headers = {"Authorization": f"Bearer {state['token']}"}
         for page in state["collection"]["collection_items"]:
+            answers = {}
             for item in page["page_items"]:
                 if not item.get("required", True) and self.dice.random() < 0.4:
                     continue
                 if item["type"] == "file_upload":
                     await self._upload(http, path, headers, item)
                 elif (answer := self._answer(item)) is not None:
-                    saved = await http.put(f"{path}/answers/{item['id']}", json=answer, headers=headers)
-                    saved.raise_for_status()
+                    answers[item["id"]] = answer
+            saved = await http.put(f"{path}/answers", json=answers, headers=headers)
+            saved.raise_for_status()
         ended = await http.post(f"{path}/{'return' if returns else 'submit'}", headers=headers)
         ended.raise_for_status()
         submission_id: str = state["submission_id"]
@@ -141,29 +143,31 @@ class Person:
     async def _upload(
         self, http: httpx.AsyncClient, path: str, headers: dict[str, str], item: dict[str, Any]
     ) -> None:
-        """Draw photos and send them by tus, in chunks."""
+        """Draw photos and send them by tus, the first chunk with what announces them."""
         most = min(item["max_file_count"], item["min_file_count"] + 2)
-        tus = {**headers, "Tus-Resumable": "1.0.0"}
+        tus = {**headers, "Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
         for _ in range(self.dice.randint(item["min_file_count"], most)):
             name, data = await asyncio.to_thread(self._draw, item["accepted_file_types"])
-            fields = {"instruction_id": item["id"], "filename": name}
+            fields = {
+                "instruction_id": item["id"],
+                "filename": name,
+                "key": f"{self.dice.getrandbits(128):032x}",
+            }
             metadata = ",".join(
                 f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items()
             )
-            created = await http.post(
+            sent = await http.post(
                 f"{path}/uploads",
+                content=data[:CHUNK_BYTES],
                 headers={**tus, "Upload-Length": str(len(data)), "Upload-Metadata": metadata},
             )
-            created.raise_for_status()
-            for offset in range(0, len(data), CHUNK_BYTES):
+            sent.raise_for_status()
+            url = sent.url.join(sent.headers["Location"])
+            while (offset := int(sent.headers["Upload-Offset"])) < len(data):
                 sent = await http.patch(
-                    created.url.join(created.headers["Location"]),
+                    url,
                     content=data[offset : offset + CHUNK_BYTES],
-                    headers={
-                        **tus,
-                        "Upload-Offset": str(offset),
-                        "Content-Type": "application/offset+octet-stream",
-                    },
+                    headers={**tus, "Upload-Offset": str(offset)},
                 )
                 sent.raise_for_status()
 

@@ -97,12 +97,22 @@ async def insert_upload(
     file_name: str,
     metadata: str | None,
     length_bytes: int,
+    key: str | None,
 ) -> None:
+    """An upload that begins now. The submission must be locked, so that no other one takes the key."""
     await connection.execute(
-        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
-        [id, submission_id, instruction_id, file_name, metadata, length_bytes],
+        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes, key)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [id, submission_id, instruction_id, file_name, metadata, length_bytes, key],
     )
+
+
+async def find_by_key(connection: Connection, submission_id: UUID, key: str) -> UploadRow | None:
+    """The upload that a client's key names."""
+    cursor = await connection.cursor(row_factory=class_row(UploadRow)).execute(
+        f"{FIND} WHERE u.submission_id = %s AND u.key = %s", [submission_id, key]
+    )
+    return await cursor.fetchone()
 
 
 async def find_upload(

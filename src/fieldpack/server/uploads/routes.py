@@ -135,25 +135,37 @@ async def describe_protocol(request: Request, context: CurrentContext) -> Respon
 async def create_upload(
     request: Request, context: CurrentContext, submission: ParticipantSubmission
 ) -> Response:
-    """Begin an upload: `Upload-Length`, and `Upload-Metadata` with `instruction_id` and `filename`."""
+    """Begin an upload: `Upload-Length`, and `Upload-Metadata` with `instruction_id` and `filename`.
+
+    A `key` there that was sent before in this submission answers with the upload it has begun: its `Location`, and the
+    offset to go on from. Bytes that come along count if nothing of it is there yet.
+    """
     if request.headers.get("upload-defer-length") is not None:
         tus.parse_size(None, "Upload-Length")
     length = tus.parse_size(request.headers.get("upload-length"), "Upload-Length")
     header = request.headers.get("upload-metadata")
     metadata = tus.parse_metadata(header)
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
-    upload_id = await service.create_upload(
+    created = await service.create_upload(
         context, submission.id, submission.study_id, metadata, length, header=header
     )
-    headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{upload_id}"}
+    offset = created.offset_bytes
+    headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{created.id}"}
     with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
-    if with_bytes or length == 0:
+    if (with_bytes or length == 0) and offset == 0 and not created.is_complete:
         try:
-            offset = await _receive(request, context, submission.id, upload_id, 0, checksum)
-        except Problem:  # the answer names no upload, so nobody could go on with it, or remove it
-            with contextlib.suppress(Problem):
-                await service.remove_upload(context, submission.id, submission.study_id, upload_id)
-            raise
+            offset = await _receive(request, context, submission.id, created.id, 0, checksum)
+        except Problem:
+            # without a key nobody could go on with it, or remove it: the answer names no upload
+            if "key" not in metadata:
+                with contextlib.suppress(Problem):
+                    await service.remove_upload(context, submission.id, submission.study_id, created.id)
+                raise
+            row = await wait_while_finishing(context, submission.id, created.id)
+            if row.blob_id is None:
+                raise
+            offset = row.length_bytes  # another request of this key has brought it whole
+    if with_bytes or length == 0 or not created.is_new:
         headers["Upload-Offset"] = str(offset)
     return Response(status_code=201, headers=headers)
 

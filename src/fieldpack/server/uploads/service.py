@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from fieldpack.text import say_bytes, say_count
 
 __all__ = [
     "MIB",
+    "Created",
     "closed",
     "create_upload",
     "describe_upload",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+MAX_KEY = 200
 
 
 def max_upload_bytes(settings: Settings) -> int:
@@ -94,6 +97,35 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
         raise Problem(UNSUPPORTED_TYPE, f"This file is empty. Accepted: {names}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An upload that was begun just now, or before by a request of the same key."""
+
+    id: UUID
+    offset_bytes: int  # what of it is safe
+    is_complete: bool
+    is_new: bool
+
+
+class _Known(Exception):
+    """The key is that of an upload that is there."""
+
+    def __init__(self, row: UploadRow) -> None:
+        self.row = row
+
+
+def read_key(metadata: dict[str, str]) -> str | None:
+    """The key that a client made for an upload, if it did.
+
+    Raises:
+        Problem: 400.
+    """
+    key = metadata.get("key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY:
+        raise Problem(INVALID, {"key": [f"The key in Upload-Metadata has 1 to {MAX_KEY} characters."]})
+    return key
+
+
 async def create_upload(
     context: Context,
     submission_id: UUID,
@@ -102,19 +134,60 @@ async def create_upload(
     length_bytes: int,
     *,
     header: str | None = None,
-) -> UUID:
-    """Begin an upload to a submission: its id.
+) -> Created:
+    """Begin an upload to a submission. A `key` in the metadata that was sent before names the upload that is there.
 
     Args:
         header: `metadata` as it came, to be given back.
 
     Raises:
         Problem: 400 for an instruction that takes no files; 413 for a size beyond its limit or the caps of
-            submission and study; 415 for a name of a type not accepted; 409 when there are as many files as
-            allowed, or files can't change any more.
+            submission and study; 415 for a name of a type not accepted, or when the upload of this key was refused;
+            409 when there are as many files as allowed, the key is of another file, or files can't change any more.
+    """
+    key = read_key(metadata)
+    try:
+        upload_id = await _insert(context, submission_id, study_id, metadata, length_bytes, header, key)
+    except _Known as known:
+        row = known.row
+        require_open(row.open)
+        _require_same(row, metadata, length_bytes)
+        if row.failure is not None:
+            raise Problem(UNSUPPORTED_TYPE, row.failure) from None
+        return Created(row.id, row.offset_bytes, row.blob_id is not None, is_new=False)
+    return Created(upload_id, 0, is_complete=False, is_new=True)
+
+
+def _name_of(metadata: dict[str, str]) -> str:
+    return metadata.get("filename", metadata.get("name", ""))
+
+
+def _require_same(row: UploadRow, metadata: dict[str, str], length_bytes: int) -> None:
+    instruction_id = metadata.get("instruction_id", "").lower()
+    if (str(row.instruction_id), row.file_name, row.length_bytes) != (
+        instruction_id,
+        _name_of(metadata),
+        length_bytes,
+    ):
+        raise conflict("This key was sent with another file before: make a new key for each file.")
+
+
+async def _insert(
+    context: Context,
+    submission_id: UUID,
+    study_id: UUID,
+    metadata: dict[str, str],
+    length_bytes: int,
+    header: str | None,
+    key: str | None,
+) -> UUID:
+    """A new upload.
+
+    Raises:
+        _Known: there is one of this key; nothing was changed.
     """
     instruction_id = metadata.get("instruction_id", "")
-    file_name = metadata.get("filename", metadata.get("name", ""))
+    file_name = _name_of(metadata)
     upload_id = uuid4()
     settings = context.settings
     async with context.database.transaction() as connection:
@@ -123,6 +196,10 @@ async def create_upload(
         row = await queries.lock_submission(connection, submission_id)
         if row is None:
             raise not_found("Submission", submission_id)
+        if key is not None:
+            known = await queries.find_by_key(connection, row.id, key)
+            if known is not None:
+                raise _Known(known)  # rolls back what was counted
         require_open(row.open)
         item = await _find_upload_item(connection, row, instruction_id)
         _require_size(item, length_bytes, settings)
@@ -138,7 +215,7 @@ async def create_upload(
         if not await queries.add_submission_bytes(connection, row.id, length_bytes, cap_bytes):
             raise Problem(TOO_LARGE, f"The files of one submission may have {say_bytes(cap_bytes)} together.")
         await queries.insert_upload(
-            connection, upload_id, row.id, identifier, file_name, header, length_bytes
+            connection, upload_id, row.id, identifier, file_name, header, length_bytes, key
         )
     return upload_id
 

@@ -267,15 +267,15 @@ async def _save_files(
         try:
             if not given.is_kept:
                 raise Problem(TOO_LARGE, "There is no room for this file.")
-            upload_id = await uploads.create_upload(
+            created = await uploads.create_upload(
                 context, submission.id, submission.study_id, metadata, size_bytes
             )
             try:
                 await receive(
-                    context, submission.id, upload_id, 0, size_bytes, _FileBody(given), checksum=None
+                    context, submission.id, created.id, 0, size_bytes, _FileBody(given), checksum=None
                 )
             except BaseException:
-                await uploads.remove_upload(context, submission.id, submission.study_id, upload_id)
+                await uploads.remove_upload(context, submission.id, submission.study_id, created.id)
                 raise
         except Problem as problem:
             text = _file_message(item, given.filename or "", size_bytes, problem, catalogue)

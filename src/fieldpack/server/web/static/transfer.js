@@ -27,6 +27,17 @@ export async function fingerprintOf(file) {
   return `${facts}|${hex(await crypto.subtle.digest("SHA-256", await edges.arrayBuffer()))}`;
 }
 
+/** What one upload is known by, however often its beginning is sent. */
+const makeKey = () => hex(crypto.getRandomValues(new Uint8Array(16)).buffer);
+
+async function describeBytes(bytes) {
+  const headers = { "Content-Type": "application/offset+octet-stream" };
+  if (canHash) {
+    headers["Upload-Checksum"] = `sha256 ${base64(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)))}`;
+  }
+  return headers;
+}
+
 /** An answer that ends the transfer, by its status. */
 class Refusal extends Error {
   constructor(status = 0) { super(`refused: ${status}`); this.status = status; }
@@ -60,6 +71,7 @@ export class Transfer {
     this.xhr = null;
     this.stop = null;
     this.id = url?.split("/").pop() ?? null;
+    this.key = makeKey();
   }
 
   change(at) {
@@ -137,16 +149,43 @@ export class Transfer {
   }
 
   async create() {
-    const metadata = { instruction_id: this.item, filename: this.name, filetype: this.file.type || "application/octet-stream" };
+    const metadata = { instruction_id: this.item, filename: this.name, filetype: this.file.type || "application/octet-stream", key: this.key };
     const encoded = Object.entries(metadata).map(([key, value]) => (
       `${key} ${base64(new TextEncoder().encode(value.toWellFormed?.() ?? value))}`)).join(",");
+    const headers = { ...TUS, "Upload-Length": this.size, "Upload-Metadata": encoded };
     this.change("checking");
-    const response = await this.insist(async () => Transfer.judge(await fetch(`${state.api}/uploads`, {
-      method: "POST", headers: { ...TUS, "Upload-Length": this.size, "Upload-Metadata": encoded },
-    })));
-    this.url = new URL(response.headers.get("Location"), location.href).pathname;
+    const found = await this.insist(() => this.begin(headers));
+    this.url = new URL(found.location, location.href).pathname;
     this.id = this.url.split("/").pop();
     keepUpload(this.url, this.item, this.file, this.fingerprint);
+  }
+
+  /** Begin the upload; a small file goes along, so that it is one request. Its key makes this safe to send again. */
+  async begin(headers) {
+    let bytes = null;
+    let wanted = headers;
+    if (this.size > 0 && this.size <= FIRST_CHUNK) {
+      bytes = await this.readBytes(0, this.size);
+      wanted = { ...headers, ...await describeBytes(bytes) };
+      this.change("sending");
+    }
+    const { status, location: at, after } = await this.exchange("POST", `${state.api}/uploads`, wanted, bytes, 0);
+    if (status === 201) return { location: at };
+    this.sent = 0;
+    if ([0, 429, 460].includes(status) || status >= 500) return { again: true, after };
+    throw new Refusal(status);
+  }
+
+  async readBytes(from, to) {
+    const piece = this.file.slice(from, to);
+    let bytes;
+    try {
+      bytes = await piece.arrayBuffer();
+    } catch {
+      throw new Unreadable();
+    }
+    if (bytes.byteLength !== to - from || to === from) throw new Unreadable();
+    return bytes;
   }
 
   /** Ask the server where the upload is. */
@@ -167,6 +206,7 @@ export class Transfer {
       await forgetUpload(this.url);   // swept away meanwhile: begin anew
       this.url = null;
       this.offset = 0;
+      this.key = makeKey();
       await this.create();
     }
   }
@@ -195,22 +235,12 @@ export class Transfer {
 
   async patch() {
     const from = this.offset;
-    const piece = this.file.slice(from, Math.min(from + this.chunk, this.size));
-    let bytes;
-    try {
-      bytes = await piece.arrayBuffer();
-    } catch {
-      throw new Unreadable();
-    }
-    if (bytes.byteLength !== piece.size || piece.size === 0) throw new Unreadable();
-    const headers = { ...TUS, "Upload-Offset": from, "Content-Type": "application/offset+octet-stream" };
-    if (canHash) {
-      headers["Upload-Checksum"] = `sha256 ${base64(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)))}`;
-    }
+    const bytes = await this.readBytes(from, Math.min(from + this.chunk, this.size));
+    const headers = { ...TUS, "Upload-Offset": from, ...await describeBytes(bytes) };
     this.heed();
     this.change("sending");
     const began = performance.now();
-    const { status, offset, after } = await this.exchange(headers, bytes, from);
+    const { status, offset, after } = await this.exchange("PATCH", this.url, headers, bytes, from);
     if (status !== 204) this.heed();
     if (status === 204) {
       const took = performance.now() - began;
@@ -234,7 +264,7 @@ export class Transfer {
     throw new Refusal(status);
   }
 
-  exchange(headers, bytes, from) {
+  exchange(method, url, headers, bytes, from) {
     return new Promise((resolve) => {
       const xhr = new XMLHttpRequest();
       this.xhr = xhr;
@@ -262,11 +292,11 @@ export class Transfer {
         this.xhr = null;
         const now = Number(xhr.getResponseHeader("Upload-Offset"));
         const after = Number(xhr.getResponseHeader("Retry-After")) * 1000 || undefined;
-        resolve({ status: xhr.status, offset: now, after });
+        resolve({ status: xhr.status, offset: now, location: xhr.getResponseHeader("Location"), after });
       };
       const offline = () => xhr.abort();
       addEventListener("offline", offline);
-      xhr.open("PATCH", this.url);
+      xhr.open(method, url);
       for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
       watch();
       xhr.send(bytes);
