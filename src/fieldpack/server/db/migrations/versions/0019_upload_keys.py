@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fieldpack.server.db.migrate import run_sql
 
-revision = "0012"
-down_revision = "0011"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
