@@ -219,6 +219,7 @@ STATE = re.compile(r"^(?:dict|set|list|OrderedDict|deque|Weak\w+|defaultdict)\b"
 MEMOS = {
     "fieldpack.archive.zipstructs._dates",  # of days, the same in every process
     "fieldpack.server.studies.service._rounded",  # what was logged once
+    "fieldpack.server.accounts.credentials.passwords._lanes",  # the turns of an event loop, which it goes with
 }
 
 
