@@ -34,7 +34,7 @@ _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 
 class ContainedFolder:
-    """One folder, which is there already. A context manager; every name is relative, with `/` between parts.
+    """One folder, which is there already. A context manager; every name is relative, with `/` between its steps.
 
     Every method raises `InTheWay` when a link, or anything but a folder, is on the way, when a name is none
     that can stand below a folder, or when the file system takes no such name; and `OSError` as usual.
@@ -158,25 +158,25 @@ class ContainedFolder:
     def _reach(
         self, name: str, *, making: bool = False, is_folder: bool = False
     ) -> Iterator[tuple[str, int | None]]:
-        """The last part of a name, and the descriptor of the folder it is in; or its whole path, and None."""
+        """The last step of a name, and the descriptor of the folder it is in; or its full path, and None."""
         *folders, leaf = name.split("/") if is_folder else _split(name)
         if not _STEPS:
             yield str(self._check("/".join(folders), making=making) / leaf), None
             return
         fd = os.dup(self._fd)
         try:
-            for depth, part in enumerate(folders, 1):
+            for depth, step in enumerate(folders, 1):
                 here = "/".join(folders[:depth])
                 with _explain_names(here):
                     if making:
                         with suppress(FileExistsError):
-                            os.mkdir(part, 0o777, dir_fd=fd)
+                            os.mkdir(step, 0o777, dir_fd=fd)
                     try:
-                        inner = os.open(part, _TO_FOLDER, dir_fd=fd)
+                        inner = os.open(step, _TO_FOLDER, dir_fd=fd)
                     except OSError as error:
                         if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
                             raise
-                        found = os.stat(part, dir_fd=fd, follow_symlinks=False)
+                        found = os.stat(step, dir_fd=fd, follow_symlinks=False)
                         raise InTheWay(here, f"is {name_kind(found)} where a folder should be") from None
                 os.close(fd)
                 fd = inner
@@ -188,18 +188,18 @@ class ContainedFolder:
     def _check(self, folders: str, *, making: bool = False) -> Path:
         """The path of a folder below this one, where no descriptor of it can be had."""
         at = self.path
-        parts = folders.split("/") if folders else []
-        for depth, part in enumerate(parts, 1):
-            at = at / part
-            with _explain_names("/".join(parts[:depth])):
+        steps = folders.split("/") if folders else []
+        for depth, step in enumerate(steps, 1):
+            at = at / step
+            with _explain_names("/".join(steps[:depth])):
                 if making:
                     with suppress(FileExistsError):
                         at.mkdir()
                 found = os.lstat(at)
-            is_led_away = at.resolve() != self._resolved.joinpath(*parts[:depth])  # links and junctions alike
+            is_led_away = at.resolve() != self._resolved.joinpath(*steps[:depth])  # links and junctions alike
             if is_led_away or not stat.S_ISDIR(found.st_mode):
                 kind = "a link" if is_led_away else name_kind(found)
-                raise InTheWay("/".join(parts[:depth]), f"is {kind} where a folder should be")
+                raise InTheWay("/".join(steps[:depth]), f"is {kind} where a folder should be")
         return at
 
     def _refuse_odd(self, name: str, found: os.stat_result) -> None:
@@ -208,12 +208,12 @@ class ContainedFolder:
 
 
 def _split(name: str) -> list[str]:
-    parts = name.split("/")
-    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+    steps = name.split("/")
+    if any(step in ("", ".", "..") or "\0" in step for step in steps):
         raise InTheWay(name, "is no name that can stand below a folder")
-    if os.name == "nt" and any("\\" in part or is_kept_by_windows(part) for part in parts):
+    if os.name == "nt" and any("\\" in step or is_kept_by_windows(step) for step in steps):
         raise InTheWay(name, "is a name that means something else to Windows")
-    return parts
+    return steps
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The example collection that comes along."""
+"""The example collection of the package."""
 
 from __future__ import annotations
 

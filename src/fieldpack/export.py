@@ -263,7 +263,7 @@ class Export(OpenArchive):
 
     def summarize(self) -> Summary:
         """Counts, period, and each question's distribution; what `fieldpack inspect` shows."""
-        from fieldpack.report.summary import summarize
+        from fieldpack.report.gathering import summarize
 
         return summarize(self)
 

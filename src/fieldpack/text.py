@@ -1,5 +1,4 @@
-"""Words: text that others wrote, and what in it could act on a terminal, a file system or a spreadsheet; sizes and
-counts."""
+"""Text that others wrote, made safe for a terminal, file names and spreadsheets; sizes and counts in words."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ _HOLDS_RESERVED = re.compile(f"[{RESERVED_BY_WINDOWS}]")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
 
 _JOINERS = "\u200c\u200d"
-"""They are invisible, but Persian and emoji need them, and they steer nothing."""
+"""They are invisible, but Persian and emoji need them, and they have no effect on other text."""
 
 _UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
@@ -60,13 +59,13 @@ def is_device_name(name: str) -> bool:
 
 
 def is_kept_by_windows(name: str) -> bool:
-    """Whether Windows takes a file name for something else: a device, a stream of another file, or the name
-    without its trailing dots and spaces."""
+    """Whether a file name means something else on Windows: a device, a stream of another file, or the name without
+    its trailing dots and spaces."""
     return is_device_name(name) or _HOLDS_RESERVED.search(name) is not None or name != name.rstrip(". ")
 
 
 def make_plain(text: str) -> str:
-    """`text` on one line, without what could act on a terminal or turn text around.
+    """`text` on one line, without characters that could act on a terminal or reverse the direction of text.
 
     Control characters (C0, DEL, C1), line and paragraph separators, bidirectional formatting and whatever
     else shows as nothing become spaces.

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.cli import main
-from fieldpack.cli.collections.documents import read_json, read_yaml
+from fieldpack.cli.collections.documents import read_json
 from fieldpack.cli.collections.doubts import find_doubts
 from fieldpack.cli.collections.rules import ITEMS, check_collection
 from fieldpack.cli.collections.template import read_template
+from fieldpack.cli.collections.yaml_documents import read_yaml
 from fieldpack.errors import ApiError, TemplateError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "collection.yaml"

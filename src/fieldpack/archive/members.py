@@ -1,8 +1,8 @@
-"""What an archive is made of: the closed list of its members' names.
+"""The names that members of an archive may have.
 
-Nothing else that a ZIP may bring is ever written to a disk: it stays in the archive and is named in a warning.
-So no archive can put a file where a program looks for its own (`.git/config`), nor where fieldpack keeps notes
-of its own (`OWN_FOLDER`).
+Anything else in a ZIP is never written to disk: it stays in the archive and is named in a warning. So no archive
+can write a file where a program looks for its configuration (`.git/config`), nor where fieldpack keeps its notes
+(`OWN_FOLDER`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FILES = "files/"
 """What the names of all other members begin with: the files that participants uploaded."""
 
 OWN_FOLDER = ".fieldpack"
-"""Where fieldpack keeps its notes in a folder that holds an archive's members; never a member."""
+"""Where fieldpack keeps its notes in the folder of an extracted archive; never a member."""
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -57,8 +57,8 @@ _BYSTANDING_FOLDERS = frozenset(
 
 
 def is_bystander(name: str) -> bool:
-    """Whether a file of this name in a folder is no concern of the archive that was extracted there: it comes
-    from the system that shows the folder, or from fieldpack's own work on it."""
+    """Whether a file of this name, in the folder of an extracted archive, does not belong to the archive: the
+    operating system or fieldpack itself wrote it."""
     *folders, last = name.split("/")
     if not _BYSTANDING_FOLDERS.isdisjoint(folders) or _BYSTANDERS.fullmatch(last):
         return True
@@ -91,11 +91,11 @@ def explain_unsafe_name(name: str) -> str | None:
         return "its name is empty or holds a NUL"
     if name.startswith(("/", "\\")) or _DRIVE.match(name):
         return "its name is an absolute path"
-    parts = re.split(r"[/\\]", name)
-    if ".." in parts:
+    names = re.split(r"[/\\]", name)
+    if ".." in names:
         return "its name climbs out of the folder with '..'"
     if "\\" in name:
         return "its name holds a backslash"
-    if "." in parts or "" in parts:
+    if "." in names or "" in names:
         return "its name has empty or '.' parts"
     return None

@@ -1,7 +1,7 @@
 """File names that are safe on every system, and unique within a submission.
 
-What a participant called a file is kept as it is in responses.jsonl (`clean_file_name`). The member's path,
-which becomes a file on somebody's disk, is made of it by `safe_name` and `MemberNames`.
+responses.jsonl keeps the participant's own file name unchanged. The member's path, which becomes a file on
+somebody's disk, is derived from it by `safe_name` and `MemberNames`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fieldpack.text import CONTROL, RESERVED_BY_WINDOWS, is_device_name
 MAX_NAME_BYTES = 200
 """Longest name in UTF-8, suffix and extension included, without `files/<submission id>_`."""
 
-_MAX_EXTENSION_BYTES = 64  # what follows the last dot of a longer one is no extension but part of a sentence
+_MAX_EXTENSION_BYTES = 64  # longer text after the last dot is not an extension, but words after a full stop
 
 _FORBIDDEN = re.compile(f"[{CONTROL}{RESERVED_BY_WINDOWS}]")
 _DOTS = re.compile(r"\.{2,}")
@@ -33,15 +33,15 @@ def safe_name(file_name: str) -> str:
     name = _strip(_DOTS.sub(".", name)) or "file"
     stem, extension = _split(name)
     name = _fit(stem, "", extension)
-    if is_device_name(name):  # asked last, as cutting can bring one about
+    if is_device_name(name):  # checked last, because cutting a name can make it a device name
         name = _fit("_" + stem, "", extension)
     return name
 
 
 class MemberNames:
-    """Gives out the member paths of one submission's files, `files/<submission id>_<safe name>`.
+    """Chooses the member paths of one submission's files, `files/<submission id>_<safe name>`.
 
-    Names that are equal without regard to case get `-2`, `-3` … before the extension, in the order asked.
+    Names that are equal without regard to case get `-2`, `-3` … before the extension, in the order of the calls.
     """
 
     def __init__(self, submission_id: str) -> None:
@@ -67,7 +67,7 @@ class MemberNames:
 
 
 def _key(name: str) -> str:
-    """Equal for names that a file system which ignores case, or normalisation, holds to be the same."""
+    """A key that is equal for names that are the same file where case, or Unicode normalisation, is ignored."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

@@ -1,6 +1,6 @@
 """The README.md inside an archive: what is in it, and how to read it.
 
-Whatever a researcher wrote (names, questions) is shown as text: it can't add markup, links or code.
+Text that a researcher wrote (names, questions) is escaped: it can't add markup, links or code.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def render_readme(collection: Mapping[str, Any]) -> str:
     """
     export = collection["export"]
     submissions, files = int(export["submission_count"]), int(export["file_count"])
-    parts = [f"# {_text(collection.get('name') or 'Collection', block=True)}"]
+    blocks = [f"# {_text(collection.get('name') or 'Collection', block=True)}"]
     if collection.get("description"):
-        parts.append(_text(collection["description"], block=True))
-    parts += [
+        blocks.append(_text(collection["description"], block=True))
+    blocks += [
         _introduction(collection, export, submissions, files),
         _contents(submissions, files, len(_questions(collection))),
         _question_table(_questions(collection)),
@@ -124,7 +124,7 @@ def render_readme(collection: Mapping[str, Any]) -> str:
         "`responses`: one entry per answered question, under the question's id, with its `type` and `value`. "
         "A question left unanswered has no entry. Lines are ordered by completion time, then submission id.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
 def _questions(collection: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -50,7 +50,7 @@ def format_time(at: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The instant that an RFC 3339 time names, in UTC; what is finer than a microsecond is cut off.
+    """The instant of an RFC 3339 time, in UTC; digits beyond microseconds are cut off.
 
     Raises:
         InvalidTime: the text is anything else, a time without offset included.
@@ -116,9 +116,9 @@ def encode_responses(
 
 
 def normalize_response(raw: Any) -> dict[str, Any]:
-    """A response as archives of any age hold it, as an object: a bare value `v` is read as `{"value": v}`.
+    """A response of an archive of any version, as an object: a bare value `v` is read as `{"value": v}`.
 
-    An object is kept as it is, fields that nobody here knows included.
+    An object is returned unchanged, with its unknown fields.
     """
     return dict(raw) if isinstance(raw, Mapping) else {"value": raw}
 
@@ -128,7 +128,7 @@ def dump_json(value: object, option: int = 0) -> bytes:
     text = orjson.dumps(value, option=option)
     if text.isascii():
         return text
-    # Legal in JSON, and line breaks to some line readers; in JSON text they can stand within strings only.
+    # JSON allows them unescaped, within strings only, but some readers take them for line breaks
     for raw, escaped in _LINE_BREAKS:
         text = text.replace(raw, escaped)
     return text

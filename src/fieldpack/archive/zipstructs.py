@@ -1,7 +1,7 @@
 """The records of a ZIP file, as far as archives that are written or read need them (APPNOTE.TXT 6.3.10).
 
-A local file header can be rebuilt from the member's central directory record alone, because the two are
-written to match: same name, same timestamp field, and a ZIP64 field that holds both sizes or neither.
+A local file header can be rebuilt from the member's central directory record alone, because both are written
+with the same name, the same timestamp field, and a ZIP64 field that holds both sizes or neither.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ DEFLATED = 8
 
 LIMIT_16 = 0xFFFF
 LIMIT_32 = 0xFFFFFFFF
-"""The largest values of 16 and 32 bit fields mean "look in ZIP64" and so are never plain values (4.4.1.4)."""
+"""The largest values of 16 and 32 bit fields mean "see ZIP64", so no plain value may be equal to them (4.4.1.4)."""
 
 ZIP64_SIZES_BYTES = 20
-"""A ZIP64 extra field that holds both sizes: all that a large member's local header has more."""
+"""Length of a ZIP64 extra field that holds both sizes: by this a large member's local header is longer."""
 
 VERSION_MADE_BY = (3 << 8) | 45  # 4.4.2: upper byte 3 = Unix, for the permissions; lower byte = version 4.5
 VERSION_STORED, VERSION_DEFLATED, VERSION_ZIP64 = 10, 20, 45  # 4.4.3.2
@@ -80,8 +80,8 @@ def dos_date_time(modified_at: int) -> tuple[int, int]:
 def timestamp_field(modified_at: int) -> bytes:
     """The extra field 0x5455 for Unix seconds, the same in local header and directory.
 
-    It has 32 bits, which some readers take as signed and some not, so a time before 1970 or after January
-    2038 goes without: the DOS field stands for it.
+    It has 32 bits, which some readers take as signed and some as unsigned, so a time before 1970 or after January
+    2038 gets no such field; readers then use the DOS field.
     """
     if 0 <= modified_at <= 0x7FFFFFFF:
         return _TIMESTAMP.pack(0x5455, 5, 1, modified_at)
@@ -151,7 +151,9 @@ def local_header(page: bytes, at: int, name_bytes: int, extra_bytes: int, large:
         far: whether it holds the offset.
     """
     name_at = at + CENTRAL_BYTES
-    if not far:  # then the two are equal from the version to the extra fields, less the directory's own
+    if (
+        not far
+    ):  # then both are equal from the version to the extra fields, except for the directory's own fields
         return LOCAL_SIGNATURE + page[at + 6 : at + 32] + page[name_at : name_at + name_bytes + extra_bytes]
     extra_at = name_at + name_bytes
     end = extra_at + extra_bytes
@@ -205,9 +207,9 @@ def read_zip64(extra: bytes | memoryview, values: Sequence[int]) -> tuple[int, .
 
 
 def end_records(member_count: int, directory_offset: int, directory_bytes: int) -> bytes:
-    """What follows the directory: the end record, after its ZIP64 form and locator where one is needed.
+    """What follows the directory: the end record, and before it the ZIP64 end record and locator where needed.
 
-    A count of 65,535 or a size or offset of 4 GiB - 1 already needs it: those values are the marks for it.
+    They are needed from a count of 65,535 or a size or offset of 4 GiB - 1 on, because those values mean "see ZIP64".
     """
     end = END.pack(
         END_SIGNATURE,

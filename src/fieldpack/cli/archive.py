@@ -93,7 +93,7 @@ def inspect(
     no_limit: NoLimit = False,
 ) -> None:
     """Show what is inside an archive: counts, period, and how each question was answered."""
-    from fieldpack.report.summary import summarize
+    from fieldpack.report.gathering import summarize
 
     with _open(archive, no_limit) as export:
         _refuse_existing(html, force)
@@ -303,8 +303,8 @@ def _refuse_existing(path: Path | None, force: bool) -> None:
 def _write_text(path: Path, text: str) -> None:
     from fieldpack.convert.output import write_converted
 
-    with write_converted(path) as part:
-        part.write_text(text, encoding="utf-8")
+    with write_converted(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 @contextmanager

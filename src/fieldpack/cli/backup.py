@@ -1,4 +1,4 @@
-"""`fieldpack backup` and `fieldpack restore`: copies of an installation, checked, thinned out and brought back."""
+"""`fieldpack backup` and `fieldpack restore`: copies of an installation, made, checked, pruned and restored."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def register(root: typer.Typer) -> None:
     root.command(epilog=_RESTORE_EXAMPLES)(restore)
 
 
-class _Teller:
-    """Says on standard error how far long work has come: in one line on a terminal, else now and then."""
+class _ProgressLine:
+    """Shows the progress of long work on standard error: in one line on a terminal, else now and then."""
 
     def __init__(self) -> None:
         self._on_terminal = sys.stderr.isatty()
@@ -138,7 +138,7 @@ def create(
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="backup")
-    tell = _Teller()
+    tell = _ProgressLine()
     try:
         if target == "-":
             if keep is not None or keep_days is not None:
@@ -226,7 +226,7 @@ def verify(
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.backup.verification import verify_folder, verify_stream
 
-    tell = _Teller()
+    tell = _ProgressLine()
     try:
         if target == "-" or Path(target).is_file():
             verdicts = [_verify_stream(target, verify_stream, tell)]
@@ -258,7 +258,7 @@ def verify(
         raise typer.Exit(INCOMPLETE)
 
 
-def _verify_stream(target: str, check: Callable[..., Verdict], tell: _Teller) -> Verdict:
+def _verify_stream(target: str, check: Callable[..., Verdict], tell: _ProgressLine) -> Verdict:
     from fieldpack.errors import UsageError
 
     if target == "-":
@@ -352,7 +352,7 @@ def restore(
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="restore")
-    tell = _Teller()
+    tell = _ProgressLine()
     try:
         restored = restore_backup(
             settings,

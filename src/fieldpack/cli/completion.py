@@ -1,6 +1,6 @@
 """What the shell offers after Tab where a command takes an id: the server's ids, with names beside them.
 
-A shell waits for it while somebody types, so it is quick or nothing, and never says a word of its own.
+A shell waits for it while somebody types, so it has a time limit, and never prints a message.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, l
         except Exception:
             return
 
-    # A thread that may be left behind: no time-out of a socket bounds the whole of several requests.
+    # in a thread that is not waited for to its end: a socket's timeout does not limit the total of several requests
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(LONGEST_WAIT)

@@ -16,7 +16,7 @@ __all__ = ["LazyCommand", "LazyGroup", "make_app"]
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """Where a command is, and what `--help` says of it without going there.
+    """Where a command is, and its line in `--help`, which is shown without importing it.
 
     Attributes:
         module: has `register(app)`, which adds the command to a Typer app under its name.
@@ -65,7 +65,7 @@ class LazyGroup(TyperGroup):
         return self.commands.get(cmd_name)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Offer the commands' names to the shell, without going where they are."""
+        """Complete the commands' names, without importing them."""
         self._is_listing = True
         try:
             return super().shell_complete(ctx, incomplete)
@@ -84,7 +84,7 @@ class LazyGroup(TyperGroup):
             raise _explain_missing(error, f"{ctx.command_path} {name}", entry) from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Typer suggests from the commands at hand; let it know the lazy names too."""
+        """Suggest similar names, lazy commands included; Typer knows only the imported ones."""
         if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
             from difflib import get_close_matches
 

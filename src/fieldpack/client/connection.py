@@ -97,11 +97,11 @@ def normalize_url(url: str) -> str:
     text = url.strip().rstrip("/")
     text = text.removesuffix("/api/v1").rstrip("/")
     try:
-        parts = urlsplit(text)
-        bad = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+        split = urlsplit(text)
+        bad = split.scheme not in ("http", "https") or not split.hostname or split.port == 0
     except ValueError:
         bad = True
-    if bad or parts.query or parts.fragment or parts.username is not None:
+    if bad or split.query or split.fragment or split.username is not None:
         raise ConfigError(
             f"{url!r} is not the address of a server: PROLIFIC_URL should look like https://api.example.org."
         )
@@ -164,5 +164,5 @@ def _read_credentials(path: Path) -> Connection | None:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    split = urlsplit(url)
+    return split.scheme, split.hostname or "", split.port or (443 if split.scheme == "https" else 80)

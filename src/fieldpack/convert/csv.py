@@ -38,7 +38,7 @@ def write_csv(columns: list[Column], path: Path, *, bom: bool = False) -> Conver
     """
     names = neutralise(pa.array([column.name for column in columns], pa.string())).to_pylist()
     table = pa.table([_flatten(column.data) for column in columns], names=names)
-    with write_converted(path) as part, part.open("wb") as out:
+    with write_converted(path) as draft, draft.open("wb") as out:
         if bom:
             out.write(b"\xef\xbb\xbf")
         pyarrow.csv.write_csv(table, out)

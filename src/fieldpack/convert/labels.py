@@ -31,10 +31,10 @@ class LabelLimit:
             text = text[: self.most_characters - len(ending)]
         return text.encode()[:room].decode(errors="ignore").rstrip() + ending
 
-    def share(self, part: int) -> LabelLimit:
-        """The limit of a `part`-th of a label."""
-        characters = None if self.most_characters is None else self.most_characters // part
-        return LabelLimit(self.most_bytes // part, characters)
+    def share(self, divisor: int) -> LabelLimit:
+        """The limit divided by `divisor`: for one of so many texts in a label."""
+        characters = None if self.most_characters is None else self.most_characters // divisor
+        return LabelLimit(self.most_bytes // divisor, characters)
 
 
 def shorten_labels(

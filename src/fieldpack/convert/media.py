@@ -83,8 +83,8 @@ def write_media(
         lines = [
             _describe(file, names[file.path], titles, rows[file.submission_id], converted) for file in mine
         ]
-        with write_converted(target / "metadata.jsonl") as part:
-            part.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        with write_converted(target / "metadata.jsonl") as draft:
+            draft.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
     return converted
 
 
@@ -129,7 +129,7 @@ def _extract(
 
 
 def _make_plain(name: str) -> str:
-    """A name that the loaders take for nothing but a name."""
+    """A name without the characters and beginnings that the loaders give a meaning."""
     name = _HIDDEN.sub("_x", _SPECIAL.sub("_", name))
     return _SPLIT.sub(r"\1x\2", name)
 

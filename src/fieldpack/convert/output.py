@@ -1,4 +1,4 @@
-"""What the writers share: the file that appears only when it is whole, what was written, and the library it takes."""
+"""What all writers share: a file that is renamed into place when it is complete, the result, and optional imports."""
 
 from __future__ import annotations
 

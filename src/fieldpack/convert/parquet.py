@@ -23,6 +23,6 @@ def write_parquet(columns: list[Column], path: Path) -> Converted:
         )
         fields.append(pa.field(column.name, column.data.type, metadata=metadata))
     table = pa.table([column.data for column in columns], schema=pa.schema(fields))
-    with write_converted(path) as part:
-        pyarrow.parquet.write_table(table, part, compression="zstd")
+    with write_converted(path) as draft:
+        pyarrow.parquet.write_table(table, draft, compression="zstd")
     return Converted(path, table.num_rows, table.num_columns)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack.convert.labels import LabelLimit
 from fieldpack.convert.output import Converted, require, write_converted
-from fieldpack.convert.variables import DataSet, Limits, build_data_set, name_data_set
+from fieldpack.convert.variables import DataSet, FormatLimits, build_data_set, name_data_set
 from fieldpack.tables.wide import Column
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["write_spss"]
 
 # IBM SPSS Statistics, "Variable labels" (256 bytes), "Value labels" (120 bytes), "Variable type" (32,767 bytes)
-_LIMITS = Limits(LabelLimit(256), LabelLimit(120), "SPSS")
+_LIMITS = FormatLimits(LabelLimit(256), LabelLimit(120), "SPSS")
 _TEXT = LabelLimit(32_767)
 _DATA_SET_LABEL_CHARACTERS = 60
 
@@ -30,10 +30,10 @@ def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     require("pandas")
     data = build_data_set(columns, _LIMITS)
     _cut_texts(data)
-    with write_converted(path) as part:
+    with write_converted(path) as draft:
         pyreadstat.write_sav(
             data.frame,
-            str(part),
+            str(draft),
             file_label=name_data_set(export, _DATA_SET_LABEL_CHARACTERS),
             column_labels=data.labels,
             variable_value_labels=data.value_labels,

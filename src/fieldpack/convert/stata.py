@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack.convert.labels import LabelLimit
 from fieldpack.convert.output import Converted, require, write_converted
-from fieldpack.convert.variables import Limits, build_data_set, name_data_set
+from fieldpack.convert.variables import FormatLimits, build_data_set, name_data_set
 from fieldpack.tables.wide import Column
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["choose_release", "write_stata"]
 
 # Stata, "[R] Limits": 80 characters for a variable's label, 32,000 bytes for a value's. "[P] File formats .dta":
 # 118 is UTF-8 with `str#` up to 2,045 bytes and `strL` beyond, 119 the same with more than 32,767 variables.
-_LIMITS = Limits(LabelLimit(80 * 4, 80), LabelLimit(32_000), "Stata")
+_LIMITS = FormatLimits(LabelLimit(80 * 4, 80), LabelLimit(32_000), "Stata")
 _RELEASE_118_VARIABLES = 32_767
 _DATA_SET_LABEL_CHARACTERS = 80
 
@@ -29,9 +29,9 @@ def write_stata(export: OpenArchive, columns: list[Column], path: Path) -> Conve
 
     data = build_data_set(columns, _LIMITS)
     times = {name: "tc" for name in data.frame.columns if data.frame[name].dtype.kind == "M"}
-    with write_converted(path) as part:
+    with write_converted(path) as draft:
         StataWriterUTF8(
-            part,
+            draft,
             data.frame,
             convert_dates=times,
             write_index=False,

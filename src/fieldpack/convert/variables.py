@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fieldpack.reading.reader import OpenArchive
 
-__all__ = ["DataSet", "Limits", "build_data_set", "name_data_set"]
+__all__ = ["DataSet", "FormatLimits", "build_data_set", "name_data_set"]
 
 # IBM, "Variable names"; Stata, "[U] 11.3 Naming conventions" and "[M-2] reswords". All hold for both formats here.
 _RESERVED = frozenset(
@@ -46,11 +46,11 @@ _RESERVED = frozenset(
     )
 )
 _NAME_LENGTH = 27  # Stata takes 32, but pyreadstat names value labels so too, each with its number behind
-_PART_LENGTH = 14
+_DETAIL_LENGTH = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FormatLimits:
     """What a format can hold.
 
     Attributes:
@@ -83,7 +83,7 @@ class DataSet:
     warnings: list[str] = field(default_factory=list)
 
 
-def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
+def build_data_set(columns: list[Column], limits: FormatLimits) -> DataSet:
     """Make variables of a table's columns.
 
     A single choice becomes a number with value labels: the option's own value where all are whole numbers,
@@ -97,7 +97,7 @@ def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
     measures: dict[str, str] = {}
     warnings: list[str] = []
     for column in columns:
-        name = names.add(column.name, _get_part(column))
+        name = names.add(column.name, _get_detail(column))
         data[name], options = _encode(column)
         if options:
             texts, cut = shorten_labels(list(options.values()), limits.value_label)
@@ -107,15 +107,17 @@ def build_data_set(columns: list[Column], limits: Limits) -> DataSet:
                 warnings.append(f"{column.name}: {_count_labels(cut, limits.value_label, limits.name)}.")
         elif column.role == "number":
             measures[name] = "scale"
-    parts = [_describe(column) for column in columns]
+    described = [_describe(column) for column in columns]
     descriptions, cut = shorten_labels(
-        [text + ending for text, ending in parts], limits.variable_label, [ending for _, ending in parts]
+        [text + ending for text, ending in described],
+        limits.variable_label,
+        [ending for _, ending in described],
     )
     if cut:
         counted = _count_labels(cut, limits.variable_label, limits.name)
         warnings.append(f"Of the variables' own labels, {counted}.")
     frame = arrow_to_pandas(pa.table(data))
-    # put together anew: to set columns of a wide frame one by one takes the square of their number
+    # built anew: setting the columns of a wide frame one by one takes quadratic time
     frame = type(frame)(
         {
             name: series if series.dtype.kind in "fM" else series.astype(object).where(series.notna(), "")
@@ -149,8 +151,8 @@ class _Names:
     def __init__(self) -> None:
         self._variants = Variants()
 
-    def add(self, wanted: str, part: str = "") -> str:
-        """A name like `wanted`. A long one is cut in front of `part`, which tells columns apart."""
+    def add(self, wanted: str, detail: str = "") -> str:
+        """A name like `wanted`. A long one is cut in front of `detail`, which tells columns apart."""
         name = re.sub(r"[^A-Za-z0-9_]+", "_", wanted).strip("_")
         if (
             not name
@@ -159,16 +161,16 @@ class _Names:
             or re.fullmatch(r"(?i)str\d+", name)
         ):
             name = f"v_{name}".rstrip("_")
-        if len(name) > _NAME_LENGTH and part:
-            part = re.sub(r"[^A-Za-z0-9_]+", "_", part).strip("_")[:_PART_LENGTH].strip("_")
-            name = f"{name[: _NAME_LENGTH - 1 - len(part)].rstrip('_')}_{part}"
+        if len(name) > _NAME_LENGTH and detail:
+            detail = re.sub(r"[^A-Za-z0-9_]+", "_", detail).strip("_")[:_DETAIL_LENGTH].strip("_")
+            name = f"{name[: _NAME_LENGTH - 1 - len(detail)].rstrip('_')}_{detail}"
         name = name[:_NAME_LENGTH].rstrip("_")
         return self._variants.add(
             name, lambda number: name[: _NAME_LENGTH - len(f"_{number}")] + f"_{number}"
         )
 
 
-def _get_part(column: Column) -> str:
+def _get_detail(column: Column) -> str:
     """What a column's name has to keep of it to be told from its question's other columns."""
     if column.code is None or column.codes is None:
         return column.role if column.role in ("unit", "explanation") else ""

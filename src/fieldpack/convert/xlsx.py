@@ -57,8 +57,8 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
             )
         else:
             writer.write(book.create_sheet("Files"), files.column_names, _iter_rows(files))
-    with write_converted(path) as part:
-        book.save(part)
+    with write_converted(path) as draft:
+        book.save(draft)
     if writer.cut:
         verb = "text is" if writer.cut == 1 else "texts are"
         converted.warnings.append(

@@ -1,4 +1,4 @@
-"""`fieldpack demo`: the whole of it, on real parts and through the public routes, in about a minute."""
+"""`fieldpack demo`: a server, participants, an export and a table, through the public routes, in about a minute."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def run_demo(submissions: int, folder: Path | None, *, port: int, keep_running: 
 
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
-    """INT, TERM and HUP as exceptions, so that everything is left in order, whatever was under way.
+    """INT, TERM and HUP as exceptions, so that everything is cleaned up, whatever is running.
 
-    `make` is not always there to pass them on: one that is killed leaves us to someone else, which counts too.
+    The death of the parent process counts as a signal too: a `make` that was killed can't pass one on.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # once is enough: what follows is not to be cut short
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
         raise _Stopped
 
     def watch() -> None:

@@ -90,7 +90,7 @@ def _sweep(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove everything but the archive; the lock last, so that what is left can still be told from yours."""
+    """Remove everything but the archive; the lock last, so that a half-cleared folder is still known to be ours."""
     for entry in path.iterdir():
         if entry.name in (ARCHIVE, LOCK):
             continue

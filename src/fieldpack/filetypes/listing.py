@@ -38,7 +38,7 @@ def extension_of(file_name: str) -> str:
 
 
 def find_extension(name: str) -> Extension:
-    """What an extension may hold. One of several parts that is not in the table goes by its last part."""
+    """What an extension may hold. One with several dots that is not in the table is looked up from its last dot on."""
     name = name.lower()
     row = EXTENSIONS.get(name)
     if row is None:

@@ -33,7 +33,7 @@ class FileType:
 
     @property
     def page_word(self) -> str:
-        """The last part of the catalogue's key."""
+        """The last word of the key of its text in the message catalogue."""
         return self.word or _WORDS.get(self.medium or "", "data")
 
 

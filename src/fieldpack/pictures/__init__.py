@@ -13,7 +13,7 @@ from collections.abc import Callable
 from fieldpack.errors import PictureError
 from fieldpack.pictures.gif import clean_gif
 from fieldpack.pictures.jpeg import clean_jpeg
-from fieldpack.pictures.parts import Picture
+from fieldpack.pictures.picture import Picture
 from fieldpack.pictures.png import SIGNATURE as PNG_SIGNATURE
 from fieldpack.pictures.png import clean_png
 from fieldpack.pictures.webp import clean_webp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fieldpack.errors import PictureError
-from fieldpack.pictures.parts import MOST_PARTS, Picture, cut_short
+from fieldpack.pictures.picture import MOST_BLOCKS, Picture, cut_short
 
 __all__ = ["clean_gif"]
 
@@ -25,7 +25,7 @@ def clean_gif(data: bytes) -> Picture:
     kept = [data[:at]]
     frames = 0
     control = b""  # what it says is of the next image or plain text
-    for _ in range(MOST_PARTS):
+    for _ in range(MOST_BLOCKS):
         if at >= len(data):
             raise cut_short("GIF")
         kind, start = data[at], at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fieldpack.errors import PictureError
-from fieldpack.pictures.parts import EXIF_MARK, MOST_PARTS, Picture, cut_short, find_orientation, make_exif
+from fieldpack.pictures.picture import EXIF_MARK, MOST_BLOCKS, Picture, cut_short, find_orientation, make_exif
 
 __all__ = ["clean_jpeg"]
 
@@ -33,7 +33,7 @@ def clean_jpeg(data: bytes) -> Picture:
     size: tuple[int, int] | None = None
     scans = 0
     at = 2
-    for _ in range(MOST_PARTS):
+    for _ in range(MOST_BLOCKS):
         at = data.find(b"\xff", at)  # what stands between segments belongs to none
         fill = _FILL.match(data, at) if at >= 0 else None
         if fill is None or fill.end() >= len(data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from fieldpack.errors import PictureError
-from fieldpack.pictures.parts import MOST_PARTS, Picture, cut_short, find_orientation, make_exif
+from fieldpack.pictures.picture import MOST_BLOCKS, Picture, cut_short, find_orientation, make_exif
 
 __all__ = ["SIGNATURE", "clean_png"]
 
@@ -31,7 +31,7 @@ def clean_png(data: bytes) -> Picture:
     size: tuple[int, int] | None = None
     orientation, frames, has_data = 1, 0, False
     at = len(SIGNATURE)
-    for _ in range(MOST_PARTS):
+    for _ in range(MOST_BLOCKS):
         length = int.from_bytes(data[at : at + 4])
         kind = data[at + 4 : at + 8]
         end = at + 12 + length

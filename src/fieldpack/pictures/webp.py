@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fieldpack.errors import PictureError
-from fieldpack.pictures.parts import MOST_PARTS, Picture, cut_short, find_orientation, make_exif
+from fieldpack.pictures.picture import MOST_BLOCKS, Picture, cut_short, find_orientation, make_exif
 
 __all__ = ["clean_webp"]
 
@@ -89,7 +89,7 @@ def _read_size(field: bytes) -> int:
 
 def _iter_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
-    for _ in range(MOST_PARTS):
+    for _ in range(MOST_BLOCKS):
         if at + 8 > len(data):
             return
         size = int.from_bytes(data[at + 4 : at + 8], "little")

@@ -1,4 +1,4 @@
-"""Write an archive's files to a folder: whole, by submission, by question or flat; all or some of them."""
+"""Write an archive's files to a folder: as they are, by submission, by question or flat; all or some of them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Extracted:
         paths: the files, in order.
         size_bytes: of all of them.
         missing: files that answers name and the archive lacks.
-        ignored: what the archive brings that no archive has, by name, each with why it stays in there.
+        ignored: what is in the archive but not written, because no archive has such members: name and reason.
     """
 
     folder: Path
@@ -83,7 +83,7 @@ class Extracted:
 class _Task:
     member: str
     name: str
-    """Of the file, relative to the folder, with `/` between its parts."""
+    """Of the file, relative to the folder, with `/` between the names."""
     size_bytes: int
 
 
@@ -225,7 +225,7 @@ def _place(
 
 
 class _Places:
-    """Where each file goes. Every part is made safe here, whatever the archive calls it."""
+    """Where each file goes. Every name in its path is made safe here, whatever the archive calls it."""
 
     def __init__(
         self, instructions: dict[str, Instruction], rename: Callable[[str], str] | None = None
@@ -239,21 +239,21 @@ class _Places:
     def place(self, file: UploadedFile, by: By | None) -> tuple[str, ...]:
         base = self._rename(safe_name(file.path))
         if by is None:
-            parts: tuple[str, ...] = tuple(file.path.split("/"))
+            names: tuple[str, ...] = tuple(file.path.split("/"))
         elif by == "submission":
             inner = base.removeprefix(safe_name(file.submission_id) + "_")
-            parts = (safe_name(file.submission_id), safe_name(inner))
+            names = (safe_name(file.submission_id), safe_name(inner))
         elif by == "instruction":
-            parts = (self._name_folder(file.instruction_id), base)
+            names = (self._name_folder(file.instruction_id), base)
         else:
-            parts = (base,)
-        stem, dot, extension = parts[-1].rpartition(".")
+            names = (base,)
+        stem, dot, extension = names[-1].rpartition(".")
 
         def number_it(number: int) -> str:
-            name = f"{stem}-{number}{dot}{extension}" if dot and stem else f"{parts[-1]}-{number}"
-            return "/".join((*parts[:-1], name))
+            name = f"{stem}-{number}{dot}{extension}" if dot and stem else f"{names[-1]}-{number}"
+            return "/".join((*names[:-1], name))
 
-        return tuple(self._variants.add("/".join(parts), number_it).split("/"))
+        return tuple(self._variants.add("/".join(names), number_it).split("/"))
 
     def _name_folder(self, instruction_id: str) -> str:
         if instruction_id not in self._folders:
@@ -288,7 +288,7 @@ def _write_all(
     done = 0
     written: set[str] = set()
     for task in tasks:
-        # two names may be one file here, where letter case doesn't count: then neither replaces the other
+        # two names may be one file on a file system that ignores case: then neither replaces the other
         key = task.name.casefold()
         done = _write(export, task, folder, force and key not in written, done, total, progress)
         written.add(key)
@@ -304,19 +304,19 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> int:
     """Write one file beside its name, then move it into place."""
-    # A name that no member and no file of anybody's has: participants may upload `a.jpg` and `a.jpg.part`.
+    # a random name, because a participant may have uploaded both `a.jpg` and `a.jpg.part`
     beside, slash, _ = task.name.rpartition("/")
-    part = f"{beside}{slash}.{uuid.uuid4().hex}.part"
+    draft = f"{beside}{slash}.{uuid.uuid4().hex}.part"
     try:
-        with export.open_file(task.member) as source, folder.create(part) as out:
+        with export.open_file(task.member) as source, folder.create(draft) as out:
             done = _copy(source, out, done, total, progress)
-        folder.move(part, task.name, replacing=replacing)
+        folder.move(draft, task.name, replacing=replacing)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise FieldpackError(f"{folder.path / task.name} can't be written: {reason}.") from error
     finally:
         with suppress(OSError, InTheWay):
-            folder.remove(part)
+            folder.remove(draft)
     return done
 
 

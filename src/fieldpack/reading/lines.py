@@ -23,7 +23,7 @@ def iter_blocks(
         ArchiveError: a line is longer than `line_bytes`.
     """
     line = 1
-    parts: list[bytes] = []
+    chunks: list[bytes] = []
     held = 0
     first = True
     while data := file.read(block_bytes):
@@ -31,13 +31,13 @@ def iter_blocks(
             data, first = data.removeprefix(_BOM), False
         cut = data.rfind(b"\n") + 1
         if cut:
-            block = b"".join([*parts, data[:cut]]) if parts else data[:cut]
+            block = b"".join([*chunks, data[:cut]]) if chunks else data[:cut]
             yield line, block
             line += block.count(b"\n")
-            parts = [data[cut:]] if cut < len(data) else []
+            chunks = [data[cut:]] if cut < len(data) else []
             held = len(data) - cut
         else:
-            parts.append(data)
+            chunks.append(data)
             held += len(data)
         if held > line_bytes:
             raise ArchiveError(
@@ -45,7 +45,7 @@ def iter_blocks(
                 member=member,
                 line=line,
             )
-    if rest := b"".join(parts):
+    if rest := b"".join(chunks):
         yield line, rest
 
 

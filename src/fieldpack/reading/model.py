@@ -60,8 +60,8 @@ class Instruction:
     answer_limit: int = 1
     unit_options: tuple[Option, ...] = ()
     retired_options: tuple[Option, ...] = ()
-    """Options (or units) that were offered before and are no more, and earlier labels of those that are; in the order
-    they went, each with `until` in its `extra`."""
+    """Options (or units) that are no longer offered, and earlier labels of those that are; in the order in which they
+    were retired, each with `until` in its `extra`."""
     validation: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class Instruction:
 
     @property
     def has_alike_units(self) -> bool:
-        """Whether two units differ in type alone, as 1 and "1" do."""
+        """Whether two units differ only in type, as 1 and "1" do."""
         return len({scalar_text(unit.value) for unit in self.unit_options}) < len(self.unit_options)
 
     def unit_text(self, value: Scalar) -> str:

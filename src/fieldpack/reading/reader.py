@@ -95,7 +95,7 @@ class OpenArchive:
     def __init__(self, source: Source, limits: Limits | None = None) -> None:
         self._source = source
         self._limits = limits or Limits()
-        # `open_export(path).to_pandas()` needs no `with`: the file is closed when the export is gone.
+        # `open_export(path).to_pandas()` needs no `with`: the file is closed when the export is garbage-collected.
         self._finalizer = weakref.finalize(self, source.close)
         members = self.members
         if RESPONSES not in members and COLLECTION not in members:

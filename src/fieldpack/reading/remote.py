@@ -1,4 +1,4 @@
-"""A file behind an http(s) link, read by ranges (RFC 9110 §14), so that a ZIP can be opened where it lies."""
+"""A file behind an http(s) link, read by ranges (RFC 9110 §14), so that a ZIP can be opened without a download."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _TAIL_BYTES = 64 * KIB
 _MOST_ERROR_BYTES = 64 * KIB
 _FIRST_READ_BYTES = 32 * KIB
 _LARGEST_READ_BYTES = 8 << 20
-_PAUSE_SECONDS = 0.2  # doubled each time: 6 s in all
+_PAUSE_SECONDS = 0.2  # between tries, doubled each time: 6 s in total
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
 _TRIES = 5
 
 
 def make_http(verify: ssl.SSLContext | bool = True) -> httpx.Client:
-    """A client to read links with, which reaches this very machine without a proxy."""
+    """A client to read links with; it connects to this machine without a proxy."""
     direct = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
     return httpx.Client(
         verify=verify, timeout=httpx.Timeout(30.0, pool=60.0), follow_redirects=True, mounts=direct
@@ -37,10 +37,10 @@ def make_http(verify: ssl.SSLContext | bool = True) -> httpx.Client:
 class RangeFile(io.RawIOBase):
     """A seekable, read-only file behind a link.
 
-    The first request asks for the last 64 KiB, where a ZIP keeps its directory, and so learns the size. Reads
-    that follow one another ask for more each time, up to 8 MiB; `expect` bounds how far they run ahead. Every
-    answer must come from the same version of the file (strong `ETag` by `If-Range`, else `Last-Modified`, and
-    the total size), or `ArchiveError` says that it changed.
+    The first request fetches the last 64 KiB, where a ZIP has its directory; its answer also gives the size.
+    Sequential reads fetch more each time, up to 8 MiB; `expect` limits how far they read ahead. Every answer must
+    come from the same version of the file (strong `ETag` by `If-Range`, else `Last-Modified`, and the total
+    size); otherwise `ArchiveChanged` is raised.
 
     Args:
         link: an http(s) URL, or a function that returns a fresh one; it is called again when the link is
@@ -50,11 +50,11 @@ class RangeFile(io.RawIOBase):
 
     Raises:
         ApiError: the link was refused; the message is the server's own where it sent one.
-        TransportError: the server could not be reached, or kept breaking the connection.
+        TransportError: the server could not be reached, or the connection broke again and again.
         ArchiveError: the server doesn't serve ranges, or the file changed meanwhile.
 
     Attributes:
-        transferred_bytes: how many bytes of body came back.
+        transferred_bytes: how many bytes of bodies were received.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def expect(self, start: int, end: int) -> None:
-        """Say that `start` to `end` is what will be read from `start` on: fetch no further than that."""
+        """Announce that a read at `start` will go on to `end` and no further, so that no more is fetched."""
         self._bounds = [(start, min(end, self.size))]
         self._ahead = _FIRST_READ_BYTES
 
@@ -112,13 +112,13 @@ class RangeFile(io.RawIOBase):
         if size is None or size < 0:
             size = self.size - self._position
         size = max(0, min(size, self.size - self._position))
-        parts: list[bytes] = []
+        chunks: list[bytes] = []
         while size > 0:
-            part = self._find_held(self._position, size) or self._fetch(self._position, size)[:size]
-            parts.append(part)
-            self._position += len(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            chunk = self._find_held(self._position, size) or self._fetch(self._position, size)[:size]
+            chunks.append(chunk)
+            self._position += len(chunk)
+            size -= len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def readall(self) -> bytes:
         return self.read()
@@ -231,7 +231,7 @@ class RangeFile(io.RawIOBase):
         code: int | None = None
         try:
             body = b""
-            for chunk in response.iter_raw():  # as it came: nothing is unpacked for an error's sake
+            for chunk in response.iter_raw():  # not decompressed: an untrusted server could send a ZIP bomb
                 body += chunk
                 if len(body) > _MOST_ERROR_BYTES:
                     break

@@ -229,7 +229,7 @@ def _read_unit(value: Any, instruction: Instruction | None) -> str | None:
 
 
 def guess_type(value: Any, unit: str | None = None) -> str:
-    """The type that a response's shape speaks for, when nothing else names it."""
+    """The type that a response most likely has by its shape, when nothing says its type."""
     if isinstance(value, list):
         if any(isinstance(item, dict) and ("path" in item or "file_name" in item) for item in value):
             return "file_upload"

@@ -1,7 +1,6 @@
 """Where an archive's members are read from: a ZIP (any seekable file) or an extracted folder.
 
-Nothing that an archive says about itself is believed here. What is refused, and by which error, is in
-`zipsource.ZipSource`; the numbers are in `Limits`.
+Archives are untrusted input. `zipsource.ZipSource` says what is refused and by which error; `Limits` has the bounds.
 """
 
 from __future__ import annotations
@@ -50,17 +49,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much an archive may ask of the machine that reads it.
+    """How much memory, disk and time an archive may take on the machine that reads it.
 
     Attributes:
-        members: most members a directory may list.
-        ratio: most bytes that one compressed byte may become, taken over all compressed members that one run
+        members: the most members that a directory may list.
+        ratio: the most bytes that one compressed byte may become, over all compressed members that one run
             unpacks. Deflate itself can't exceed 1,032; real `responses.jsonl` stays under 60.
-        ratio_from_bytes: what is never a bomb, whatever the ratio: so much, unpacked, in one run.
-        metadata_bytes: largest `collection.json` that is read.
-        line_bytes: longest line of `responses.jsonl` that is read.
-        table_cells: a table may always have so many cells (submissions times questions).
-        table_ratio: beyond, at most so many for each byte of `responses.jsonl`.
+        ratio_from_bytes: up to this many unpacked bytes in one run, the ratio is not checked.
+        metadata_bytes: the largest `collection.json` that is read.
+        line_bytes: the longest line of `responses.jsonl` that is read.
+        table_cells: the number of cells (submissions times questions) that a table may have in any case.
+        table_ratio: a larger table may have at most this many cells for each byte of `responses.jsonl`.
         extract_bytes: most bytes `extract` writes in one run; None leaves it to the disk's free space.
         free_space: whether a run that needs more room than the disk says it has is refused before it begins.
     """
@@ -110,7 +109,7 @@ class Limits:
 
 
 NO_LIMITS = Limits(ratio=math.inf, table_ratio=math.inf, free_space=False)
-"""For an archive that is meant to unpack to so much."""
+"""For an archive that is known to be that large."""
 
 
 class Source(Protocol):
@@ -120,14 +119,14 @@ class Source(Protocol):
     root: Path | None
     """The folder the members are in as files, or None."""
     outside: list[str]
-    """Names that lie beside the top folder which holds the archive: no members, and never read."""
+    """Names outside the top folder that holds the archive: they are not members, and never read."""
 
     def members(self) -> dict[str, Member]:
         """Every member by its name relative to the archive's root, directories left out."""
         ...
 
     def contradictions(self, name: str) -> list[str]:
-        """What a member's own header says otherwise than the directory, a phrase each."""
+        """Where a member's local header differs from the directory, one phrase for each difference."""
         ...
 
     def count_stray_bytes(self) -> int:
@@ -173,13 +172,13 @@ def translate_errors(label: str, member: str | None = None) -> Iterator[None]:
 
 
 def lower_first(text: str) -> str:
-    """A sentence of another library, to go on from our own."""
+    """A sentence of another library with a small first letter, to be put after words of ours."""
     text = text.rstrip(".")
     return text[:1].lower() + text[1:] if text[:2] != text[:2].upper() else text
 
 
 def find_outsiders(source: Source, members: Mapping[str, Member]) -> dict[str, str]:
-    """What a ZIP brings beside an archive's members, and for each why it stays in there."""
+    """The names in a ZIP that are not members of an archive, each with why it is not written to disk."""
     beside = dict.fromkeys(source.outside, "it lies beside the archive's own folder")
     return beside | {name: why for name in members if (why := explain_outsider(name)) is not None}
 
@@ -219,8 +218,8 @@ class GuardedMember(io.RawIOBase):
 
 
 class FolderSource:
-    """The members of an extracted archive, without what systems and fieldpack itself put beside them. Symbolic
-    links are listed with a `problem` and never followed."""
+    """The members of an extracted archive, without the files that operating systems and fieldpack itself add.
+    Symbolic links are listed with a `problem` and never followed."""
 
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.label = str(path)

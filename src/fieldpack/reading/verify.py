@@ -1,4 +1,4 @@
-"""Check an archive against itself: its structure, every byte, every count, every reference, both ways."""
+"""Check that an archive is consistent: its structure, every byte, every count, every reference in both directions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A ZIP's records against each other (APPNOTE 6.3.10): each member's own header and the directory, and the
-bytes that belong to neither.
+"""Whether a ZIP's records agree (APPNOTE 6.3.10): each member's local header with the directory; and how many bytes
+belong to no record.
 
 Programs that go by the directory and programs that read from the start see the same archive only if both
 agree.
@@ -23,7 +23,7 @@ _LONGEST_COMMENT = 0xFFFF
 
 
 class HeaderCheck:
-    """Compares the headers of one file's members, in any order, and remembers where each member ends."""
+    """Compares the local headers of one file's members, in any order, and keeps where each member ends."""
 
     def __init__(
         self, file: BinaryIO, size_bytes: int, infos: list[zipfile.ZipInfo], directory_at: int
@@ -35,7 +35,7 @@ class HeaderCheck:
         self._ends: dict[int, int] = {}
 
     def check(self, info: zipfile.ZipInfo) -> list[str]:
-        """What the member's own header says otherwise than the directory, a phrase each."""
+        """Where the member's local header differs from the directory, one phrase for each difference."""
         self._file.seek(info.header_offset)
         head = self._file.read(LOCAL.size)
         if len(head) < LOCAL.size or not head.startswith(LOCAL_SIGNATURE):
@@ -63,7 +63,7 @@ class HeaderCheck:
         ]
 
     def find_end(self, info: zipfile.ZipInfo) -> int:
-        """Where a member's data ends, going by its own header; one that has none is left to the reader."""
+        """Where a member's data ends according to its local header; where it has none, the reader will fail."""
         head = self._read_at(info.header_offset, LOCAL.size)
         if len(head) < LOCAL.size:
             return info.header_offset

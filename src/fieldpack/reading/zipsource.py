@@ -1,4 +1,4 @@
-"""The members of a ZIP, whose directory is not believed. ZIP terms follow APPNOTE 6.3.10."""
+"""The members of a ZIP, which is untrusted input. ZIP terms follow APPNOTE 6.3.10."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ZipSource:
     """The members of a ZIP.
 
     Opening reads the directory only. It raises `ArchiveError` when the file is no ZIP, is cut short, lists
-    more members than `Limits.members`, lists one name twice, or when two members share bytes of the file (the
-    trick of bombs without nesting). A single member that is encrypted, a symlink, unsafely named, inflates
-    beyond `Limits.ratio`, or whose own header makes it reach into the next, is not read: opening *it* raises,
-    and all of these but the last are listed with their `problem`.
+    more members than `Limits.members`, lists one name twice, or when two members share bytes of the file (as
+    in a non-recursive ZIP bomb). A single member that is encrypted, a symlink, unsafely named, inflates
+    beyond `Limits.ratio`, or overlaps the next one by its local header, is not read: opening *it* raises, and all
+    of these but the last are listed with their `problem`.
 
     An archive that was unpacked and zipped again may hold everything in one top folder: names are given
     relative to the folder that holds `responses.jsonl` or `collection.json`.
@@ -85,8 +85,8 @@ class ZipSource:
         }
 
     def _check_overlap(self, infos: list[zipfile.ZipInfo]) -> array[int]:
-        """Where members begin, in order, and where the directory does, after making sure that none reaches
-        into the next by the directory's own word. What the members' own headers say is asked in `open`."""
+        """Where the members start, in order, and where the directory starts, after checking that none overlaps the
+        next according to the directory. `open` checks the members' local headers."""
         end, previous = 0, ""
         starts = array("q")
         for info in sorted(infos, key=lambda info: info.header_offset):

@@ -51,29 +51,31 @@ def draw_histogram(histogram: Histogram, unit: str | None = None) -> str:
     count = len(histogram.counts)
     most = max(histogram.counts) or 1
     step = (_WIDTH - 60) / count
-    parts = [f'<line class="axis" x1="30" x2="{_WIDTH - 30}" y1="{base}" y2="{base}"/>']
+    elements = [f'<line class="axis" x1="30" x2="{_WIDTH - 30}" y1="{base}" y2="{base}"/>']
     every = max(1, count // 14 + 1)
     for number, value in enumerate(histogram.counts):
         x, tall = 30 + number * step, (base - 22) * value / most
-        parts.append(
+        elements.append(
             f'<rect class="column" x="{x + 1:.1f}" y="{base - tall:.1f}" '
             f'width="{step - 2:.1f}" height="{tall:.1f}"/>'
         )
         if value:
-            parts.append(
+            elements.append(
                 f'<text class="count" x="{x + step / 2:.1f}" y="{base - tall - 5:.1f}" '
                 f'text-anchor="middle">{value:,}</text>'
             )
         if number % every == 0:
             edge = say_number(round(histogram.start + number * histogram.step, 10))
-            parts.append(f'<text class="tick" x="{x:.1f}" y="{base + 18}" text-anchor="middle">{edge}</text>')
+            elements.append(
+                f'<text class="tick" x="{x:.1f}" y="{base + 18}" text-anchor="middle">{edge}</text>'
+            )
     end = say_number(round(histogram.start + count * histogram.step, 10))
-    parts.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="middle">{end}</text>')
+    elements.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="middle">{end}</text>')
     if unit:
-        parts.append(
+        elements.append(
             f'<text class="tick" x="{_WIDTH / 2}" y="{base + 40}" text-anchor="middle">{_text(unit, 80)}</text>'
         )
-    return _wrap("".join(parts), height, "Histogram, answers by " + _text(unit or "number", 80))
+    return _wrap("".join(elements), height, "Histogram, answers by " + _text(unit or "number", 80))
 
 
 def draw_days(days: list[tuple[dt.date, int]]) -> str:
@@ -86,20 +88,20 @@ def draw_days(days: list[tuple[dt.date, int]]) -> str:
         counts[(day - first).days * columns // span] += count
     height, base, most = 120, 92, max(counts) or 1
     step = (_WIDTH - 60) / columns
-    parts = [f'<line class="axis" x1="30" x2="{_WIDTH - 30}" y1="{base}" y2="{base}"/>']
+    elements = [f'<line class="axis" x1="30" x2="{_WIDTH - 30}" y1="{base}" y2="{base}"/>']
     for number, value in enumerate(counts):
         if value:
             tall = max(1.0, (base - 20) * value / most)
             day = first + dt.timedelta(days=number * span // columns)
-            parts.append(
+            elements.append(
                 f'<rect class="column" x="{30 + number * step + step * 0.1:.1f}" y="{base - tall:.1f}" '
                 f'width="{min(step * 0.8, 60):.1f}" height="{tall:.1f}">'
                 f"<title>{day}: {value:,}</title></rect>"
             )
-    parts.append(f'<text class="tick" x="30" y="{base + 18}">{first}</text>')
-    parts.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="end">{last}</text>')
-    parts.append(f'<text class="tick" x="30" y="12">submissions a column, at most {most:,}</text>')
-    return _wrap("".join(parts), height, "Completed submissions over time")
+    elements.append(f'<text class="tick" x="30" y="{base + 18}">{first}</text>')
+    elements.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="end">{last}</text>')
+    elements.append(f'<text class="tick" x="30" y="12">submissions a column, at most {most:,}</text>')
+    return _wrap("".join(elements), height, "Completed submissions over time")
 
 
 def _wrap(inner: str, height: float, name: str) -> str:

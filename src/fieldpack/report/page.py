@@ -24,23 +24,23 @@ _MOST_SAMPLES = 24
 
 
 def render_page(summary: Summary, export: OpenArchive) -> str:
-    """The whole page. Without Pillow it has no thumbnails, and says so."""
+    """The HTML of the page. Without Pillow it has no thumbnails, and says so."""
     pictures = have_pillow()
     title = _text(summary.name or summary.archive)
-    parts = [
+    elements = [
         f"<header><h1>{title}</h1><p class='source'>{_text(summary.archive)} · "
         f"{say_bytes(summary.size_bytes)}</p></header>",
         _render_facts(summary),
     ]
-    parts += [f"<p class='note'>{_text(note)}</p>" for note in summary.notes]
+    elements += [f"<p class='note'>{_text(note)}</p>" for note in summary.notes]
     if len(summary.days) > 1:
-        parts.append(f"<section><h2>Completed submissions</h2>{draw_days(summary.days)}</section>")
+        elements.append(f"<section><h2>Completed submissions</h2>{draw_days(summary.days)}</section>")
     if len(summary.questions) > 1:
-        parts.append(_render_overview(summary))
+        elements.append(_render_overview(summary))
     for number, question in enumerate(summary.questions, 1):
-        parts.append(_render_question(number, question, summary, export, pictures))
-    # All at once: a text that reads `{body}` is no place to fill.
-    filled = {"{title}": title, "{body}": "\n".join(parts)}
+        elements.append(_render_question(number, question, summary, export, pictures))
+    # both in one pass: a title that reads `{body}` must not be replaced
+    filled = {"{title}": title, "{body}": "\n".join(elements)}
     return re.sub("|".join(map(re.escape, filled)), lambda match: filled[match[0]], _PAGE)
 
 
@@ -75,28 +75,28 @@ def _render_overview(summary: Summary) -> str:
 def _render_question(
     number: int, question: Question, summary: Summary, export: OpenArchive, pictures: bool
 ) -> str:
-    parts = [
+    elements = [
         f"<section id='q{number}'><h2>{number}. {_text(question.instruction.title)}</h2>",
         f"<p class='facts-line'>{html.escape(say_question(question, summary.submissions))}</p>",
     ]
     if question.bars:
-        parts.append(draw_bars(question.bars, question.answered))
+        elements.append(draw_bars(question.bars, question.answered))
     for numbers in question.numbers:
         if len(question.numbers) > 1:
-            parts.append(f"<p class='facts-line'>{html.escape(say_numbers(numbers))}</p>")
+            elements.append(f"<p class='facts-line'>{html.escape(say_numbers(numbers))}</p>")
         if len(numbers.histogram.counts) > 1:
-            parts.append(draw_histogram(numbers.histogram, numbers.unit))
+            elements.append(draw_histogram(numbers.histogram, numbers.unit))
     if question.files:
         kinds = [
             Bar(f"{kind.content_type}, {say_bytes(kind.size_bytes)}", kind.count) for kind in question.files
         ]
-        parts.append(draw_bars(kinds, sum(kind.count for kind in kinds)))
-        parts.append(_render_samples(number, question, export, pictures))
+        elements.append(draw_bars(kinds, sum(kind.count for kind in kinds)))
+        elements.append(_render_samples(number, question, export, pictures))
     if question.examples and not question.bars:
         quotes = "".join(f"<blockquote>{_text(text, 400)}</blockquote>" for text in question.examples)
-        parts.append(quotes)
-    parts.append("</section>")
-    return "\n".join(parts)
+        elements.append(quotes)
+    elements.append("</section>")
+    return "\n".join(elements)
 
 
 def _render_samples(number: int, question: Question, export: OpenArchive, pictures: bool) -> str:

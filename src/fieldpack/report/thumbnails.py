@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "have_pillow", "make_thumbnail"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
-"""What pictures of strangers are opened as, whatever they say they are. Left to itself Pillow tries some forty
-formats, some of which start a program (Ghostscript for EPS) or are read by code that hardly anybody uses."""
+"""The formats that uploaded pictures, which are untrusted, are opened as. Without a list Pillow tries some forty, of
+which some start a program (Ghostscript for EPS) and some have decoders that are little used and little tested."""
 
 _LARGEST_FILE_BYTES = 64 << 20
 _MOST_PIXELS = 100_000_000

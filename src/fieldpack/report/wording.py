@@ -35,19 +35,19 @@ def say_number(number: float) -> str:
 def say_duration(seconds: float) -> str:
     """`4 min 30 s`, in the two largest units."""
     left = round(seconds)
-    parts: list[str] = []
+    phrases: list[str] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        if left >= size or (unit == "s" and not parts):
-            parts.append(f"{left // size} {unit}")
+        if left >= size or (unit == "s" and not phrases):
+            phrases.append(f"{left // size} {unit}")
             left %= size
-    return " ".join(parts[:2])
+    return " ".join(phrases[:2])
 
 
-def say_percent(part: int, whole: int) -> str:
+def say_percent(count: int, total: int) -> str:
     """`95 %`, never rounded to 0 or 100 when it isn't."""
-    if not whole:
+    if not total:
         return "–"
-    percent = 100 * part / whole
+    percent = 100 * count / total
     if 0 < percent < 1:
         return "<1 %"
     if 99 < percent < 100:
@@ -96,29 +96,29 @@ def say_facts(summary: Summary) -> list[tuple[str, str]]:
 def say_question(question: Question, submissions: int) -> str:
     """The line under a question: its type, and how many answered."""
     item = question.instruction
-    parts = [_TYPES.get(item.type, make_line(item.type))]
+    phrases = [_TYPES.get(item.type, make_line(item.type))]
     if item.takes_several and item.options:
-        parts[0] += ", several"
+        phrases[0] += ", several"
     if item.retired:
-        parts.append("no longer asked")
-    parts.append(f"{question.answered:,} answered ({say_percent(question.answered, submissions)})")
+        phrases.append("no longer asked")
+    phrases.append(f"{question.answered:,} answered ({say_percent(question.answered, submissions)})")
     if question.missing:
-        parts.append(f"{question.missing:,} missing")
+        phrases.append(f"{question.missing:,} missing")
     if question.numbers:
         if len(question.numbers) == 1:
-            parts.append(say_numbers(question.numbers[0]))
+            phrases.append(say_numbers(question.numbers[0]))
         if question.not_numbers:
-            parts.append(f"{question.not_numbers:,} not numbers")
+            phrases.append(f"{question.not_numbers:,} not numbers")
     elif question.lengths is not None:
         shortest, median, longest = question.lengths
         distinct = "very many" if question.distinct is None else f"{question.distinct:,}"
-        parts.append(
+        phrases.append(
             f"{distinct} different, {shortest:,} to {longest:,} characters, median {say_number(median)}"
         )
     if question.files:
         total, size = sum(k.count for k in question.files), sum(k.size_bytes for k in question.files)
-        parts.append(f"{say_count(total, 'file')}, {say_bytes(size)}")
-    return " · ".join(parts)
+        phrases.append(f"{say_count(total, 'file')}, {say_bytes(size)}")
+    return " · ".join(phrases)
 
 
 def say_numbers(numbers: NumbersOfUnit) -> str:

@@ -146,8 +146,8 @@ class Plan:
         unit = None
         if shape.wrapped:
             names = [field.name for field in column.type]
-            parts = dict(zip(names, column.flatten(), strict=True))
-            column, unit = parts["value"], parts.get("unit")
+            fields = dict(zip(names, column.flatten(), strict=True))
+            column, unit = fields["value"], fields.get("unit")
         if kind not in CHOICE_TYPES and kind != "file_upload":
             if kind == "free_text_with_unit":
                 unit = pa.nulls(len(column), STRING) if unit is None else unit
@@ -182,7 +182,7 @@ def _require_utf8(block: bytes) -> None:
 def _require_objects(block: bytes) -> None:
     """Raise `Unfit` unless every line begins and ends like an object.
 
-    Arrow's JSON reader ends the process on a line that is `null`, and reads some other values as nothing.
+    Arrow's JSON reader aborts the process on a line that is `null`, and ignores some other values.
     """
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     _require(block.startswith(b"{") and block.count(b"\n{") == lines - 1)

@@ -57,7 +57,7 @@ def describe_rules(item: Instruction) -> list[str]:
         low, high = validation.get("min"), validation.get("max")
         what = "a number" if validation["type"] == "number" else "a length"
         bounds = [f"from {low}" if low is not None else "", f"to {high}" if high is not None else ""]
-        text = " ".join(part for part in bounds if part)
+        text = " ".join(bound for bound in bounds if bound)
         rules.append(f"{what} {text}".strip() if text else what)
     if item.type == "file_upload":
         types = item.extra.get("accepted_file_types")
@@ -87,23 +87,23 @@ def render_codebook(collection: Collection, suffix: str) -> str:
 
 def render_markdown(collection: Collection) -> str:
     """The codebook as Markdown; what researchers wrote can't add markup to it."""
-    parts = [f"# Codebook: {_escape(collection.name or collection.id)}"]
+    blocks = [f"# Codebook: {_escape(collection.name or collection.id)}"]
     if collection.description:
-        parts.append(_escape(collection.description))
+        blocks.append(_escape(collection.description))
     for number, slug, item in list_questions(collection):
-        parts.append(f"## {number}. {_escape(item.title)}")
+        blocks.append(f"## {number}. {_escape(item.title)}")
         facts = [
             f"- type: {_TYPES.get(item.type, _escape(item.type))}",
             f"- rules: {_escape(', '.join(describe_rules(item)))}",
             f"- id: `{item.id.replace('`', '')}`",
             f"- column by slug: `{slug}`",
         ]
-        parts.append("\n".join(facts))
+        blocks.append("\n".join(facts))
         for heading, options in _list_options(item):
-            parts.append(_render_options(heading.lower(), options))
+            blocks.append(_render_options(heading.lower(), options))
     fields = "\n".join(f"- `{name}`: {text}" for name, text in _BASE.items())
-    parts.append(f"## Every submission has\n\n{fields}")
-    return "\n\n".join(parts) + "\n"
+    blocks.append(f"## Every submission has\n\n{fields}")
+    return "\n\n".join(blocks) + "\n"
 
 
 def _list_options(item: Instruction) -> Iterator[tuple[str, tuple[Option, ...]]]:
@@ -139,29 +139,29 @@ def _escape(text: str) -> str:
 def render_html(collection: Collection) -> str:
     """The codebook as one self-contained HTML page."""
     title = html.escape(f"Codebook: {collection.name or collection.id}")
-    parts = [f"<h1>{title}</h1>"]
+    blocks = [f"<h1>{title}</h1>"]
     if collection.description:
-        parts.append(f"<p>{html.escape(collection.description)}</p>")
+        blocks.append(f"<p>{html.escape(collection.description)}</p>")
     for number, slug, item in list_questions(collection):
-        parts.append(f"<section><h2>{number}. {html.escape(item.title)}</h2><dl>")
+        blocks.append(f"<section><h2>{number}. {html.escape(item.title)}</h2><dl>")
         for name, value in (
             ("Type", _TYPES.get(item.type, item.type)),
             ("Rules", ", ".join(describe_rules(item))),
             ("Id", item.id),
             ("Column by slug", slug),
         ):
-            parts.append(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>")
-        parts.append("</dl>")
+            blocks.append(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>")
+        blocks.append("</dl>")
         for heading, options in _list_options(item):
-            parts.append(f"<table><thead><tr><th>Value</th><th>{heading}</th></tr></thead><tbody>")
+            blocks.append(f"<table><thead><tr><th>Value</th><th>{heading}</th></tr></thead><tbody>")
             for option in options:
                 value, label = html.escape(scalar_text(option.value)), html.escape(option.label)
-                parts.append(
+                blocks.append(
                     f"<tr><td><code>{value}</code></td><td>{label}{html.escape(_tell_end(option))}</td></tr>"
                 )
-            parts.append("</tbody></table>")
-        parts.append("</section>")
-    return _PAGE.format(title=title, body="\n".join(parts))
+            blocks.append("</tbody></table>")
+        blocks.append("</section>")
+    return _PAGE.format(title=title, body="\n".join(blocks))
 
 
 _PAGE = """<!doctype html>

@@ -14,7 +14,7 @@ Columns = Literal["question", "id", "slug"]
 
 
 class Names:
-    """Gives out column names; two that are equal but for case get ` (2)`, or `_2` in slugs."""
+    """Chooses column names; of two that differ only in case the second gets ` (2)`, or `_2` in slugs."""
 
     def __init__(self, style: Columns, taken: Iterable[str] = ()) -> None:
         self.style = style
@@ -33,13 +33,13 @@ class Names:
             return self.add(make_slug(instruction.description) or f"q{position}")
         return self.add(" ".join(instruction.title.split()))
 
-    def name_part(self, question: str, part: str) -> str:
+    def name_detail(self, question: str, detail: str) -> str:
         """A column beside a question's own, such as its `unit`."""
         if self.style == "id":
-            return self.add(f"{question}.{part}")
+            return self.add(f"{question}.{detail}")
         if self.style == "slug":
-            return self.add(f"{question}_{make_slug(part) or 'part'}")
-        return self.add(f"{question} ({part})")
+            return self.add(f"{question}_{make_slug(detail) or 'part'}")
+        return self.add(f"{question} ({detail})")
 
     def name_option(self, question: str, label: str, value: str) -> str:
         """The one-hot column of an option."""

@@ -24,11 +24,11 @@ __all__ = ["build_answers", "build_files"]
 def build_answers(export: OpenArchive) -> pa.Table:
     """The long form; see `Export.answers`."""
     raw = read_raw(export)
-    parts = []
+    tables = []
     for order, instruction in enumerate(raw.instructions.values()):
         data = find_answers(raw, instruction)
         if data is not None and data.null_count < len(data):
-            parts.append(_build_long(raw, instruction, order, combine(data)))
+            tables.append(_build_long(raw, instruction, order, combine(data)))
     schema = pa.schema(
         [
             ("row", pa.int64()), ("instruction_order", pa.int32()), ("instruction_id", STRING),
@@ -36,7 +36,7 @@ def build_answers(export: OpenArchive) -> pa.Table:
             ("value", STRING), ("label", STRING), ("unit", STRING), ("explanation", STRING),
         ]
     )  # fmt: skip
-    long = pa.concat_tables([schema.empty_table(), *(part.cast(schema) for part in parts)])
+    long = pa.concat_tables([schema.empty_table(), *(answers.cast(schema) for answers in tables)])
     long = long.sort_by([("row", "ascending"), ("instruction_order", "ascending"), ("item", "ascending")])
     base = raw.table.select(["m:submission_id", "m:participant_id", "m:status", "m:completed_at"])
     base = base.rename_columns([name[2:] for name in base.column_names]).take(long["row"])

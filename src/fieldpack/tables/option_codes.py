@@ -19,11 +19,11 @@ Domain = Literal["text", "number", "bool", "mixed"]
 class OptionCodes:
     """The codes of one question: its options in their order, then every other value met, in the order met.
 
-    Other values occur: an option may have been removed after it was chosen. It has the label that it had last.
+    Other values occur, because an option may have been removed after it was chosen. Its label is the last it had.
 
     Attributes:
         values: the recorded value of each code.
-        domain: what the options' values are; decides how an answer's JSON may be read in bulk.
+        domain: the JSON type of the options' values; it decides whether and how answers are read in bulk.
     """
 
     def __init__(self, instruction: Instruction) -> None:

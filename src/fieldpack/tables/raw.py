@@ -2,9 +2,9 @@
 line.
 
 Each block of lines is parsed by Arrow's JSON reader under an explicit schema made from the instructions and
-the first lines. Whatever doesn't fit exactly (another type, an unknown field, a wrong line) makes that block
-go through
-`shapes.read_submission`, which is the definition of what a line means; so both ways give the same columns.
+the first lines. A block with anything that doesn't fit the schema exactly (another type, an unknown field, an
+invalid line) is read line by line by `shapes.read_submission`, which defines what a line means. Both ways give the
+same columns.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _read_all(export: OpenArchive, instructions: dict[str, Instruction], bulk: b
 
 
 class _Mixed(ArchiveError):
-    """A line can't be read, perhaps as the first answer to a question that nothing lists misled."""
+    """A line can't be read, perhaps because an unlisted question got its type from its first answer alone."""
 
 
 def _survey(export: OpenArchive, listed: Mapping[str, Instruction]) -> dict[str, Instruction]:
@@ -127,7 +127,7 @@ class _Reader:
         self._plan: Plan | None = None
 
     def measure(self, blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """Pass the blocks on, and note how much they are."""
+        """Yield the blocks unchanged, and count their bytes."""
         for first, block in blocks:
             self._rows += block.count(b"\n") + (not block.endswith(b"\n"))
             self._size_bytes += len(block)
@@ -183,8 +183,8 @@ class _Reader:
         return rebuild_list(lists, codes)
 
     def _sniff(self, first: int, block: bytes) -> Plan:
-        """Look at the first lines, so that bare values and fields of other services are read in bulk as
-        well."""
+        """Derive the schema from the first lines, so that bare values and fields of other services are read in bulk
+        as well."""
         shapes: dict[str, Shape] = {}
         extra: set[str] = set()
         for count, (number, line) in enumerate(iter_lines(block, first)):
@@ -206,7 +206,7 @@ class _Reader:
         return Plan(self.instructions, self.codes, shapes, sorted(extra))
 
     def _meet(self, instruction_id: str, raw: Any) -> Instruction:
-        """Take up an instruction that collection.json doesn't list."""
+        """Add an instruction that collection.json doesn't list."""
         kind = raw.get("type") if isinstance(raw, dict) else None
         value = raw.get("value", raw.get("answer")) if isinstance(raw, dict) else raw
         if kind not in KNOWN_TYPES:

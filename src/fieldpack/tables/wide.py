@@ -163,7 +163,7 @@ class _Question:
         role: Role = "number" if pa.types.is_floating(data.type) else "text"
         columns = [Column(self._name, data, role, self._instruction, not_numeric=left)]
         if self._instruction.type == "free_text_with_unit":
-            columns.append(Column(self._part("unit"), self._build_unit(), "unit", self._instruction))
+            columns.append(Column(self._name_detail("unit"), self._build_unit(), "unit", self._instruction))
         return columns
 
     def _find(self, kind: str, type_: pa.DataType) -> pa.ChunkedArray:
@@ -172,8 +172,8 @@ class _Question:
             return pa.chunked_array([pa.nulls(self._raw.table.num_rows, type_)])
         return found
 
-    def _part(self, part: str) -> str:
-        return self._names.name_part(self._name, part)
+    def _name_detail(self, detail: str) -> str:
+        return self._names.name_detail(self._name, detail)
 
     def _build_unit(self) -> pa.Array:
         """The unit as a category: the offered units in their order, then any other that was met."""
@@ -214,7 +214,9 @@ class _Question:
                 Column(self._name, self._decode(_unlist(lists), codes), "choice", instruction, codes=codes)
             ]
             if said is not None:
-                columns.append(Column(self._part("explanation"), _unlist(said), "explanation", instruction))
+                columns.append(
+                    Column(self._name_detail("explanation"), _unlist(said), "explanation", instruction)
+                )
             return columns
         if self._options.several == "onehot":
             return self._build_onehot(lists, said, codes)
@@ -228,7 +230,7 @@ class _Question:
         ]
         if said is not None:
             data = _join(said, "; ") if joined else said
-            columns.append(Column(self._part("explanation"), data, "explanation", instruction))
+            columns.append(Column(self._name_detail("explanation"), data, "explanation", instruction))
         return columns
 
     def _decode(self, positions: pa.Array, codes: OptionCodes) -> pa.Array:
@@ -257,8 +259,8 @@ class _Question:
                 at = np.full(count, -1, dtype=np.int64)
                 at[rows[mine]] = np.flatnonzero(mine)
                 texts = said.flatten().take(pa.array(at, mask=at < 0))
-                part = self._names.name_part(name, "explanation")
-                columns.append(Column(part, texts, "explanation", self._instruction, code, codes))
+                detail = self._names.name_detail(name, "explanation")
+                columns.append(Column(detail, texts, "explanation", self._instruction, code, codes))
         return columns
 
 

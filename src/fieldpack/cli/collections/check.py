@@ -1,4 +1,4 @@
-"""`fieldpack collection check`: what a server would say of a file, and what it would not, without one."""
+"""`fieldpack collection check`: a collection's file checked without a server, by its rules and for likely mistakes."""
 
 from __future__ import annotations
 

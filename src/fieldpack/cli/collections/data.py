@@ -1,4 +1,4 @@
-"""`fieldpack collection export` and `erase`: what participants gave, brought here or removed."""
+"""`fieldpack collection export` and `erase`: what participants gave, downloaded or removed."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _list_submissions(client: Client, collection_id: str) -> list[str]:
 
 
 def _say_how_to_resume(targets: list[Path]) -> str:
-    part = targets[-1].with_name(targets[-1].name + ".part") if targets else None
-    if part is not None and part.exists():
-        return f"what has come is kept in {part}; run the same command again to go on."
+    partial = targets[-1].with_name(targets[-1].name + ".part") if targets else None
+    if partial is not None and partial.exists():
+        return f"what has come is kept in {partial}; run the same command again to go on."
     return "the export goes on at the server; run the same command again to pick it up."

@@ -1,4 +1,4 @@
-"""What is valid in a collection, and yet not what anyone means: questions nobody can answer, words that vanish."""
+"""What is valid in a collection but probably a mistake: questions that nobody can answer, texts that are not shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from fieldpack.cli.collections.checks import Finding
 from fieldpack.cli.collections.documents import Path
-from fieldpack.cli.collections.rules import Finding
 
 __all__ = ["find_doubts"]
 
@@ -19,7 +19,7 @@ _CONTENT = ("rich_text", "image")
 
 
 def find_doubts(body: dict[str, Any], written: dict[Path, str]) -> list[Finding]:
-    """What to warn of in a collection that a server would take.
+    """The warnings about a collection that a server would accept.
 
     Args:
         body: a collection without errors.

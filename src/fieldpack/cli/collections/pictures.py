@@ -16,8 +16,8 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from fieldpack.cli.collections.checks import Finding
 from fieldpack.cli.collections.documents import Path
-from fieldpack.cli.collections.rules import Finding
 from fieldpack.cli.collections.template import Template
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ApiError, FieldpackError, InTheWay, PictureError, TemplateError
@@ -147,11 +147,11 @@ def _read(template: Template, name: str) -> bytes:
     """
     if "\\" in name:
         raise PictureError("write / between folders, not \\")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
+    steps = [step for step in name.split("/") if step not in ("", ".")]
+    if ".." in steps:
         raise PictureError("it must lie in the folder of this file, or in one below")
     try:
-        with ContainedFolder(template.folder) as folder, folder.open("/".join(parts)) as file:
+        with ContainedFolder(template.folder) as folder, folder.open("/".join(steps)) as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise PictureError("there is no such file in the folder of this one") from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from fieldpack.cli.collections import documents
 from fieldpack.cli.collections.documents import DocumentError
+from fieldpack.cli.collections.yaml_documents import read_yaml
 from fieldpack.errors import ApiError, TemplateError, UsageError
 from fieldpack.text import say_bytes
 
@@ -143,7 +144,7 @@ def read_template(path: Path) -> Template:
         raise TemplateError([f"{shown}:{line}: this is not UTF-8 text: save the file as UTF-8."]) from error
     try:
         is_json = path.suffix.lower() == ".json"
-        node = documents.read_json(text.encode()) if is_json else documents.read_yaml(text)
+        node = documents.read_json(text.encode()) if is_json else read_yaml(text)
         if not isinstance(node, documents.Mapping):
             raise DocumentError(
                 "the file does not hold one object with named fields, such as `name: …`.",
@@ -170,8 +171,8 @@ def _is_never_text(path: documents.Path) -> bool:
 
 
 def parse_path(text: str) -> documents.Path:
-    """A field path as the API writes it, `collection_items.0.page_items.1.type`, in its parts."""
-    return tuple(int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in text.split("."))
+    """A field path as the API writes it, `collection_items.0.page_items.1.type`, as a tuple of names and indices."""
+    return tuple(int(name) if re.fullmatch("[0-9]{1,9}", name) else name for name in text.split("."))
 
 
 def split_path(path: documents.Path) -> tuple[str, str]:
@@ -181,7 +182,7 @@ def split_path(path: documents.Path) -> tuple[str, str]:
         if isinstance(index, int) and name in _CONTAINERS:
             places.append(f"{_CONTAINERS[str(name)]} {index + 1}")
             rest = number + 2
-    return ", ".join(places), ".".join(str(part) for part in path[rest:])
+    return ", ".join(places), ".".join(str(name) for name in path[rest:])
 
 
 def _flatten(messages: Any, path: documents.Path) -> list[str]:

@@ -1,10 +1,10 @@
 """Keeps a folder equal to a collection: fetches what is new or changed, removes what was erased.
 
-The archive's directory says what there is: name, size, CRC-32 and place of every member. Only members that
-the folder lacks are fetched, neighbours together, so a large collection with little news costs little.
+The archive's directory lists name, size, CRC-32 and offset of every member. Only members that the folder lacks are
+fetched, adjacent ones with one request, so a large collection with few changes costs little.
 
-Nothing is replaced or removed but what earlier runs brought and nobody changed since (`state`), and
-nothing is written but the members that an archive has (`archive.members`), below the folder (`containment`).
+Files are replaced or removed only if an earlier run wrote them and nobody changed them since (`state`); files are
+written only if an archive may have such members (`archive.members`), and only below the folder (`containment`).
 """
 
 from __future__ import annotations
@@ -39,21 +39,20 @@ def sync_collection(
     limits: Limits | None = None,
     on_progress: OnProgress | None = None,
 ) -> Synced:
-    """Make `folder` equal to the collection as it is now; it is an extracted archive afterwards.
+    """Make `folder` equal to the collection as it is now; afterwards it is an extracted archive.
 
-    Interrupted, it goes on where it was the next time. Files in the folder that it did not bring, and those
-    that were changed since, are left alone; where they are in the way they are told as `conflicts`.
+    After an interruption the next run continues. Files that no run wrote, and files that were changed since, are
+    left as they are; where one has the name of a member it is reported in `conflicts`.
 
     Args:
-        limits: how much the archive may ask of this machine; `NO_LIMITS` for one that is meant to unpack to
-            so much.
+        limits: how much memory and disk the archive may take; `NO_LIMITS` for one that is known to be that large.
 
     Raises:
         UsageError: the folder holds another collection, or other things and no archive of this one.
         ArchiveError: the archive is damaged, or would unpack to too much.
-        DownloadError: the archive kept changing while it was read, the folder can't be written, its disk is
-            too full, or another process is at it.
-        ExportFailed, ApiError, TransportError: the server could not give the archive.
+        DownloadError: the archive changed every time it was read, the folder can't be written, its disk is
+            too full, or another process is using it.
+        ExportFailed, ApiError, TransportError: the server could not make or send the archive.
     """
     tell = on_progress or (lambda progress: None)
     with _claimed(folder) as opened:
@@ -85,7 +84,7 @@ def sync_collection(
 
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[ContainedFolder]:
-    """The folder for this run alone, made if missing: two at once would write into each other's drafts."""
+    """The folder, made if missing and locked for this run: two runs at once would overwrite each other's drafts."""
     is_new = not folder.exists()
     if not is_new and not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder.")

@@ -1,5 +1,5 @@
-"""Whose folder it is that `sync` is given: its own, a new one, one that holds this collection's archive already,
-or somebody else's, which is left alone."""
+"""Whether `sync` may use a folder: one of its own, a new one, or one that holds an archive of this collection. Any
+other folder is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["OLD_DRAFT", "OLD_STATE", "open_state", "remove_old_notes"]
 
 OLD_STATE = ".fieldpack-sync.json"
 OLD_DRAFT = ".fieldpack-sync.part"
-"""Where the notes were before they had a folder of their own: among the members, where archives could write."""
+"""Where earlier versions kept the notes: among the members, where an archive could write."""
 
 _COPY_BYTES = 1 << 20
 _NAMED = 5
@@ -41,7 +41,7 @@ _LITTER = frozenset(
 def open_state(
     folder: ContainedFolder, collection_id: str, tell: Callable[[int], None]
 ) -> tuple[SyncState, bool]:
-    """What is known of the folder, and whether notes of the old kind were taken over.
+    """The state of the folder, and whether it was read from notes of an earlier version.
 
     Args:
         folder: the folder to keep equal.
@@ -102,7 +102,7 @@ def _list_others(folder: ContainedFolder) -> list[str]:
 
 
 def _take_over(state: SyncState, tell: Callable[[int], None]) -> SyncState:
-    """Keep of the old notes what is true. An archive may have brought them."""
+    """Keep the entries of the old notes that are true. An archive may have written them."""
     done = 0
     for name, (size_bytes, crc32, _) in list(state.members.items()):
         try:
@@ -135,10 +135,11 @@ def _is_extracted(folder: ContainedFolder, collection_id: str) -> bool:
 
 
 def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
-    """Take for ours what an archive of this collection brought, going by what that archive says of itself.
+    """Add the files of an archive of this collection that was extracted here, according to its own metadata.
 
-    A file counts if it holds what `responses.jsonl` says. Of the three others, `responses.jsonl` must have as
-    many lines as `collection.json` counts, and README.md be what is made of `collection.json`.
+    An uploaded file is added if its bytes are those that `responses.jsonl` names. Of the three others,
+    `responses.jsonl` must have as many lines as `collection.json` counts, and README.md must be equal to the one
+    rendered from `collection.json`.
     """
     try:
         with open_export(state.folder.path) as export:
@@ -160,7 +161,7 @@ def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
 
 
 def _adopt_file(state: SyncState, file: UploadedFile) -> int:
-    """How many bytes were read to learn whether an uploaded file is what it was."""
+    """Add an uploaded file if its bytes are those on record; how many bytes were read for that."""
     if explain_outsider(file.path) or file.path in HEADS or file.sha256 is None:
         return 0
     with contextlib.suppress(InTheWay):
@@ -187,7 +188,7 @@ def _adopt(state: SyncState, name: str) -> None:
 
 
 def _is_made_readme(folder: ContainedFolder) -> bool:
-    """Whether README.md is what is made of collection.json: then nobody wrote it."""
+    """Whether README.md is equal to the one rendered from collection.json, so that nobody edited it."""
     try:
         with folder.open(COLLECTION) as described, folder.open(README) as found:
             return found.read() == render_readme(orjson.loads(described.read())).encode()

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Synced"]
 
-GAP_BYTES = 32 << 10  # fetching this much for nothing is cheaper than another request
+GAP_BYTES = 32 << 10  # fetching this many unneeded bytes is cheaper than another request
 RUN_BYTES = 64 << 20
 COPY_BYTES = 1 << 20
-BATCH_FILES = 64  # put in place together, so that the disk is waited for now and then and not for each
+BATCH_FILES = 64  # flushed and renamed together, which takes hardly longer than flushing one
 BATCH_BYTES = 64 << 20
 FLUSHERS = 16
 
@@ -40,11 +40,11 @@ class Synced:
 
     Attributes:
         fetched, removed, unchanged: how many members.
-        transferred_bytes: what came over the wire, the directory included.
+        transferred_bytes: bytes received, the directory included.
         export_id: the export that the folder equals now, conflicts aside.
-        conflicts: what is in the way of a member and is not ours, by its name, each with what it is. The
-            folder is not equal to the collection until these are moved away.
-        ignored: what the archive brings that no archive has, by name, each with why it stays in there.
+        conflicts: files that are not ours and have the name of a member: name, and what is there. The folder is
+            not equal to the collection until they are moved away.
+        ignored: what is in the archive but not written, because no archive has such members: name and reason.
     """
 
     fetched: int
@@ -57,7 +57,7 @@ class Synced:
 
 
 class _RunFile(RangeFile):
-    """A remote file whose read-ahead may cover a run of members: narrower expectations leave it as it is."""
+    """A remote file whose read-ahead covers several members in a row; expecting one of them does not narrow it."""
 
     def expect(self, start: int, end: int) -> None:
         if not any(first <= start and end <= last for first, last in self._bounds):
@@ -91,7 +91,7 @@ class Run:
         self._drafted = 0
 
     def bring(self) -> Synced:
-        """Do it.
+        """Fetch and remove what differs.
 
         Raises:
             ArchiveChanged: the archive was withdrawn or replaced meanwhile.
@@ -118,7 +118,7 @@ class Run:
             if lack := self._limits.explain_lack(self._folder.path, sum(m.size_bytes for m in wanted)):
                 raise DownloadError(f"{lack}.")
             if not removed:
-                state.write(state.export_id)  # from now on the folder is ours, whatever ends this run
+                state.write(state.export_id)  # from now on the folder is ours, even if this run is killed
             try:
                 self._fetch(file, source, wanted)
             except BaseException:
@@ -148,7 +148,7 @@ class Run:
         return link
 
     def _compare(self, members: dict[str, Member]) -> list[Member]:
-        """The members that the folder lacks, and that nothing of others is in the way of."""
+        """The members that the folder lacks, without those whose name somebody else's file has."""
         wanted = []
         for name, member in members.items():
             try:
@@ -172,7 +172,7 @@ class Run:
             raise ArchiveError(f"{label} is not read: {bomb}.")
 
     def _remove(self, gone: list[str]) -> int:
-        """Remove what earlier runs brought and the collection no longer has; how many there were."""
+        """Remove the files that earlier runs wrote and the collection no longer has; how many there were."""
         removed, folders = 0, set()
         for name in gone:
             try:
@@ -191,9 +191,9 @@ class Run:
 
     def _fetch(self, file: _RunFile, source: ZipSource, wanted: list[Member]) -> None:
         done, total = 0, sum(member.stored_bytes for member in wanted)
-        # the tables come last: until they are replaced, the folder is the archive it was
-        for part in ([m for m in wanted if m.name not in HEADS], [m for m in wanted if m.name in HEADS]):
-            for run in _iter_runs(part):
+        # responses.jsonl and the like come last: until they are replaced, the folder is still the archive before
+        for members in ([m for m in wanted if m.name not in HEADS], [m for m in wanted if m.name in HEADS]):
+            for run in _iter_runs(members):
                 file.expect(run[0].offset, _end_of(run[-1]))
                 for member in run:
                     self._draft(source, member)
@@ -202,7 +202,7 @@ class Run:
             self._place()
 
     def _draft(self, source: ZipSource, member: Member) -> None:
-        """Bring one member beside its place, checked against its CRC-32."""
+        """Write one member under a temporary name, checked against its CRC-32."""
         name = f"{OWN_FOLDER}/{DRAFT}{len(self._drafts)}"
         with source.open(member.name) as content:
             out = self._folder.create(name)
@@ -213,8 +213,8 @@ class Run:
             self._place()
 
     def _place(self) -> None:
-        """Put what was brought into its place: the disk has it before it gets its name, and its name before
-        the notes vouch for it."""
+        """Rename the drafts into place: flushed to disk before they get their names, and named before the notes say
+        that they are there."""
         # together, as a disk takes many flushes in hardly more time than one
         with ThreadPoolExecutor(FLUSHERS) as pool:
             list(pool.map(flush, [out for _, out, _ in self._drafts]))
@@ -246,7 +246,7 @@ class Run:
     def _drop_drafts(self) -> None:
         drafts, self._drafts = self._drafts, []
         for _, out, _ in drafts:
-            with contextlib.suppress(OSError):  # what was not written out is not wanted either
+            with contextlib.suppress(OSError):  # closing may fail to flush what is discarded anyway
                 out.close()
         for _, _, draft in drafts:
             with contextlib.suppress(OSError, InTheWay):
@@ -255,8 +255,8 @@ class Run:
 
 def _list_parents(name: str) -> list[str]:
     """The folders that a member is in, the innermost first; the last one is the whole folder, called ""."""
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
+    folders = name.split("/")[:-1]
+    return ["/".join(folders[:depth]) for depth in range(len(folders), -1, -1)]
 
 
 def _end_of(member: Member) -> int:

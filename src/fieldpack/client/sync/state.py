@@ -1,10 +1,10 @@
-"""What `sync` knows of a folder: which of its files it brought, and what they held.
+"""The state of a folder that `sync` keeps: which of its files sync wrote, and their sizes and checksums.
 
-The notes lie in `.fieldpack/` of the folder, where no archive writes, and move with it. They may have been
-damaged or forged all the same: a name counts only if an archive has such members and it lies below the folder,
-and a file counts as ours only if it holds what the notes say. Everything else is somebody else's.
+The notes are in `.fieldpack/` of the folder, where no archive writes, and move with it. They may be damaged or
+forged all the same: a name counts only if an archive may have such a member and it is below the folder, and a file
+counts as ours only if its bytes are those in the notes. Every other file belongs to somebody else.
 
-Nothing is vouched for before the disk has it: files first, then the notes.
+Files are flushed to disk first, and the notes that name them afterwards.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Found(Enum):
 
     NOTHING = "nothing"
     WANTED = "the member as the archive has it"
-    OURS = "what an earlier run brought, and nobody changed"
+    OURS = "what an earlier run wrote and nobody changed"
 
 
 @dataclass
@@ -55,9 +55,9 @@ class SyncState:
         folder: where they are.
         collection_id: whose archive they are.
         export_id: the export that the folder equals, or None when it equals none.
-        members: size, CRC-32 and time stamp (ns) of each file that was brought, by member.
-        coming: what an interrupted run was about to put in a member's place; any of these is ours too.
-        is_changed: whether there is something to write down.
+        members: size, CRC-32 and modification time (ns) of each file that sync wrote, by member.
+        coming: what an interrupted run was about to write, by member; a file equal to it is ours too.
+        is_changed: whether the notes must be written again.
     """
 
     folder: ContainedFolder
@@ -122,7 +122,7 @@ class SyncState:
         raise InTheWay(name, "is a file that is there already")
 
     def is_equal_to(self, export_id: str | None) -> bool:
-        """Whether the folder was brought to this very export, and still has all of it."""
+        """Whether the folder was made equal to this export, and still has all its files."""
         if export_id is None or export_id != self.export_id or self.coming:
             return False
         try:
@@ -138,9 +138,9 @@ class SyncState:
         self.coming.pop(name, None)
 
     def write(self, export_id: str | None) -> None:
-        """Write the notes, and have the disk take them. What they vouch for must be on it already.
+        """Write the notes and flush them to disk. The files that they name must be on disk already.
 
-        What is `coming` must have been looked at before: it is forgotten.
+        `coming` is cleared, so its members must have been looked at before.
         """
         self.export_id = export_id
         body = {"collection_id": self.collection_id, "export_id": export_id, "members": self.members}
@@ -152,8 +152,8 @@ class SyncState:
         self.is_changed = False
 
     def announce(self, members: list[Member]) -> None:
-        """Note, so that it lasts, what is about to be put in place: should we be killed between that and the
-        next `write`, the files are known to be ours."""
+        """Write to the journal, and flush, what is about to be renamed into place: if this process is killed before
+        the next `write`, the next run knows that the files are ours."""
         if self._journal is None:
             self._journal = self.folder.create(JOURNAL)
             self.folder.sync(OWN_FOLDER)
@@ -162,7 +162,7 @@ class SyncState:
         flush(self._journal)
 
     def close_journal(self) -> None:
-        """Let go of its file."""
+        """Close the journal's file."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None

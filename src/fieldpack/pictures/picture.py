@@ -7,10 +7,10 @@ from typing import Literal
 
 from fieldpack.errors import PictureError
 
-__all__ = ["EXIF_MARK", "MOST_PARTS", "Picture", "cut_short", "find_orientation", "make_exif"]
+__all__ = ["EXIF_MARK", "MOST_BLOCKS", "Picture", "cut_short", "find_orientation", "make_exif"]
 
-MOST_PARTS = 200_000
-"""Parts (segments, chunks, blocks) that a picture may have; a real one has some thousand at most."""
+MOST_BLOCKS = 200_000
+"""Blocks (the formats say segment or chunk) that a picture may have; a real one has some thousand at most."""
 EXIF_MARK = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _SHORT = 3
