@@ -39,10 +39,12 @@ class ExportState(Protocol):
     """What is known of an export: its `status`, and its `url` once it is complete."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """`generating`, `complete` or `failed`."""
 
     @property
-    def url(self) -> str | None: ...
+    def url(self) -> str | None:
+        """The download link of a complete one."""
 
 
 class LinkProvider(Protocol):

@@ -176,6 +176,7 @@ class Index:
 
     @property
     def page_count(self) -> int:
+        """How many pages of members there are."""
         return len(self._table) // PAGE_ENTRY.size
 
     @property

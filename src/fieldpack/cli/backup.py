@@ -15,7 +15,7 @@ from fieldpack.cli.lazy import make_app
 from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
-    from fieldpack.server.backup.verification import Verdict
+    from fieldpack.server.backup.verification import BackupCheck
 
 __all__ = ["register"]
 
@@ -258,7 +258,7 @@ def verify(
         raise typer.Exit(INCOMPLETE)
 
 
-def _verify_stream(target: str, check: Callable[..., Verdict], tell: _ProgressLine) -> Verdict:
+def _verify_stream(target: str, check: Callable[..., BackupCheck], tell: _ProgressLine) -> BackupCheck:
     from fieldpack.errors import UsageError
 
     if target == "-":

@@ -100,15 +100,19 @@ class ExportRoutes(Protocol):
     """What this module needs of a client: its address, and the routes of exports."""
 
     @property
-    def base_url(self) -> str: ...
+    def base_url(self) -> str:
+        """The server's address, without `/api/v1`."""
 
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """Seconds without a byte after which a connection counts as broken."""
 
     @property
-    def ssl_context(self) -> ssl.SSLContext: ...
+    def ssl_context(self) -> ssl.SSLContext:
+        """Which certificates are trusted."""
 
-    def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> ExportRecord: ...
+    def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> ExportRecord:
+        """One export; the server may hold its answer for `wait` seconds."""
 
     def _post_export(
         self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True

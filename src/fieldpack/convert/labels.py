@@ -18,6 +18,7 @@ class LabelLimit:
     most_characters: int | None = None
 
     def fits(self, text: str) -> bool:
+        """Whether a text is within the limit."""
         return len(text.encode()) <= self.most_bytes and (
             self.most_characters is None or len(text) <= self.most_characters
         )

@@ -43,12 +43,12 @@ class Signature:
 
     Attributes:
         types: which it can be, the likeliest first.
-        pieces: bytes at offsets, of which all must be there; an offset of None is anywhere in the first KiB.
+        patterns: bytes at offsets, of which all must be there; an offset of None is anywhere in the first KiB.
         look: the name of the server's closer look, which tells the types apart; empty if there is none.
     """
 
     types: tuple[str, ...]
-    pieces: tuple[tuple[int | None, bytes], ...]
+    patterns: tuple[tuple[int | None, bytes], ...]
     look: str = ""
 
 

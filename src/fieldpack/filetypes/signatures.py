@@ -11,13 +11,13 @@ SCANNED_BYTES = 1024
 """Where a pattern has no offset, it is looked for in so many first bytes."""
 
 
-def _signature(types: str, *pieces: tuple[int | None, bytes], look: str = "") -> Signature:
-    return Signature(tuple(types.split()), pieces, look)
+def _signature(types: str, *patterns: tuple[int | None, bytes], look: str = "") -> Signature:
+    return Signature(tuple(types.split()), patterns, look)
 
 
-def _word(types: str, *pieces: tuple[int | None, bytes]) -> Signature:
+def _word(types: str, *patterns: tuple[int | None, bytes]) -> Signature:
     """A signature that a text may begin with as well."""
-    return _signature(f"{types} text xml", *pieces, look="word")
+    return _signature(f"{types} text xml", *patterns, look="word")
 
 
 SIGNATURES: tuple[Signature, ...] = (

@@ -47,9 +47,11 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
+        """Whether there is no criterion."""
         return not (self.submissions or self.instructions or self.types)
 
     def matches_type(self, file: UploadedFile) -> bool:
+        """Whether a file is of one of `types`; every file is when there are none."""
         content_type = (file.content_type or "").lower()
         for wanted in self.types:
             if wanted.startswith("."):

@@ -162,6 +162,7 @@ class Submission:
 
     @property
     def files(self) -> tuple[UploadedFile, ...]:
+        """All its files, in the order of its answers."""
         return tuple(file for answer in self.answers.values() for file in answer.files)
 
 

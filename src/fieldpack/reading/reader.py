@@ -140,6 +140,7 @@ class OpenArchive:
 
     @property
     def limits(self) -> Limits:
+        """The bounds that it is read with."""
         return self._limits
 
     @cached_property

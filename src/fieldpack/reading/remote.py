@@ -70,7 +70,7 @@ class RangeFile(io.RawIOBase):
         self._validator: str | None = None
         self._identity: tuple[str | None, str | None] | None = None
         self._bounds: list[tuple[int, int]] = []
-        self._segment: tuple[int, bytes] = (0, b"")
+        self._held: tuple[int, bytes] = (0, b"")
         self._ahead = _FIRST_READ_BYTES
         self.transferred_bytes = 0
         self.size = -1
@@ -129,13 +129,13 @@ class RangeFile(io.RawIOBase):
         super().close()
 
     def _find_held(self, position: int, size: int) -> bytes | None:
-        for start, data in (self._segment, self._tail):
+        for start, data in (self._held, self._tail):
             if start <= position < start + len(data):
                 return data[position - start : position - start + size]
         return None
 
     def _fetch(self, position: int, size: int) -> bytes:
-        follows = position == self._segment[0] + len(self._segment[1])
+        follows = position == self._held[0] + len(self._held[1])
         self._ahead = min(self._ahead * 4, _LARGEST_READ_BYTES) if follows else _FIRST_READ_BYTES
         end = position + max(size, self._ahead)
         for start, stop in self._bounds:
@@ -147,7 +147,7 @@ class RangeFile(io.RawIOBase):
         first, data = self._request(f"bytes={position}-{end - 1}", end - position)
         if first != position or not data:
             raise ArchiveError(f"{self.label} answered with another range than was asked for.")
-        self._segment = (position, data)
+        self._held = (position, data)
         return data
 
     def _request(self, wanted: str, most_bytes: int) -> tuple[int, bytes]:

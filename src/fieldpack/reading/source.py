@@ -137,7 +137,8 @@ class Source(Protocol):
         """Open a member. Raises `ArchiveError` naming it when there is none or it must not be read."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what was opened."""
 
 
 @contextmanager
@@ -266,4 +267,5 @@ class FolderSource:
                 raise ArchiveError(f"{self.label}: {name!r} is not read: {error}", member=name) from error
 
     def close(self) -> None:
+        """Nothing is open between calls."""
         return None

@@ -53,9 +53,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether there is no error; warnings may be there."""
         return not any(finding.level == "error" for finding in self.findings)
 
     def add(self, level: Level, message: str, member: str | None = None, line: int | None = None) -> None:
+        """Add a finding, or only count it when there are too many."""
         self._counts[level] += 1
         if self._counts[level] <= _MOST_FINDINGS:
             self.findings.append(Finding(level, message, member, line))

@@ -111,6 +111,7 @@ class ZipSource:
         return starts
 
     def members(self) -> dict[str, Member]:
+        """See `Source.members`."""
         return {name: self._describe(name, info) for name, info in self._infos.items()}
 
     def _describe(self, name: str, info: zipfile.ZipInfo) -> Member:
@@ -140,11 +141,13 @@ class ZipSource:
         return self._limits.explain_bomb([alone])
 
     def contradictions(self, name: str) -> list[str]:
+        """See `Source.contradictions`."""
         self._expect(self._infos[name])
         with translate_errors(self.label, name):
             return self._headers.check(self._infos[name])
 
     def count_stray_bytes(self) -> int:
+        """See `Source.count_stray_bytes`."""
         with translate_errors(self.label):
             return self._headers.count_stray_bytes()
 
@@ -153,6 +156,7 @@ class ZipSource:
         return HeaderCheck(self._file, self._size, self._zip.infolist(), self._zip.start_dir)
 
     def open(self, name: str) -> BinaryIO:
+        """See `Source.open`."""
         info = self._infos.get(name)
         if info is None:
             raise ArchiveError(f"{self.label} has no member {name!r}.", member=name)
@@ -176,6 +180,7 @@ class ZipSource:
             expect(info.header_offset, info.header_offset + header + info.compress_size)
 
     def close(self) -> None:
+        """Close the ZIP, and the file if it is owned."""
         self._zip.close()
         if self._owns_file:
             self._file.close()

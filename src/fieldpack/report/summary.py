@@ -126,10 +126,12 @@ class Summary:
 
     @property
     def file_count(self) -> int:
+        """How many files were uploaded."""
         return sum(kind.count for kind in self.files)
 
     @property
     def file_bytes(self) -> int:
+        """Their sizes together, in bytes."""
         return sum(kind.size_bytes for kind in self.files)
 
     def as_dict(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _SIDE = 800  # enough to look at when opened, some 60 KB each
 
 
 def have_pillow() -> bool:
+    """Whether Pillow is installed."""
     try:
         import PIL.Image
     except ImportError:

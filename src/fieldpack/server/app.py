@@ -1,4 +1,4 @@
-"""The HTTP application: every router, and the one body that every refusal has."""
+"""The HTTP application: all routers, and the error body of every refusal."""
 
 from __future__ import annotations
 

@@ -256,6 +256,7 @@ class Settings(BaseSettings):
 
     @property
     def max_body_bytes(self) -> int:
+        """The largest body of a request that is no upload, in bytes."""
         return self.max_body_kb * 1024
 
 

@@ -17,7 +17,7 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one process: settings, the database, the blobs, the news between processes, what is kept in memory.
+    """What one process shares: settings, database, storage, notices between processes, and what is kept in memory.
 
     `upgraded_at`: when an installation from before `__Host-` cookies was brought up to date; None for others.
     """

@@ -30,7 +30,7 @@ def too_many(scope: Scope, wait: float) -> Response:
 
 
 def _crashed(scope: Scope, request_id: str) -> Response:
-    """The 500, which says under which name the log has the details."""
+    """The 500, with the request id under which the log has the details."""
     detail = f"Something went wrong on the server; its log has the details under request {request_id}."
     return answer_refusal(Request(scope), INTERNAL, detail)
 

@@ -1,4 +1,4 @@
-"""News between processes: LISTEN on one connection, wake whoever waits for that export, or watches that collection.
+"""Notices between processes: one connection that LISTENs, and an event for each waiter on an export or a collection.
 
 A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
 sooner: who waits also looks by itself once a second.
@@ -31,9 +31,11 @@ class Notices:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Listen from now on, in a task of the running event loop."""
         self._task = asyncio.create_task(self._listen(), name="notices")
 
     async def stop(self) -> None:
+        """Stop listening."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -195,6 +195,7 @@ def _require(fits: bool) -> None:
 
 
 def look_at(shape: Shape, raw: Any, first: bool) -> None:
+    """Widen `shape` so that it holds one more response; `first` sets what the first one decides."""
     value = raw
     wrapped = isinstance(raw, dict)
     if wrapped:

@@ -59,6 +59,7 @@ class RawTable:
     codes: dict[str, OptionCodes]
 
     def find(self, kind: str, name: str) -> pa.ChunkedArray | None:
+        """A column by kind and instruction id, as `table` names them; None when there is none."""
         at = self._places.get(f"{kind}:{name}")
         return None if at is None else self.table.column(at)
 

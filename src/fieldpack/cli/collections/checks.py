@@ -56,6 +56,7 @@ Fields = dict[str, Field]
 
 
 def find_wrong(path: Path, message: str) -> list[Finding]:
+    """One finding, as the list that checks return."""
     return [Finding(path, message)]
 
 
@@ -70,6 +71,8 @@ def show_value(value: Any) -> str:
 
 
 def text(least: int, most: int) -> Check:
+    """A check of a text's length, in characters."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if not isinstance(value, str):
             return find_wrong(path, f"{name} must be text, not {show_value(value)}")
@@ -83,6 +86,7 @@ def text(least: int, most: int) -> Check:
 
 
 def boolean(value: Any, path: Path, name: str) -> list[Finding]:
+    """Check for true or false."""
     if isinstance(value, bool):
         return []
     return find_wrong(path, f"{name} must be true or false, not {show_value(value)}")
@@ -93,10 +97,12 @@ def _is_number(value: Any) -> bool:
 
 
 def number(value: Any, path: Path, name: str) -> list[Finding]:
+    """Check for a number."""
     return [] if _is_number(value) else find_wrong(path, f"{name} must be a number, not {show_value(value)}")
 
 
 def megabytes(value: Any, path: Path, name: str) -> list[Finding]:
+    """Check for a file size in megabytes."""
     if found := number(value, path, name):
         return found
     if not 0 < value <= 1_000_000:
@@ -105,6 +111,8 @@ def megabytes(value: Any, path: Path, name: str) -> list[Finding]:
 
 
 def whole_number(least: int | None = None, most: int | None = None) -> Check:
+    """A check for a whole number, within these bounds where they are given."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if not _is_number(value) or value != int(value) or (isinstance(value, float) and abs(value) >= 2**63):
             return find_wrong(path, f"{name} must be a whole number, not {show_value(value)}")
@@ -116,6 +124,8 @@ def whole_number(least: int | None = None, most: int | None = None) -> Check:
 
 
 def scalar(least: int, most: int) -> Check:
+    """A check for the value of an option: text of so many characters, a number, true or false."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if not isinstance(value, bool | int | float | str):
             return find_wrong(path, f"{name} must be text, a number, true or false, not {show_value(value)}")
@@ -127,6 +137,8 @@ def scalar(least: int, most: int) -> Check:
 
 
 def one_of(*words: str) -> Check:
+    """A check for one of these words."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if value in words:
             return []
@@ -137,11 +149,14 @@ def one_of(*words: str) -> Check:
 
 
 def suggest(value: Any, words: Any) -> str:
+    """`; did you mean 'x'?` when a word is similar to one of `words`, else nothing."""
     near = get_close_matches(value, list(words), n=1) if isinstance(value, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def list_of(check_one: Check, least: int, most: int, noun: str) -> Check:
+    """A check for a list of so many values that `check_one` accepts; `noun` is what one is called."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if not isinstance(value, list):
             return find_wrong(path, f"{name} must be a list, not {show_value(value)}")
@@ -154,6 +169,8 @@ def list_of(check_one: Check, least: int, most: int, noun: str) -> Check:
 
 
 def object_with(fields: Fields, *rules: Callable[[dict[str, Any], Path], list[Finding]]) -> Check:
+    """A check for an object with these fields, and of rules between them."""
+
     def check(value: Any, path: Path, name: str) -> list[Finding]:
         if not isinstance(value, dict):
             return find_wrong(path, f"{name} must be an object with fields, not {show_value(value)}")

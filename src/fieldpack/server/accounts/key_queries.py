@@ -73,6 +73,7 @@ async def retire_current(connection: Connection, purpose: str, seconds: float) -
 
 
 async def delete_expired(connection: Connection) -> None:
+    """Delete keys that no valid signature can be of any more."""
     await connection.execute(f"DELETE FROM signing_keys WHERE NOT {_LIVE}")
 
 

@@ -15,6 +15,7 @@ WORKSPACE = columns_of(WorkspaceRow, "w")
 
 
 async def find_setting(connection: Connection, name: str) -> bytes | None:
+    """The value that is stored under this name."""
     cursor = await connection.execute("SELECT value FROM settings WHERE name = %s", [name])
     row = await cursor.fetchone()
     return bytes(row["value"]) if row else None
@@ -26,6 +27,7 @@ async def lock_accounts(connection: Connection) -> None:
 
 
 async def insert_workspace(connection: Connection, id: UUID, title: str, description: str) -> WorkspaceRow:
+    """A new workspace."""
     cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
         f"INSERT INTO workspaces AS w (id, title, description) VALUES (%s, %s, %s) RETURNING {WORKSPACE}",
         [id, title, description],
@@ -38,6 +40,7 @@ async def insert_workspace(connection: Connection, id: UUID, title: str, descrip
 async def insert_researcher(
     connection: Connection, id: UUID, email: str, first_name: str, last_name: str
 ) -> None:
+    """Add a researcher; the email must be new."""
     await connection.execute(
         "INSERT INTO researchers (id, email, first_name, last_name) VALUES (%s, %s, %s, %s)",
         [id, email, first_name, last_name],
@@ -58,6 +61,7 @@ async def insert_membership(
 async def insert_token(
     connection: Connection, id: UUID, researcher_id: UUID, name: str, token_sha256: bytes
 ) -> None:
+    """Add a token, of which only the hash is stored."""
     await connection.execute(
         "INSERT INTO tokens (id, researcher_id, name, token_sha256) VALUES (%s, %s, %s, %s)",
         [id, researcher_id, name, token_sha256],
@@ -82,6 +86,7 @@ async def find_caller(connection: Connection, token_sha256: bytes) -> CallerRow 
 
 
 async def list_tokens(connection: Connection) -> list[TokenRow]:
+    """All tokens, oldest first, revoked ones included."""
     cursor = await connection.cursor(row_factory=class_row(TokenRow)).execute(
         """
         SELECT t.id, t.name, r.email AS researcher, t.created_at, t.last_used_at, t.revoked_at
@@ -100,6 +105,7 @@ async def revoke_token(connection: Connection, token_id: UUID) -> bool:
 
 
 async def find_researcher_by_email(connection: Connection, email: str) -> UUID | None:
+    """The id of the researcher with this email, in any case."""
     cursor = await connection.execute("SELECT id FROM researchers WHERE lower(email) = lower(%s)", [email])
     row = await cursor.fetchone()
     return row["id"] if row else None
@@ -150,6 +156,7 @@ async def find_first_workspace(connection: Connection, researcher_id: UUID | Non
 
 
 async def find_workspace(connection: Connection, workspace_id: UUID) -> WorkspaceRow | None:
+    """A workspace, whoever asks."""
     cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
         f"SELECT {WORKSPACE} FROM workspaces w WHERE w.id = %s", [workspace_id]
     )
@@ -176,6 +183,7 @@ async def list_workspaces(
 
 
 async def list_members(connection: Connection, workspace_ids: list[UUID]) -> list[MemberRow]:
+    """The members of these workspaces, in the order in which they joined."""
     cursor = await connection.cursor(row_factory=class_row(MemberRow)).execute(
         """
         SELECT m.workspace_id, r.id, r.email, r.first_name, r.last_name, m.role
@@ -188,6 +196,7 @@ async def list_members(connection: Connection, workspace_ids: list[UUID]) -> lis
 
 
 async def set_collections_enabled(connection: Connection, workspace_id: UUID, enabled: bool) -> bool:
+    """Switch Collections on or off; False when there is no such workspace."""
     cursor = await connection.execute(
         "UPDATE workspaces SET collections_enabled = %s WHERE id = %s RETURNING id", [enabled, workspace_id]
     )

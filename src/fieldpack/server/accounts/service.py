@@ -37,6 +37,7 @@ class Caller:
 
     @property
     def name(self) -> str:
+        """First and last name, or the email where there is no name."""
         return f"{self.first_name} {self.last_name}".strip() or self.email
 
 

@@ -53,6 +53,7 @@ async def find_session(connection: Connection, token_sha256: bytes) -> SessionHo
 
 
 async def note_use(connection: Connection, token_sha256: bytes, address: str) -> None:
+    """Note that a session is used now, and from which address."""
     await connection.execute(
         "UPDATE researcher_sessions SET last_used_at = now(), address = %s WHERE token_sha256 = %s",
         [address, token_sha256],
@@ -101,6 +102,7 @@ async def end_sessions(connection: Connection, researcher_id: UUID, spared: UUID
 
 
 async def end_session(connection: Connection, token_sha256: bytes) -> None:
+    """End a session; no error when it has ended."""
     await connection.execute(
         "UPDATE researcher_sessions SET ended_at = now() WHERE token_sha256 = %s AND ended_at IS NULL",
         [token_sha256],

@@ -103,6 +103,7 @@ async def take_turn(connection: Connection) -> bool:
 
 
 async def get_head(connection: Connection) -> HeadRow:
+    """The last seal of the chain, and the time by PostgreSQL's clock."""
     cursor = connection.cursor(row_factory=class_row(HeadRow))
     await cursor.execute(
         """
@@ -184,6 +185,7 @@ async def begin_snapshot(connection: Connection) -> None:
 
 
 async def get_tail(connection: Connection) -> TailRow:
+    """How many entries are not sealed yet, and since when the oldest of them waits."""
     cursor = connection.cursor(row_factory=class_row(TailRow))
     await cursor.execute(
         """

@@ -61,12 +61,15 @@ class Verdict:
 
     @property
     def is_whole(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.findings
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {"whole": self.is_whole, **asdict(self)}
 
     def add(self, kind: str, position: int, entry_id: int | None, sentence: str) -> None:
+        """Add a finding, or only count it when there are too many."""
         if len(self.findings) < MOST_FINDINGS:
             self.findings.append(Finding(kind, position, entry_id, sentence))
 

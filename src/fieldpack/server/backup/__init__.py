@@ -1,1 +1,1 @@
-"""Backups: an installation's rows and files, copied while it runs, checked, thinned out and restored."""
+"""Backups: an installation's rows and files, copied while it runs, checked, pruned and restored."""

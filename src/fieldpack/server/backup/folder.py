@@ -1,4 +1,4 @@
-"""A folder of backups that share their objects: making one in it, listing, thinning out."""
+"""A folder of backups that share their objects: adding one, listing, pruning."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WINDOW = 64
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What thinning out removed: names of backups, and objects that no other one names."""
+    """What pruning removed: names of backups, and objects that no other backup names."""
 
     backups: list[str]
     objects: int
@@ -72,7 +72,7 @@ class BackupFolder:
 
     @contextlib.contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
-        """Keep others out: those who write and remove from everyone, those who read (`shared`) from the former.
+        """Lock the folder: exclusively to write or remove, or `shared` to read.
 
         Raises:
             BackupError: someone else is at it.
@@ -93,7 +93,7 @@ class BackupFolder:
             os.close(descriptor)
 
     def list_names(self) -> list[str]:
-        """Backups that came to their end, oldest first."""
+        """Completed backups, oldest first."""
         if not self.backups.is_dir():
             return []
         return sorted(
@@ -101,7 +101,7 @@ class BackupFolder:
         )
 
     def has_unfinished(self) -> bool:
-        """Whether one is being made, or was cut short."""
+        """Whether a backup is being made, or was interrupted."""
         return self.partial.is_dir() and any(self.partial.iterdir())
 
     def read_manifest(self, name: str) -> Manifest:
@@ -138,7 +138,7 @@ class BackupFolder:
                     yield entry
 
     def begin(self, storage_folder: Path | None, data_dir: Path) -> str:
-        """Make the folder ready for a new backup, and clear away what was cut short; the new one's name.
+        """Prepare the folder for a new backup, and remove an interrupted one; the new one's name.
 
         Raises:
             UsageError: the folder lies in what is to be backed up, or holds other things.
@@ -162,7 +162,7 @@ class BackupFolder:
         return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
     def clear_partial(self) -> None:
-        """Remove what was being made when it was cut short. The folder must be locked."""
+        """Remove an interrupted backup. The folder must be locked exclusively."""
         for path in self.partial.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -243,6 +243,7 @@ class FolderDestination:
         """Nothing is needed before the rest."""
 
     def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
+        """See `making.Destination.add_dump`."""
         return FileFacts(name, *write_file(self.scratch / name, chunks))
 
     def add_file(self, name: str, path: Path) -> FileFacts:
@@ -308,5 +309,6 @@ class FolderDestination:
         sync_folder(self.folder.backups)
 
     def close(self) -> None:
+        """Stop the threads, and remove a backup that was not finished."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.folder.clear_partial()

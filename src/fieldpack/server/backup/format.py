@@ -75,6 +75,7 @@ class Entry:
     submission_id: UUID | None = None
 
     def line(self) -> str:
+        """The entry as a line of the list of objects."""
         return f"{self.sha256} {self.size_bytes} {self.key} {self.submission_id or '-'}\n"
 
 
@@ -138,12 +139,14 @@ class Manifest:
         return [entry for entry in self.absent if entry.reason != "removed"]
 
     def find_file(self, name: str) -> FileFacts:
+        """The file of this name; raises `BackupError` when the manifest has none."""
         for entry in self.files:
             if entry.name == name:
                 return entry
         raise BackupError(f"The backup {self.name} is damaged: its manifest does not name {name}.")
 
     def encode(self) -> bytes:
+        """The manifest as JSON."""
         content = asdict(self)
         return orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n"
 
@@ -169,6 +172,7 @@ class Manifest:
         return manifest
 
     def sha256(self) -> str:
+        """The SHA-256 of its JSON, in hexadecimal."""
         return hashlib.sha256(self.encode()).hexdigest()
 
 

@@ -62,14 +62,23 @@ class Destination(Protocol):
     name: str
     scratch: Path
 
-    def begin(self, head: bytes) -> None: ...
-    def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts: ...
-    def add_file(self, name: str, path: Path) -> FileFacts: ...
-    def copy_objects(
-        self, storage: Storage, entries: Iterable[Entry]
-    ) -> Iterator[tuple[Entry, str | None]]: ...
-    def finish(self, manifest: Manifest, erasures: dict[UUID, datetime]) -> None: ...
-    def close(self) -> None: ...
+    def begin(self, head: bytes) -> None:
+        """Write the head: which backup this is, and of what."""
+
+    def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
+        """Write the dump of the database; its size and SHA-256."""
+
+    def add_file(self, name: str, path: Path) -> FileFacts:
+        """Write another file; its size and SHA-256."""
+
+    def copy_objects(self, storage: Storage, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str | None]]:
+        """Copy objects out of storage; for each its entry, and `gone` or `damaged` where it could not be copied."""
+
+    def finish(self, manifest: Manifest, erasures: dict[UUID, datetime]) -> None:
+        """Write manifest and erasures: from then on the backup counts."""
+
+    def close(self) -> None:
+        """Release everything; a backup that is not finished is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,29 +153,21 @@ def _run(
             embedded.close()
 
 
+@dataclass
 class _Making:
-    """One backup at work."""
+    """One backup while it is made."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        storage: Storage,
-        destination: Destination,
-        url: str,
-        keys: bool,
-        erasure_list: Path | None,
-        tell: Tell,
-    ) -> None:
-        self.settings = settings
-        self.storage = storage
-        self.destination = destination
-        self.url = url
-        self.keys = keys
-        self.erasure_list = erasure_list
-        self.tell = tell
-        self.files: list[FileFacts] = []
-        self.absent: list[Absent] = []
-        self.objects = self.object_bytes = 0
+    settings: Settings
+    storage: Storage
+    destination: Destination
+    url: str
+    keys: bool
+    erasure_list: Path | None
+    tell: Tell
+    files: list[FileFacts] = field(default_factory=list)
+    absent: list[Absent] = field(default_factory=list)
+    objects: int = 0
+    object_bytes: int = 0
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[Connection]:
@@ -256,14 +257,14 @@ class _Making:
         excluded = [] if self.keys else await queries.list_key_tables(connection)
         done = 0
 
-        def pieces() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
             nonlocal done
-            for piece in programs.iter_dump(self.url, snapshot, without_rows_of=excluded):
-                done += len(piece)
+            for chunk in programs.iter_dump(self.url, snapshot, without_rows_of=excluded):
+                done += len(chunk)
                 self.tell("database", done, 0)
-                yield piece
+                yield chunk
 
-        self.files.append(await asyncio.to_thread(self.destination.add_dump, DUMP, pieces()))
+        self.files.append(await asyncio.to_thread(self.destination.add_dump, DUMP, chunks()))
 
     async def _copy_exports(self, exports: list[StoredExportRow]) -> None:
         """What is stored for exports whose links this server answers; archives in a bucket are copies of the rest."""

@@ -1,4 +1,4 @@
-"""Stored objects on their way into a backup: read in pieces, hashed, many at a time."""
+"""Reading stored objects for a backup: in chunks, hashed, many at a time."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from fieldpack.server.backup.rows import BlobRow, SnapshotRow, StoredExportRow
+from fieldpack.server.backup.rows import BlobRow, DumpedRow, StoredExportRow
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.uploads.rows import OwnedUploadRow
@@ -27,11 +27,11 @@ COUNTED = (
 KEY_TABLES = ("signing_keys", "settings")
 
 
-async def begin_snapshot(connection: Connection) -> SnapshotRow:
-    """From here on the transaction sees one state of the database, which others can take up by its name."""
+async def begin_snapshot(connection: Connection) -> DumpedRow:
+    """Begin a repeatable-read transaction and export its snapshot, which other connections can use by its name."""
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    cursor = await connection.cursor(row_factory=class_row(SnapshotRow)).execute(
+    cursor = await connection.cursor(row_factory=class_row(DumpedRow)).execute(
         """
         SELECT pg_export_snapshot() AS snapshot,
                to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS made_at,
@@ -127,7 +127,7 @@ async def list_current_builds(connection: Connection, ids: list[UUID]) -> set[st
 
 
 async def restart_uploads(connection: Connection) -> int:
-    """Unfinished uploads begin anew: their bytes are in no backup. How many there are."""
+    """Reset unfinished uploads to offset 0, because no backup has their bytes; how many there were."""
     await connection.execute("DELETE FROM upload_chunks")
     cursor = await connection.execute(
         """

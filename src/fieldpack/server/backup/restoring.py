@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -31,7 +31,7 @@ from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import Manifest
 from fieldpack.server.backup.objects import Tell
 from fieldpack.server.backup.rows import StoredExportRow
-from fieldpack.server.backup.sources import FolderSource, Intake, Source, StreamedSource
+from fieldpack.server.backup.sources import BackupSource, FolderBackup, Intake, StreamedBackup
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
@@ -135,7 +135,7 @@ def _make_scratch(settings: Settings) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open(settings: Settings, source: str, name: str | None, stack: ExitStack) -> tuple[Source, Path]:
+def _open(settings: Settings, source: str, name: str | None, stack: ExitStack) -> tuple[BackupSource, Path]:
     """The backup, looked at before anything is made in its place; and a folder for what comes of it."""
     if source == "-" or Path(source).is_file():
         if name is not None:
@@ -146,39 +146,29 @@ def _open(settings: Settings, source: str, name: str | None, stack: ExitStack) -
         unpacked = scratch / "backup"
         unpacked.mkdir(mode=0o700)
         if source == "-":
-            return StreamedSource(sys.stdin.buffer, unpacked, "The backup on standard input"), scratch
+            return StreamedBackup(sys.stdin.buffer, unpacked, "The backup on standard input"), scratch
         file = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115
-        return StreamedSource(file, unpacked, f"The backup {source}"), scratch
+        return StreamedBackup(file, unpacked, f"The backup {source}"), scratch
     folder = BackupFolder(Path(source))
     if not folder.root.is_dir():
         raise UsageError(f"There is no backup at {source}: give a folder of backups, a file, or `-`.")
     stack.enter_context(folder.locked(shared=True))
-    return FolderSource(folder, name), stack.enter_context(_make_scratch(settings))
+    return FolderBackup(folder, name), stack.enter_context(_make_scratch(settings))
 
 
+@dataclass
 class _Restoring:
-    """One restore at work."""
+    """One restore while it runs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        url: str,
-        storage: Storage,
-        source: Source,
-        scratch: Path,
-        erasure_files: list[Path],
-        reuse_storage: bool,
-        tell: Tell,
-    ) -> None:
-        self.settings = settings
-        self.url = url
-        self.storage = storage
-        self.source = source
-        self.scratch = scratch
-        self.erasure_files = erasure_files
-        self.reuse_storage = reuse_storage
-        self.tell = tell
-        self.erasures: dict[UUID, datetime] = {}
+    settings: Settings
+    url: str
+    storage: Storage
+    source: BackupSource
+    scratch: Path
+    erasure_files: list[Path]
+    reuse_storage: bool
+    tell: Tell
+    erasures: dict[UUID, datetime] = field(default_factory=dict)
 
     def run(self, *, is_embedded: bool) -> Restored:
         with psycopg.connect(self.url) as connection:

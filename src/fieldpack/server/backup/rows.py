@@ -7,14 +7,14 @@ from uuid import UUID
 
 from fieldpack.server.exports.rows import BuildRow
 
-__all__ = ["BlobRow", "SnapshotRow", "StoredExportRow"]
+__all__ = ["BlobRow", "DumpedRow", "StoredExportRow"]
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """What a backup is of."""
+class DumpedRow:
+    """The database as of a backup."""
 
-    snapshot: str  # the name under which other connections take the snapshot up
+    snapshot: str  # by which other connections use the same snapshot
     made_at: str  # RFC 3339, in UTC
     postgres: int  # major version of the server
 

@@ -1,4 +1,4 @@
-"""What a restore reads from: a backup in a folder, or one that is a stream; and into where."""
+"""What a restore reads from, a folder or a stream, and how it writes objects to storage."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fieldpack.errors import BackupError
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import BLOBS, DUMP, ERASURES, Entry, Manifest
 from fieldpack.server.backup.objects import Tell, map_windowed
-from fieldpack.server.backup.stream import StreamSource
+from fieldpack.server.backup.stream import BackupReader
 from fieldpack.server.backup.verification import check_files
 from fieldpack.server.storage import Storage
 
-__all__ = ["FolderSource", "Intake", "Source", "StreamedSource"]
+__all__ = ["BackupSource", "FolderBackup", "Intake", "StreamedBackup"]
 
 THREADS = 8
 WINDOW = 64
@@ -27,7 +27,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Intake:
-    """Puts objects into storage: each whole and with the right bytes, or not at all.
+    """Writes objects to storage: each with exactly the bytes on record, or not at all.
 
     Args:
         scratch: a folder on a local disk.
@@ -74,7 +74,7 @@ class Intake:
             path.unlink(missing_ok=True)
 
 
-class Source(Protocol):
+class BackupSource(Protocol):
     """A backup to be restored.
 
     Attributes:
@@ -89,7 +89,7 @@ class Source(Protocol):
     erasures: Path | None
 
     def identity(self) -> str:
-        """Tells this backup from every other."""
+        """A text that no other backup has."""
 
     def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
         """Put all its objects into storage; afterwards `dump` and `keys` are there, and checked.
@@ -107,8 +107,8 @@ class Source(Protocol):
         """The folder of its keys; may be missing."""
 
 
-class FolderSource:
-    """A backup in a folder, which must be locked. Looked through before anything is done.
+class FolderBackup:
+    """A backup in a folder, which must be locked. It is checked before anything is written.
 
     Raises:
         BackupError: it is not whole, or damaged.
@@ -127,17 +127,21 @@ class FolderSource:
         self.erasures: Path | None = folder.erasures if folder.erasures.is_file() else None
 
     def identity(self) -> str:
+        """See `BackupSource.identity`."""
         return f"{self.name} {self.manifest.find_file(BLOBS).sha256}"
 
     @property
     def dump(self) -> Path:
+        """See `BackupSource.dump`."""
         return self.folder.backups / self.name / DUMP
 
     @property
     def keys(self) -> Path:
+        """See `BackupSource.keys`."""
         return self.folder.backups / self.name / "keys"
 
     def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
+        """See `BackupSource.unpack`."""
         target = intake()
         wrong: list[str] = []
         done = 0
@@ -169,11 +173,11 @@ def _read(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-class StreamedSource:
-    """A backup that comes as a stream; it is known to be whole only at its end."""
+class StreamedBackup:
+    """A backup that is read as a stream; only at its end is it known to be complete."""
 
     def __init__(self, stream: IO[bytes], scratch: Path, where: str) -> None:
-        self._source = StreamSource(stream, scratch, where)
+        self._source = BackupReader(stream, scratch, where)
         head = self._source.head
         self.scratch = scratch
         self.name, self.installation, self.schema = head.name, head.installation, head.schema
@@ -181,17 +185,21 @@ class StreamedSource:
         self.erasures: Path | None = None
 
     def identity(self) -> str:
+        """See `BackupSource.identity`."""
         return f"{self.name} {hashlib.sha256(self._source.head.encode()).hexdigest()}"
 
     @property
     def dump(self) -> Path:
+        """See `BackupSource.dump`."""
         return self.scratch / DUMP
 
     @property
     def keys(self) -> Path:
+        """See `BackupSource.keys`."""
         return self.scratch / "keys"
 
     def unpack(self, intake: Callable[[], Intake], tell: Tell) -> Manifest:
+        """See `BackupSource.unpack`."""
         target = intake()
         done = 0
 

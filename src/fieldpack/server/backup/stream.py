@@ -35,10 +35,10 @@ from fieldpack.server.backup.format import (
 from fieldpack.server.backup.objects import iter_object, map_windowed
 from fieldpack.server.storage import Storage
 
-__all__ = ["HEAD", "Head", "StreamDestination", "StreamSource", "TakeObject"]
+__all__ = ["HEAD", "BackupReader", "Head", "StreamDestination", "TakeObject"]
 
 HEAD = "backup.json"
-PIECE_BYTES = 16 << 20
+MEMBER_BYTES = 16 << 20
 SMALL_BYTES = 1 << 20
 THREADS = 8
 WINDOW = 32
@@ -65,24 +65,26 @@ class StreamDestination:
         self._add(name, len(data), io.BytesIO(data))
 
     def begin(self, head: bytes) -> None:
-        """What a reader must know before it can decide whether to read on."""
+        """Write the head, by which a reader decides whether it can restore this backup."""
         self._add_bytes(HEAD, head)
 
     def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
+        """Write the dump in several members, because its size is not known before; see `making.Destination`."""
         digest, size_bytes, number = hashlib.sha256(), 0, 0
-        piece = bytearray()
+        buffer = bytearray()
         for chunk in chunks:
             digest.update(chunk)
             size_bytes += len(chunk)
-            piece += chunk
-            if len(piece) >= PIECE_BYTES:
+            buffer += chunk
+            if len(buffer) >= MEMBER_BYTES:
                 number += 1
-                self._add_bytes(f"{name}.{number:06d}", bytes(piece))
-                piece.clear()
-        self._add_bytes(f"{name}.{number + 1:06d}", bytes(piece))
+                self._add_bytes(f"{name}.{number:06d}", bytes(buffer))
+                buffer.clear()
+        self._add_bytes(f"{name}.{number + 1:06d}", bytes(buffer))
         return FileFacts(name, size_bytes, digest.hexdigest())
 
     def add_file(self, name: str, path: Path) -> FileFacts:
+        """See `making.Destination.add_file`."""
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
@@ -120,7 +122,7 @@ class StreamDestination:
             yield Entry(sha256, entry.size_bytes, entry.key, entry.submission_id), source.failure
 
     def finish(self, manifest: Manifest, erasures: dict[UUID, datetime]) -> None:
-        """End the stream with what makes it whole."""
+        """Write erasures and manifest, without which the stream is not a complete backup, and close it."""
         lines = [f"{id} {at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}\n" for id, at in sorted(erasures.items())]
         self._add_bytes(ERASURES, "".join(lines).encode())
         self._add_bytes(MANIFEST, manifest.encode())
@@ -128,6 +130,7 @@ class StreamDestination:
         self._out.flush()
 
     def close(self) -> None:
+        """Stop the threads, and remove the temporary files."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -178,6 +181,7 @@ class Head:
     format: int = FORMAT
 
     def encode(self) -> bytes:
+        """The head as JSON."""
         return orjson.dumps(
             {name: getattr(self, name) for name in self.__slots__}, option=orjson.OPT_INDENT_2
         )
@@ -187,7 +191,7 @@ TakeObject = Callable[[Entry, Iterator[bytes]], None]
 """Takes one object. Its hash is empty where it isn't known yet; what is not taken is passed over."""
 
 
-class StreamSource:
+class BackupReader:
     """A backup being read from a stream, once.
 
     Args:
@@ -239,7 +243,7 @@ class StreamSource:
             yield chunk
 
     def read(self, take: TakeObject) -> Manifest:
-        """Read to the end, and hold everything against the manifest.
+        """Read to the end, and compare everything with the manifest.
 
         Raises:
             BackupError: it is not whole, or damaged. What was taken so far is not to be used then.

@@ -1,4 +1,4 @@
-"""Is a backup whole? Everything that its manifest names is there, with the size and the bytes on record."""
+"""Checking a backup: everything that its manifest names is there, with the size and the bytes on record."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fieldpack.errors import BackupError
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import DUMP, Entry, Manifest
 from fieldpack.server.backup.objects import Tell, map_windowed
-from fieldpack.server.backup.stream import StreamSource
+from fieldpack.server.backup.stream import BackupReader
 from fieldpack.server.db.dumps import is_readable_dump
 
-__all__ = ["Verdict", "check_files", "verify_folder", "verify_stream"]
+__all__ = ["BackupCheck", "check_files", "verify_folder", "verify_stream"]
 
 THREADS = 4
 WINDOW = 64
@@ -26,7 +26,7 @@ NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BackupCheck:
     """What was found of one backup.
 
     Attributes:
@@ -40,10 +40,11 @@ class Verdict:
 
     @property
     def is_whole(self) -> bool:
+        """Whether nothing is wrong with the backup."""
         return not self.problems
 
 
-def verify_folder(root: Path, name: str | None, *, quick: bool, tell: Tell) -> list[Verdict]:
+def verify_folder(root: Path, name: str | None, *, quick: bool, tell: Tell) -> list[BackupCheck]:
     """Check one backup of a folder, or all of them; objects that they share are read once.
 
     Args:
@@ -66,14 +67,14 @@ def verify_folder(root: Path, name: str | None, *, quick: bool, tell: Tell) -> l
 
 def _verify(
     folder: BackupFolder, name: str, checked: set[str], threads: ThreadPoolExecutor, quick: bool, tell: Tell
-) -> Verdict:
+) -> BackupCheck:
     try:
         manifest = folder.read_manifest(name)
     except BackupError as error:
-        return Verdict(name, [str(error)], None)
+        return BackupCheck(name, [str(error)], None)
     problems = list(check_files(folder, manifest, quick=quick))
     if problems:
-        return Verdict(name, problems, manifest)
+        return BackupCheck(name, problems, manifest)
     count = size_bytes = done = 0
 
     def fresh() -> Iterator[Entry]:
@@ -104,7 +105,7 @@ def _verify(
         problems.append(f"and {found - NAMED} more files")
     if not problems and (count, size_bytes) != (manifest.objects, manifest.object_bytes):
         problems.append("its lists name other files than its manifest counts")
-    return Verdict(name, problems, manifest)
+    return BackupCheck(name, problems, manifest)
 
 
 def check_files(folder: BackupFolder, manifest: Manifest, *, quick: bool) -> Iterable[str]:
@@ -134,7 +135,7 @@ def check_file(path: Path, size_bytes: int, sha256: str | None) -> str | None:
     return None
 
 
-def verify_stream(stream: IO[bytes], where: str, *, tell: Tell) -> Verdict:
+def verify_stream(stream: IO[bytes], where: str, *, tell: Tell) -> BackupCheck:
     """Check a backup that is one stream, reading all of it.
 
     Raises:
@@ -149,14 +150,14 @@ def verify_stream(stream: IO[bytes], where: str, *, tell: Tell) -> Verdict:
         tell("verify", done, 0)
 
     try:
-        source = StreamSource(stream, scratch, where)
+        source = BackupReader(stream, scratch, where)
         try:
             manifest = source.read(take)
         except BackupError as error:
-            return Verdict(source.head.name, [str(error)], None)
+            return BackupCheck(source.head.name, [str(error)], None)
         problems = []
         if is_readable_dump(scratch / DUMP) is False:
             problems.append(f"{DUMP} can't be read by pg_restore")
-        return Verdict(manifest.name, problems, manifest)
+        return BackupCheck(manifest.name, problems, manifest)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

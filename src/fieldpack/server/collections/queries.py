@@ -44,6 +44,7 @@ KEEP_ITEM = """
 async def insert_collection(
     connection: Connection, id: UUID, workspace_id: UUID, name: str, description: str | None, by: UUID
 ) -> None:
+    """A new collection, and the counter of its changes."""
     await connection.execute(
         "INSERT INTO collections (id, workspace_id, name, description, created_by)"
         " VALUES (%s, %s, %s, %s, %s)",
@@ -55,7 +56,7 @@ async def insert_collection(
 async def replace_collection(
     connection: Connection, id: UUID, name: str, description: str | None, by: UUID
 ) -> int:
-    """The number of the new version; `keep_version` must follow."""
+    """Raise the version, and return it; `keep_version` must follow. The caller has locked the counter."""
     cursor = await connection.execute(
         """
         UPDATE collections SET name = %s, description = %s, version = version + 1,
@@ -71,6 +72,7 @@ async def replace_collection(
 
 
 async def keep_version(connection: Connection, id: UUID, version: int, body: dict[str, Any]) -> None:
+    """Store a version of a collection, as the API answers it."""
     await connection.execute(
         "INSERT INTO collection_versions (collection_id, version, body) VALUES (%s, %s, %s)",
         [id, version, Json(body)],
@@ -78,7 +80,7 @@ async def keep_version(connection: Connection, id: UUID, version: int, body: dic
 
 
 async def raise_counter(connection: Connection, collection_id: UUID) -> int:
-    """Count one change of what an export could contain, and hold the collection's lock until commit."""
+    """Raise the counter of changes that an export could contain. It is locked until commit, before any study."""
     cursor = await connection.execute(
         "UPDATE collection_changes SET counter = counter + 1 WHERE collection_id = %s RETURNING counter",
         [collection_id],
@@ -90,7 +92,7 @@ async def raise_counter(connection: Connection, collection_id: UUID) -> int:
 
 
 async def lock_counter(connection: Connection, collection_id: UUID) -> int:
-    """The counter, locked until commit: nothing that an export contains can change meanwhile."""
+    """The counter of changes, locked until commit: what an export contains can't change meanwhile."""
     cursor = await connection.execute(
         "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
     )
@@ -192,6 +194,7 @@ async def list_items(connection: Connection, collection_id: UUID) -> dict[UUID, 
 
 
 async def keep_pages(connection: Connection, ids: list[UUID], collection_id: UUID, by: UUID) -> None:
+    """Record pages; those that are recorded stay as they are."""
     await connection.execute(
         "INSERT INTO pages (id, collection_id, created_by) SELECT unnest(%s::uuid[]), %s, %s"
         " ON CONFLICT (id) DO NOTHING",
@@ -200,7 +203,7 @@ async def keep_pages(connection: Connection, ids: list[UUID], collection_id: UUI
 
 
 async def retire_items(connection: Connection, collection_id: UUID) -> None:
-    """Retire all; those that are kept come back through `keep_items`."""
+    """Retire all items; `keep_items` makes those current again that stay. The caller has locked the counter."""
     await connection.execute(
         "UPDATE items SET retired = true WHERE collection_id = %s AND NOT retired", [collection_id]
     )
@@ -209,7 +212,7 @@ async def retire_items(connection: Connection, collection_id: UUID) -> None:
 async def keep_items(
     connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[tuple[int, int, dict[str, Any]]]
 ) -> None:
-    """Write items, each with the number of its page and its own on it, in one go."""
+    """Store items with the number of their page and their own number on it. The caller has locked the counter."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
             KEEP_ITEM,

@@ -48,6 +48,7 @@ class Programs:
     major: int
 
     def path(self, name: str) -> str:
+        """The path of a program of PostgreSQL, or its name where the shell finds it."""
         return name if self.folder is None else str(self.folder / name)
 
     def iter_dump(self, url: str, snapshot: str, *, without_rows_of: list[str]) -> Iterator[bytes]:

@@ -19,10 +19,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool
 
-__all__ = ["PatientConnection", "Pulse", "keep_alive"]
+__all__ = ["PatientConnection", "Probe", "keep_alive"]
 
-LOOK_SECONDS = 2.5  # so long an answer is not late
-ASK_SECONDS = 2.0  # what PostgreSQL gets to say that it is there
+LOOK_SECONDS = 2.5  # after which PostgreSQL is asked whether it still answers
+ASK_SECONDS = 2.0  # within which it must answer that
 ASK_AGAIN_SECONDS = 1.0
 LONGEST_SECONDS = 6.0
 LONGEST_AT_WORK_SECONDS = 60.0
@@ -57,17 +57,17 @@ def hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
         line.shutdown(socket.SHUT_RDWR)
 
 
-class Pulse:
-    """Asks a PostgreSQL whether it answers, on a connection of its own, once for all who want to know."""
+class Probe:
+    """Asks a PostgreSQL whether it answers, on a connection of its own; callers at the same time share one answer."""
 
     def __init__(self, url: str) -> None:
         self._url = make_conninfo(url, connect_timeout=2)
         self._asking: asyncio.Task[frozenset[int] | None] | None = None
 
     async def ask(self) -> frozenset[int] | None:
-        """Which backends are at work on a query, by process id; None when there is no answer in time."""
+        """The process ids of the backends that run a query; None when there is no answer in time."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(), name="pulse")
+            self._asking = asyncio.create_task(self._ask(), name="probe")
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> frozenset[int] | None:
@@ -96,10 +96,10 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
     what a `COPY` transfers.
 
     Attributes:
-        pulse: set by the pool; without one every step may take for ever.
+        probe: set by the pool; without one every step may take for ever.
     """
 
-    pulse: Pulse | None = None
+    probe: Probe | None = None
     _checking = False
 
     async def check(self) -> None:
@@ -112,7 +112,7 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
         """What every step passes through, in psycopg."""
-        if self.pulse is None:
+        if self.probe is None:
             return await super().wait(*arguments, **options)
         loop = asyncio.get_running_loop()
         watch: asyncio.Task[None] | None = None
@@ -134,10 +134,10 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
                 watch.cancel()
 
     async def _watch(self) -> None:
-        assert self.pulse is not None
+        assert self.probe is not None
         loop = asyncio.get_running_loop()
         began = loop.time() - LOOK_SECONDS
-        while (at_work := await self.pulse.ask()) is not None:
+        while (at_work := await self.probe.ask()) is not None:
             waited = loop.time() - began
             longest = LONGEST_AT_WORK_SECONDS if self.info.backend_pid in at_work else LONGEST_SECONDS
             if waited >= longest:

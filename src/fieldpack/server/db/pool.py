@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Pulse, keep_alive
+from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 
 __all__ = ["Connection", "Database"]
 
@@ -35,7 +35,7 @@ class Database:
 
     def __init__(self, url: str, *, max_size: int = 16, patient: bool = False) -> None:
         self.url = keep_alive(url)
-        self._pulse = Pulse(self.url) if patient else None
+        self._probe = Probe(self.url) if patient else None
         self._returning: asyncio.Task[None] | None = None
         self.pool: AsyncConnectionPool[PatientConnection] = AsyncConnectionPool(
             self.url,
@@ -57,12 +57,14 @@ class Database:
     async def _configure(self, connection: PatientConnection) -> None:
         """JSON is read by orjson, to which a number is at most a double: what it reads it can write again."""
         set_json_loads(orjson.loads, connection)
-        connection.pulse = self._pulse
+        connection.probe = self._probe
 
     async def open(self) -> None:
+        """Open the pool; raises `psycopg_pool.PoolTimeout` when no connection can be made."""
         await self.pool.open(wait=True)
 
     async def close(self) -> None:
+        """Close all connections."""
         await self.pool.close()
 
     @asynccontextmanager
@@ -80,13 +82,13 @@ class Database:
             await self.pool.putconn(connection)
 
     async def _take(self) -> PatientConnection:
-        if self._pulse is None:
+        if self._probe is None:
             return await self.pool.getconn()
         taking = asyncio.create_task(self.pool.getconn())
         try:
             while not taking.done():
                 await asyncio.wait({taking}, timeout=LOOK_SECONDS)
-                if not taking.done() and await self._pulse.ask() is None and not taking.done():
+                if not taking.done() and await self._probe.ask() is None and not taking.done():
                     raise PoolTimeout("the database does not answer")
         except BaseException:
             taking.add_done_callback(self._give_back)
@@ -95,7 +97,7 @@ class Database:
         return taking.result()
 
     def _give_back(self, taken: asyncio.Task[PatientConnection]) -> None:
-        """Of a connection that nobody waits for any more."""
+        """Close a connection that no request waits for any more."""
         if not taken.cancelled() and taken.exception() is None:
             self._returning = asyncio.create_task(self.pool.putconn(taken.result()))
 

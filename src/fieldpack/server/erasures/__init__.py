@@ -1,1 +1,1 @@
-"""What remembers erasures outside the database."""
+"""Erasures, recorded outside the database too."""

@@ -12,6 +12,7 @@ from fieldpack.server.erasures.rows import ErasureRow
 
 
 async def insert_erasure(connection: Connection, submission_id: UUID) -> None:
+    """Note an erasure that no list outside the database has yet."""
     await connection.execute(
         "INSERT INTO unlisted_erasures (submission_id) VALUES (%s) ON CONFLICT DO NOTHING", [submission_id]
     )
@@ -43,21 +44,25 @@ async def take_erasures(
 
 
 async def set_stored(connection: Connection, submission_ids: list[UUID]) -> None:
+    """Note that a list has these erasures now."""
     await connection.execute(
         "UPDATE unlisted_erasures SET stored = true WHERE submission_id = ANY(%s)", [submission_ids]
     )
 
 
 async def delete_erasures(connection: Connection, submission_ids: list[UUID]) -> None:
+    """Forget erasures that all lists have."""
     await connection.execute("DELETE FROM unlisted_erasures WHERE submission_id = ANY(%s)", [submission_ids])
 
 
 async def list_paths(connection: Connection) -> list[str]:
+    """The lists that are kept outside storage."""
     cursor = await connection.execute("SELECT path FROM erasure_lists ORDER BY path")
     return [row["path"] for row in await cursor.fetchall()]
 
 
 async def insert_path(connection: Connection, path: str) -> None:
+    """Keep a list at this path too; no error when it is known."""
     await connection.execute("INSERT INTO erasure_lists (path) VALUES (%s) ON CONFLICT DO NOTHING", [path])
 
 

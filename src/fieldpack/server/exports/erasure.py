@@ -1,4 +1,4 @@
-"""How an erasure reaches exports: links die, stored members go, running jobs start over."""
+"""What an erasure does to exports: links become invalid, stored members are deleted, running jobs start over."""
 
 from __future__ import annotations
 

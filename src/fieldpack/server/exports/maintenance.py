@@ -1,4 +1,4 @@
-"""Periodic: old exports make way; exports that lost their job get another."""
+"""Periodic: old exports are removed; generating exports without a job get one."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from fieldpack.server.selection.queries import Term
 
 EXPORT = columns_of(ExportRow, "e")
 
-# Whether somebody may still come with a link to an export. One that nobody has looked at yet is somebody's who
-# waits for it.
+# Whether an export may still have a valid link. For an hour after its completion it counts as having one, as whoever
+# requested it may not have asked for the link yet.
 IS_LINKED = "status = 'complete' AND coalesce(links_expire_at, completed_at + interval '1 hour') > now()"
 
-# Exports by what makes way first, and which of them do: `place` counts from 1 in that order. Those without a link
-# that works go beyond `kept`, the others beyond `most`, should that be more.
+# Exports in the order in which they are removed, and which of them are: `place` counts from 1 in that order. Those
+# without a valid link are removed beyond `kept`, the others beyond `most`, if that is more.
 MAKES_WAY = f"{IS_LINKED}, created_at, id"
 IS_SURPLUS = (
     f"(place <= total - greatest(%(most)s, %(kept)s) OR place <= total - %(kept)s AND NOT ({IS_LINKED}))"
@@ -29,7 +29,7 @@ IS_SURPLUS = (
 
 
 async def find_generating(connection: Connection, collection_id: UUID, filter: Filter) -> ExportRow | None:
-    """The export of this filter that is being made."""
+    """The generating export of this filter. The caller has locked the collection's counter."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
             f"SELECT {EXPORT} FROM exports e WHERE collection_id = %s AND filter = %s AND status = 'generating'",
@@ -63,7 +63,7 @@ async def count_kept(connection: Connection, collection_id: UUID) -> int:
 
 
 async def count_generating(connection: Connection, collection_id: UUID) -> int:
-    """How many exports of a collection are being made, or wait for a worker."""
+    """How many exports of a collection are generating."""
     cursor = await connection.execute(
         "SELECT count(*) AS count FROM exports WHERE collection_id = %s AND status = 'generating'",
         [collection_id],
@@ -75,7 +75,7 @@ async def count_generating(connection: Connection, collection_id: UUID) -> int:
 async def find_recent(
     connection: Connection, collection_id: UUID, filter: Filter, counter: int, delivery: str
 ) -> ExportRow | None:
-    """A complete export, delivered as is asked for, since whose snapshot nothing has changed."""
+    """A complete export with this delivery and filter whose snapshot has the counter `counter`: nothing has changed."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
             f"""
@@ -92,7 +92,7 @@ async def find_recent(
 async def insert_export(
     connection: Connection, id: UUID, collection_id: UUID, filter: Filter, delivery: str, by: UUID
 ) -> ExportRow:
-    """A new export, to be made."""
+    """Add a generating export. The caller has locked the collection's counter."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
             f"""
@@ -109,7 +109,7 @@ async def insert_export(
 async def find_export(
     connection: Connection, export_id: UUID, collection_id: UUID | None = None, *, lock: bool = False
 ) -> ExportRow | None:
-    """An export, of this collection if one is named; with `lock` held against every change until commit."""
+    """An export, of this collection if one is named; with `lock` its row is locked until commit (`FOR UPDATE`)."""
     query = f"""
         SELECT {EXPORT} FROM exports e
         WHERE id = %(id)s AND (%(collection)s::uuid IS NULL OR collection_id = %(collection)s)
@@ -161,16 +161,17 @@ async def list_exports(
 
 
 async def delete_exports(connection: Connection, export_ids: list[UUID]) -> None:
+    """Delete the rows; the caller has locked them."""
     await connection.execute("DELETE FROM exports WHERE id = ANY(%s)", [export_ids])
 
 
 async def list_surplus(
     connection: Connection, kept: int, most: int, collection_id: UUID | None = None
 ) -> list[UUID]:
-    """Exports that make way, of one collection or of all: beyond `kept` the oldest of those whose links have all
-    expired, beyond `most` the oldest of the others too; never one that is being made.
+    """Exports to remove, of one collection or of all: beyond `kept` the oldest of those whose links have all
+    expired, beyond `most` the oldest of the others too; never a generating one.
 
-    Locked, and looked at again with the lock: a link may have been minted meanwhile.
+    They are locked until commit, and checked again under the lock, as a link may have been signed meanwhile.
     """
     cursor = await connection.execute(
         f"""
@@ -189,13 +190,13 @@ async def list_surplus(
 
 
 async def list_wanted_builds(connection: Connection) -> set[UUID]:
-    """The builds of all exports that are being made."""
+    """The builds of all generating exports."""
     cursor = await connection.execute("SELECT build FROM exports WHERE status = 'generating'")
     return {row["build"] for row in await cursor.fetchall()}
 
 
 async def list_outdated(connection: Connection, days: float) -> list[UUID]:
-    """Exports past their age whose links have all expired. Locked: no link is minted while they are removed."""
+    """Exports older than `days` whose links have all expired; locked until commit, so that none gets a new link."""
     cursor = await connection.execute(
         """
         SELECT id FROM exports
@@ -211,7 +212,8 @@ async def list_outdated(connection: Connection, days: float) -> list[UUID]:
 async def extend_link(
     connection: Connection, export_id: UUID, build: UUID, seconds: int, latest: datetime | None = None
 ) -> datetime | None:
-    """Expiry of a link minted now, remembered for retention; None unless still complete.
+    """The expiry of a link that is signed now, stored so that the export is kept until then; None unless it is still
+    complete. Locks the export.
 
     Args:
         latest: when the bucket that signed it will refuse it.
@@ -250,11 +252,11 @@ async def lock_reached(
     counter: int,
     left_counter: int | None,
 ) -> list[ReachedRow]:
-    """The exports that may hold a submission that is erased, or be about to: all that are generating. They are locked
-    until commit. What of their filters is more than a study and a span of time is not looked at.
+    """The exports that may hold an erased submission: complete ones whose study and times let it through, whatever
+    else their filters say, and all that are generating. They are locked until commit.
 
-    The caller holds the collection's counter, so that none begins or completes meanwhile. `counter` and
-    `left_counter` are the collection's when the response became active and when it ceased to be.
+    The caller has locked the collection's counter, so that none begins or completes meanwhile. `counter` and
+    `left_counter` are the counter's values when the response became active and when it stopped being active.
     """
     cursor = await connection.cursor(row_factory=class_row(ReachedRow)).execute(
         """
@@ -302,7 +304,7 @@ async def is_matched(connection: Connection, submission_id: UUID, selection: Ter
 
 
 async def notify(connection: Connection, export_ids: list[UUID]) -> None:
-    """Wake whoever waits for these exports, once this transaction commits."""
+    """Notify the requests that wait for these exports, when this transaction commits."""
     for export_id in export_ids:
         await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(export_id)])
 

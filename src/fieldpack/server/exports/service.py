@@ -1,4 +1,4 @@
-"""The rules of exports: one job for all who ask, reuse of what provably has not changed, fresh links."""
+"""The rules of exports: one job for concurrent requests, reuse while nothing has changed, fresh links."""
 
 from __future__ import annotations
 

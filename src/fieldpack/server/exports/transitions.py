@@ -4,8 +4,8 @@
     generating --fail--> failed
     generating --claim, start_over--> generating, by another build
 
-`build` names the attempt that may go on; whoever works on an earlier one is shut out, since every change is of one
-build or takes the build away. What is stored of a build or export that ends is thrown away, and those who wait for
+`build` is the id of the attempt that may continue. A worker with an earlier one can change nothing any more, because
+every change names its build. What is stored of a build or export that ends becomes garbage, and those who wait for
 it are notified, but of a `claim`, which changes nothing for them. Exports are locked until commit; by `complete` the
 collection's counter before.
 """

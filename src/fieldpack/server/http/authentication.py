@@ -1,7 +1,7 @@
-"""How the layers below learn that a request is of somebody we know.
+"""Telling the connection that its request was authenticated, so that its limits for strangers end.
 
-The connection offers an ASGI extension; whoever finds out who is asking calls `mark_authenticated`. Without a
-connection of ours, as in a test of the application alone, nothing happens.
+The connection offers an ASGI extension; the code that authenticates a request calls `mark_authenticated`. Without
+such a connection, as in a test of the application alone, nothing happens.
 """
 
 from __future__ import annotations

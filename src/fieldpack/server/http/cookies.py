@@ -43,7 +43,7 @@ OF_RESEARCHERS = (RESEARCHER, DEVICE)
 OLD_NAMES_LIFE = timedelta(days=90)
 PARTICIPANT_SECONDS = 90 * 24 * 3600
 MOST_STUDIES = 20
-MOST_OTHERS = 10  # submissions that another one in the same study has taken the place of
+MOST_OTHERS = 10  # cookies of earlier submissions to the same study
 MOST_CLEARED = 8  # by one answer: proxies bound the size of its head
 
 

@@ -1,6 +1,6 @@
 """Work that grows with what a client sent, kept from holding up everybody else.
 
-What is small is done at once: a thread would cost more than it. What is large is done in a thread, one piece at a time
+What is small is done at once: a thread would cost more than it. What is large is done in a thread, one after another
 in each process, so that any number of large requests take one another's time and nobody else's.
 """
 

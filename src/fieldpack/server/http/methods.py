@@ -1,4 +1,4 @@
-"""What is possible at a path, by any route there is (RFC 9110 §9.3.7, §10.2.1)."""
+"""The methods of a path, by all routes that match it (RFC 9110 §9.3.7, §10.2.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one may ask."""
+"""How many requests per second are answered."""
 
 from __future__ import annotations
 

@@ -59,6 +59,7 @@ class Marker:
     restoring: str | None = None
 
     def encode(self) -> bytes:
+        """The marker as JSON."""
         content = {
             "installation": self.installation,
             "generation": self.generation,
@@ -110,7 +111,7 @@ async def require_vacant(settings: Settings) -> None:
     """
     folder = settings.storage_folder
     if folder is not None and not folder.is_dir():
-        return  # looking makes no folder
+        return  # without creating the folder
     storage = open_storage(settings)
     try:
         marker = await find_marker(storage)

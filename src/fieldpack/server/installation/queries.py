@@ -11,7 +11,7 @@ from fieldpack.server.installation.rows import InstallationRow
 
 
 async def lock_installation(connection: Connection) -> InstallationRow:
-    """The row, held until commit: one process at a time claims storage for it."""
+    """The row, locked until commit: one process at a time claims storage for it."""
     cursor = await connection.cursor(row_factory=class_row(InstallationRow)).execute(
         "SELECT id, generation FROM installation FOR NO KEY UPDATE"
     )
@@ -21,6 +21,7 @@ async def lock_installation(connection: Connection) -> InstallationRow:
 
 
 async def set_generation(connection: Connection, generation: int) -> None:
+    """Store the number of this restore."""
     await connection.execute("UPDATE installation SET generation = %s", [generation])
 
 

@@ -14,7 +14,7 @@ import structlog
 
 __all__ = ["earlier_limit", "most_connections", "raise_limit"]
 
-BEFORE_VARIABLE = "_FIELDPACK_SOFT_DESCRIPTORS"  # tells processes below what the soft limit was
+BEFORE_VARIABLE = "_FIELDPACK_SOFT_DESCRIPTORS"  # tells child processes what the soft limit was
 LOW = 4096
 KEPT = 256  # for the database, files being served and received, the event loop
 ENDLESS = 1 << 20

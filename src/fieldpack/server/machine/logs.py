@@ -56,7 +56,7 @@ def configure_logs(settings: Settings, *, process: str) -> None:
 
 
 def _make_values_plain(_: Any, __: str, event: Any) -> Any:
-    """Paths and messages hold what strangers sent, and the log may be read on a terminal."""
+    """Escape control characters: paths and messages hold what strangers sent, and terminals act on them."""
     return {name: make_plain(value) if isinstance(value, str) else value for name, value in event.items()}
 
 

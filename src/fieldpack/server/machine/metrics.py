@@ -1,4 +1,4 @@
-"""What `/metrics` tells a Prometheus server, beside what is read from the database when it asks.
+"""The metrics of `/metrics` (Prometheus), besides those that are read from the database at each scrape.
 
 The processes of one `fieldpack serve` share a folder of figures, whose place its supervisor puts into the
 environment; so any of them answers for all.

@@ -51,7 +51,7 @@ class Reserve:
         return self.size_bytes > 0 and self.free_bytes() < self.low_bytes
 
     def make_room(self) -> None:
-        """Give the reserve up if there is little room beside it."""
+        """Delete the reserve's file if there is little room besides it."""
         if self.is_low():
             self.give_up()
 

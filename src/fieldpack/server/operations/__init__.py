@@ -1,1 +1,1 @@
-"""What those who run a server look at and set going: health, and sweeps of what nothing needs."""
+"""For operators: health checks, metrics, and sweeps of what is no longer needed."""

@@ -11,6 +11,7 @@ from fieldpack.server.operations.rows import JobsRow
 
 
 async def ping(connection: Connection) -> None:
+    """Read one row, so that it is known that the database answers."""
     await connection.execute("SELECT 1 FROM settings LIMIT 1")
 
 

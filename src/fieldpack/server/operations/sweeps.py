@@ -1,4 +1,4 @@
-"""Everything that is cleared away in time, in one place: for `fieldpack sweep`, and for the periodic jobs.
+"""Everything that is removed after a time, in one place: for `fieldpack sweep`, and for the periodic jobs.
 
 Nothing here touches what a live row or a link needs. Objects without a row go only when they are older than
 `orphan_hours`: a row is there before its object, so an old object without one never gets one.
@@ -58,6 +58,7 @@ class Swept:
     temporary_files: int
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return asdict(self)
 
 

@@ -24,6 +24,7 @@ USED = """
 
 
 async def find_picture(connection: Connection, id: UUID) -> PictureRow | None:
+    """A picture with its size and content type."""
     cursor = await connection.cursor(row_factory=class_row(PictureRow)).execute(
         "SELECT p.id, b.content_type, b.size_bytes, b.sha256 FROM pictures p JOIN blobs b ON b.id = p.id"
         " WHERE p.id = %s",
@@ -82,7 +83,7 @@ async def lock_usable(
 
 
 async def insert_uses(connection: Connection, collection_id: UUID, version: int, ids: list[UUID]) -> None:
-    """Record that a version shows these pictures, which are awaited no longer."""
+    """Record that a version shows these pictures, which are awaited no longer. The caller has locked them."""
     await connection.execute(
         "INSERT INTO picture_uses (collection_id, version, picture_id) SELECT %s, %s, unnest(%s::uuid[])",
         [collection_id, version, ids],

@@ -16,6 +16,7 @@ PROJECT = columns_of(ProjectRow, "p")
 async def insert_project(
     connection: Connection, id: UUID, workspace_id: UUID, title: str, description: str, by: UUID
 ) -> ProjectRow:
+    """A new project."""
     cursor = await connection.cursor(row_factory=class_row(ProjectRow)).execute(
         f"""
         INSERT INTO projects AS p (id, workspace_id, title, description, created_by)
@@ -45,6 +46,7 @@ async def update_project(
 
 
 async def find_project(connection: Connection, id: UUID) -> ProjectRow | None:
+    """A project, whoever asks."""
     cursor = await connection.cursor(row_factory=class_row(ProjectRow)).execute(
         f"SELECT {PROJECT} FROM projects p WHERE id = %s", [id]
     )

@@ -181,7 +181,7 @@ def work_until_stopped(settings: Settings) -> None:
 
 
 def _close(embedded: EmbeddedPostgres | None) -> None:
-    """Let go of the embedded database, and wait until it is down unless others use it.
+    """Release the embedded database, and wait until it has stopped unless other processes use it.
 
     So its folder can be copied as soon as this program has ended; and a container's end is its clean end.
     """

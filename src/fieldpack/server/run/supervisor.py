@@ -154,7 +154,7 @@ class Supervisor:
                 if status is not None and time.monotonic() - child.started_at > RESTART_SECONDS:
                     log.warning("child.restarted", child=child.name, status=status)
                     for left in self._folder.glob(f"gauge_live*_{child.process.pid}.db"):
-                        left.unlink(missing_ok=True)  # what it had in flight is not in flight any more
+                        left.unlink(missing_ok=True)  # the uploads that it counted as running have ended
                     if child.region is not None:
                         clear_region(self._folder / ADDRESSES, child.region)
                     self._start(child, pipe)
@@ -175,7 +175,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         if self.listener is not None:
-            # with the children's: who connects now is refused at once, and goes to another server
+            # together with the children's: a new connection is then refused at once, so that clients try elsewhere
             self.listener.close()
         deadline = time.monotonic() + GRACE_SECONDS
         for process in running:

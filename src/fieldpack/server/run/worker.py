@@ -1,4 +1,4 @@
-"""A worker process: runs jobs, and hands back those whose worker died.
+"""A worker process: runs jobs, and queues jobs again whose worker died.
 
 A worker holds a PostgreSQL advisory lock for as long as it lives; the lock goes with its connection, also
 after `kill -9`. So who is dead is known within seconds and never guessed while a long job is at work.
@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 
 async def run_worker(settings: Settings, database_url: str) -> None:
-    """Work until SIGTERM or SIGINT; a job under way is given up cleanly, for another worker to take."""
+    """Run jobs until SIGTERM or SIGINT; a running job is then stopped and queued again for another worker."""
     async with open_context(settings, database_url) as context:
         worker_context = WorkerContext(context)
         app = queue_app(context.database.url)
@@ -120,14 +120,14 @@ def _share_queues(settings: Settings) -> list[tuple[list[str], int]]:
 
 
 def _give_up() -> None:
-    """End a process whose job doesn't: say where it is, and leave the job to another."""
+    """Exit although a job does not stop: log where it is, and leave the job to another worker."""
     log.error("worker.stuck")
     faulthandler.dump_traceback()
     os._exit(1)
 
 
 async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
-    """Show that this worker lives, take back what dead ones left, and clear away what was thrown away."""
+    """The workers' heartbeat: hold their locks, queue jobs of dead workers again, delete garbage from storage."""
     alive: psycopg.AsyncConnection[object] | None = None
     swept_at = float("-inf")
     try:
@@ -161,7 +161,7 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
 
 
 async def hand_back(context: Context, app: App) -> None:
-    """Queue again the jobs of workers that are gone, and exports that lost their job."""
+    """Queue again the jobs of dead workers, and jobs for generating exports that have none."""
     async with context.database.transaction() as connection:
         for job_id in await queries.requeue_orphaned(connection):
             log.warning("job.taken_back", job_id=job_id)

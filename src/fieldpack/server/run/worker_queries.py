@@ -1,4 +1,4 @@
-"""SQL that tells live workers from dead ones."""
+"""SQL of workers: their locks, and the jobs of dead ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SILENT_SECONDS = 5.0
 
 
 async def show_alive(connection: psycopg.AsyncConnection[Any], worker_id: int) -> None:
-    """Hold this worker's lock for as long as the connection lasts."""
+    """Take this worker's advisory lock, which lasts as long as the connection."""
     await connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, worker_id])
 
 

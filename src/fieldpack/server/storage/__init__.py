@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fieldpack.errors import ConfigError
 from fieldpack.server.config import Settings
-from fieldpack.server.storage.base import Buffer, Storage, StoredObject, blob_key, chunk_key, upload_prefix
+from fieldpack.server.storage.base import Buffer, Storage, StoredObject, blob_key, span_key, upload_prefix
 from fieldpack.server.storage.local import LocalStorage
 from fieldpack.server.storage.multipart import Multipart
 from fieldpack.server.storage.proofs import FileRange
@@ -22,8 +22,8 @@ __all__ = [
     "Storage",
     "StoredObject",
     "blob_key",
-    "chunk_key",
     "open_storage",
+    "span_key",
     "upload_prefix",
 ]
 

@@ -1,4 +1,4 @@
-"""What every kind of storage promises, and how it says that it can't."""
+"""The interface of every kind of storage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "Storage",
     "StoredObject",
     "blob_key",
-    "chunk_key",
+    "span_key",
     "upload_prefix",
 ]
 
@@ -51,12 +51,12 @@ def blob_key(blob_id: uuid.UUID | str) -> str:
 
 
 def upload_prefix(upload_id: uuid.UUID | str) -> str:
-    """What the keys of an upload's chunks begin with."""
+    """The beginning of the keys of an upload's stored spans."""
     return f"uploads/{upload_id}/"
 
 
-def chunk_key(upload_id: uuid.UUID | str, offset: int) -> str:
-    """A key for one chunk of an upload, new at each call, so that two writers never share one."""
+def span_key(upload_id: uuid.UUID | str, offset: int) -> str:
+    """A key for a span of an upload that begins at `offset`; new at each call, so that two writers never share one."""
     return f"{upload_prefix(upload_id)}{offset:016d}-{uuid.uuid4().hex}"
 
 
@@ -74,7 +74,7 @@ class Storage(ABC):
 
     can_sign: bool
     proofs: Proofs | None = None
-    """What the kernel may send by itself; None where objects are no files."""
+    """Files that the kernel may send by itself; None where objects are no files."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -82,11 +82,11 @@ class Storage(ABC):
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="storage")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking `work` in a thread of storage's own, so that it waits for no one else's."""
+        """Run blocking `work` in a thread of the storage's own pool, so that it doesn't wait for other work."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
     def close(self) -> None:
-        """Give the threads back; nothing may be under way."""
+        """Stop the threads; no call may be running."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # reading
@@ -95,8 +95,8 @@ class Storage(ABC):
     def iter_range(self, key: str, offset: int, length: int, *, size_bytes: int) -> AsyncGenerator[Buffer]:
         """The bytes `[offset, offset + length)` of an object of `size_bytes`, in chunks of at most 512 KiB.
 
-        Close the iterator (`aclosing`) when leaving early: it holds a descriptor, or requests under way.
-        It may give many chunks without ever waiting: whoever takes them lets others run now and then.
+        Close the iterator (`aclosing`) when leaving early: it has an open descriptor, or running requests.
+        It may yield many chunks without waiting: the consumer must let other tasks run now and then.
 
         Raises:
             BlobDamaged: the object's size is another, or it ended early.
@@ -119,10 +119,10 @@ class Storage(ABC):
         """
 
     async def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
-        """Fill each view with the whole object of that key, if it can be had without waiting for anything.
+        """Fill each view with the complete object of that key, if that is possible without waiting.
 
-        Meant for the event loop: never blocks for longer than a few ms. Nothing is raised: what is missing,
-        of another length or CRC-32 than given or not at hand is left to `read_many`, which tells.
+        Meant for the event loop: it never blocks for longer than a few ms. Nothing is raised: objects that are
+        missing, not in the page cache, or of another length or CRC-32 are left to `read_many`, which raises.
 
         Returns:
             The positions of those that were not filled.
@@ -148,7 +148,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def put(self, key: str, data: Buffer) -> None:
-        """Store `data` whole, replacing what was there in one step."""
+        """Store `data`, replacing an earlier object atomically."""
 
     @abstractmethod
     async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
@@ -204,9 +204,9 @@ class Storage(ABC):
         return await self.sign(key, seconds), seconds
 
     def open_multipart(self) -> Multipart | None:
-        """What makes one object of parts from several processes; None where there is no such thing."""
+        """Multipart uploads whose parts several processes may send; None where the storage has none."""
         return None
 
     @abstractmethod
     async def probe(self) -> None:
-        """Do nothing, provided that objects can be written, read and removed right now; else raise."""
+        """Check that objects can be written, read and removed at the moment; raise as the methods above if not."""

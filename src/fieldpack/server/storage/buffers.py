@@ -1,8 +1,8 @@
-"""Buffers used again and again: making half a megabyte anew for every read costs as much as the reading.
+"""Reused buffers: allocating half a megabyte for every read costs as much time as the read itself.
 
-They begin where a page of memory does. A large bytearray of itself begins 16 bytes into one, and there some
-processors copy what the page cache holds at a seventh of their speed (`rep movsb` to 1 to 31 bytes past the
-source, modulo the page, on AMD's Zen 3 and later).
+They are aligned to pages of memory. A large bytearray by itself begins 16 bytes after a page, and to there some
+processors copy from the page cache at a seventh of their speed (`rep movsb` to 1 to 31 bytes past the source,
+modulo the page, on AMD's Zen 3 and later).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ LOOKS = 3
 
 
 class Buffers:
-    """Buffers of one size, lent as memoryviews; one is free again when nobody holds a view of it any more.
+    """Buffers of one size, lent as memoryviews; one is free again when no view of it exists any more.
 
-    Nobody gives anything back, so nothing can be given back too early: a transport that still has bytes to
-    send holds its view, and Python refuses to resize a bytearray of which there are views. Not for threads.
+    There is no call that returns a buffer, so none can be returned too early: a transport that still has bytes to
+    send keeps its view, and Python refuses to resize a bytearray of which there are views. Not thread-safe.
 
     Args:
         size_bytes: of each.
@@ -39,7 +39,7 @@ class Buffers:
             buffers.rotate(-1)
             buffer = buffers[-1]
             try:
-                buffer.append(0)  # refused while somebody has a view
+                buffer.append(0)  # BufferError while there is a view
             except BufferError:
                 continue
             buffer.pop()

@@ -1,7 +1,7 @@
-"""The folders of local storage, reached from its root one by one, so that no symbolic link leads out of it.
+"""The folders of local storage, opened from its root one by one, so that no symbolic link leads out of it.
 
-Whoever can write into the storage folder, by another program or another user's mistake, could otherwise make the
-server read `/etc` or write over somebody's files: `blobs/3f` would only have to be a link.
+Otherwise anybody who can write to the storage folder could make the server read `/etc` or overwrite somebody's
+files, by replacing `blobs/3f` with a link.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _SHARED = "blobs"  # its folders are few, used all the time and never removed, s
 
 
 def split_key(key: str) -> list[str]:
-    """The parts of a key, the last of which is the file.
+    """The names in a key, the last of which is the file's.
 
     Raises:
         StorageError: it is none, or would lead out of the root.
     """
     parts = key.split("/")
-    if not key or any(part in ("", ".", "..") for part in parts):
+    if not key or any(step in ("", ".", "..") for step in parts):
         raise StorageError(f"{key!r} is no storage key.")
     return parts
 
 
 def refuse_links(root: Path) -> None:
-    """Look at what is directly below the root, at a start, when somebody can still do something about it.
+    """Check the entries directly below the root when the server starts, so that its operator sees the error.
 
     Raises:
         StorageError: one of them is a symbolic link.
@@ -69,7 +69,7 @@ class Folders:
 
     @contextmanager
     def at(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """The folder of a key, and the file's name in it; with `make` it is there, and durably so.
+        """The folder of a key, and the file's name in it; with `make` the folder is created and flushed.
 
         Raises:
             StorageError: it is no key, or a link is on the way.
@@ -89,17 +89,17 @@ class Folders:
                 os.close(descriptor)
             return
         kept = self._open.setdefault(path, descriptor)
-        if kept != descriptor:  # another thread was here first
+        if kept != descriptor:  # another thread has opened it meanwhile
             os.close(descriptor)
         yield kept, name
 
     def _walk(self, folders: list[str], *, make: bool) -> int:
         descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         way = self._root
-        for part in folders:
-            way = way / part
+        for step in folders:
+            way = way / step
             try:
-                deeper = self._step(descriptor, part, make=make)
+                deeper = self._step(descriptor, step, make=make)
             except OSError as error:
                 if error.errno in _MAYBE_LINK and way.is_symlink():
                     raise _refuse(way) from None
@@ -110,16 +110,16 @@ class Folders:
         return descriptor
 
     @staticmethod
-    def _step(descriptor: int, part: str, *, make: bool) -> int:
+    def _step(descriptor: int, step: str, *, make: bool) -> int:
         try:
-            return os.open(part, _FLAGS, dir_fd=descriptor)
+            return os.open(step, _FLAGS, dir_fd=descriptor)
         except FileNotFoundError:
             if not make:
                 raise
         with contextlib.suppress(FileExistsError):
-            os.mkdir(part, 0o700, dir_fd=descriptor)
+            os.mkdir(step, 0o700, dir_fd=descriptor)
         sync_folder(descriptor)  # the new name is durable before anything is put there
-        return os.open(part, _FLAGS, dir_fd=descriptor)
+        return os.open(step, _FLAGS, dir_fd=descriptor)
 
     def open(self, key: str, flags: int, mode: int = 0o600, *, make: bool = False) -> int:
         """Open the file of a key.

@@ -131,6 +131,7 @@ class PartFile:
                 os.ftruncate(self._descriptor, size_bytes)
 
     def close(self) -> None:
+        """Close the file, which releases the lock."""
         os.close(self._descriptor)
 
 

@@ -1,8 +1,8 @@
-"""One object out of parts that come from several processes: the multipart upload of S3.
+"""One object made of parts that several processes send: the multipart upload of S3.
 
-obstore keeps a multipart upload to itself from its first byte to its last; only the provider's own client
-lets another process add a part. This one is botocore: it finds credentials wherever AWS's own tools do, and
-knows when they expire.
+With obstore one call makes a multipart upload from its first part to its last; only the provider's own client lets
+another process add a part. This one is botocore: it finds credentials where AWS's own tools do, and knows when they
+expire.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Multipart:
         return etag
 
     def finish(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
-        """Make the object of its parts, which appears whole and at once.
+        """Join the parts: the complete object appears at once.
 
         Raises:
             UploadGone: it was completed or aborted before.
@@ -247,7 +247,7 @@ def _endpoint() -> str | None:
 def _seconds_left(credentials: Any, seconds: int) -> int:
     """`seconds`, or fewer if the credentials expire before, renewed when they are about to.
 
-    botocore tells when it is time to renew, not when they end; so their end is searched for.
+    botocore says when it is time to renew them, not when they expire; so the expiry is found by a search.
     """
     if not hasattr(credentials, "refresh_needed"):
         return seconds  # a key of a user's, which stays valid

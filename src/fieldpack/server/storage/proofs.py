@@ -1,8 +1,8 @@
-"""Which files were read whole and found right a moment ago, and have not changed since.
+"""Which files had the right CRC-32 when they were last read completely, and have not changed since.
 
-Such a file can be sent by the kernel, straight from the page cache, without its bytes being looked at again.
-Every change of a file moves its change time, which nobody can set; so the proof ends with any change, and
-after a minute in any case, lest what the disk lost meanwhile goes unnoticed.
+The kernel may send such a file from the page cache without its bytes being checked again. Every change of a file
+sets its change time (ctime), which no program can set to another value; so a proof is invalid after any change, and
+after a minute in any case, because a disk may lose bytes without one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fieldpack.server.storage.folders import Folders
 __all__ = ["FileRange", "Proofs"]
 
 PROVEN_SECONDS = 60.0
-SETTLED_SECONDS = 2.0  # a change time is coarse: one that is younger could hide another change
+SETTLED_SECONDS = 2.0  # change times are coarse: a second change soon after the first may not be seen
 KEPT = 20_000
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
@@ -27,7 +27,7 @@ State = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """`length` bytes from `offset` of an open file, to be sent while whoever gave it keeps it open."""
+    """`length` bytes from `offset` of an open file, which stays open until the next item is asked for."""
 
     descriptor: int
     offset: int
@@ -49,7 +49,7 @@ class Proofs:
         self._proven: OrderedDict[str, tuple[State, float]] = OrderedDict()
 
     def look(self, key: str) -> State | None:
-        """How a file is, before it is read; None when that could prove nothing."""
+        """The state of a file before it is read; None when it changed too recently to prove anything."""
         with contextlib.suppress(OSError):
             found = self._folders.stat(key)
             if time.time() - found.st_ctime > SETTLED_SECONDS:
@@ -57,7 +57,7 @@ class Proofs:
         return None
 
     def note(self, key: str, state: State | None) -> None:
-        """The file was read whole and is right; `state` is how it was before."""
+        """Note that the file was read completely and had the right CRC-32; `state` is from before."""
         if state is None or self.look(key) != state:
             return
         self._proven.pop(key, None)
@@ -66,7 +66,7 @@ class Proofs:
             self._proven.popitem(last=False)
 
     def open(self, key: str) -> int | None:
-        """A descriptor of a file that is proven and unchanged; None otherwise."""
+        """A descriptor of a file with a valid proof; None otherwise."""
         _, until = self._proven.get(key, (None, 0.0))
         if time.monotonic() >= until:
             self._proven.pop(key, None)
@@ -87,7 +87,7 @@ class Proofs:
         return False
 
     def is_cached(self, descriptor: int, last: int) -> bool:
-        """Whether the page cache has the byte at `last`, and so, most likely, what was read before it."""
+        """Whether the page cache has the byte at `last`, and so, most likely, the bytes before it."""
         try:
             return os.preadv(descriptor, (bytearray(1),), last, _NOWAIT) == 1
         except OSError:

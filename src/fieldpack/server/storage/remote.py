@@ -23,7 +23,7 @@ from fieldpack.server.storage.multipart import Multipart
 __all__ = ["RemoteStorage"]
 
 MIB = 1 << 20
-PIECE_BYTES = 512 * 1024
+CHUNK_BYTES = 512 * 1024
 FIRST_RANGE_BYTES = 1 * MIB
 RANGE_BYTES = 4 * MIB
 READ_AHEAD = 3
@@ -46,7 +46,7 @@ _SKEWED = "RequestTimeTooSkewed"
 
 @contextmanager
 def _translated(key: str, *, writing: bool = False) -> Iterator[None]:
-    """Turn what obstore says into what `Storage` promises."""
+    """Raise obstore's errors as those that `Storage` documents."""
     try:
         yield
     except FileNotFoundError as error:
@@ -79,7 +79,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _config(scheme: str) -> dict[str, Any]:
-    """What has to be said beside the environment that obstore reads by itself."""
+    """Settings besides those that obstore reads from the environment by itself."""
     endpoint = next((os.environ[name] for name in ENDPOINTS[scheme] if os.environ.get(name)), None)
     options: dict[str, Any] = dict(CLIENT_OPTIONS)
     if endpoint is not None and endpoint.startswith("http://"):
@@ -136,8 +136,8 @@ class RemoteStorage(Storage):
                     offset += wanted
                     step = RANGE_BYTES
                 view = memoryview(await ahead.popleft())
-                for start in range(0, len(view), PIECE_BYTES):
-                    yield view[start : start + PIECE_BYTES]
+                for start in range(0, len(view), CHUNK_BYTES):
+                    yield view[start : start + CHUNK_BYTES]
         finally:
             for task in ahead:
                 task.cancel()
@@ -191,7 +191,7 @@ class RemoteStorage(Storage):
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(read(*entry)) for entry in objects]
-        except ExceptionGroup as errors:  # the first that failed; the others were given up for it
+        except ExceptionGroup as errors:  # the first that failed; the others were cancelled
             raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 

@@ -62,6 +62,7 @@ FIND = f"""
 
 
 async def insert_study(connection: Connection, columns: dict[str, Any]) -> None:
+    """A new study, by column."""
     names = list(columns)
     await connection.execute(
         sql.SQL("INSERT INTO studies ({}) VALUES ({})").format(

@@ -75,6 +75,7 @@ async def insert_submission(
 
 
 async def keep_token(connection: Connection, submission_id: UUID, token_sha256: bytes) -> None:
+    """Add a token of a participant, of which only the hash is stored."""
     await connection.execute(
         "INSERT INTO participant_tokens (token_sha256, submission_id) VALUES (%s, %s)",
         [token_sha256, submission_id],
@@ -169,6 +170,7 @@ async def find_many(
 async def set_reviewed(
     connection: Connection, submission_ids: list[UUID], status: str, review: dict[str, Any] | None
 ) -> None:
+    """Set the status of submissions that were reviewed. The caller has locked them."""
     await connection.execute(
         """
         UPDATE submissions SET status = %s, review = coalesce(%s, review),
@@ -180,10 +182,12 @@ async def set_reviewed(
 
 
 async def set_entered_code(connection: Connection, submission_id: UUID, code: str | None) -> None:
+    """Store the completion code that was entered. The caller has locked the submission."""
     await connection.execute("UPDATE submissions SET entered_code = %s WHERE id = %s", [code, submission_id])
 
 
 async def request_return(connection: Connection, submission_id: UUID, reasons: list[str]) -> None:
+    """Note that the researcher asks for a return. The caller has locked the submission."""
     await connection.execute(
         "UPDATE submissions SET return_requested = now(), return_reasons = %s WHERE id = %s",
         [Json(reasons), submission_id],
@@ -240,6 +244,7 @@ async def set_file_places(connection: Connection, places: list[tuple[UUID, int, 
 
 
 async def set_returned(connection: Connection, submission_id: UUID, deactivated_counter: int | None) -> None:
+    """Return a submission and free its place. The caller has locked study and submission, and raised the counter."""
     await connection.execute(
         """
         UPDATE submissions SET status = 'RETURNED', response = 'no_submission', holds_place = false,
@@ -403,6 +408,7 @@ async def replace_answers(
 
 
 async def clear_answers(connection: Connection, submission_id: UUID, instruction_ids: list[UUID]) -> None:
+    """Delete the answers to these instructions. The caller has locked the submission."""
     if instruction_ids:
         await connection.execute(
             "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",

@@ -20,8 +20,8 @@ async def list_known(connection: Connection, prefix: str, keys: list[str]) -> se
     if prefix == "exports/":
         builds = await queries.list_known_builds(connection, list(set(ids.values())))
         return foreign | {key for key, id in ids.items() if f"{id}/{parts[key][2]}" in builds}
-    chunks = await queries.list_known_keys(connection, keys)
+    spans = await queries.list_known_keys(connection, keys)
     if prefix == "uploads/":
-        return foreign | chunks
+        return foreign | spans
     uploads = await queries.list_known_uploads(connection, list(ids.values()))
-    return foreign | chunks | {key for key, id in ids.items() if id in uploads}
+    return foreign | spans | {key for key, id in ids.items() if id in uploads}

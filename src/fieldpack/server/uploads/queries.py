@@ -1,4 +1,4 @@
-"""SQL of uploads, their chunks and blobs.
+"""SQL of uploads, their stored spans and blobs.
 
 Locks are taken in the order of the whole server: study, submission, upload.
 """
@@ -12,12 +12,12 @@ from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.uploads.rows import (
-    ChunkRow,
     CountedRow,
     FileRow,
     HolderRow,
     OwnedUploadRow,
     RemovableRow,
+    StoredSpanRow,
     UploadRow,
 )
 
@@ -35,7 +35,7 @@ FIND = f"""
 
 
 async def add_study_bytes(connection: Connection, study_id: UUID, size_bytes: int, cap_bytes: int) -> bool:
-    """Count bytes against a study; False, and nothing counted, when they would pass its cap."""
+    """Count bytes against a study; False, and nothing counted, when they would pass its cap. Locks the study."""
     cursor = await connection.execute(
         "UPDATE studies SET upload_bytes = upload_bytes + %(n)s"
         " WHERE id = %(id)s AND upload_bytes + %(n)s <= %(cap)s RETURNING id",
@@ -47,7 +47,8 @@ async def add_study_bytes(connection: Connection, study_id: UUID, size_bytes: in
 async def add_submission_bytes(
     connection: Connection, submission_id: UUID, size_bytes: int, cap_bytes: int
 ) -> bool:
-    """Count bytes against a submission; False, and nothing counted, when they would pass its cap."""
+    """Count bytes against a submission; False, and nothing counted, when they would pass its cap. Locks the
+    submission; the caller has locked the study."""
     cursor = await connection.execute(
         "UPDATE submissions SET upload_bytes = upload_bytes + %(n)s"
         " WHERE id = %(id)s AND upload_bytes + %(n)s <= %(cap)s RETURNING id",
@@ -69,7 +70,7 @@ async def count_bytes(connection: Connection, submission_id: UUID) -> CountedRow
 
 
 async def lock_submission(connection: Connection, submission_id: UUID) -> HolderRow | None:
-    """A submission that was not erased, held still until commit."""
+    """A submission that was not erased, locked until commit (`FOR NO KEY UPDATE`)."""
     cursor = await connection.cursor(row_factory=class_row(HolderRow)).execute(
         f"SELECT s.id, s.study_id, s.collection_id, s.collection_version, {OPEN} AS open FROM submissions s"
         " WHERE s.id = %s AND s.response <> 'deleted' FOR NO KEY UPDATE",
@@ -99,7 +100,8 @@ async def insert_upload(
     length_bytes: int,
     key: str | None,
 ) -> None:
-    """An upload that begins now. The submission must be locked, so that no other one takes the key."""
+    """Add an upload, of which nothing has arrived. The caller has locked study and submission, so that no other upload
+    gets the same key."""
     await connection.execute(
         "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes, key)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -118,7 +120,7 @@ async def find_by_key(connection: Connection, submission_id: UUID, key: str) -> 
 async def find_upload(
     connection: Connection, submission_id: UUID, upload_id: UUID, *, lock: bool = False
 ) -> UploadRow | None:
-    """An upload; with `lock` held still until commit, which its submission is not."""
+    """An upload; with `lock` its row is locked until commit, but not its submission's."""
     cursor = await connection.cursor(row_factory=class_row(UploadRow)).execute(
         f"{FIND} WHERE u.id = %s AND u.submission_id = %s {'FOR NO KEY UPDATE OF u' if lock else ''}",
         [upload_id, submission_id],
@@ -127,13 +129,14 @@ async def find_upload(
 
 
 async def set_writer(connection: Connection, upload_id: UUID, writer: UUID) -> None:
+    """Make a request the one that may write. The caller has locked the upload."""
     await connection.execute(
         "UPDATE uploads SET writer = %s, updated_at = now() WHERE id = %s", [writer, upload_id]
     )
 
 
 async def is_writer(connection: Connection, upload_id: UUID, writer: UUID) -> bool:
-    """Whether this request may still write: nobody came after it, and files may still change."""
+    """Whether this request may still write: there is no newer one, and files may still change."""
     cursor = await connection.execute(
         f"SELECT 1 FROM uploads u JOIN submissions s ON s.id = u.submission_id"
         f" WHERE u.id = %s AND u.writer = %s AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}",
@@ -150,7 +153,7 @@ async def move_offset(
     crc32: int,
     content_type: str | None,
 ) -> bool:
-    """Commit what arrived; False when this request may not write any more."""
+    """Move the offset; False when this request may not write any more. Locks the upload."""
     cursor = await connection.execute(
         f"""
         UPDATE uploads u SET offset_bytes = %s, crc32 = %s, content_type = coalesce(%s, content_type),
@@ -165,26 +168,26 @@ async def move_offset(
     return await cursor.fetchone() is not None
 
 
-async def insert_chunks(connection: Connection, upload_id: UUID, chunks: list[ChunkRow]) -> None:
-    """Note objects that hold an upload's bytes."""
+async def insert_spans(connection: Connection, upload_id: UUID, spans: list[StoredSpanRow]) -> None:
+    """Record spans of an upload and the objects that hold them. The caller has locked the upload."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO upload_chunks (upload_id, offset_bytes, size_bytes, key) VALUES (%s, %s, %s, %s)",
-            [(upload_id, *astuple(chunk)) for chunk in chunks],
+            [(upload_id, *astuple(span)) for span in spans],
         )
 
 
-async def list_chunks(connection: Connection, upload_id: UUID) -> list[ChunkRow]:
-    """The objects that hold an upload's bytes, in order."""
-    cursor = await connection.cursor(row_factory=class_row(ChunkRow)).execute(
+async def list_spans(connection: Connection, upload_id: UUID) -> list[StoredSpanRow]:
+    """The stored spans of an upload, in order."""
+    cursor = await connection.cursor(row_factory=class_row(StoredSpanRow)).execute(
         "SELECT offset_bytes, size_bytes, key FROM upload_chunks WHERE upload_id = %s ORDER BY offset_bytes",
         [upload_id],
     )
     return await cursor.fetchall()
 
 
-async def delete_chunks(connection: Connection, upload_id: UUID) -> list[str]:
-    """Forget the chunks of an upload; their keys."""
+async def delete_spans(connection: Connection, upload_id: UUID) -> list[str]:
+    """Delete the rows of an upload's stored spans; the keys of their objects."""
     cursor = await connection.execute(
         "DELETE FROM upload_chunks WHERE upload_id = %s RETURNING key", [upload_id]
     )
@@ -192,7 +195,7 @@ async def delete_chunks(connection: Connection, upload_id: UUID) -> list[str]:
 
 
 async def show_finishing(connection: Connection, upload_id: UUID, writer: UUID) -> None:
-    """Say that the whole is being put together right now."""
+    """Note that the upload is being completed now."""
     await connection.execute(
         "UPDATE uploads SET finishing_at = now() WHERE id = %s AND writer = %s", [upload_id, writer]
     )
@@ -207,7 +210,10 @@ async def complete_upload(
     sha256: bytes,
     content_type: str,
 ) -> bool:
-    """Record the blob; False when this request may not write any more. The submission must be locked."""
+    """Record the blob; False when this request may not write any more.
+
+    The caller has locked the submission; locks the upload.
+    """
     cursor = await connection.execute(
         f"""
         SELECT u.length_bytes FROM uploads u JOIN submissions s ON s.id = u.submission_id
@@ -236,6 +242,7 @@ async def complete_upload(
 
 
 async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reason: str) -> bool:
+    """Fail an upload and forget its offset; False when this request may not write any more. Locks the upload."""
     cursor = await connection.execute(
         """
         UPDATE uploads SET failure = %s, writer = NULL, finishing_at = NULL, offset_bytes = 0, crc32 = 0,
@@ -266,11 +273,12 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[FileRo
 async def list_removable(
     connection: Connection, submission_id: UUID, upload_ids: list[UUID] | None = None
 ) -> list[RemovableRow]:
-    """Uploads of a submission (all, or these), locked, with what there is of each to clear away."""
+    """Uploads of a submission (all, or these) with what is stored of each. They are locked until commit, in the
+    order of their ids; the caller has locked study and submission."""
     cursor = await connection.cursor(row_factory=class_row(RemovableRow)).execute(
         """
         SELECT u.id, u.length_bytes, u.failure, u.blob_id,
-               ARRAY(SELECT c.key FROM upload_chunks c WHERE c.upload_id = u.id) AS chunk_keys
+               ARRAY(SELECT c.key FROM upload_chunks c WHERE c.upload_id = u.id) AS span_keys
         FROM uploads u WHERE u.submission_id = %(submission)s
           AND (%(ids)s::uuid[] IS NULL OR u.id = ANY(%(ids)s)) ORDER BY u.id FOR UPDATE
         """,
@@ -280,7 +288,7 @@ async def list_removable(
 
 
 async def delete_uploads(connection: Connection, upload_ids: list[UUID], blob_ids: list[UUID]) -> None:
-    """Remove uploads, and these blobs of theirs, from the record."""
+    """Delete the rows of uploads and blobs. The caller has locked the uploads."""
     await connection.execute("DELETE FROM uploads WHERE id = ANY(%s)", [upload_ids])
     await connection.execute("DELETE FROM blobs WHERE id = ANY(%s)", [blob_ids])
 
@@ -288,7 +296,7 @@ async def delete_uploads(connection: Connection, upload_ids: list[UUID], blob_id
 async def subtract_bytes(
     connection: Connection, study_id: UUID, submission_id: UUID, size_bytes: int
 ) -> None:
-    """Give bytes back to a study and a submission; locks both, in this order."""
+    """Subtract bytes from what is counted against a study and a submission; locks both, in this order."""
     await connection.execute(
         "UPDATE studies SET upload_bytes = greatest(upload_bytes - %s, 0) WHERE id = %s",
         [size_bytes, study_id],
@@ -300,6 +308,7 @@ async def subtract_bytes(
 
 
 async def lock_study(connection: Connection, study_id: UUID) -> None:
+    """Lock a study until commit; taken before its submissions and their uploads."""
     await connection.execute("SELECT 1 FROM studies WHERE id = %s FOR NO KEY UPDATE", [study_id])
 
 
@@ -312,7 +321,7 @@ ABANDONED = """
 
 
 async def list_abandoned(connection: Connection, days: float, limit: int) -> list[OwnedUploadRow]:
-    """Uploads that will not go on: without a byte for so long, or of a submission that was returned."""
+    """Abandoned uploads, not locked: without a byte for `days`, or of a submission that was returned."""
     cursor = await connection.cursor(row_factory=class_row(OwnedUploadRow)).execute(
         f"SELECT u.id, u.submission_id, s.study_id {ABANDONED} ORDER BY u.updated_at LIMIT %(limit)s",
         {"days": days, "limit": limit},
@@ -321,6 +330,7 @@ async def list_abandoned(connection: Connection, days: float, limit: int) -> lis
 
 
 async def is_abandoned(connection: Connection, upload_id: UUID, days: float) -> bool:
+    """Whether an upload is still abandoned; if so, it is locked until commit."""
     cursor = await connection.execute(
         f"SELECT 1 {ABANDONED} AND u.id = %(id)s FOR UPDATE OF u", {"days": days, "id": upload_id}
     )
@@ -328,7 +338,7 @@ async def is_abandoned(connection: Connection, upload_id: UUID, days: float) -> 
 
 
 async def list_known_keys(connection: Connection, keys: list[str]) -> set[str]:
-    """Which of these keys are an upload's chunks."""
+    """Which of these keys are of stored spans of an upload."""
     cursor = await connection.execute("SELECT key FROM upload_chunks WHERE key = ANY(%s)", [keys])
     return {row["key"] for row in await cursor.fetchall()}
 

@@ -75,6 +75,7 @@ class RequestBody:
         self._ended = False
 
     async def read(self) -> bytes | None:
+        """The next bytes; `b""` at the end; None when the connection broke before it."""
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-__all__ = ["ChunkRow", "CountedRow", "FileRow", "HolderRow", "OwnedUploadRow", "RemovableRow", "UploadRow"]
+__all__ = [
+    "CountedRow",
+    "FileRow",
+    "HolderRow",
+    "OwnedUploadRow",
+    "RemovableRow",
+    "StoredSpanRow",
+    "UploadRow",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,8 @@ class HolderRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkRow:
-    """An object that holds a stretch of an upload, where storage can't append."""
+class StoredSpanRow:
+    """A span of an upload and the object that holds it, where storage can't append (the table `upload_chunks`)."""
 
     offset_bytes: int  # in the upload
     size_bytes: int
@@ -76,7 +84,7 @@ class RemovableRow:
     length_bytes: int
     failure: str | None  # of one that counts no more against any cap
     blob_id: UUID | None
-    chunk_keys: list[str]
+    span_keys: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The rules of uploads: what may be created, what counts, what is removed when."""
+"""The rules of uploads: what may be created, what counts against which limit, what is removed when."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[dict[s
 
 
 async def remove_upload(context: Context, submission_id: UUID, study_id: UUID, upload_id: UUID) -> None:
-    """Remove an upload, finished or not, at the participant's wish; its bytes go after the commit.
+    """Remove an upload, finished or not, because the participant asks; its objects are deleted after the commit.
 
     Raises:
         Problem: 404; 409 when files can't change any more.
@@ -336,7 +336,7 @@ async def remove_uploads(
         return []
     keys: set[str] = set()
     for row in rows:
-        keys.update(row.chunk_keys)
+        keys.update(row.span_keys)
         if row.blob_id is None:
             keys.update((blob_key(row.id), upload_prefix(row.id)))
         else:
@@ -357,14 +357,14 @@ async def erase_uploads(connection: Connection, submission_id: UUID) -> None:
 
 
 async def fail_upload(context: Context, row: UploadRow, writer: UUID, reason: str) -> None:
-    """Mark an upload as failed, give its bytes back to the caps, and clear away what was stored."""
+    """Mark an upload as failed, subtract its bytes from the caps, and delete what was stored."""
     async with context.database.transaction() as connection:
         await queries.lock_study(connection, row.study_id)
         await queries.lock_submission(connection, row.submission_id)
         if not await queries.set_failed(connection, row.id, writer, reason):
             return
         await queries.subtract_bytes(connection, row.study_id, row.submission_id, row.length_bytes)
-        keys = await queries.delete_chunks(connection, row.id)
+        keys = await queries.delete_spans(connection, row.id)
         await throw_away(connection, [*keys, blob_key(row.id), upload_prefix(row.id)])
     context.caches.get(LiveDigests).forget(row.id)
     await collect_garbage(context.database, context.storage)

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: one server for each data folder, shared by all processes that use it.
 
-It starts with the first who opens it and stops when the last is gone, in whatever way each of them ends.
-Nobody counts: the locks of the kernel do, which end with their process. In ``DATA_DIR/postgres``:
+It starts with the first process that opens it and stops when the last has ended, also by a crash. There is no
+counter: each process holds a lock of the kernel, which ends with the process. In ``DATA_DIR/postgres``:
 
 ================  ========================================================================================
 ``holders.lock``  shared by every user of the server; the keeper waits for it exclusively
@@ -82,7 +82,7 @@ class EmbeddedPostgres:
             ) from error
 
     def close(self) -> None:
-        """Let go. If this was the last hold, the keeper stops the server in the background. Idempotent."""
+        """Release the server. After the last release the keeper stops it, in the background. Idempotent."""
         self._holder.close()
 
     def wait_stopped(self, timeout: float = 60.0) -> bool:

@@ -74,8 +74,8 @@ def work_folder(context: Context, export: BuildRow) -> Path:
     return context.settings.data_dir / "tmp" / "exports" / f"{export.id}-{export.build}"
 
 
-class Pulse:
-    """Reports progress, and hears whether the build is still wanted, at most twice a second."""
+class Heartbeat:
+    """Stores the progress of a build, and checks that it was not superseded, at most twice a second."""
 
     def __init__(
         self,
@@ -91,7 +91,12 @@ class Pulse:
         self._last = time.monotonic()
 
     def beat(self, progress: float, *, now: bool = False) -> None:
-        """Raise `Interrupted` or `Superseded` when there is no point in going on."""
+        """Store the progress (0 to 1); `now` skips the wait of half a second.
+
+        Raises:
+            Interrupted: the worker is stopping.
+            Superseded: the export has another build.
+        """
         if self._stop.is_set():
             raise Interrupted
         if now or time.monotonic() - self._last >= BEAT_SECONDS:
@@ -135,8 +140,8 @@ def _build(
     except Superseded:
         done = False
     except Exception:
-        # whoever took over cleared our folder away, and is not to be failed for whatever befell us; what
-        # happens while we are current is real
+        # A worker that has claimed the export has removed our folder, so that this error may come from that; the
+        # export must not fail for it. An error of the current build is real.
         if queries.is_to_start_over(connection, export):
             raise
         done = False
@@ -148,7 +153,7 @@ def _build(
 
 
 def _clear_earlier(folder: Path) -> None:
-    """Remove what builds of the same export left when their worker was killed: it may hold erased answers."""
+    """Remove files of earlier builds of the export whose worker was killed: they may hold erased answers."""
     export_id = folder.name[:36]
     for other in folder.parent.glob(f"{export_id}-*"):
         if other != folder:
@@ -169,11 +174,11 @@ def _build_once(
     )
 
     stored = export.delivery == "store"
-    pulse = Pulse(connection, export, stop, INDEX_SHARE if stored else 1.0)
+    heartbeat = Heartbeat(connection, export, stop, INDEX_SHARE if stored else 1.0)
     with contextlib.closing(context.database.connect()) as reader:
         queries.begin_snapshot(reader)
-        facts, members = _write(reader, export, folder, pulse)
-    pulse.beat(0.99, now=True)
+        facts, members = _write(reader, export, folder, heartbeat)
+    heartbeat.beat(0.99, now=True)
     for member in members:
         context.storage.put_file_blocking(stored_key(export.id, export.build, member.name), member.path)
     context.storage.put_file_blocking(stored_key(export.id, export.build, INDEX), folder / INDEX)
@@ -188,7 +193,7 @@ def _build_once(
 
 
 def _write(
-    reader: psycopg.Connection[Any], export: ClaimedRow, folder: Path, pulse: Pulse
+    reader: psycopg.Connection[Any], export: ClaimedRow, folder: Path, heartbeat: Heartbeat
 ) -> tuple[Facts, list[Deflated]]:
     """Write the stored members and the index from one snapshot; the facts of the archive."""
     snapshot = queries.read_snapshot(reader, export.collection_id)
@@ -196,7 +201,7 @@ def _write(
     counted = queries.count_selected(reader, selection)
     total = counted.submissions + counted.files
     described = _describe(reader, export, snapshot, counted)
-    lines = _watched(queries.iter_lines(reader, selection), counted.submissions, total, 0, pulse)
+    lines = _watched(queries.iter_lines(reader, selection), counted.submissions, total, 0, heartbeat)
     members = [
         _deflate(folder, RESPONSES, lines),
         _deflate(folder, COLLECTION, [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
@@ -216,7 +221,7 @@ def _write(
                 blob=head_id(export.build, member.name, member.stored_crc32),
             )
         files = _watched(
-            queries.iter_files(reader, selection), counted.files, total, counted.submissions, pulse
+            queries.iter_files(reader, selection), counted.files, total, counted.submissions, heartbeat
         )
         writer.add_all(chain.from_iterable(files))
         summary = writer.finish()
@@ -233,14 +238,18 @@ def _write(
 
 
 def _watched(
-    batches: Generator[tuple[int, Batch], None, None], expected: int, total: int, before: int, pulse: Pulse
+    batches: Generator[tuple[int, Batch], None, None],
+    expected: int,
+    total: int,
+    before: int,
+    heartbeat: Heartbeat,
 ) -> Iterator[Batch]:
-    """What is in `batches`, with the pulse kept, and an error unless there are as many rows as expected."""
+    """What is in `batches`, with a heartbeat for each, and an error unless there are as many rows as expected."""
     number = 0
     with contextlib.closing(batches):  # which ends the query here and now, in this thread
         for count, batch in batches:
             number += count
-            pulse.beat(0.98 * (before + number) / max(total, 1))
+            heartbeat.beat(0.98 * (before + number) / max(total, 1))
             yield batch
     if number != expected:
         raise Incomplete(f"{expected} rows were counted, but {number} found.")

@@ -1,4 +1,4 @@
-"""How a build ends other than well."""
+"""Why a build ends without completing its export."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ __all__ = ["Incomplete", "Interrupted", "Superseded", "WornOut"]
 
 
 class Superseded(Exception):
-    """The export was erased from, deleted or taken over while this build was at work."""
+    """The export has another build by now, or none: after an erasure, a deletion or a claim by another worker."""
 
 
 class Interrupted(Exception):
-    """The worker is stopping; the job is to be taken up by another."""
+    """The worker is stopping; another one will run the job again."""
 
 
 class WornOut(Exception):
-    """This export was begun so often that beginning it again is no use."""
+    """The export was attempted so often that another attempt is no use."""
 
 
 class Incomplete(Exception):
-    """What the rows say and what was found differ: the archive would lack something."""
+    """Fewer or more rows were found than were counted: the archive would not be complete."""

@@ -40,7 +40,7 @@ def _one(connection: Blocking, row: type[Row], query: str, values: Any) -> Row |
 
 
 def is_to_start_over(connection: Blocking, export: ClaimedRow) -> bool:
-    """Whether a build that was shut out is to be done again: after an erasure, not when another took over."""
+    """Whether a superseded build must be repeated: after an erasure, but not when another worker has the export."""
     cursor = connection.execute(
         "SELECT 1 FROM exports WHERE id = %s AND attempts = %s AND status = 'generating'",
         [export.id, export.attempts],
@@ -49,7 +49,7 @@ def is_to_start_over(connection: Blocking, export: ClaimedRow) -> bool:
 
 
 def report_progress(connection: Blocking, export_id: UUID, build: UUID, progress: float) -> bool:
-    """Whether this build is still the one that is wanted."""
+    """Store the progress, 0 to 1; False when the build was superseded."""
     cursor = connection.execute(
         "UPDATE exports SET progress = %s WHERE id = %s AND build = %s AND status = 'generating'",
         [progress, export_id, build],
@@ -58,7 +58,7 @@ def report_progress(connection: Blocking, export_id: UUID, build: UUID, progress
 
 
 def begin_snapshot(connection: Blocking) -> None:
-    """From now on this connection sees one state of the database, until it is closed."""
+    """Begin a repeatable-read transaction: the connection sees one state of the database until it is closed."""
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 

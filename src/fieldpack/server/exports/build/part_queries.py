@@ -16,7 +16,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.rows import ArchiveRow, BuildRow, Facts, ObjectRow, PartRow, SentPartRow
 from fieldpack.server.jobs import PARTS_QUEUE, defer
 
-# parts wait for indexes: a new export is begun before an old one's last part
+# jobs of exports come before jobs of parts: a new export starts before the last part of an earlier one is sent
 PART_PRIORITY = -1
 DEFER_PARTS = f"""
     SELECT procrastinate_defer_jobs_v1(array_agg(ROW(
@@ -36,7 +36,8 @@ def begin_parts(
     ranges: list[tuple[int, int]],
     progress: float,
 ) -> bool:
-    """Note the parts and enqueue a job for each; False, and nothing noted, when the build was superseded."""
+    """Record the parts and enqueue a job for each; False, and nothing recorded, when the build was superseded. Locks
+    the export."""
     with connection.transaction():
         cursor = connection.execute(
             f"""
@@ -77,7 +78,7 @@ def begin_parts(
 
 
 async def requeue_parts(connection: Connection, export_id: UUID, build: UUID) -> None:
-    """Enqueue jobs for the parts that are not there, or for the last step when all are."""
+    """Enqueue jobs for the parts that are not in the bucket, or for the last step when all are."""
     cursor = await connection.execute(DEFER_PARTS, [export_id, build])
     if cursor.rowcount == 0:
         await _defer_finish(connection, export_id, build)
@@ -95,7 +96,7 @@ async def _defer_finish(connection: Connection, export_id: UUID, build: UUID) ->
 
 
 async def find_part(connection: Connection, export_id: UUID, build: UUID, number: int) -> PartRow | None:
-    """The build with one of its parts, as long as it is wanted."""
+    """The build with one of its parts; None when it was superseded."""
     async with connection.cursor(row_factory=class_row(PartRow)) as cursor:
         await cursor.execute(
             f"""
@@ -110,7 +111,7 @@ async def find_part(connection: Connection, export_id: UUID, build: UUID, number
 
 
 async def lock_object(connection: Connection, export_id: UUID, build: UUID) -> ObjectRow | None:
-    """The build, as long as it is wanted; its export is held against every change until commit."""
+    """The build; None when it was superseded. Its export is locked until commit (`FOR UPDATE`)."""
     async with connection.cursor(row_factory=class_row(ObjectRow)) as cursor:
         await cursor.execute(
             f"SELECT {columns_of(ObjectRow, 'e')} FROM exports e WHERE {WANTED} FOR UPDATE",
@@ -165,7 +166,8 @@ async def finish_part(
     member_spans: Sequence[tuple[Any, ...]],
     before: float,
 ) -> bool:
-    """Note that a part is there; whoever notes the last one enqueues the last step. False when superseded."""
+    """Record that a part is in the bucket, and enqueue the last step after the last part; False when the build was
+    superseded. Locks the export until commit."""
     if await lock_object(connection, export_id, build) is None:
         return False
     cursor = await connection.execute(

@@ -151,8 +151,8 @@ async def _send_file(
         path.unlink(missing_ok=True)
 
 
-def _write(out: BinaryIO, pieces: list[Buffer]) -> None:
-    view = memoryview(b"".join(pieces))
+def _write(out: BinaryIO, buffers: list[Buffer]) -> None:
+    view = memoryview(b"".join(buffers))
     while view:
         view = view[out.write(view) :]
 

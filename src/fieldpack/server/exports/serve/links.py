@@ -1,7 +1,7 @@
 """Download links: signed, for one archive, until an instant.
 
-The signature covers everything after the host, so nothing can be added, changed or extended. Whether the
-link has expired is told by PostgreSQL's clock, the same for every process.
+The signature covers everything after the host, so nothing can be added, changed or extended. PostgreSQL's clock,
+which is the same for all processes, decides whether a link has expired.
 """
 
 from __future__ import annotations

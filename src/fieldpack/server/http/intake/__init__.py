@@ -1,1 +1,1 @@
-"""What arrives before anybody is known: connections, heads and forms, each within its limits."""
+"""What is read before a request is authenticated: connections, heads and forms, each with limits."""

@@ -1,4 +1,4 @@
-"""How many connections an address holds that have proved nothing yet, counted over all web processes.
+"""How many connections without an authenticated request an address has, counted over all web processes.
 
 The processes share a file of fixed size, mapped into memory: a header with a secret, then one region for each
 process, a table of pairs (hash of the address, count). Each process writes its own region only, so there are no
@@ -62,7 +62,7 @@ def create_table(path: Path, regions: int) -> None:
 
 
 def clear_region(path: Path, region: int) -> None:
-    """Forget what a process that ended had counted."""
+    """Clear the counts of a process that ended."""
     with path.open("r+b") as file:
         file.seek(HEADER_BYTES + region * REGION_BYTES)
         file.write(bytes(REGION_BYTES))
@@ -90,7 +90,7 @@ class AddressTable:
             self._starts = list(range(0, len(self._pairs), SLOTS * 2))
 
     def key_of(self, network: bytes) -> int:
-        """The name of an address in the table; not 0. Keyed, so that nobody can choose where his goes."""
+        """The hash of an address; not 0. It is keyed, so that nobody can choose addresses that collide."""
         digest = hashlib.blake2b(network, digest_size=8, key=self._secret).digest()
         return int.from_bytes(digest, "little") or 1
 
@@ -147,6 +147,7 @@ class Ticket:
 
     @property
     def is_held(self) -> bool:
+        """Whether it still counts."""
         return self._admission is not None
 
     def release(self) -> None:
@@ -156,7 +157,7 @@ class Ticket:
             admission.leave(self)
 
     def rest(self, close: Callable[[], None]) -> None:
-        """This connection waits for a request, having answered one: `close` would take nothing from anybody."""
+        """Mark the connection as idle between two requests, so that `close` may be called without harm."""
         if self._admission is not None:
             self._admission.idle.setdefault(self.key, {})[self] = close
 
@@ -167,7 +168,7 @@ class Ticket:
 
 
 class Admission:
-    """Whether one more connection of an address may come in.
+    """Whether one more connection of an address is accepted.
 
     A browser opens six connections for a page and its scripts, and only one of them carries what we know it
     by. So an address that is at its limit first loses connections of its own that only wait: browsers make
@@ -189,7 +190,7 @@ class Admission:
         self._key_of = lru_cache(maxsize=4096)(find)
 
     def admit(self, host: str) -> Ticket | None:
-        """A place for one more, taken at once; None when there is none. A trusted proxy's is of no account."""
+        """Count one more connection; None when the address is at its limit. A trusted proxy's are not counted."""
         key = self._key_of(host)
         if key is None:
             ticket = Ticket(self, 0)
@@ -201,10 +202,12 @@ class Admission:
         return Ticket(self, key)
 
     def leave(self, ticket: Ticket) -> None:
+        """Count a connection no more."""
         self.forget(ticket)
         self.table.change(ticket.key, -1)
 
     def forget(self, ticket: Ticket) -> None:
+        """Take a connection out of those that are idle."""
         idle = self.idle.get(ticket.key)
         if idle is not None:
             idle.pop(ticket, None)

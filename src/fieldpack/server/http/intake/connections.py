@@ -1,8 +1,8 @@
-"""One connection of a client: uvicorn's protocol with limits on what a stranger can make it hold.
+"""One connection of a client: uvicorn's protocol with limits on the memory and time that a stranger can take.
 
-What of a request is read is `reading.py`'s to decide; here is how long it may take, and how a connection ends.
-Nothing here has a timer of its own: each connection names the moment at which it must be looked at, and the
-server looks twice a second (`expire`). Refusals have the one error body, and the connection ends with them.
+`reading.py` limits what of a request is read; here is how long it may take, and how a connection ends. There are no
+timers: each connection has a deadline, and the server compares them with the clock twice a second (`expire`).
+Refusals have the error body of the API, and the connection ends after them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["Connection", "refusal"]
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 20.0
 BODY_RATE = 500  # bytes per second that a stranger's body comes with after that
-IDLE_SECONDS = 75.0  # of a body of somebody we know; an upload settles what came before that
-STALL_SECONDS = 60.0  # a stranger who takes nothing of an answer
+IDLE_SECONDS = 75.0  # between bytes of an authenticated request's body; an upload commits before that
+STALL_SECONDS = 60.0  # in which an unauthenticated client receives no byte of an answer
 LINGER_SECONDS = 30.0  # for the rest of a body whose answer was sent
 PARTING_SECONDS = 2.0
 PARTING_BYTES = 1 << 20
@@ -52,7 +52,7 @@ def refusal(problem: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 class _Caller:
-    """Who sent one request: nobody we know, until it is called."""
+    """The ASGI extension of one request, which is called when the request is authenticated."""
 
     __slots__ = ("connection", "known")
 
@@ -83,8 +83,8 @@ class Connection(Reading):
         self._running: RequestResponseCycle | None = None  # `cycle` is the last one that was read
         self._begun_at = self._heard_at = 0.0
         self._is_ending = False
-        self._parting = b""  # an answer that waits for those before it
-        self._parted_bytes = -1  # what came after a refusal was sent; -1: none was
+        self._parting = b""  # a refusal that waits for the answers before it
+        self._parted_bytes = -1  # how many bytes arrived after a refusal was sent; -1: none was sent
         self._unsent_bytes = 0
 
     # the transport's calls
@@ -164,7 +164,7 @@ class Connection(Reading):
         if self._held:
             self.loop.call_soon(self._go_on)
 
-    # what we know
+    # authentication
 
     def become_known(self) -> None:
         """A request on this connection was authenticated: it counts no longer for its address."""
@@ -181,7 +181,7 @@ class Connection(Reading):
     # ending
 
     def expire(self, now: float) -> None:
-        """The deadline is over: see what for, and end the connection or set another."""
+        """The deadline has passed: end the connection, or set the next deadline."""
         self.deadline = math.inf
         if self._parted_bytes >= 0 or self.transport.is_closing():
             if self._has_stalled() or self._is_ending:
@@ -194,7 +194,7 @@ class Connection(Reading):
         elif self._in_head:
             self._expire_head(now)
         elif not self._is_answering():
-            self.transport.abort()  # it had its answer, and goes on sending
+            self.transport.abort()  # the client got its answer and goes on sending
         else:
             self._expire_body(now)
 
@@ -262,7 +262,7 @@ class Connection(Reading):
             self._part()
 
     def _part(self) -> None:
-        """Send the refusal; what still comes is dropped for a moment, so that the answer is not lost with it."""
+        """Send the refusal. What still arrives is discarded for a while: closing at once could lose it (RST)."""
         self._unset_keepalive_if_required()
         answer, self._parting = self._parting, b""
         self.transport.write(answer)

@@ -1,8 +1,8 @@
-"""How a request is read: measured before the parser has it, which puts a header together anew with every piece.
+"""How a request is read: measured before the parser gets it, which joins a header anew with every chunk of it.
 
-The first half of a connection: what of a stranger's bytes is taken. `connections.py` is the other: how long it
-may take, and how it ends. Both lean on attributes of uvicorn's protocol that are not promised;
-`tests/unit/test_connections.py` holds the list of them.
+The first half of a connection: how much is read. `connections.py` is the other half: how long it may take, and how
+it ends. Both use attributes of uvicorn's protocol that are not documented; `tests/unit/test_connections.py` lists
+them, and fails when they change.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Reading(HttpToolsProtocol):
         self._excess_bytes = 0
         self._begin_head()
         self._held = b""
-        self._is_deaf = False  # nothing more is read
+        self._is_deaf = False  # whether nothing more is read
 
-    # what the other half does
+    # implemented in `connections`
 
     @abstractmethod
     def head_begun(self) -> None:
@@ -86,11 +86,11 @@ class Reading(HttpToolsProtocol):
                 return
             start = stop
 
-    def _give(self, piece: memoryview) -> bool:
+    def _give(self, chunk: memoryview) -> bool:
         """Feed the parser; whether it can go on."""
         within = not self._in_head
         try:
-            self.parser.feed_data(piece)
+            self.parser.feed_data(chunk)
         except httptools.HttpParserUpgrade:
             # what follows would be of another protocol, which is not spoken here
             self.cycle.keep_alive = False
@@ -103,7 +103,9 @@ class Reading(HttpToolsProtocol):
                 self.refuse(MALFORMED, f"This is no valid HTTP request: {reason}.")
             return False
         if within and self._chunked and not self._in_head:
-            self._excess_bytes = max(self._excess_bytes + len(piece), 0)  # no credit for what comes later
+            self._excess_bytes = max(
+                self._excess_bytes + len(chunk), 0
+            )  # what is saved here can't be used later
             if self._excess_bytes > MAX_EXCESS_BYTES:
                 self.refuse(MALFORMED, "The body has too much between its chunks, or after them.")
                 return False
@@ -183,7 +185,7 @@ class Reading(HttpToolsProtocol):
             self.refuse(MALFORMED, "Too many requests were sent without waiting for an answer.")
             raise _Refused
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:  # it came in one piece with what was before it
+        if size > MAX_HEAD_BYTES:  # it arrived in the same chunk as what was before it
             self._refuse_head(line_bytes=len(self.url))
             raise _Refused
         everywhere = self.url == b"*" and self.parser.get_method() == b"OPTIONS"

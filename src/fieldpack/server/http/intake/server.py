@@ -1,7 +1,7 @@
-"""Taking connections: counted by address before anything is spent on them, and never beyond the descriptors.
+"""Accepting connections: counted by address before any other work, and limited by the file descriptors there are.
 
-uvicorn leaves this to the event loop, which knows neither. A TLS handshake is part of it: a socket that never
-ends it is as silent as one that sends no head.
+uvicorn leaves this to the event loop, which has no such limits. The TLS handshake is limited as well: a client that
+never ends it occupies a connection like one that sends no head.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Listener", "Server"]
 
 HANDSHAKE_SECONDS = 15.0
 SHUTDOWN_SECONDS = 5.0
-TOGETHER = 16  # taken in a row, before other processes and connections have their turn
+TOGETHER = 16  # connections accepted in a row, before other processes and connections have their turn
 TICKS = 5  # of 0.1 s
 PAUSE_SECONDS = 0.2
 RETRY_SECONDS = 15
@@ -95,7 +95,7 @@ class Listener:
         """As `asyncio.Server` has it; there is nothing to wait for."""
 
     def _pause(self) -> None:
-        """Leave the queue to other processes for a moment, rather than be told of it over and over."""
+        """Stop accepting for a moment, so that other processes do; otherwise the event loop would wake up at once."""
         if self._paused is None:
             self._loop.remove_reader(self._socket.fileno())
             self._paused = self._loop.call_later(PAUSE_SECONDS, self._resume)
@@ -152,7 +152,7 @@ class Listener:
         connection.close()
 
     async def _open(self, connection: socket.socket, ticket: Ticket) -> None:
-        """Make a connection of a socket; over TLS once hands are shaken."""
+        """Start the protocol on a socket; over TLS after the handshake."""
         server = self._server
         secure = server.config.ssl
 
@@ -167,7 +167,7 @@ class Listener:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if secure else None,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS if secure else None,
             )
-        except OSError:  # it left, or no hands were shaken: TLS errors and timeouts are of this kind
+        except OSError:  # the client left, or the handshake failed: TLS errors and timeouts are OSErrors
             ticket.release()
         except BaseException:
             ticket.release()

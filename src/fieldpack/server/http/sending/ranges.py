@@ -26,6 +26,7 @@ class Selected:
 
     @property
     def length_bytes(self) -> int:
+        """How many bytes are sent."""
         return self.stop - self.start
 
     def headers(self, etag: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Sending bytes: with back-pressure, watching for clients that left, aborted rather than padded."""
+"""Sending bytes with back-pressure: stopped when the client leaves, aborted (never padded) when bytes are missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fieldpack.server.storage import Buffer, FileRange, blob_key
 __all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob"]
 
 TOGETHER_BYTES = 64 * 1024
-KERNEL_BYTES = 4 * 1024 * 1024  # waits by itself until the socket has taken it
+KERNEL_BYTES = 4 * 1024 * 1024  # the send itself waits until the socket has accepted it
 COUNTED_BYTES = 4 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -33,19 +33,28 @@ class StoredFile(Protocol):
     """What is known of an uploaded file: its name, and the blob that it is."""
 
     @property
-    def file_name(self) -> str: ...
+    def file_name(self) -> str:
+        """The name that it is downloaded under."""
+
     @property
-    def blob_id(self) -> UUID: ...
+    def blob_id(self) -> UUID:
+        """The id of its blob."""
+
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Its size, in bytes."""
+
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """The content type on record."""
+
     @property
-    def sha256(self) -> bytes: ...
+    def sha256(self) -> bytes:
+        """The SHA-256 on record, 32 bytes."""
 
 
 class DownloadAborted(Exception):
-    """The bytes that were promised can't be sent: the connection is to be cut, never padded."""
+    """The announced bytes can't be sent: the connection is aborted, never padded."""
 
 
 def content_disposition(file_name: str) -> str:
@@ -109,14 +118,14 @@ class ByteStream(Response):
                     return
                 unsent += len(chunk)
                 uncounted += len(chunk)
-                del chunk  # its buffer is wanted for the next one
+                del chunk  # so that its buffer can be reused for the next one
                 if uncounted >= COUNTED_BYTES:
                     self.on_sent(uncounted)
                     uncounted = 0
                 if unsent < enough:  # a header goes out with what follows it, in one write
                     continue
                 unsent, enough = 0, TOGETHER_BYTES
-                # no reading ahead of a slow client: this waits until it has taken nearly all of the last
+                # no reading ahead of a slow client: this waits until it has received nearly all of the last chunk
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
                 # many small writes fit the socket's buffer, and then nothing would ever let others run
                 await asyncio.sleep(0)

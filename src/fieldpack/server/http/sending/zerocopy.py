@@ -58,9 +58,9 @@ class ZeroCopy:
 
 
 class _Outlet:
-    """A way into one connection's socket past the transport that owns it, from the first file on.
+    """Sends to one connection's socket directly, bypassing its transport, from the first file on.
 
-    The transport is drained first, and given nothing but the end of the answer afterwards.
+    The transport is drained first; afterwards it gets only the end of the answer.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -92,7 +92,7 @@ class _Outlet:
             offset += await self._send_some(some)
 
     async def send(self, data: bytes | memoryview) -> None:
-        """Send bytes, which a file's are to follow."""
+        """Send bytes that come before those of a file."""
         out = self._socket or await self._open()
         view = memoryview(data)
         while view and not self._cycle.disconnected:

@@ -155,6 +155,7 @@ class Broken:
 
     @property
     def sentence(self) -> str:
+        """What is wrong, in English, for the API."""
         values: dict[str, object] = {"bound": self.bound, "count": self.count}
         if isinstance(self.bound, int):
             values |= {

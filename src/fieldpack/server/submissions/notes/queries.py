@@ -46,4 +46,5 @@ async def insert_note(connection: Connection, id: UUID, submission_id: UUID, tex
 
 
 async def delete_note(connection: Connection, note_id: UUID) -> None:
+    """Delete a note; no error when it is gone."""
     await connection.execute("DELETE FROM notes WHERE id = %s", [note_id])

@@ -75,14 +75,14 @@ class Verdict:
 
 def _matches(signature: Signature, head: bytes, *, whole: bool) -> bool | None:
     """Whether a file begins so; None when more bytes are needed to tell."""
-    for offset, piece in signature.pieces:
+    for offset, pattern in signature.patterns:
         if offset is None:
-            if piece in head[:SCANNED_BYTES]:
+            if pattern in head[:SCANNED_BYTES]:
                 continue
             return None if not whole and len(head) < SCANNED_BYTES else False
-        found = head[offset : offset + len(piece)]
-        if found != piece:
-            return None if not whole and piece.startswith(found) else False
+        found = head[offset : offset + len(pattern)]
+        if found != pattern:
+            return None if not whole and pattern.startswith(found) else False
     return True
 
 
@@ -122,7 +122,7 @@ async def judge_content(read: Read, head: bytes, length: int, file_name: str, li
     """Decide on a file that is whole.
 
     Args:
-        read: reads bytes of it; asked for a few pieces of at most 64 KiB, whatever the file says of itself.
+        read: reads bytes of it; called a limited number of times for at most 64 KiB, whatever the file contains.
         head: its first bytes, `HEAD_BYTES` of them when there are as many.
         length: its size, in bytes.
         file_name: the participant's name for it.

@@ -1,4 +1,4 @@
-"""How a closer look reads a file: in a few pieces that it asks for, wherever the bytes are.
+"""How a closer look reads a file: a few spans that it asks for, wherever the bytes are stored.
 
 A look is a generator: it yields `(offset, size)`, is sent the bytes there, fewer at the end of the file, and
 returns the types that remain. So one look works on a file, on objects in a bucket and on bytes, and what it costs is

@@ -22,7 +22,7 @@ class Digests:
     Args:
         offset: where the request begins.
         crc32: of the bytes before.
-        sha256: of the bytes before; None when they did not pass through this process.
+        sha256: of the bytes before; None when another process received them.
         algorithm: the request's own checksum, if it has one.
     """
 
@@ -38,6 +38,7 @@ class Digests:
             self._checksum = ALGORITHMS[algorithm]()
 
     def update(self, data: Buffer) -> None:
+        """Add bytes to all hashes."""
         self.crc32 = isal_zlib.crc32(data, self.crc32)
         if self.sha256 is not None:
             self.sha256.update(data)
@@ -72,4 +73,5 @@ class LiveDigests:
             self._kept.put(upload_id, (digests.offset, digests.sha256))
 
     def forget(self, upload_id: UUID) -> None:
+        """Drop what is kept of an upload."""
         self._kept.drop(upload_id)

@@ -1,7 +1,7 @@
-"""Who may write to an upload right now: one request at a time, the newest.
+"""Which request may write to an upload: one at a time, the newest.
 
-`uploads.writer` names that request, and every commit of an offset checks the name. A newer request puts its
-own there and so shuts the older out, whose connection may hang after a network cut.
+`uploads.writer` is the id of that request, and every commit of an offset checks it. A newer request sets its own
+id, after which the older one, whose connection may hang after a network failure, can't commit any more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
 from fieldpack.server.uploads.receive.sinks import open_sink
 from fieldpack.server.uploads.receive.tus import Checksum
-from fieldpack.server.uploads.rows import ChunkRow, UploadRow
+from fieldpack.server.uploads.rows import StoredSpanRow, UploadRow
 from fieldpack.server.uploads.service import fail_upload, find_state, get_rules, gone, require_open
 
 __all__ = ["receive", "wait_while_finishing"]
@@ -31,7 +31,7 @@ class _Receptions(dict[UUID, Reception]):
 
 
 async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> UploadRow:
-    """The state of an upload, once no process is putting it together any more.
+    """The state of an upload, once no process is completing it any more.
 
     Raises:
         Problem: 404.
@@ -55,7 +55,7 @@ async def receive(
     body: Body,
     checksum: Checksum | None,
 ) -> int:
-    """Take one request's bytes from `offset` on; the offset afterwards.
+    """Receive one request's bytes from `offset` on; the offset afterwards.
 
     Args:
         body_bytes: the request's Content-Length, if it has one.
@@ -68,8 +68,8 @@ async def receive(
     if row.blob_id is not None and row.open and offset == row.length_bytes and not body_bytes:
         if await body.read():
             raise too_much(row)
-        return offset  # the answer to the last bytes was lost on its way
-    row, writer, item, chunks = await _claim(context, submission_id, upload_id, offset, body_bytes)
+        return offset  # the client repeats its last request, because it did not get the answer
+    row, writer, item, spans = await _claim(context, submission_id, upload_id, offset, body_bytes)
     receptions = context.caches.get(_Receptions)
     older = receptions.get(upload_id)
     if older is not None:
@@ -79,7 +79,7 @@ async def receive(
     except BlobMissing:
         await fail_upload(context, row, writer, DAMAGED)
         raise gone(DAMAGED) from None
-    reception = Reception(context, row, writer, item, chunks, sink, body, checksum)
+    reception = Reception(context, row, writer, item, spans, sink, body, checksum)
     receptions[upload_id] = reception
     try:
         return await reception.run()
@@ -92,8 +92,11 @@ async def receive(
 
 async def _claim(
     context: Context, submission_id: UUID, upload_id: UUID, offset: int, body_bytes: int | None
-) -> tuple[UploadRow, UUID, dict[str, Any], list[ChunkRow]]:
-    """Become the one that writes: the upload, this request's name, the rules, the chunks there are."""
+) -> tuple[UploadRow, UUID, dict[str, Any], list[StoredSpanRow]]:
+    """Become the request that may write; the upload, this request's id, the item's rules, the stored spans.
+
+    Locks the upload until its own commit.
+    """
     writer = uuid4()
     async with context.database.transaction() as connection:
         row = await queries.find_upload(connection, submission_id, upload_id, lock=True)
@@ -111,6 +114,6 @@ async def _claim(
         if body_bytes is not None and offset + body_bytes > row.length_bytes:
             raise too_much(row)
         item = await get_rules(connection, row)
-        chunks = await queries.list_chunks(connection, upload_id)
+        spans = await queries.list_spans(connection, upload_id)
         await queries.set_writer(connection, upload_id, writer)
-    return row, writer, item, chunks
+    return row, writer, item, spans

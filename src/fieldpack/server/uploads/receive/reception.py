@@ -1,12 +1,13 @@
-"""Taking the bytes of one request: written as they come, the offset committed as they are safe.
+"""Receiving the bytes of one request: written as they arrive, the offset committed when they are on disk.
 
-What holds, whatever fails when:
+Invariants, whatever fails at whatever moment:
 
-* the offset in PostgreSQL is the truth. Bytes are durable before it counts them, and what lies past it is
+* the offset in PostgreSQL decides. Bytes are flushed before it is moved past them, and bytes beyond it are
   overwritten;
-* a connection that breaks off keeps what arrived; only a request with a checksum counts whole or not at all;
+* after a broken connection the bytes that arrived count; only a request with a checksum counts completely or not
+  at all;
 * an upload is complete when its blob is on record, in the transaction that moves the offset to the end;
-* an object is deleted only when no row can count on it: a commit that broke off may have happened.
+* an object is deleted only when no row can refer to it: a commit whose connection broke may have happened.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from fieldpack.server.uploads.receive.digests import LiveDigests
 from fieldpack.server.uploads.receive.sinks import Sink
 from fieldpack.server.uploads.receive.tus import Checksum
 from fieldpack.server.uploads.receive.writing import WriteBehind
-from fieldpack.server.uploads.rows import ChunkRow, UploadRow
+from fieldpack.server.uploads.rows import StoredSpanRow, UploadRow
 from fieldpack.server.uploads.service import closed, fail_upload, find_accepted, gone
 
 __all__ = ["DAMAGED", "Body", "Reception", "too_much"]
@@ -58,20 +59,20 @@ class Body(Protocol):
 
 
 class ShutOut(Exception):
-    """This request may not write any more."""
+    """This request may not write any more: a newer one has the upload, or files can't change any more."""
 
 
 class Refused(Exception):
-    """The content may not stay; the sentence says why."""
+    """The content is not accepted; `str()` is a sentence that says why."""
 
 
 def too_much(row: UploadRow) -> Problem:
-    """A 413: the announced length is passed."""
+    """A 413: more bytes arrived than were announced."""
     return Problem(TOO_LARGE, f"More bytes than the {row.length_bytes} that were announced.")
 
 
 class Reception:
-    """One request at work. `run` does everything; nothing is used twice."""
+    """The handling of one request's bytes, by `run`. Each object is used once."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class Reception:
         row: UploadRow,
         writer: UUID,
         item: dict[str, Any],
-        chunks: list[ChunkRow],
+        spans: list[StoredSpanRow],
         sink: Sink,
         body: Body,
         checksum: Checksum | None,
@@ -88,7 +89,7 @@ class Reception:
         self.row = row
         self.writer = writer
         self.accepted = find_accepted(item)
-        self.chunks = chunks
+        self.spans = spans
         self.sink = sink
         self.body = body
         self.checksum = checksum
@@ -110,16 +111,17 @@ class Reception:
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Make this request look at once whether it may still write."""
+        """Have this request check at once whether it may still write."""
         self._interrupted = True
         if self._waiting is not None:
             with contextlib.suppress(RuntimeError):
                 self._waiting.reschedule(self._clock())
 
     async def run(self) -> int:
+        """Receive the bytes of the request; the offset afterwards, in bytes."""
         try:
             if self.content_type is None and self.committed:
-                self._head += await self.sink.read(0, min(self.committed, HEAD_BYTES), self.chunks)
+                self._head += await self.sink.read(0, min(self.committed, HEAD_BYTES), self.spans)
             return await self._settle(whole=await self._take_all())
         except asyncio.CancelledError:  # the server is stopping: keep what arrived
             with contextlib.suppress(Exception):
@@ -142,7 +144,7 @@ class Reception:
     # taking
 
     async def _take_all(self) -> bool:
-        """Hand on the body piece by piece; whether it came to its end."""
+        """Read the body and hand it on; whether it arrived completely."""
         while True:
             if self._interrupted:
                 await self._require_writer()
@@ -164,7 +166,7 @@ class Reception:
                 await self._commit_if_due()
 
     async def _sit_idle(self) -> bool:
-        """Nothing came for a while: make safe what there is; whether to go on waiting."""
+        """Nothing arrived for a while: commit what there is; whether to go on waiting."""
         await self._require_writer()
         await self.bytes.hand_on()
         await self._commit_if_due(idle=True)
@@ -195,7 +197,7 @@ class Reception:
     # committing
 
     async def _commit_if_due(self, *, idle: bool = False) -> None:
-        """Commit the offset when it has moved far enough, or for long enough; never to the very end."""
+        """Commit the offset after enough bytes or enough time; never the end, which completing commits."""
         if (
             self.checksum is not None
             or not self.sink.commit_bytes
@@ -224,19 +226,19 @@ class Reception:
             await committing
 
     async def _commit(self, offset: int, crc32: int) -> None:
-        """Make everything up to `offset` safe, then move the offset there."""
-        chunks = await self.sink.flush()
+        """Flush everything up to `offset`, then move the offset there."""
+        spans = await self.sink.flush()
         try:
             async with self.context.database.transaction() as connection:
-                await queries.insert_chunks(connection, self.upload_id, chunks)
+                await queries.insert_spans(connection, self.upload_id, spans)
                 if not await queries.move_offset(
                     connection, self.upload_id, self.writer, offset, crc32, self.content_type
                 ):
                     raise ShutOut
         except ShutOut:
-            await self.context.storage.delete([chunk.key for chunk in chunks])
+            await self.context.storage.delete([span.key for span in spans])
             raise
-        self.chunks += chunks
+        self.spans += spans
         self.committed = offset
         self._committed_at = self._clock()
 
@@ -263,13 +265,13 @@ class Reception:
         return self.bytes.handed_on
 
     async def _complete(self) -> None:
-        """Hash or join the whole, look at it once more, and put the blob on record."""
+        """Hash or join the stored spans, judge the complete content, and put the blob on record."""
         made = await self.sink.flush()
-        chunks = self.chunks + made
+        spans = self.spans + made
         try:
             with self._pulsing():
-                self._heed(await self._look_closely(chunks))
-                crc32, sha256 = await self.sink.finish(self.length, self.digests, chunks)
+                self._heed(await self._look_closely(spans))
+                crc32, sha256 = await self.sink.finish(self.length, self.digests, spans)
         except BaseException:
             await self._delete_own(made)
             raise
@@ -280,24 +282,24 @@ class Reception:
             raise
         self.live_digests.forget(self.upload_id)
 
-    async def _look_closely(self, chunks: list[ChunkRow]) -> Verdict:
-        """Judge the whole by what is stored."""
+    async def _look_closely(self, spans: list[StoredSpanRow]) -> Verdict:
+        """Judge the complete content, reading what is stored."""
 
         async def read(offset: int, size: int) -> bytes:
-            return await self.sink.read(offset, size, chunks)
+            return await self.sink.read(offset, size, spans)
 
         head = await read(0, min(self.length, HEAD_BYTES))
         return await judge_content(read, head, self.length, self.row.file_name, self.accepted)
 
-    async def _delete_own(self, made: list[ChunkRow]) -> None:
-        """Delete the objects that this request made and that no row counts on."""
-        own = [chunk.key for chunk in made]
+    async def _delete_own(self, made: list[StoredSpanRow]) -> None:
+        """Delete the objects that this request made and that no row refers to."""
+        own = [span.key for span in made]
         if self.sink.blob_id != self.upload_id:
             own.append(self.sink.key)
         with contextlib.suppress(OSError):
             await self.context.storage.delete(own)
 
-    async def _record(self, made: list[ChunkRow], crc32: int, sha256: bytes) -> None:
+    async def _record(self, made: list[StoredSpanRow], crc32: int, sha256: bytes) -> None:
         async with self.context.database.transaction() as connection:
             submission = await queries.lock_submission(connection, self.row.submission_id)
             if submission is None or not await queries.complete_upload(
@@ -310,13 +312,13 @@ class Reception:
                 self.content_type or "application/octet-stream",
             ):
                 raise ShutOut
-            keys = await queries.delete_chunks(connection, self.upload_id)
-            keys += [chunk.key for chunk in made]
+            keys = await queries.delete_spans(connection, self.upload_id)
+            keys += [span.key for span in made]
             await throw_away(connection, [key for key in keys if key != self.sink.key])
 
     @contextlib.contextmanager
     def _pulsing(self) -> Iterator[None]:
-        """Show the other processes, while it takes long, that the whole is being put together."""
+        """Renew `finishing_at`, while it takes long, so that other processes know the upload is being completed."""
 
         async def pulse() -> None:
             while True:
@@ -332,7 +334,7 @@ class Reception:
             task.cancel()
 
     async def _abandon(self) -> None:
-        """Wait for what is under way, and drop what was not committed."""
+        """Wait for running writes, and discard what was not committed."""
         with contextlib.suppress(Exception):
             await self.bytes.drain()
         with contextlib.suppress(Exception):

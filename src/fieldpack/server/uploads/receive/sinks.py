@@ -1,4 +1,4 @@
-"""Where the bytes of a request go: into one file that grows, or into objects that are joined at the end."""
+"""Where the bytes of a request are written: to one growing file, or to objects that are joined at the end."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from isal import isal_zlib
 
 from fieldpack.errors import BlobDamaged
 from fieldpack.server.problems import conflict
-from fieldpack.server.storage import Buffer, LocalStorage, Storage, blob_key, chunk_key
+from fieldpack.server.storage import Buffer, LocalStorage, Storage, blob_key, span_key
 from fieldpack.server.storage.local import PartFile
 from fieldpack.server.uploads.receive.digests import Digests
-from fieldpack.server.uploads.rows import ChunkRow
+from fieldpack.server.uploads.rows import StoredSpanRow
 
-__all__ = ["ChunkSink", "FileSink", "Sink", "StreamSink", "open_sink"]
+__all__ = ["FileSink", "Sink", "SpanSink", "StreamSink", "open_sink"]
 
 MIB = 1 << 20
 READ_BYTES = 1 * MIB
 CHUNK_BYTES = 8 * MIB
-QUEUED_PIECES = 8
+QUEUED_BUFFERS = 8
 LOCK_SECONDS = 15.0
 ABORT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.03
 
 
 class Aborted(Exception):
-    """Ends an object that is not to be."""
+    """Ends the upload of an object that is discarded."""
 
 
 class Sink(ABC):
-    """Takes the bytes of one request, in order.
+    """Writes the bytes of one request, in order.
 
     Attributes:
-        commit_bytes: the offset is worth committing after so many bytes, or 0 if not before the end.
-        commit_seconds: and after so long.
-        overlaps: bytes may be taken while a flush is under way.
-        blob_id: what the finished blob will be called. A file is the upload's own, held by its lock; an
-            object is this request's own, so that a request that was shut out never overwrites another's.
+        commit_bytes: the offset is committed after so many bytes; 0 if not before the end.
+        commit_seconds: and after so many seconds.
+        overlaps: `write` may be called while a flush is running.
+        blob_id: the id of the finished blob. A file belongs to the upload and is locked; an object belongs to this
+            request, so that a request that lost the upload to a newer one never overwrites the newer one's object.
     """
 
     commit_bytes: int
@@ -55,20 +55,22 @@ class Sink(ABC):
         self.key = blob_key(blob_id)
 
     @abstractmethod
-    async def write(self, pieces: Sequence[Buffer], offset: int, digests: Digests) -> None:
-        """Take bytes, and hash them on the way. The buffers are the caller's again afterwards."""
+    async def write(self, buffers: Sequence[Buffer], offset: int, digests: Digests) -> None:
+        """Write bytes that begin at `offset` of the upload, and hash them. The buffers may be reused afterwards."""
 
     @abstractmethod
-    async def flush(self) -> list[ChunkRow]:
-        """Make everything taken so far durable; the objects made for it since the last time."""
+    async def flush(self) -> list[StoredSpanRow]:
+        """Flush to disk everything written so far; the spans that were stored as objects since the last call."""
 
     @abstractmethod
-    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
+    async def read(self, offset: int, size: int, spans: Sequence[StoredSpanRow]) -> bytes:
         """Up to `size` of the upload's bytes from `offset` on, as they are stored."""
 
     @abstractmethod
-    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
-        """Make the blob whole and durable; its CRC-32 and SHA-256.
+    async def finish(
+        self, length: int, digests: Digests, spans: Sequence[StoredSpanRow]
+    ) -> tuple[int, bytes]:
+        """Complete the blob and flush it to disk; its CRC-32 and SHA-256.
 
         Raises:
             BlobDamaged: what is stored is not what was received.
@@ -76,14 +78,14 @@ class Sink(ABC):
 
     @abstractmethod
     async def discard(self) -> None:
-        """Nothing of what was taken since the last flush counts: remove what would stay behind."""
+        """Discard what was written since the last flush, and remove its objects."""
 
     async def close(self) -> None:  # noqa: B027
-        """Let go of everything held. Always called, once."""
+        """Release descriptors, locks and tasks. Always called, once."""
 
 
 class FileSink(Sink):
-    """A local file, written at offsets; what lies past the committed one is overwritten by the next."""
+    """A local file, written at offsets; bytes past the committed offset are overwritten by the next request."""
 
     commit_bytes = 16 * MIB
     commit_seconds = 2.0
@@ -93,27 +95,29 @@ class FileSink(Sink):
         super().__init__(storage, upload_id, upload_id)
         self._part = part
 
-    async def write(self, pieces: Sequence[Buffer], offset: int, digests: Digests) -> None:
-        # both let go of the interpreter, so that two processors share the work
-        hashing = asyncio.ensure_future(self.storage.run(_hash, pieces, digests))
+    async def write(self, buffers: Sequence[Buffer], offset: int, digests: Digests) -> None:
+        # both release the interpreter's lock, so that two processors share the work
+        hashing = asyncio.ensure_future(self.storage.run(_hash, buffers, digests))
         try:
-            await self.storage.run(self._write, pieces, offset)
+            await self.storage.run(self._write, buffers, offset)
         finally:
             await hashing
 
-    def _write(self, pieces: Sequence[Buffer], offset: int) -> None:
-        for piece in pieces:
-            self._part.write(piece, offset)
-            offset += len(piece)
+    def _write(self, buffers: Sequence[Buffer], offset: int) -> None:
+        for buffer in buffers:
+            self._part.write(buffer, offset)
+            offset += len(buffer)
 
-    async def flush(self) -> list[ChunkRow]:
+    async def flush(self) -> list[StoredSpanRow]:
         await self.storage.run(self._part.sync)
         return []
 
-    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
+    async def read(self, offset: int, size: int, spans: Sequence[StoredSpanRow]) -> bytes:
         return await self.storage.run(self._part.read, offset, size)
 
-    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
+    async def finish(
+        self, length: int, digests: Digests, spans: Sequence[StoredSpanRow]
+    ) -> tuple[int, bytes]:
         return await self.storage.run(self._finish, length, digests)
 
     def _finish(self, length: int, digests: Digests) -> tuple[int, bytes]:
@@ -137,20 +141,20 @@ class FileSink(Sink):
         self._part.close()
 
 
-def _hash(pieces: Sequence[Buffer], digests: Digests) -> None:
-    for piece in pieces:
-        digests.update(piece)
+def _hash(buffers: Sequence[Buffer], digests: Digests) -> None:
+    for buffer in buffers:
+        digests.update(buffer)
 
 
-def _copy_hashed(pieces: Sequence[Buffer], digests: Digests) -> list[bytes]:
+def _copy_hashed(buffers: Sequence[Buffer], digests: Digests) -> list[bytes]:
     copies = []
-    for piece in pieces:
-        digests.update(piece)
-        copies.append(bytes(piece))
+    for buffer in buffers:
+        digests.update(buffer)
+        copies.append(bytes(buffer))
     return copies
 
 
-class ChunkSink(Sink):
+class SpanSink(Sink):
     """An object per `CHUNK_BYTES`, joined at the end."""
 
     commit_bytes = CHUNK_BYTES
@@ -159,43 +163,45 @@ class ChunkSink(Sink):
 
     def __init__(self, storage: Storage, upload_id: UUID, blob_id: UUID, offset: int) -> None:
         super().__init__(storage, upload_id, blob_id)
-        self._pieces: list[bytes] = []
+        self._gathered: list[bytes] = []
         self._offset = offset
-        self._made: list[ChunkRow] = []
+        self._made: list[StoredSpanRow] = []
 
-    async def write(self, pieces: Sequence[Buffer], offset: int, digests: Digests) -> None:
-        self._pieces += await self.storage.run(_copy_hashed, pieces, digests)
-        if sum(map(len, self._pieces)) >= CHUNK_BYTES:
+    async def write(self, buffers: Sequence[Buffer], offset: int, digests: Digests) -> None:
+        self._gathered += await self.storage.run(_copy_hashed, buffers, digests)
+        if sum(map(len, self._gathered)) >= CHUNK_BYTES:
             await self._put()
 
     async def _put(self) -> None:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
+        data = b"".join(self._gathered)
+        self._gathered.clear()
         if data:
-            key = chunk_key(self.upload_id, self._offset)
-            self._made.append(ChunkRow(self._offset, len(data), key))
+            key = span_key(self.upload_id, self._offset)
+            self._made.append(StoredSpanRow(self._offset, len(data), key))
             self._offset += len(data)
             await self.storage.put(key, data)
 
-    async def flush(self) -> list[ChunkRow]:
+    async def flush(self) -> list[StoredSpanRow]:
         await self._put()
         made, self._made = self._made, []
         return made
 
-    async def read(self, offset: int, size: int, chunks: Sequence[ChunkRow]) -> bytes:
+    async def read(self, offset: int, size: int, spans: Sequence[StoredSpanRow]) -> bytes:
         data = bytearray()
-        for chunk in chunks:
-            begin = offset + len(data) - chunk.offset_bytes
-            wanted = min(chunk.size_bytes - begin, size - len(data))
+        for span in spans:
+            begin = offset + len(data) - span.offset_bytes
+            wanted = min(span.size_bytes - begin, size - len(data))
             if begin >= 0 and wanted > 0:
-                data += await self.storage.read_range(chunk.key, begin, wanted)
+                data += await self.storage.read_range(span.key, begin, wanted)
         return bytes(data)
 
-    async def finish(self, length: int, digests: Digests, chunks: Sequence[ChunkRow]) -> tuple[int, bytes]:
+    async def finish(
+        self, length: int, digests: Digests, spans: Sequence[StoredSpanRow]
+    ) -> tuple[int, bytes]:
         if length == 0:
             await self.storage.put(self.key, b"")
             return 0, hashlib.sha256().digest()
-        whole = len(chunks) == 1 and chunks[0].key == self.key
+        whole = len(spans) == 1 and spans[0].key == self.key
         sha256, crc32, end = hashlib.sha256(), 0, 0
 
         def update(data: Buffer) -> None:
@@ -205,14 +211,14 @@ class ChunkSink(Sink):
 
         async def read() -> AsyncIterator[Buffer]:
             nonlocal end
-            for chunk in chunks:
-                if chunk.offset_bytes != end:
-                    raise BlobDamaged("The stored chunks don't follow on one another.")
-                size = chunk.size_bytes
+            for span in spans:
+                if span.offset_bytes != end:
+                    raise BlobDamaged("The stored spans don't follow one another.")
+                size = span.size_bytes
                 end += size
-                pieces = self.storage.iter_range(chunk.key, 0, size, size_bytes=size)
-                async with contextlib.aclosing(pieces):
-                    async for data in pieces:
+                chunks = self.storage.iter_range(span.key, 0, size, size_bytes=size)
+                async with contextlib.aclosing(chunks):
+                    async for data in chunks:
                         await self.storage.run(update, data)
                         yield data
             if end != length or crc32 != digests.crc32:
@@ -228,51 +234,51 @@ class ChunkSink(Sink):
         return crc32, sha256.digest()
 
     async def discard(self) -> None:
-        self._pieces.clear()
+        self._gathered.clear()
         made, self._made = self._made, []
         if made:
-            await self.storage.delete([chunk.key for chunk in made])
+            await self.storage.delete([span.key for span in made])
 
 
-class StreamSink(ChunkSink):
-    """A whole file in one request: straight into the blob, as one multipart upload.
+class StreamSink(SpanSink):
+    """A complete file in one request: streamed into the blob, as one multipart upload.
 
-    If the request breaks off, the object is closed with what arrived, and counts as the first chunk.
+    If the connection breaks, the object is closed with what arrived, and is the first span of the upload.
     """
 
     commit_bytes = 0
 
     def __init__(self, storage: Storage, upload_id: UUID, blob_id: UUID, length: int) -> None:
         super().__init__(storage, upload_id, blob_id, 0)
-        self._queue: asyncio.Queue[Buffer | None] = asyncio.Queue(maxsize=QUEUED_PIECES)
+        self._queue: asyncio.Queue[Buffer | None] = asyncio.Queue(maxsize=QUEUED_BUFFERS)
         self._size = 0
         self._flushed = False
         self._aborted = False
         self._task = asyncio.create_task(storage.put_stream(self.key, self._drain(), size_hint=length))
 
     async def _drain(self) -> AsyncIterator[Buffer]:
-        while (piece := await self._queue.get()) is not None:
+        while (buffer := await self._queue.get()) is not None:
             if self._aborted:
                 raise Aborted  # so that the multipart upload is aborted too
-            yield piece
+            yield buffer
         if self._aborted:
             raise Aborted
 
-    async def _enqueue(self, piece: Buffer | None) -> None:
-        """Hand on one piece, unless the storage has given up: then its error is raised."""
-        putting = asyncio.ensure_future(self._queue.put(piece))
+    async def _enqueue(self, buffer: Buffer | None) -> None:
+        """Queue one buffer; when writing the object has failed, raise its error instead."""
+        putting = asyncio.ensure_future(self._queue.put(buffer))
         await asyncio.wait({putting, self._task}, return_when=asyncio.FIRST_COMPLETED)
         if not putting.done():
             putting.cancel()
             await self._task
             raise BlobDamaged("The storage closed the object before its end.")
 
-    async def write(self, pieces: Sequence[Buffer], offset: int, digests: Digests) -> None:
-        for piece in await self.storage.run(_copy_hashed, pieces, digests):
-            await self._enqueue(piece)
-            self._size += len(piece)
+    async def write(self, buffers: Sequence[Buffer], offset: int, digests: Digests) -> None:
+        for buffer in await self.storage.run(_copy_hashed, buffers, digests):
+            await self._enqueue(buffer)
+            self._size += len(buffer)
 
-    async def flush(self) -> list[ChunkRow]:
+    async def flush(self) -> list[StoredSpanRow]:
         if self._flushed:
             return []
         self._flushed = True
@@ -281,7 +287,7 @@ class StreamSink(ChunkSink):
             return []
         await self._enqueue(None)
         await self._task
-        return [ChunkRow(0, self._size, self.key)]
+        return [StoredSpanRow(0, self._size, self.key)]
 
     async def discard(self) -> None:
         if self._task.done():
@@ -299,7 +305,7 @@ class StreamSink(ChunkSink):
         if not self._task.done():
             await self.discard()
         if self._task.done() and not self._task.cancelled():
-            self._task.exception()  # seen: whoever waited for it was told
+            self._task.exception()  # retrieved, as asyncio warns otherwise; whoever waited for it has raised it
 
 
 async def open_sink(
@@ -308,12 +314,12 @@ async def open_sink(
     """The sink for a request that begins at `offset`.
 
     Args:
-        writer: the name of this request.
-        body_bytes: how many bytes the request says it brings, if it does.
+        writer: the id of this request.
+        body_bytes: the request's Content-Length, if it has one.
 
     Raises:
-        Problem: 409 when an older request does not let go of the file.
-        BlobMissing: bytes were committed, but are gone.
+        Problem: 409 when an older request keeps the file locked.
+        BlobMissing: bytes were committed, but their file is gone.
     """
     if isinstance(storage, LocalStorage):
         until = asyncio.get_running_loop().time() + LOCK_SECONDS
@@ -326,4 +332,4 @@ async def open_sink(
             await asyncio.sleep(LOCK_POLL_SECONDS)
     if offset == 0 and body_bytes == length and length > CHUNK_BYTES:
         return StreamSink(storage, upload_id, writer, length)
-    return ChunkSink(storage, upload_id, writer, offset)
+    return SpanSink(storage, upload_id, writer, offset)

@@ -24,8 +24,11 @@ MAX_SIZE = 10**18
 class Hasher(Protocol):
     """What `hashlib` gives, as far as it is needed."""
 
-    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Add bytes."""
+
+    def digest(self) -> bytes:
+        """The hash of the bytes so far."""
 
 
 class Crc32:
@@ -35,9 +38,11 @@ class Crc32:
         self.value = 0
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Add bytes."""
         self.value = isal_zlib.crc32(data, self.value)
 
     def digest(self) -> bytes:
+        """Four bytes, big-endian."""
         return self.value.to_bytes(4, "big")
 
 
@@ -50,7 +55,7 @@ ALGORITHMS: Mapping[str, Callable[[], Hasher]] = {
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What the bytes of one request are said to hash to."""
+    """The checksum that a request announces for its bytes."""
 
     algorithm: str
     expected: bytes
@@ -103,7 +108,7 @@ def parse_metadata(header: str | None) -> dict[str, str]:
 
 
 def parse_size(header: str | None, name: str) -> int:
-    """A header that is a number of bytes; what is beyond all sense is answered as `MAX_SIZE`.
+    """A header that is a number of bytes; a larger number than `MAX_SIZE` is returned as `MAX_SIZE`.
 
     Raises:
         Problem: 400 when it is missing or is none.

@@ -10,21 +10,21 @@ from fieldpack.server.uploads.receive.sinks import Sink
 
 __all__ = ["WriteBehind"]
 
-PIECE_BYTES = 1 << 20
-PIECES = 4
+BUFFER_BYTES = 1 << 20
+BUFFERS = 4
 
 
 class WriteBehind:
-    """Collects bytes into large pieces, which are written and hashed while the next ones come in.
+    """Collects bytes in large buffers, which are written and hashed while the next bytes arrive.
 
-    A few buffers are used in turn: they stay warm in the cache, and when the disk or the processor is busy it
-    gets several at once instead of being woken for each. Whoever adds waits when all of them are full.
+    A few buffers are reused, so that they stay in the processor's cache. When the disk or the processor is busy,
+    several full buffers are written with one call. `add` waits while all of them are full.
 
     Args:
-        sink: where the bytes go.
-        digests: hashes them on the way.
+        sink: writes the bytes.
+        digests: hashes them.
         offset: where in the upload they begin.
-        look: is shown every piece before the sink gets it, with the offset of its end; may raise.
+        look: called with every buffer before the sink gets it, and with the offset of its end; may raise.
 
     Attributes:
         handed_on: the offset up to which the sink has the bytes, or will have them.
@@ -38,7 +38,7 @@ class WriteBehind:
         self._sink = sink
         self._digests = digests
         self._look = look
-        self._buffer = bytearray(PIECE_BYTES)
+        self._buffer = bytearray(BUFFER_BYTES)
         self._filled = 0
         self._made = 1
         self._free: list[bytearray] = []
@@ -52,27 +52,27 @@ class WriteBehind:
         return self.handed_on + self._filled
 
     async def add(self, data: bytes) -> bool:
-        """Take bytes; whether some were handed on."""
+        """Add bytes; whether some were handed on to the sink."""
         handed_on = False
         start = 0
         while start < len(data):
-            room = min(PIECE_BYTES - self._filled, len(data) - start)
+            room = min(BUFFER_BYTES - self._filled, len(data) - start)
             self._buffer[self._filled : self._filled + room] = memoryview(data)[start : start + room]
             self._filled += room
             start += room
-            if self._filled == PIECE_BYTES:
+            if self._filled == BUFFER_BYTES:
                 await self.hand_on()
                 handed_on = True
         return handed_on
 
     async def hand_on(self) -> None:
-        """Give the sink what was added, without waiting until it has taken it."""
+        """Hand what was added on to the sink, without waiting until it is written."""
         if not self._filled:
             return
-        piece = memoryview(self._buffer)[: self._filled]
+        buffer = memoryview(self._buffer)[: self._filled]
         end = self.end
-        self._look(piece, end)
-        self._queued.append(piece)
+        self._look(buffer, end)
+        self._queued.append(buffer)
         self.handed_on, self._filled = end, 0
         if self._task is None or self._task.done():
             await self.drain()
@@ -81,9 +81,9 @@ class WriteBehind:
 
     async def _take_buffer(self, task: asyncio.Task[None]) -> bytearray:
         while not self._free:
-            if self._made < PIECES:
+            if self._made < BUFFERS:
                 self._made += 1
-                return bytearray(PIECE_BYTES)
+                return bytearray(BUFFER_BYTES)
             if task.done():
                 task.result()
             self._freed.clear()
@@ -93,18 +93,18 @@ class WriteBehind:
     async def _write(self) -> None:
         try:
             while self._queued:
-                pieces, self._queued = self._queued, []
-                await self._sink.write(pieces, self._landed, self._digests)
-                self._landed += sum(map(len, pieces))
-                for piece in pieces:
-                    assert isinstance(piece.obj, bytearray)
-                    self._free.append(piece.obj)
+                buffers, self._queued = self._queued, []
+                await self._sink.write(buffers, self._landed, self._digests)
+                self._landed += sum(map(len, buffers))
+                for buffer in buffers:
+                    assert isinstance(buffer.obj, bytearray)
+                    self._free.append(buffer.obj)
                 self._freed.set()
         finally:
             self._freed.set()
 
     async def drain(self) -> None:
-        """Wait until the sink has taken everything that was handed on.
+        """Wait until the sink has written everything that was handed on.
 
         Raises:
             StorageError: what the sink raised.
@@ -114,7 +114,7 @@ class WriteBehind:
             await task
 
     def close(self) -> None:
-        """Give the buffers back at once: nothing may be under way any more."""
+        """Release the buffers. No write may be running any more."""
         self._free.clear()
         self._queued.clear()
         self._buffer = bytearray()
@@ -122,4 +122,4 @@ class WriteBehind:
 
 
 def _look_away(data: memoryview, end: int) -> None:
-    """What is left of `look`, so that it and its owner don't hold each other."""
+    """Replaces `look` at the end, because it refers to an object that refers to this one."""

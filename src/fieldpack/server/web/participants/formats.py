@@ -16,7 +16,8 @@ def build_script() -> bytes:
         "EXTENSIONS": list(rows.items()),
         "TYPES": {name: [kind.page_word, kind.medium] for name, kind in TYPES.items()},
         "SIGNATURES": [
-            [each.types, [[offset, list(piece)] for offset, piece in each.pieces]] for each in SIGNATURES
+            [each.types, [[offset, list(pattern)] for offset, pattern in each.patterns]]
+            for each in SIGNATURES
         ],
         "TEXTS": TEXTS,
         "CONTROLS": CONTROLS,
