@@ -180,7 +180,7 @@ def test_a_reserve_is_made_only_where_there_is_room(disk: Path) -> None:
 
 
 async def write_part(storage: LocalStorage) -> None:
-    part = await storage.open_part("uploads/one/two", fresh=True)
+    part = await storage.open_unfinished("uploads/one/two", fresh=True)
     assert part is not None
     try:
         part.write(b"more", 0)

@@ -24,7 +24,7 @@ from fieldpack.errors import (
 )
 from fieldpack.server.config import Settings
 from fieldpack.server.storage import Buffer, LocalStorage, RemoteStorage, Storage, blob_key, open_storage
-from fieldpack.server.storage.local import PartFile
+from fieldpack.server.storage.local_files import UnfinishedFile
 from tests.bucket import Bucket
 
 T = TypeVar("T")
@@ -288,7 +288,7 @@ def test_data_is_durable_before_its_name_and_the_name_before_it_is_told(
     assert events == ["data", "make a", "folder exports", "make b", "folder a", "name", "folder b"]
 
     async def write_part() -> None:
-        part = await storage.open_part("uploads/u/x", fresh=True)
+        part = await storage.open_unfinished("uploads/u/x", fresh=True)
         assert part is not None
         part.write(b"x", 0)
         part.sync()
@@ -321,7 +321,7 @@ def test_links_lead_to_the_root_and_nowhere_below_it(tmp_path: Path) -> None:
     size = 6
 
     def open_part(key: str, fresh: bool) -> Callable[[], object]:
-        return lambda: run(storage.open_part(key, fresh=fresh))
+        return lambda: run(storage.open_unfinished(key, fresh=fresh))
 
     calls: list[Callable[[], object]] = [
         open_part(blob_key(ID), False),
@@ -366,13 +366,13 @@ def test_a_part_file_has_one_writer(tmp_path: Path) -> None:
 
     async def work() -> None:
         with pytest.raises(BlobMissing):
-            await storage.open_part(blob_key(ID), fresh=False)
-        first = await storage.open_part(blob_key(ID), fresh=True)
+            await storage.open_unfinished(blob_key(ID), fresh=False)
+        first = await storage.open_unfinished(blob_key(ID), fresh=True)
         assert first is not None
-        assert await storage.open_part(blob_key(ID), fresh=True) is None
+        assert await storage.open_unfinished(blob_key(ID), fresh=True) is None
         first.write(b"hello world", 0)
         first.close()
-        second = await storage.open_part(blob_key(ID), fresh=False)
+        second = await storage.open_unfinished(blob_key(ID), fresh=False)
         assert second is not None
         second.write(b"!", 5)
         second.cut(6)
@@ -386,7 +386,7 @@ def test_a_part_file_has_one_writer(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_said_so() -> None:
-    part = PartFile("blobs/full", os.open("/dev/full", os.O_RDWR))
+    part = UnfinishedFile("blobs/full", os.open("/dev/full", os.O_RDWR))
     with pytest.raises(StorageFull, match="disk"):
         part.write(b"x", 0)
     part.close()

@@ -19,6 +19,7 @@ FIND = """
 async def insert_group(
     connection: Connection, id: UUID, workspace_id: UUID, name: str, description: str | None, by: UUID
 ) -> None:
+    """Add a group without members."""
     await connection.execute(
         "INSERT INTO participant_groups (id, workspace_id, name, description, created_by)"
         " VALUES (%s, %s, %s, %s, %s)",
@@ -38,10 +39,12 @@ async def update_group(
 
 
 async def delete_group(connection: Connection, group_id: UUID) -> None:
+    """Delete a group; no error when it is gone."""
     await connection.execute("DELETE FROM participant_groups WHERE id = %s", [group_id])
 
 
 async def find_group(connection: Connection, group_id: UUID) -> GroupRow | None:
+    """A group, whoever asks, with the number of its members."""
     cursor = await connection.cursor(row_factory=class_row(GroupRow)).execute(
         f"{FIND} WHERE g.id = %s", [group_id]
     )
@@ -91,6 +94,7 @@ async def add_members(connection: Connection, group_ids: list[UUID], participant
 
 
 async def remove_members(connection: Connection, group_ids: list[UUID], participant_ids: list[str]) -> None:
+    """Remove participants from groups; no error for those that are in none of them."""
     await connection.execute(
         "DELETE FROM participant_group_members WHERE group_id = ANY(%s) AND participant_id = ANY(%s)",
         [group_ids, participant_ids],

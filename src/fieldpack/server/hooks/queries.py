@@ -48,6 +48,7 @@ async def list_secrets(
 
 
 async def find_secret(connection: Connection, workspace_id: UUID) -> SecretRow | None:
+    """The secret that events of a workspace are signed with."""
     cursor = await connection.cursor(row_factory=class_row(SecretRow)).execute(
         f"SELECT {SECRET} FROM hook_secrets s WHERE workspace_id = %s", [workspace_id]
     )
@@ -55,6 +56,7 @@ async def find_secret(connection: Connection, workspace_id: UUID) -> SecretRow |
 
 
 async def insert_subscription(connection: Connection, columns: dict[str, Any]) -> SubscriptionRow:
+    """Add a subscription, by column."""
     cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
         f"""
         INSERT INTO hook_subscriptions AS h (id, workspace_id, event_type, target_url, is_enabled,
@@ -73,6 +75,7 @@ async def insert_subscription(connection: Connection, columns: dict[str, Any]) -
 async def find_subscription(
     connection: Connection, subscription_id: UUID, *, lock: bool = False
 ) -> SubscriptionRow | None:
+    """A subscription, whoever asks; with `lock` its row is locked until commit (`FOR UPDATE`)."""
     cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
         f"SELECT {SUBSCRIPTION} FROM hook_subscriptions h WHERE id = %s {'FOR UPDATE' if lock else ''}",
         [subscription_id],
@@ -99,6 +102,7 @@ async def list_subscriptions(
 
 
 async def confirm_subscription(connection: Connection, subscription_id: UUID) -> None:
+    """Confirm a subscription; one that is confirmed stays as it is."""
     await connection.execute(
         "UPDATE hook_subscriptions SET confirmed_at = coalesce(confirmed_at, now()) WHERE id = %s",
         [subscription_id],
@@ -128,6 +132,7 @@ async def update_subscription(
 
 
 async def delete_subscription(connection: Connection, subscription_id: UUID) -> None:
+    """Delete a subscription; no error when it is gone."""
     await connection.execute("DELETE FROM hook_subscriptions WHERE id = %s", [subscription_id])
 
 

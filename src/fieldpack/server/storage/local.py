@@ -1,7 +1,7 @@
 """Blobs as files in one folder.
 
 Reads go through `preadv2(RWF_NOWAIT)` on the event loop when the page cache has the bytes, and through a
-thread when it doesn't: a disk that has to seek never holds up anyone else's request.
+thread when it doesn't: a slow disk never delays other requests.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import contextlib
 import errno
 import itertools
 import os
-import resource
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
@@ -23,14 +21,21 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from fieldpack.errors import BlobDamaged, BlobMissing, StorageError, StorageFull, StorageUnavailable
-from fieldpack.files import rename_over, sync_bytes, sync_file, sync_folder, try_lock, write_all
+from fieldpack.errors import BlobDamaged, StorageError, StorageUnavailable
+from fieldpack.files import rename_over, sync_file, sync_folder, try_lock, write_all
 from fieldpack.server.storage.base import Buffer, Storage, StoredObject
 from fieldpack.server.storage.buffers import Buffers
 from fieldpack.server.storage.folders import Folders, refuse_links
+from fieldpack.server.storage.local_files import (
+    UnfinishedFile,
+    count_disk_reads,
+    read_exactly,
+    require_room,
+    translated,
+)
 from fieldpack.server.storage.proofs import Proofs
 
-__all__ = ["LocalStorage", "PartFile"]
+__all__ = ["LocalStorage"]
 
 CHUNK_BYTES = 512 * 1024
 LIST_PAGE = 1000
@@ -38,101 +43,6 @@ STAGING = ".staging"
 SLOW_SECONDS = 0.01
 THREADS_SECONDS = 1.0
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    """Turn what the operating system says into what `Storage` promises."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except FileNotFoundError:
-        raise BlobMissing(f"{key} is not in storage.") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            raise StorageFull(
-                "The disk that files are stored on is full: free some space, then try again."
-            ) from error
-        if error.errno in _REFUSED:
-            raise StorageError(f"Storage can't be used: {reason}. Check who owns its folder.") from error
-        raise StorageUnavailable(f"Storage failed: {reason}.") from error
-
-
-def _disk_reads() -> int:
-    """How much this thread has had read from disks so far, where the system tells it of threads."""
-    if sys.platform != "linux":
-        return int(time.monotonic() * 1000)
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
-
-
-def _read_exactly(descriptor: int, offset: int, length: int, key: str) -> bytes:
-    data = os.pread(descriptor, length, offset)
-    if len(data) == length:
-        return data
-    pieces = [data]
-    got = len(data)
-    while data and got < length:
-        data = os.pread(descriptor, length - got, offset + got)
-        pieces.append(data)
-        got += len(data)
-    if got < length:
-        raise BlobDamaged(f"{key} ends at byte {offset + got}, before {offset + length}.")
-    return b"".join(pieces)
-
-
-def _require_room(descriptor: int, spare_bytes: int) -> None:
-    """Raise as on a full disk when less than `spare_bytes` are free on that of an open file."""
-    if spare_bytes:
-        status = os.fstatvfs(descriptor)
-        if status.f_bavail * status.f_frsize < spare_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-class PartFile:
-    """A blob that is still being written: at offsets, by one holder of its lock at a time.
-
-    The lock is the kernel's (`flock`): whoever dies gives it up, and while it is held no other writer's
-    bytes, however late, can land in the file.
-    """
-
-    def __init__(self, key: str, descriptor: int, spare_bytes: int = 0) -> None:
-        self.key = key
-        self._descriptor = descriptor
-        self._spare_bytes = spare_bytes
-
-    def write(self, data: Buffer, offset: int) -> None:
-        """Write `data` at `offset`; durable after `sync`."""
-        with _translated(self.key):
-            _require_room(self._descriptor, self._spare_bytes)
-            view = memoryview(data)
-            while view:
-                written = os.pwrite(self._descriptor, view, offset)
-                offset += written
-                view = view[written:]
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`."""
-        with _translated(self.key):
-            return os.pread(self._descriptor, length, offset)
-
-    def sync(self) -> None:
-        """Make what was written durable."""
-        with _translated(self.key):
-            sync_bytes(self._descriptor)
-
-    def cut(self, size_bytes: int) -> None:
-        """Drop whatever an earlier writer left past the end."""
-        with _translated(self.key):
-            if os.fstat(self._descriptor).st_size != size_bytes:
-                os.ftruncate(self._descriptor, size_bytes)
-
-    def close(self) -> None:
-        """Close the file, which releases the lock."""
-        os.close(self._descriptor)
 
 
 class LocalStorage(Storage):
@@ -150,7 +60,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path, scratch: Path, *, spare_bytes: int = 0) -> None:
         super().__init__(scratch)
         self.spare_bytes = spare_bytes
-        with _translated(str(root)):
+        with translated(str(root)):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.root = root.resolve(strict=True)
             refuse_links(self.root)
@@ -204,7 +114,7 @@ class LocalStorage(Storage):
             descriptor = self._folders.open(key, os.O_RDONLY)
             found = os.fstat(descriptor).st_size
         except OSError:
-            with _translated(key):
+            with translated(key):
                 raise
         if found != size_bytes:
             os.close(descriptor)
@@ -212,24 +122,24 @@ class LocalStorage(Storage):
         return descriptor
 
     def _read_ahead(self, descriptor: int, offset: int, length: int, key: str) -> bytes:
-        with _translated(key):
+        with translated(key):
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, offset + length, 4 * CHUNK_BYTES, os.POSIX_FADV_WILLNEED)
-            return _read_exactly(descriptor, offset, length, key)
+            return read_exactly(descriptor, offset, length, key)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Look whether the disk keeps the event loop waiting; if it does, threads open files for a while.
+        """Measure whether opening a file waits for the disk; if it does, files are opened in threads for a while.
 
-        A name that the kernel knows is opened in microseconds, and a thread for it would cost ten times that;
-        nothing tells beforehand which it will be. Slow without a read from the disk is a busy machine, or others
-        at the interpreter: threads would only make that worse. What a network file system fetches counts as no read:
-        for such a place there are buckets.
+        A file whose name is in the kernel's cache is opened in microseconds, ten times as fast as a thread does it;
+        whether it is in the cache is not known before. Slow without a read from disk means a busy machine or
+        interpreter, where threads would make it worse. What a network file system reads is not counted as a read
+        from disk; for such storage there are buckets.
         """
-        reads, started = _disk_reads(), time.monotonic()
+        reads, started = count_disk_reads(), time.monotonic()
         yield
         now = time.monotonic()
-        if now - started > SLOW_SECONDS and _disk_reads() > reads:
+        if now - started > SLOW_SECONDS and count_disk_reads() > reads:
             self._in_threads_until = now + THREADS_SECONDS
 
     async def fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
@@ -237,12 +147,12 @@ class LocalStorage(Storage):
             return list(range(len(objects)))
         async with self._turn:
             missed = self._fill_cached(objects)
-            await asyncio.sleep(0)  # hundreds that are due at once let other requests in between
+            await asyncio.sleep(0)  # with hundreds of waiting calls, other requests run in between
         return missed
 
     def _fill_cached(self, objects: Sequence[tuple[str, memoryview, int]]) -> list[int]:
         missed: list[int] = []
-        beyond = bytearray(1)  # a byte that no right object fills
+        beyond = bytearray(1)  # stays unread unless the object is longer than the view
         with self._timed():
             for number, (key, view, crc32) in enumerate(objects):
                 got = -1
@@ -254,7 +164,7 @@ class LocalStorage(Storage):
                         os.close(descriptor)
                 except OSError:
                     pass
-                # looked at while the processor still has it at hand
+                # checked now, while the bytes are in the processor's cache
                 if got != len(view) or isal_zlib.crc32(view) != crc32:
                     missed.append(number)
         return missed
@@ -263,10 +173,10 @@ class LocalStorage(Storage):
         return await self.run(self.read_range_blocking, key, offset, length)
 
     def read_range_blocking(self, key: str, offset: int, length: int) -> bytes:
-        with _translated(key):
+        with translated(key):
             descriptor = self._folders.open(key, os.O_RDONLY)
             try:
-                return _read_exactly(descriptor, offset, length, key)
+                return read_exactly(descriptor, offset, length, key)
             finally:
                 os.close(descriptor)
 
@@ -276,12 +186,12 @@ class LocalStorage(Storage):
     def _read_many(self, objects: Sequence[tuple[str, int]]) -> list[bytes]:
         found: list[bytes] = []
         for key, size_bytes in objects:
-            with _translated(key):
+            with translated(key):
                 descriptor = self._folders.open(key, os.O_RDONLY)
                 try:
                     data = os.pread(descriptor, size_bytes + 1, 0)
-                    if 0 < len(data) < size_bytes:  # pread may be short; a second try tells
-                        data = _read_exactly(descriptor, 0, size_bytes, key)
+                    if 0 < len(data) < size_bytes:  # a read may return fewer bytes than there are
+                        data = read_exactly(descriptor, 0, size_bytes, key)
                 finally:
                     os.close(descriptor)
             if len(data) != size_bytes:
@@ -293,7 +203,7 @@ class LocalStorage(Storage):
         return await self.run(self._size, key)
 
     def _size(self, key: str) -> int:
-        with _translated(key):
+        with translated(key):
             return self._folders.stat(key).st_size
 
     async def iter_objects(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
@@ -304,7 +214,7 @@ class LocalStorage(Storage):
     def _walk(self, prefix: str) -> Iterator[StoredObject]:
         top = prefix.rstrip("/")
         with (
-            _translated(prefix),
+            translated(prefix),
             contextlib.suppress(FileNotFoundError),
             self._folders.at(f"{top}/x") as (start, _),
         ):
@@ -337,14 +247,14 @@ class LocalStorage(Storage):
                 await self.run(self._write_more, descriptor, chunk)
             await self.run(self._publish, key, staging, descriptor)
         except OSError as error:
-            with _translated(key):
+            with translated(key):
                 raise error
         finally:
             os.close(descriptor)
-            self._unlink(staging)  # a rename took it away unless something failed
+            self._unlink(staging)  # not there any more after the rename
 
     def _write_more(self, descriptor: int, data: Buffer) -> None:
-        _require_room(descriptor, self.spare_bytes)
+        require_room(descriptor, self.spare_bytes)
         write_all(descriptor, data)
 
     def _open_staging(self) -> tuple[str, int]:
@@ -357,7 +267,7 @@ class LocalStorage(Storage):
             os.unlink(name, dir_fd=folder)
 
     def _publish(self, key: str, staging: str, descriptor: int) -> None:
-        """Data first, then the name, then the folder that holds the name: what is seen after a crash is whole."""
+        """Flush the data, rename the file, flush its folder: after a crash an object is complete or not there."""
         sync_file(descriptor)
         with self._folders.at(staging) as (folder, name):
             self._rename(name, folder, key)
@@ -365,7 +275,7 @@ class LocalStorage(Storage):
     def _rename(self, source: str | Path, source_folder: int | None, key: str) -> None:
         try:
             self._rename_once(source, source_folder, key)
-        except FileNotFoundError:  # a clean-up took the empty folder away in between
+        except FileNotFoundError:  # `delete` has removed the empty folder meanwhile
             os.stat(source, dir_fd=source_folder, follow_symlinks=False)
             self._rename_once(source, source_folder, key)
 
@@ -376,8 +286,8 @@ class LocalStorage(Storage):
 
     @contextmanager
     def _staged(self, key: str) -> Iterator[int]:
-        """A descriptor to write to; what was written appears under `key` whole, or not at all."""
-        with _translated(key):
+        """A descriptor to write to; at the end of the block the file gets its key, or after an error nothing does."""
+        with translated(key):
             staging, descriptor = self._open_staging()
             try:
                 yield descriptor
@@ -387,7 +297,7 @@ class LocalStorage(Storage):
                 self._unlink(staging)
 
     def put_file_blocking(self, key: str, path: Path) -> None:
-        with _translated(key):
+        with translated(key):
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 sync_file(descriptor)
@@ -405,7 +315,7 @@ class LocalStorage(Storage):
                 write_all(target, data)
         path.unlink()
 
-    async def open_part(self, key: str, *, fresh: bool) -> PartFile | None:
+    async def open_unfinished(self, key: str, *, fresh: bool) -> UnfinishedFile | None:
         """Open the file of an unfinished blob for writing, or None while another writer holds it.
 
         Args:
@@ -414,10 +324,10 @@ class LocalStorage(Storage):
         Raises:
             BlobMissing: bytes of it are committed, but the file is gone.
         """
-        return await self.run(self._open_part, key, fresh)
+        return await self.run(self._open_unfinished, key, fresh)
 
-    def _open_part(self, key: str, fresh: bool) -> PartFile | None:
-        with _translated(key), self._folders.at(key, make=fresh) as (folder, _):
+    def _open_unfinished(self, key: str, fresh: bool) -> UnfinishedFile | None:
+        with translated(key), self._folders.at(key, make=fresh) as (folder, _):
             try:
                 descriptor, new = self._folders.open(key, os.O_RDWR), False
             except FileNotFoundError:
@@ -434,17 +344,19 @@ class LocalStorage(Storage):
         if not is_ours:
             os.close(descriptor)
             return None
-        return PartFile(key, descriptor, self.spare_bytes)
+        return UnfinishedFile(key, descriptor, self.spare_bytes)
 
     async def delete(self, keys: Iterable[str]) -> None:
         await self.run(self.delete_blocking, list(keys))
 
     def delete_blocking(self, keys: Iterable[str]) -> None:
         for key in keys:
-            with _translated(key):
+            with translated(key):
                 self._unlink(key)
             above = key.rpartition("/")[0]
-            if above and not key.startswith("blobs/"):  # those are few and shared; the others would pile up
+            if above and not key.startswith(
+                "blobs/"
+            ):  # folders of blobs are few and reused; others would accumulate
                 with contextlib.suppress(OSError), self._folders.at(above) as (folder, name):
                     os.rmdir(name, dir_fd=folder)
 
@@ -454,7 +366,7 @@ class LocalStorage(Storage):
     def delete_prefix_blocking(self, prefix: str) -> None:
         key = prefix.rstrip("/")
         with (
-            _translated(prefix),
+            translated(prefix),
             contextlib.suppress(FileNotFoundError),
             self._folders.at(key) as (folder, name),
         ):
@@ -469,7 +381,7 @@ class LocalStorage(Storage):
         await self.run(self._probe)
 
     def _probe(self) -> None:
-        with _translated("The storage folder"):
+        with translated("The storage folder"):
             staging, descriptor = self._open_staging()
             try:
                 os.write(descriptor, b"probe")

@@ -289,6 +289,7 @@ async def set_screened_out(connection: Connection, submission_id: UUID) -> None:
 
 
 async def set_unrejected(connection: Connection, submission_id: UUID) -> None:
+    """Put a rejected submission back to AWAITING REVIEW. The caller has locked it."""
     await connection.execute(
         "UPDATE submissions SET status = 'AWAITING REVIEW', review = NULL WHERE id = %s", [submission_id]
     )

@@ -23,6 +23,7 @@ async def find_ways(connection: Connection) -> WaysRow:
 
 
 async def find_account(connection: Connection, email: str) -> AccountRow | None:
+    """The researcher with this email, in any case, and the hash of their password if they have one."""
     async with connection.cursor(row_factory=class_row(AccountRow)) as cursor:
         await cursor.execute(
             """
@@ -45,6 +46,7 @@ async def find_password_change(connection: Connection, researcher_id: UUID) -> d
 
 
 async def write_password(connection: Connection, researcher_id: UUID, hash: str) -> None:
+    """Store the hash of a password in place of an earlier one."""
     await connection.execute(
         """
         INSERT INTO passwords (researcher_id, hash) VALUES (%s, %s)
@@ -64,6 +66,7 @@ async def renew_hash(connection: Connection, researcher_id: UUID, old: str, new:
 
 
 async def delete_password(connection: Connection, researcher_id: UUID) -> None:
+    """Delete a password; no error when there is none."""
     await connection.execute("DELETE FROM passwords WHERE researcher_id = %s", [researcher_id])
 
 
@@ -71,6 +74,7 @@ async def delete_password(connection: Connection, researcher_id: UUID) -> None:
 
 
 async def find_factor(connection: Connection, researcher_id: UUID) -> FactorRow | None:
+    """A researcher's second factor, confirmed or not."""
     async with connection.cursor(row_factory=class_row(FactorRow)) as cursor:
         await cursor.execute(
             """
@@ -106,6 +110,7 @@ async def use_step(connection: Connection, researcher_id: UUID, secret: bytes, s
 
 
 async def delete_factor(connection: Connection, researcher_id: UUID) -> None:
+    """Delete a second factor; no error when there is none."""
     await connection.execute("DELETE FROM second_factors WHERE researcher_id = %s", [researcher_id])
 
 
@@ -169,6 +174,7 @@ async def delete_step(connection: Connection, code_sha256: bytes) -> bool:
 
 
 async def is_known_device(connection: Connection, token_sha256: bytes, researcher_id: UUID) -> bool:
+    """Whether this token is of a device that the researcher has confirmed, and is valid."""
     cursor = await connection.execute(
         "SELECT 1 FROM known_devices WHERE token_sha256 = %s AND researcher_id = %s AND expires_at > now()",
         [token_sha256, researcher_id],
@@ -207,4 +213,5 @@ async def remember_device(
 
 
 async def forget_devices(connection: Connection, researcher_id: UUID) -> None:
+    """Delete all known devices of a researcher."""
     await connection.execute("DELETE FROM known_devices WHERE researcher_id = %s", [researcher_id])

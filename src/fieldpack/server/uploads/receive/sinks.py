@@ -14,7 +14,7 @@ from isal import isal_zlib
 from fieldpack.errors import BlobDamaged
 from fieldpack.server.problems import conflict
 from fieldpack.server.storage import Buffer, LocalStorage, Storage, blob_key, span_key
-from fieldpack.server.storage.local import PartFile
+from fieldpack.server.storage.local_files import UnfinishedFile
 from fieldpack.server.uploads.receive.digests import Digests
 from fieldpack.server.uploads.rows import StoredSpanRow
 
@@ -91,9 +91,9 @@ class FileSink(Sink):
     commit_seconds = 2.0
     overlaps = True
 
-    def __init__(self, storage: Storage, upload_id: UUID, part: PartFile) -> None:
+    def __init__(self, storage: Storage, upload_id: UUID, file: UnfinishedFile) -> None:
         super().__init__(storage, upload_id, upload_id)
-        self._part = part
+        self._file = file
 
     async def write(self, buffers: Sequence[Buffer], offset: int, digests: Digests) -> None:
         # both release the interpreter's lock, so that two processors share the work
@@ -105,15 +105,15 @@ class FileSink(Sink):
 
     def _write(self, buffers: Sequence[Buffer], offset: int) -> None:
         for buffer in buffers:
-            self._part.write(buffer, offset)
+            self._file.write(buffer, offset)
             offset += len(buffer)
 
     async def flush(self) -> list[StoredSpanRow]:
-        await self.storage.run(self._part.sync)
+        await self.storage.run(self._file.sync)
         return []
 
     async def read(self, offset: int, size: int, spans: Sequence[StoredSpanRow]) -> bytes:
-        return await self.storage.run(self._part.read, offset, size)
+        return await self.storage.run(self._file.read, offset, size)
 
     async def finish(
         self, length: int, digests: Digests, spans: Sequence[StoredSpanRow]
@@ -121,12 +121,12 @@ class FileSink(Sink):
         return await self.storage.run(self._finish, length, digests)
 
     def _finish(self, length: int, digests: Digests) -> tuple[int, bytes]:
-        self._part.cut(length)
-        self._part.sync()
+        self._file.cut(length)
+        self._file.sync()
         if digests.sha256 is not None:
             return digests.crc32, digests.sha256.digest()
         sha256, crc32, offset = hashlib.sha256(), 0, 0
-        while data := self._part.read(offset, READ_BYTES):
+        while data := self._file.read(offset, READ_BYTES):
             sha256.update(data)
             crc32 = isal_zlib.crc32(data, crc32)
             offset += len(data)
@@ -138,7 +138,7 @@ class FileSink(Sink):
         return
 
     async def close(self) -> None:
-        self._part.close()
+        self._file.close()
 
 
 def _hash(buffers: Sequence[Buffer], digests: Digests) -> None:
@@ -324,9 +324,9 @@ async def open_sink(
     if isinstance(storage, LocalStorage):
         until = asyncio.get_running_loop().time() + LOCK_SECONDS
         while True:
-            part = await storage.open_part(blob_key(upload_id), fresh=offset == 0)
-            if part is not None:
-                return FileSink(storage, upload_id, part)
+            file = await storage.open_unfinished(blob_key(upload_id), fresh=offset == 0)
+            if file is not None:
+                return FileSink(storage, upload_id, file)
             if asyncio.get_running_loop().time() > until:
                 raise conflict("Another request is still writing to this upload. Try again in a moment.")
             await asyncio.sleep(LOCK_POLL_SECONDS)
