@@ -147,6 +147,10 @@ PAGES: dict[str, Allowed] = {
     "GET /data-collection-tool/collections/{collection_id}": EVERYONE,
     "POST /data-collection-tool/collections/{collection_id}": EVERYONE,
     "GET /workbench/collections/{collection_id}": EVERYONE,
+    "GET /workbench/collections/{collection_id}/studies/new": WRITERS,
+    "POST /workbench/collections/{collection_id}/studies/new": WRITERS,
+    "GET /workbench/studies/{study_id}": EVERYONE,
+    "POST /workbench/studies/{study_id}": WRITERS,
     "GET /workbench/collections/{collection_id}/responses": PERSONAL,
     "POST /workbench/collections/{collection_id}/responses/approve": REVIEWERS,
     "GET /workbench/collections/{collection_id}/files/{file_key}": PERSONAL,
@@ -159,6 +163,8 @@ PAGES: dict[str, Allowed] = {
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
+    "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
+    "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "100"}),
 }
 # Pages and files that ask for no role: signing in and out, participants', those that programs watch.
 OPEN = re.compile(

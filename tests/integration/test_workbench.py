@@ -232,3 +232,39 @@ def test_erasing_asks_for_the_id_first(browser: httpx.Client, api: httpx.Client)
     assert submission in done.text
     assert api.get(f"/submissions/{submission}").status_code == 404
     assert browser.get(path).status_code == 404
+
+
+def test_a_study_from_three_fields_to_its_end(
+    browser: httpx.Client, api: httpx.Client, answered: Answered
+) -> None:
+    base = f"/workbench/collections/{answered.scenario.collection['id']}"
+    wrong = browser.post(f"{base}/studies/new", data={"name": "Second", "places": "none", "minutes": ""})
+    assert wrong.status_code == 400
+    assert 'value="Second"' in wrong.text
+    made = browser.post(f"{base}/studies/new", data={"name": "Second", "places": "1 500", "minutes": "7"})
+    assert made.status_code == 303
+    path = made.headers["location"]
+    study_id = path.rpartition("/")[2]
+    study = expect(api.get(f"/studies/{study_id}"), 200)
+    assert (study["status"], study["total_available_places"]) == ("UNPUBLISHED", 1500)
+    assert study["estimated_completion_time"] == 7
+    for go, status in (("PUBLISH", "ACTIVE"), ("PAUSE", "PAUSED"), ("START", "ACTIVE")):
+        assert browser.post(path, data={"go": go}).status_code == 303
+        assert expect(api.get(f"/studies/{study_id}"), 200)["status"] == status
+    assert browser.post(path, data={"go": "change", "places": "2000", "minutes": "90"}).status_code == 303
+    study = expect(api.get(f"/studies/{study_id}"), 200)
+    assert (study["total_available_places"], study["maximum_allowed_time"]) == (2000, 90)
+    page = text_of(browser.get(path))
+    assert study["external_study_url"].split("?")[0] in page
+    assert study["completion_codes"][0]["code"] in page
+    late = browser.post(path, data={"go": "PUBLISH"})
+    assert late.status_code == 409
+    assert "ACTIVE" in late.text
+    trial = browser.post(path, data={"go": "try"})
+    assert "PROLIFIC_PID=test-" in text_of(trial)
+    copy = browser.post(path, data={"go": "clone"}).headers["location"]
+    assert copy != path
+    assert browser.post(copy, data={"go": "delete"}).headers["location"] == base
+    assert browser.get(copy).status_code == 404
+    assert browser.post(path, data={"go": "delete"}).status_code == 409
+    assert browser.post(path, data={"go": "STOP"}).status_code == 303

@@ -12,6 +12,7 @@ from fieldpack.server.web.workbench.account_pages import router as accounts
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.responses import router as responses
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
+from fieldpack.server.web.workbench.studies import router as studies
 
 __all__ = ["router"]
 
@@ -21,5 +22,6 @@ router.include_router(signing_in)
 router.include_router(accounts)
 router.include_router(researchers)
 router.include_router(responses)
+router.include_router(studies)
 router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(participants, dependencies=[Depends(require_room)])

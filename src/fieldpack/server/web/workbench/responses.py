@@ -52,6 +52,7 @@ async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) 
         "review": Action.RESPONSES_REVIEW,
         "export": Action.EXPORTS_CREATE,
         "erase": Action.SUBMISSION_ERASE,
+        "write": Action.STUDY_WRITE,
     }
     return {
         name: collection_id in await find_allowed(connection, caller, action, [collection_id])
@@ -314,15 +315,10 @@ async def decide(request: Request, context: CurrentContext, caller: SignedIn, su
     except Problem as problem:
         if problem.type.status not in (400, 409):
             raise
-        return await _show(request, context, caller, submission_id, _sentence(problem), problem.type.status)
+        return await _show(
+            request, context, caller, submission_id, views.say_problem(problem), problem.type.status
+        )
     return see_other(views.link_to(f"/workbench/submissions/{target}", parameters))
-
-
-def _sentence(problem: Problem) -> str:
-    detail = problem.detail
-    if isinstance(detail, dict):
-        return " ".join(message for messages in detail.values() for message in messages)
-    return detail if isinstance(detail, str) else " ".join(detail)
 
 
 @router.get("/workbench/submissions/{submission_id}/erase")

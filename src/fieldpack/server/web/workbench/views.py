@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from fieldpack.server.collections.schemas import value_key
+from fieldpack.server.problems import Problem
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
 from fieldpack.server.selection.filters import Condition
@@ -27,6 +28,7 @@ __all__ = [
     "say_all",
     "say_answer",
     "say_length",
+    "say_problem",
     "state_text",
 ]
 
@@ -102,6 +104,14 @@ def say_all(keys: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
 def state_text(status: str, catalogue: Catalogue) -> str:
     """A submission's state in words."""
     return catalogue.text(STATE_TEXTS[status])
+
+
+def say_problem(problem: Problem) -> str:
+    """A refusal in one or several sentences, as the API says it."""
+    detail = problem.detail
+    if isinstance(detail, dict):
+        return " ".join(message for messages in detail.values() for message in messages)
+    return detail if isinstance(detail, str) else " ".join(detail)
 
 
 def link_to(path: str, *groups: Iterable[tuple[str, str]]) -> str:
