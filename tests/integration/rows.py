@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
+from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.db.embedded.server import open_embedded
 from fieldpack.server.exports.line_queries import write_line_end
 from tests.installation import Installation
@@ -58,3 +62,32 @@ def activity(server: Installation) -> list[Any]:
             "SELECT pid, state, now() - xact_start, wait_event_type, wait_event, left(query, 200)"
             " FROM pg_stat_activity WHERE datname IS NOT NULL"
         ).fetchall()
+
+
+def insert_researcher(
+    server: Installation,
+    *,
+    role: Role | None = None,
+    workspace_id: str | None = None,
+    collection_roles: dict[str, Role] | None = None,
+    cap: Role | None = None,
+) -> tuple[str, str]:
+    """A researcher with these roles, and a token of theirs: the id and the token."""
+    id, token = uuid4(), secrets.token_urlsafe(32)
+    with connected(server) as database, database.transaction():
+        database.execute("INSERT INTO researchers (id, email) VALUES (%s, %s)", [id, f"{id}@example.org"])
+        if role is not None:
+            database.execute(
+                "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)",
+                [workspace_id, id, role],
+            )
+        for collection_id, narrower in (collection_roles or {}).items():
+            database.execute(
+                "INSERT INTO collection_roles (collection_id, researcher_id, role) VALUES (%s, %s, %s)",
+                [collection_id, id, narrower],
+            )
+        database.execute(
+            "INSERT INTO tokens (id, researcher_id, name, token_sha256, role) VALUES (%s, %s, 'test', %s, %s)",
+            [uuid4(), id, hashlib.sha256(token.encode()).digest(), cap],
+        )
+    return str(id), token

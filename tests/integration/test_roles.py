@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from fieldpack.server.accounts.permissions.roles import ALLOWED, WIRE_NAMES, Act
 from fieldpack.server.app import API, create_app
 from fieldpack.server.config import load_settings
 from tests.installation import Installation
-from tests.integration.rows import connected
+from tests.integration.rows import insert_researcher
 from tests.integration.test_routes_table import STUDY, TABLE, World, world
 from tests.refusals import refused
 from tests.scenario import Scenario, collection_body, expect
@@ -43,6 +41,11 @@ Allowed = frozenset[Role]
 # Who may use a route, with a role in the workspace, with one on the collection alone, or by a token with this role.
 ROUTES: dict[str, Allowed] = {
     "GET /users/me": EVERYONE,
+    "GET /users/me/sessions": EVERYONE,
+    "DELETE /users/me/sessions": EVERYONE,
+    "DELETE /users/me/sessions/{session_id}": EVERYONE,
+    "GET /users/me/tokens": EVERYONE,
+    "DELETE /users/me/tokens/{token_id}": EVERYONE,
     "GET /workspaces": EVERYONE,
     "POST /workspaces": WRITERS,
     "GET /workspaces/{workspace_id}": EVERYONE,
@@ -68,6 +71,16 @@ ROUTES: dict[str, Allowed] = {
     "GET /hooks/subscriptions/{subscription_id}/events": WRITERS,
     "POST /hooks/subscriptions/{subscription_id}/test": WRITERS,
     "POST /hooks/subscriptions/{subscription_id}/events/{event_id}/resend": WRITERS,
+    "GET /workspaces/{workspace_id}/members": EVERYONE,
+    "POST /workspaces/{workspace_id}/members": OWNERS,
+    "PATCH /workspaces/{workspace_id}/members/{researcher_id}": OWNERS,
+    "DELETE /workspaces/{workspace_id}/members/{researcher_id}": OWNERS,
+    "GET /data-collection/collections/{collection_id}/members": OWNERS,
+    "POST /data-collection/collections/{collection_id}/members": OWNERS,
+    "PATCH /data-collection/collections/{collection_id}/members/{researcher_id}": OWNERS,
+    "DELETE /data-collection/collections/{collection_id}/members/{researcher_id}": OWNERS,
+    "POST /users/me/tokens": EVERYONE,
+    "POST /users/me/tokens/{token_id}/rotate": EVERYONE,
     "GET /workspaces/{workspace_id}/projects": EVERYONE,
     "POST /workspaces/{workspace_id}/projects": WRITERS,
     "GET /projects/{project_id}": EVERYONE,
@@ -111,6 +124,10 @@ ROUTES: dict[str, Allowed] = {
 }
 # what a role on one collection is not enough for, whatever role it is, and what it is answered
 OF_THE_WORKSPACE = {
+    "GET /workspaces/{workspace_id}/members": 403,
+    "POST /workspaces/{workspace_id}/members": 403,
+    "PATCH /workspaces/{workspace_id}/members/{researcher_id}": 403,
+    "DELETE /workspaces/{workspace_id}/members/{researcher_id}": 403,
     "GET /workspaces/{workspace_id}/projects": 403,
     "POST /workspaces/{workspace_id}/projects": 403,
     "GET /workspaces/{workspace_id}/balance": 403,
@@ -166,39 +183,23 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "100"}),
 }
+# Pages of one's own account, for whoever is signed in.
+ACCOUNT = {
+    "GET /researcher/account",
+    "POST /researcher/account/sessions/{session_id}/end",
+    "POST /researcher/account/sessions/end-others",
+    "POST /researcher/account/tokens/{token_id}/revoke",
+    "POST /researcher/account/password",
+    "POST /researcher/account/password/remove",
+    "GET /researcher/account/second-factor",
+    "POST /researcher/account/second-factor",
+    "POST /researcher/account/second-factor/codes",
+    "POST /researcher/account/second-factor/remove",
+}
 # Pages and files that ask for no role: signing in and out, participants', those that programs watch.
 OPEN = re.compile(
-    r"/|/sign-(in|in/once|out)|/participate(/.*)?|/(static|assets)/.*|/health/(live|ready)|/metrics|/favicon.*|/robots.*"
+    r"/|/sign-(in|in/once|in/code|out)|/participate(/.*)?|/(static|assets)/.*|/health/(live|ready)|/metrics|/favicon.*|/robots.*"
 )
-
-
-def insert_researcher(
-    server: Installation,
-    *,
-    role: Role | None = None,
-    workspace_id: str | None = None,
-    collection_roles: dict[str, Role] | None = None,
-    cap: Role | None = None,
-) -> tuple[str, str]:
-    """A researcher with these roles, and a token of theirs: the id and the token."""
-    id, token = uuid4(), secrets.token_urlsafe(32)
-    with connected(server) as database, database.transaction():
-        database.execute("INSERT INTO researchers (id, email) VALUES (%s, %s)", [id, f"{id}@example.org"])
-        if role is not None:
-            database.execute(
-                "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)",
-                [workspace_id, id, role],
-            )
-        for collection_id, narrower in (collection_roles or {}).items():
-            database.execute(
-                "INSERT INTO collection_roles (collection_id, researcher_id, role) VALUES (%s, %s, %s)",
-                [collection_id, id, narrower],
-            )
-        database.execute(
-            "INSERT INTO tokens (id, researcher_id, name, token_sha256, role) VALUES (%s, %s, 'test', %s, %s)",
-            [uuid4(), id, hashlib.sha256(token.encode()).digest(), cap],
-        )
-    return str(id), token
 
 
 @dataclass
@@ -213,9 +214,22 @@ class Cast:
     browsers: dict[Role, httpx.Client] = field(default_factory=dict)
 
     def fresh(self, route: str, client: httpx.Client) -> dict[str, str]:
-        """Something new for what ends the thing it is about."""
+        """Something new for what ends the thing it is about, or is about the caller's own."""
+        if "token_id" in route:
+            return {
+                "token_id": expect(client.post("/users/me/tokens", json={"name": "own"}), 201)["token_id"]
+            }
         if not route.startswith("DELETE"):
             return {}
+        if "/sessions" in route:
+            given = {"token": client.headers["Authorization"].partition(" ")[2]}
+            with httpx.Client(base_url=self.server.url, trust_env=False) as browser:
+                browser.post("/sign-in", data=given, headers={"Origin": self.server.url})
+            return {"session_id": expect(client.get("/users/me/sessions"), 200)["results"][0]["id"]}
+        if "researcher_id" in route:
+            given = {"email": f"fresh-{uuid4()}@example.org", "role": "viewer"}
+            members = self.world.fill(route.partition(" ")[2].rpartition("/")[0])
+            return {"researcher_id": expect(self.world.api.post(members, json=given), 201)["id"]}
         if "note_id" in route:  # only who wrote one may take it back
             notes = f"/submissions/{self.world.ids['submission_id']}/notes"
             return {"note_id": expect(client.post(notes, json={"text": "x"}), 201)["id"]}
@@ -254,6 +268,7 @@ def cast(world: World, server: Installation) -> Iterator[Cast]:
             _, by_workspace = insert_researcher(server, role=role, workspace_id=workspace)
             _, by_collection = insert_researcher(server, collection_roles={collection: role})
             _, by_token = insert_researcher(server, role=OWNER, workspace_id=workspace, cap=role)
+            _, in_browser = insert_researcher(server, role=role, workspace_id=workspace)
             for held, token in zip(HELD, (by_workspace, by_collection, by_token), strict=True):
                 made.clients[held, role] = stack.enter_context(server.client(token))
             browser = stack.enter_context(
@@ -261,7 +276,7 @@ def cast(world: World, server: Installation) -> Iterator[Cast]:
                     base_url=server.url, trust_env=False, timeout=60, headers={"Accept": "text/html"}
                 )
             )
-            signed_in = browser.post("/sign-in", data={"token": by_workspace}, headers={"Origin": server.url})
+            signed_in = browser.post("/sign-in", data={"token": in_browser}, headers={"Origin": server.url})
             assert signed_in.status_code == 303, signed_in.text
             made.browsers[role] = browser
         yield made
@@ -283,7 +298,7 @@ def test_every_page_has_a_row() -> None:
         for method in (route.methods or set()) - {"HEAD", "OPTIONS"}
         if route.path and not route.path.startswith(API) and not OPEN.fullmatch(route.path)
     }
-    assert pages == set(PAGES)
+    assert pages == set(PAGES) | ACCOUNT
 
 
 def test_what_takes_a_body_is_asked_for_before_it_is_read() -> None:
@@ -303,8 +318,9 @@ def test_what_takes_a_body_is_asked_for_before_it_is_read() -> None:
 def test_every_route_for_every_role(cast: Cast, held: str, route: str, role: Role) -> None:
     is_outside = held == "collection" and route in OF_THE_WORKSPACE
     allowed = role in ROUTES[route] and not is_outside
-    changed = cast.fresh(route, cast.clients[held, role]) if allowed else {}
-    answer = cast.world.valid(cast.clients[held, role], route, **changed)
+    client = cast.clients[held, role]
+    changed = cast.fresh(route, client) if allowed else {}
+    answer = cast.world.valid(client, route, **changed)
     if is_outside:
         refused(answer, OF_THE_WORKSPACE[route])
         return
@@ -334,6 +350,19 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
         assert "/sign-in" not in answer.headers.get("location", "")
     else:
         assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("page", sorted(ACCOUNT))
+def test_ones_own_account_is_everybodys(cast: Cast, page: str, role: Role) -> None:
+    """What is refused there is for another reason than a role: no second factor yet, nothing of this id."""
+    method, _, path = page.partition(" ")
+    headers = {"Origin": cast.server.url} if method == "POST" else {}
+    path = cast.world.fill(path, session_id=str(uuid4()), token_id=str(uuid4()))
+    answer = cast.browsers[role].request(method, path, headers=headers)
+    assert answer.status_code < 500
+    assert "/sign-in" not in answer.headers.get("location", "")
+    assert "Your role here" not in answer.text
 
 
 @pytest.mark.parametrize("role", sorted(EVERYONE - WRITERS))

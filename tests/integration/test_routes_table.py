@@ -75,6 +75,13 @@ WRONG_STUDY = [
      "submissions_config.max_submissions_per_participant"),
 ]  # fmt: skip
 UNKNOWN = str(uuid4())  # the id of nothing
+MEMBER = {"email": "member@example.org", "role": "reviewer"}
+WRONG_MEMBER = [
+    ({**MEMBER, "email": "nobody"}, "email"),
+    ({**MEMBER, "email": 5}, "email"),
+    ({**MEMBER, "role": "boss"}, "role"),
+    ({"email": MEMBER["email"]}, "role"),
+]
 TUS = "/participate/submissions/{submission_id}/uploads"
 
 TABLE: dict[str, Row] = {
@@ -93,6 +100,31 @@ TABLE: dict[str, Row] = {
     "POST /workspaces/{workspace_id}/pictures": Row(
         other=403, body=PNG, wrong=[({"picture": "x"}, "picture")], large=413, limit_bytes=MOST_BYTES
     ),
+    "GET /workspaces/{workspace_id}/members": Row(other=403),
+    "POST /workspaces/{workspace_id}/members": Row(other=403, body=MEMBER, wrong=WRONG_MEMBER, large=413),
+    "PATCH /workspaces/{workspace_id}/members/{researcher_id}": Row(
+        other=403, body={"role": "viewer"}, wrong=[({"role": "boss"}, "role"), ({}, "role")], large=413
+    ),
+    "DELETE /workspaces/{workspace_id}/members/{researcher_id}": Row(other=403, large=413),
+    "GET /data-collection/collections/{collection_id}/members": Row(),
+    "POST /data-collection/collections/{collection_id}/members": Row(
+        body=MEMBER, wrong=WRONG_MEMBER, large=413
+    ),
+    "PATCH /data-collection/collections/{collection_id}/members/{researcher_id}": Row(
+        body={"role": "viewer"}, wrong=[({"role": "boss"}, "role"), ({}, "role")], large=413
+    ),
+    "DELETE /data-collection/collections/{collection_id}/members/{researcher_id}": Row(large=413),
+    "POST /users/me/tokens": Row(
+        other=201,
+        body={"name": "x"},
+        wrong=[
+            ({"name": " "}, "name"),
+            ({"name": "x", "role": "boss"}, "role"),
+            ({"name": "x", "expires_in_days": 0}, "expires_in_days"),
+        ],
+        large=413,
+    ),
+    "POST /users/me/tokens/{token_id}/rotate": Row(large=413),
     "GET /workspaces/{workspace_id}/projects": Row(other=403),
     "POST /workspaces/{workspace_id}/projects": Row(
         other=403, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
@@ -337,7 +369,15 @@ def world(server: Installation) -> Iterator[World]:
             "results"
         ]
         workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
+        email = f"{scenario.study['id']}@example.org"
+        for members in (
+            f"/data-collection/collections/{scenario.collection['id']}/members",
+            f"/workspaces/{workspace}/members",
+        ):
+            member = expect(api.post(members, json={"email": email, "role": "viewer"}), 201)
         ids = {
+            "researcher_id": member["id"],
+            "token_id": expect(api.post("/users/me/tokens", json={"name": "x"}), 201)["token_id"],
             "workspace_id": workspace,
             "collection_id": scenario.collection["id"],
             "study_id": scenario.study["id"],
@@ -363,7 +403,6 @@ def world(server: Installation) -> Iterator[World]:
             "upload_id": upload.rpartition("/")[2],
             "note_id": expect(api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
             "session_id": _session_of(server),
-            "token_id": json.loads(server.run("token", "create", "--name", "t", "--json").stdout)["token_id"],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
 
@@ -449,6 +488,8 @@ def test_unknown_and_malformed_ids(world: World, route: str, identifier: str) ->
     for name in parameters(route):
         changed = {**own(world, route), name: identifier}
         refuse(world.valid(client, route, token, **changed), 403 if TABLE[route].access == "link" else 404)
+        if name == "researcher_id":
+            continue  # who may manage members may see them: what they send is looked at first
         if TABLE[route].access == "researcher" and TABLE[route].body is not None:
             refuse(world.send(client, route, token, {}, **changed), 404)
 

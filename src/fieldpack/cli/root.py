@@ -64,12 +64,16 @@ class _Root(LazyGroup):
         "restore": LazyCommand("fieldpack.cli.backup", "Bring an installation back from a copy.", "server"),
         "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
         "audit": LazyCommand("fieldpack.cli.audit", "List, verify and export the audit log.", "server"),
-        "token": LazyCommand(_SERVER, "Create, list and revoke API tokens.", "server"),
+        "token": LazyCommand(
+            "fieldpack.cli.accounts.tokens", "Create, list, rotate and revoke API tokens.", "server"
+        ),
         "keys": LazyCommand(
             "fieldpack.cli.keys", "List and change the keys that sign links and cookies.", "server"
         ),
         "open": LazyCommand("fieldpack.cli.opening", "Open the researcher's page, signed in.", "server"),
-        "workspace": LazyCommand(_SERVER, "Create and list workspaces, switch their features.", "server"),
+        "workspace": LazyCommand(
+            "fieldpack.cli.accounts.workspaces", "Create and list workspaces; who is in them.", "server"
+        ),
     }
 
 

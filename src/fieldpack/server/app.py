@@ -16,8 +16,10 @@ from starlette.responses import Response
 
 from fieldpack import __version__
 from fieldpack.errors import StorageError, StorageFull
+from fieldpack.server.accounts.members.routes import router as members
 from fieldpack.server.accounts.personal.routes import router as personal
 from fieldpack.server.accounts.routes import router as accounts
+from fieldpack.server.accounts.tokens.routes import router as tokens
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.collections.schemas import ITEM_TYPES
 from fieldpack.server.config import Settings
@@ -65,6 +67,8 @@ ROUTERS = (
     *(
         accounts,
         personal,
+        members,
+        tokens,
         collections,
         pictures,
         projects,

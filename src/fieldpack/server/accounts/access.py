@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader
 from fieldpack.server.accounts import service
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
-from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.authentication import address_of, mark_authenticated
 from fieldpack.server.http.routing import ApiRoute, parse_ids
 
 __all__ = ["CurrentCaller", "ResearcherRoute", "asks"]
@@ -51,7 +51,9 @@ class ResearcherRoute(ApiRoute):
 
     async def authenticate(self, request: Request) -> None:
         async with request.app.state.context.database.transaction() as connection:
-            caller = await service.authenticate(connection, request.headers.get("authorization"))
+            caller = await service.authenticate(
+                connection, request.headers.get("authorization"), address_of(request)
+            )
             request.state.caller = caller
             mark_authenticated(request)
             if self.body_field is not None:

@@ -1,4 +1,4 @@
-"""SQL of workspaces, researchers, memberships and tokens."""
+"""SQL of workspaces, researchers and memberships, and of who holds a token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.server.accounts.permissions.queries import select_roles_within
-from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, TokenRow, WorkspaceRow
+from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, WorkspaceRow
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
@@ -49,27 +49,18 @@ async def insert_researcher(
 
 async def insert_membership(
     connection: Connection, workspace_id: UUID, researcher_id: UUID, role: str
-) -> None:
-    """Make a researcher a member of a workspace; who is one already keeps their role."""
-    await connection.execute(
+) -> bool:
+    """Make a researcher a member of a workspace; False, and nothing changed, for one who is."""
+    cursor = await connection.execute(
         "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)"
         " ON CONFLICT DO NOTHING",
         [workspace_id, researcher_id, role],
     )
+    return cursor.rowcount == 1
 
 
-async def insert_token(
-    connection: Connection, id: UUID, researcher_id: UUID, name: str, token_sha256: bytes
-) -> None:
-    """Add a token, of which only the hash is stored."""
-    await connection.execute(
-        "INSERT INTO tokens (id, researcher_id, name, token_sha256) VALUES (%s, %s, %s, %s)",
-        [id, researcher_id, name, token_sha256],
-    )
-
-
-async def find_caller(connection: Connection, token_sha256: bytes) -> CallerRow | None:
-    """The researcher of a live token; notes its use, at most once a minute."""
+async def find_caller(connection: Connection, token_sha256: bytes, address: str | None) -> CallerRow | None:
+    """The researcher of a token that is good; notes its use and where from, at most once a minute."""
     cursor = await connection.cursor(row_factory=class_row(CallerRow)).execute(
         """
         SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id, t.role AS cap,
@@ -81,27 +72,11 @@ async def find_caller(connection: Connection, token_sha256: bytes) -> CallerRow 
     )
     row = await cursor.fetchone()
     if row is not None and row.stale:
-        await connection.execute("UPDATE tokens SET last_used_at = now() WHERE id = %s", [row.token_id])
+        await connection.execute(
+            "UPDATE tokens SET last_used_at = now(), last_used_address = %s WHERE id = %s",
+            [address, row.token_id],
+        )
     return row
-
-
-async def list_tokens(connection: Connection) -> list[TokenRow]:
-    """All tokens, oldest first, revoked ones included."""
-    cursor = await connection.cursor(row_factory=class_row(TokenRow)).execute(
-        """
-        SELECT t.id, t.name, r.email AS researcher, t.created_at, t.last_used_at, t.revoked_at
-        FROM tokens t JOIN researchers r ON r.id = t.researcher_id ORDER BY t.created_at, t.id
-        """
-    )
-    return await cursor.fetchall()
-
-
-async def revoke_token(connection: Connection, token_id: UUID) -> bool:
-    """Whether there was such a token; revoking again changes nothing."""
-    cursor = await connection.execute(
-        "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING id", [token_id]
-    )
-    return await cursor.fetchone() is not None
 
 
 async def find_researcher_by_email(connection: Connection, email: str) -> UUID | None:
@@ -125,14 +100,24 @@ async def has_collections(connection: Connection) -> bool:
     return await cursor.fetchone() is not None
 
 
+async def has_collection(connection: Connection, workspace_id: UUID, collection_id: UUID) -> bool:
+    """Whether a collection is there, and of this workspace."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM collections WHERE id = %s AND workspace_id = %s", [collection_id, workspace_id]
+    )
+    return await cursor.fetchone() is not None
+
+
 async def find_first_researcher(connection: Connection, workspace_id: UUID | None = None) -> UUID | None:
-    """The oldest researcher, of one workspace or of all."""
+    """The oldest owner, of one workspace or of any; else the oldest member, and where no workspace was given the oldest
+    researcher."""
     cursor = await connection.execute(
         """
         SELECT r.id FROM researchers r
-        WHERE %(workspace)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.researcher_id = r.id AND m.workspace_id = %(workspace)s)
-        ORDER BY r.created_at, r.id LIMIT 1
+        LEFT JOIN memberships m ON m.researcher_id = r.id
+            AND (%(workspace)s::uuid IS NULL OR m.workspace_id = %(workspace)s)
+        WHERE %(workspace)s::uuid IS NULL OR m.researcher_id IS NOT NULL
+        ORDER BY m.role = 'owner' DESC NULLS LAST, r.created_at, r.id LIMIT 1
         """,
         {"workspace": workspace_id},
     )
@@ -141,12 +126,11 @@ async def find_first_researcher(connection: Connection, workspace_id: UUID | Non
 
 
 async def find_first_workspace(connection: Connection, researcher_id: UUID | None = None) -> UUID | None:
-    """The oldest workspace, of one researcher or of all."""
+    """The oldest workspace, of those in which a researcher has a role or of all."""
     cursor = await connection.execute(
-        """
+        f"""
         SELECT w.id FROM workspaces w
-        WHERE %(researcher)s::uuid IS NULL OR EXISTS (
-            SELECT FROM memberships m WHERE m.workspace_id = w.id AND m.researcher_id = %(researcher)s)
+        WHERE %(researcher)s::uuid IS NULL OR EXISTS ({select_roles_within("w.id", "%(researcher)s")})
         ORDER BY w.created_at, w.id LIMIT 1
         """,
         {"researcher": researcher_id},

@@ -104,18 +104,6 @@ class StandingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRow:
-    """An API token, without its text, which nobody has."""
-
-    id: UUID
-    name: str  # what its maker knows it by
-    researcher: str  # the e-mail address of whose it is
-    created_at: datetime
-    last_used_at: datetime | None  # to the minute
-    revoked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class WorkspaceRow:
     """A workspace."""
 

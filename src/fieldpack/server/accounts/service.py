@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries
 from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Role
 from fieldpack.server.accounts.rows import WorkspaceRow
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import UNAUTHENTICATED, Problem
 
-__all__ = ["Caller", "authenticate", "create_token", "create_workspace"]
+__all__ = ["Caller", "authenticate", "create_workspace", "hash_token", "is_email"]
 
-TOKEN_BYTES = 32
 CURRENCY = "GBP"  # what amounts are in; nobody is paid through this server
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -41,26 +38,24 @@ class Caller:
         return f"{self.first_name} {self.last_name}".strip() or self.email
 
 
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token just made: the only moment its text exists."""
-
-    token: str
-    token_id: UUID
-    researcher_id: UUID
-    workspace_id: UUID
-
-
 def hash_token(token: str) -> bytes:
     """What is stored of a token: it has 256 random bits, so a plain SHA-256 can't be searched back."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-async def authenticate(connection: Connection, authorization: str | None) -> Caller:
+def is_email(text: str) -> bool:
+    """Whether `text` can be an e-mail address: one that is none only never reaches anybody."""
+    return _EMAIL.fullmatch(text) is not None
+
+
+async def authenticate(connection: Connection, authorization: str | None, address: str | None) -> Caller:
     """The researcher whose token the `Authorization` header carries.
 
+    Args:
+        address: where the request came from, to be shown beside the token.
+
     Raises:
-        Problem: 401 when it is missing, malformed, unknown or revoked.
+        Problem: 401 when it is missing, malformed, unknown, revoked or expired.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() not in ("token", "bearer") or not token.strip():
@@ -69,11 +64,11 @@ async def authenticate(connection: Connection, authorization: str | None) -> Cal
             "Send the header `Authorization: Token <token>`. `fieldpack token create` makes one.",
             headers={"WWW-Authenticate": "Token"},
         )
-    row = await queries.find_caller(connection, hash_token(token.strip()))
+    row = await queries.find_caller(connection, hash_token(token.strip()), address)
     if row is None:
         raise Problem(
             UNAUTHENTICATED,
-            "This token is unknown or was revoked. `fieldpack token create` makes another.",
+            "This token is unknown, was revoked or has expired. `fieldpack token create` makes another.",
             headers={"WWW-Authenticate": "Token"},
         )
     cap = Role(row.cap) if row.cap else None
@@ -133,55 +128,6 @@ async def list_users(connection: Connection, workspace_ids: list[UUID]) -> dict[
             }
         )
     return users
-
-
-async def create_token(
-    connection: Connection, name: str, workspace_id: UUID | None = None, email: str | None = None
-) -> NewToken:
-    """A token for a researcher, who is made, and made a member, when needed.
-
-    Raises:
-        UsageError: an empty name, or an address that is none.
-        FieldpackError: no such workspace.
-    """
-    if not name.strip():
-        raise UsageError("A token needs a name, to know it by when revoking.")
-    if email is not None and _EMAIL.fullmatch(email) is None:
-        raise UsageError(f"{email!r} is not an e-mail address.")
-    await queries.lock_accounts(connection)
-    if workspace_id is not None and await queries.find_workspace(connection, workspace_id) is None:
-        raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
-    if email is not None:
-        researcher_id = await queries.find_researcher_by_email(connection, email)
-    else:
-        researcher_id = await queries.find_first_researcher(connection, workspace_id)
-        researcher_id = researcher_id or await queries.find_first_researcher(connection)
-    known = researcher_id is not None
-    if researcher_id is None:
-        researcher_id = uuid4()
-        first_name = (email or "researcher@localhost").partition("@")[0]
-        await queries.insert_researcher(
-            connection, researcher_id, email or "researcher@localhost", first_name, ""
-        )
-    if workspace_id is None:
-        workspace_id = await queries.find_first_workspace(connection, researcher_id if known else None)
-        workspace_id = workspace_id or await queries.find_first_workspace(connection)
-    if workspace_id is None:
-        workspace_id = uuid4()
-        await queries.insert_workspace(connection, workspace_id, "My workspace", "")
-    await queries.insert_membership(connection, workspace_id, researcher_id, Role.OWNER)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    token_id = uuid4()
-    await queries.insert_token(connection, token_id, researcher_id, name, hash_token(token))
-    return NewToken(token, token_id, researcher_id, workspace_id)
-
-
-async def create_first_token(connection: Connection) -> NewToken | None:
-    """The first start: a workspace, a researcher and a token. None when there is a researcher already."""
-    await queries.lock_accounts(connection)
-    if await queries.find_first_researcher(connection) is not None:
-        return None
-    return await create_token(connection, "first")
 
 
 async def find_upgrade(connection: Connection) -> datetime | None:

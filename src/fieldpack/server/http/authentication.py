@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from starlette.requests import HTTPConnection
 
-__all__ = ["EXTENSION", "mark_authenticated"]
+__all__ = ["EXTENSION", "address_of", "mark_authenticated"]
 
 EXTENSION = "fieldpack.authenticated"
+
+
+def address_of(request: HTTPConnection) -> str | None:
+    """Where a request came from, as far as trusted proxies tell; None where there is no connection."""
+    return request.client.host if request.client else None
 
 
 def mark_authenticated(request: HTTPConnection) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "NoteId",
     "PictureId",
     "ProjectId",
+    "ResearcherId",
     "SessionId",
     "StudyId",
     "SubmissionId",
@@ -44,6 +45,7 @@ InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")
 NoteId = Annotated[UUID, BeforeValidator(partial(parse_id, "Note")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]
+ResearcherId = Annotated[UUID, BeforeValidator(partial(parse_id, "Researcher")), _OPAQUE]
 SessionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Session")), _OPAQUE]
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]

@@ -19,11 +19,14 @@ from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.files import write_whole
 from fieldpack.server.accounts import key_queries, keys, queries, service
 from fieldpack.server.accounts.rows import KeyRow
+from fieldpack.server.accounts.tokens import queries as token_queries
+from fieldpack.server.accounts.tokens import service as tokens
 from fieldpack.server.config import Settings
 from fieldpack.server.db.connecting import explain_unreachable, with_timeout
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.installation.marker import claim_storage
 from fieldpack.server.installation.opening import open_context, open_database
+from fieldpack.server.problems import Problem
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["CREDENTIALS", "administer", "create_first_token", "keep_credentials", "opened_database"]
@@ -59,7 +62,10 @@ def administer(
         except psycopg.OperationalError as error:
             raise explain_unreachable(url, error) from error
         async with connection:
-            return await work(connection)
+            try:
+                return await work(connection)
+            except Problem as problem:
+                raise FieldpackError(_say(problem)) from problem
 
     with opened_database(settings, may_create=may_create) as url:
         return asyncio.run(run(url))
@@ -91,13 +97,13 @@ def parse_workspace(text: str | None) -> UUID | None:
     return UUID(text)
 
 
-def create_first_token(settings: Settings) -> service.NewToken | None:
+def create_first_token(settings: Settings) -> tokens.NewToken | None:
     """At the first start: a workspace, a researcher and their token. None later."""
-    return administer(settings, service.create_first_token)
+    return administer(settings, tokens.create_first_token)
 
 
 def keep_credentials(
-    settings: Settings, *, url: str, made: service.NewToken | None, ca_file: Path | None
+    settings: Settings, *, url: str, made: tokens.NewToken | None, ca_file: Path | None
 ) -> None:
     """Store where the server is and a token, for the command line on this machine only (mode 0600).
 
@@ -107,7 +113,7 @@ def keep_credentials(
     token = made.token if made is not None else _find_stored_token(path)
     if token is None:
         name = f"command line on {socket.gethostname()}"
-        token = administer(settings, lambda connection: service.create_token(connection, name)).token
+        token = administer(settings, lambda connection: tokens.create_token(connection, name)).token
     content = {"url": url, "token": token, "ca_file": str(ca_file) if ca_file else None}
     write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n", mode=0o600, lasting=True)
 
@@ -118,6 +124,19 @@ def _find_stored_token(path: Path) -> str | None:
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return token
+
+
+def _say(problem: Problem) -> str:
+    """What a service refuses, as one line."""
+    detail = problem.detail
+    texts = (
+        [message for messages in detail.values() for message in messages]
+        if isinstance(detail, dict)
+        else [detail]
+        if isinstance(detail, str)
+        else detail
+    )
+    return " ".join(texts)
 
 
 def _text(at: datetime | None) -> str | None:
@@ -170,18 +189,30 @@ async def list_tokens(connection: Connection) -> list[dict[str, Any]]:
             "token_id": str(row.id),
             "name": row.name,
             "researcher": row.researcher,
+            "role": row.role,
             "created_at": _text(row.created_at),
+            "expires_at": _text(row.expires_at),
             "last_used_at": _text(row.last_used_at),
+            "last_used_address": row.last_used_address,
             "revoked_at": _text(row.revoked_at),
         }
-        for row in await queries.list_tokens(connection)
+        for row in await token_queries.list_tokens(connection)
     ]
 
 
 async def revoke_token(connection: Connection, token_id: str) -> None:
     """End a token at once."""
-    if not is_uuid(token_id) or not await queries.revoke_token(connection, UUID(token_id)):
+    if not is_uuid(token_id) or not await token_queries.revoke_token(connection, UUID(token_id)):
         raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")
+
+
+async def rotate_token(
+    connection: Connection, token_id: str, overlap: timedelta
+) -> tuple[tokens.NewToken, datetime]:
+    """A new token in place of one; see `tokens.rotate_token`."""
+    if not is_uuid(token_id) or await token_queries.find_token(connection, UUID(token_id)) is None:
+        raise FieldpackError(f"There is no token {token_id} that is good; `fieldpack token list` shows them.")
+    return await tokens.rotate_token(connection, UUID(token_id), overlap)
 
 
 def _describe_key(row: KeyRow) -> dict[str, str | None]:

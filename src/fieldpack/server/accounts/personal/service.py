@@ -7,6 +7,7 @@ from uuid import UUID
 from fieldpack.server.accounts import session_queries
 from fieldpack.server.accounts.personal import queries
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.accounts.tokens.service import require_own
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import not_found
 
@@ -27,7 +28,8 @@ async def revoke_token(connection: Connection, caller: Caller, token_id: UUID) -
     """End a token of one's own, and the sessions that were signed in with it.
 
     Raises:
-        Problem: 404 when it is none of theirs, or revoked.
+        Problem: 404 when it is none of theirs, or over; 403 when it allows more than that of the request.
     """
+    await require_own(connection, caller, token_id)
     if not await queries.revoke_token(connection, caller.id, token_id):
         raise not_found("Token", token_id)

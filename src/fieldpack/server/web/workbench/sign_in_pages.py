@@ -16,7 +16,7 @@ from fieldpack.server.accounts.credentials.signing_in import Entry, Step, WrongC
 from fieldpack.server.accounts.service import Caller, hash_token
 from fieldpack.server.accounts.sessions import SIGN_IN_ONCE, begin_session, peek_code, use_code
 from fieldpack.server.context import Context
-from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.authentication import address_of, mark_authenticated
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.values.urls import is_own_path
@@ -119,7 +119,7 @@ async def _sign_in_with_token(request: Request, context: Context, form: FormData
     cookie = None
     if token:
         async with context.database.transaction() as connection:
-            row = await account_queries.find_caller(connection, hash_token(token))
+            row = await account_queries.find_caller(connection, hash_token(token), address_of(request))
             if row is not None:
                 cookie = await begin_session(connection, visitor_of(request), row.id, "token", row.token_id)
     if cookie is None:

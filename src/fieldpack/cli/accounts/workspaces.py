@@ -1,0 +1,118 @@
+"""`fieldpack workspace`: workspaces of an installation, their features and members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fieldpack.cli.accounts.members import members_app
+from fieldpack.cli.accounts.options import AsJson, DataDir, load
+from fieldpack.cli.lazy import make_app
+
+if TYPE_CHECKING:
+    from fieldpack.server.db.pool import Connection
+
+__all__ = ["register"]
+
+_EXAMPLES = """\b
+Examples:
+  fieldpack workspace create --title "Field team"
+  fieldpack workspace members add WORKSPACE_ID ada@example.org --role reviewer
+  fieldpack workspace features WORKSPACE_ID --collections off
+"""
+
+workspace_app = make_app(
+    help="Create and list workspaces, say who is in them, switch their features.", epilog=_EXAMPLES
+)
+workspace_app.add_typer(members_app, name="members")
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    root.add_typer(workspace_app, name="workspace")
+
+
+@workspace_app.command("list")
+def list_workspaces(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List the workspaces of this installation."""
+    from fieldpack.cli.output import print_json, print_table
+    from fieldpack.server.run import administration
+
+    rows = administration.administer(load(data_dir), administration.list_workspaces)
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows, ("id", "title", "collections", "created_at"), empty="There are no workspaces.")
+
+
+@workspace_app.command("create")
+def create_workspace(
+    title: Annotated[str, typer.Option(help="Its title.")],
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Make a workspace; the first researcher becomes its owner.
+
+    Where a data folder or database is named that holds no installation yet, one is made.
+    """
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.server.installation.opening import is_named
+    from fieldpack.server.run import administration
+
+    settings = load(data_dir)
+    made = administration.administer(
+        settings,
+        lambda connection: administration.create_workspace(connection, title),
+        may_create=is_named(settings),
+    )
+    if json:
+        print_json(made)
+    else:
+        print_text(f"Created workspace {made['id']}: {made['title']}.")
+
+
+@workspace_app.command("features")
+def switch_features(
+    workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
+    collections: Annotated[
+        str | None, typer.Option(help="`on` or `off`: whether Collections are available.")
+    ] = None,
+    export_dialect: Annotated[
+        str | None,
+        typer.Option(
+            help="`seed`: a recent export is answered again; `2026-11`: each request makes one, 10 are kept."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Switch features of a workspace. With Collections off, its collections answer 404."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.errors import UsageError
+    from fieldpack.server.run import administration
+
+    if collections not in ("on", "off", None):
+        raise UsageError("--collections takes on or off.")
+    if export_dialect not in ("seed", "2026-11", None):
+        raise UsageError("--export-dialect takes seed or 2026-11.")
+    if collections is None and export_dialect is None:
+        raise UsageError("Give --collections or --export-dialect.")
+    identifier = administration.parse_workspace(workspace_id)
+    assert identifier is not None
+
+    async def switch(connection: Connection) -> None:
+        if collections is not None:
+            await administration.switch_collections(connection, identifier, collections == "on")
+        if export_dialect is not None:
+            await administration.switch_export_dialect(connection, identifier, export_dialect)
+
+    administration.administer(load(data_dir), switch)
+    changed = {"collections": collections, "export_dialect": export_dialect}
+    if json:
+        print_json({"id": workspace_id, **{name: value for name, value in changed.items() if value}})
+        return
+    if collections is not None:
+        print_text(f"Collections are {collections} in workspace {workspace_id}.")
+    if export_dialect is not None:
+        print_text(f"Exports in workspace {workspace_id} are requested as in {export_dialect}.")

@@ -1,0 +1,1 @@
+"""Members: who has which role in a workspace, and on single collections of it."""

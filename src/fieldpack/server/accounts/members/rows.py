@@ -1,0 +1,19 @@
+"""The rows that the queries of members answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRow:
+    """A researcher with a role in a workspace, or on a collection."""
+
+    id: UUID  # the researcher's
+    email: str
+    first_name: str
+    last_name: str
+    role: str  # one of `roles.Role`
+    created_at: datetime  # when they were first given a role here

@@ -1,0 +1,188 @@
+"""The rules of members: who gives and takes roles, and that a workspace keeps an owner. No HTTP, no SQL.
+
+Each function works on a workspace or on one collection. Without a caller nobody's rights are looked at: the command
+line of who runs the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
+
+from fieldpack.server.accounts.members import queries
+from fieldpack.server.accounts.members.rows import MembershipRow
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Action, Role
+from fieldpack.server.accounts.queries import (
+    find_researcher_by_email,
+    insert_membership,
+    insert_researcher,
+    lock_accounts,
+)
+from fieldpack.server.accounts.service import Caller, is_email
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import conflict, invalid, not_found
+
+__all__ = [
+    "CollectionMembers",
+    "Members",
+    "WorkspaceMembers",
+    "add_member",
+    "change_role",
+    "describe_member",
+    "list_members",
+    "remove_member",
+]
+
+LAST_OWNER = "This is the last owner of the workspace: make somebody else an owner first."
+OWNER_OF_ALL = (
+    "An owner of the workspace is an owner of all its collections: change their role in the workspace."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceMembers:
+    """Those with a role in a workspace."""
+
+    workspace_id: UUID
+
+    async def require(self, connection: Connection, caller: Caller | None, action: Action) -> None:
+        if caller is not None:
+            await require(connection, caller, action, workspace=self.workspace_id, foreign=not_a_member())
+
+    async def list(self, connection: Connection, limit: int, offset: int) -> tuple[list[MembershipRow], int]:
+        return await queries.list_members(connection, self.workspace_id, limit, offset)
+
+    async def find(self, connection: Connection, researcher_id: UUID) -> MembershipRow | None:
+        return await queries.find_member(connection, self.workspace_id, researcher_id)
+
+    async def insert(self, connection: Connection, researcher_id: UUID, role: Role) -> bool:
+        return await insert_membership(connection, self.workspace_id, researcher_id, role)
+
+    async def change(self, connection: Connection, researcher_id: UUID, role: Role) -> None:
+        await queries.lock_members(connection, self.workspace_id)
+        if not await queries.set_role(connection, self.workspace_id, researcher_id, role):
+            await self._refuse(connection, researcher_id)
+
+    async def delete(self, connection: Connection, researcher_id: UUID) -> None:
+        await queries.lock_members(connection, self.workspace_id)
+        if not await queries.delete_member(connection, self.workspace_id, researcher_id):
+            await self._refuse(connection, researcher_id)
+
+    async def _refuse(self, connection: Connection, researcher_id: UUID) -> NoReturn:
+        if await self.find(connection, researcher_id) is None:
+            raise not_found("Member", researcher_id)
+        raise conflict(LAST_OWNER)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionMembers:
+    """Those with a role on a collection itself, in place of the one in its workspace."""
+
+    collection_id: UUID
+
+    async def require(self, connection: Connection, caller: Caller | None, action: Action) -> None:
+        if caller is not None:
+            await require(connection, caller, action, collection=self.collection_id)
+
+    async def list(self, connection: Connection, limit: int, offset: int) -> tuple[list[MembershipRow], int]:
+        return await queries.list_of_collection(connection, self.collection_id, limit, offset)
+
+    async def find(self, connection: Connection, researcher_id: UUID) -> MembershipRow | None:
+        return await queries.find_on_collection(connection, self.collection_id, researcher_id)
+
+    async def insert(self, connection: Connection, researcher_id: UUID, role: Role) -> bool:
+        if await queries.is_owner_of_all(connection, self.collection_id, researcher_id):
+            raise conflict(OWNER_OF_ALL)
+        return await queries.insert_collection_role(connection, self.collection_id, researcher_id, role)
+
+    async def change(self, connection: Connection, researcher_id: UUID, role: Role) -> None:
+        if not await queries.set_collection_role(connection, self.collection_id, researcher_id, role):
+            raise not_found("Member", researcher_id)
+
+    async def delete(self, connection: Connection, researcher_id: UUID) -> None:
+        if not await queries.delete_collection_role(connection, self.collection_id, researcher_id):
+            raise not_found("Member", researcher_id)
+
+
+Members = WorkspaceMembers | CollectionMembers
+
+
+async def list_members(
+    connection: Connection, caller: Caller | None, members: Members, limit: int, offset: int
+) -> tuple[list[MembershipRow], int]:
+    """The members, who came first first, and how many they are."""
+    action = Action.WORKSPACE_READ if isinstance(members, WorkspaceMembers) else Action.MEMBERS_MANAGE
+    await members.require(connection, caller, action)
+    return await members.list(connection, limit, offset)
+
+
+async def add_member(
+    connection: Connection, caller: Caller | None, members: Members, email: str, role: Role, name: str = ""
+) -> MembershipRow:
+    """Give somebody a role; who is no researcher here yet is made one, and signs in by a link.
+
+    Raises:
+        Problem: 400 for an address that is none, 409 for somebody who has a role here already; 403.
+    """
+    await members.require(connection, caller, Action.MEMBERS_MANAGE)
+    if not is_email(email):
+        raise invalid("email", f"{email!r} is not an e-mail address.")
+    await lock_accounts(connection)
+    researcher_id = await find_researcher_by_email(connection, email)
+    if researcher_id is None:
+        researcher_id = uuid4()
+        first, _, last = name.strip().partition(" ")
+        await insert_researcher(connection, researcher_id, email, first or email.partition("@")[0], last)
+    if not await members.insert(connection, researcher_id, role):
+        raise conflict(f"{email} has a role here already: change that.")
+    return await _get(connection, members, researcher_id)
+
+
+async def change_role(
+    connection: Connection, caller: Caller | None, members: Members, researcher_id: UUID, role: Role
+) -> MembershipRow:
+    """Give a member another role, which counts from their next request on.
+
+    Raises:
+        Problem: 404 when they have none here, 409 for the last owner of a workspace; 403.
+    """
+    await members.require(connection, caller, Action.MEMBERS_MANAGE)
+    await members.change(connection, researcher_id, role)
+    return await _get(connection, members, researcher_id)
+
+
+async def remove_member(
+    connection: Connection, caller: Caller | None, members: Members, researcher_id: UUID
+) -> None:
+    """Take somebody's role away, from their next request on; of a workspace, those on its collections too.
+
+    Everybody may leave by themselves.
+
+    Raises:
+        Problem: 404 when they have none here, 409 for the last owner of a workspace; 403.
+    """
+    leaves = caller is not None and caller.id == researcher_id and caller.cap is None
+    await members.require(connection, caller, Action.WORKSPACE_READ if leaves else Action.MEMBERS_MANAGE)
+    await members.delete(connection, researcher_id)
+
+
+async def _get(connection: Connection, members: Members, researcher_id: UUID) -> MembershipRow:
+    row = await members.find(connection, researcher_id)
+    if row is None:
+        raise not_found("Member", researcher_id)
+    return row
+
+
+def describe_member(row: MembershipRow) -> dict[str, Any]:
+    """A member as the API answers them."""
+    role = Role(row.role)
+    return {
+        "id": row.id,
+        "name": f"{row.first_name} {row.last_name}".strip() or row.email,
+        "email": row.email,
+        "role": role,
+        "roles": [WIRE_NAMES[role]],
+        "created_at": row.created_at,
+    }
