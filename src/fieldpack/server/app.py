@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from fieldpack import __version__
 from fieldpack.errors import StorageError, StorageFull
+from fieldpack.server.accounts.invitations.routes import router as invitations
 from fieldpack.server.accounts.members.routes import router as members
 from fieldpack.server.accounts.personal.routes import router as personal
 from fieldpack.server.accounts.routes import router as accounts
@@ -69,6 +70,7 @@ ROUTERS = (
         personal,
         members,
         tokens,
+        invitations,
         collections,
         pictures,
         projects,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +22,7 @@ __all__ = ["Settings", "load_settings"]
 
 PREFIX = "FIELDPACK_"
 STORAGE_SCHEMES = ("file", "s3", "gs", "az")
+ROLES = ("owner", "editor", "reviewer", "analyst", "viewer")  # which `accounts` knows the meaning of
 QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks")
 
 
@@ -147,10 +150,57 @@ class Settings(BaseSettings):
         default="https://api.prolific.com/.well-known/study/jwks.json",
         description="The keys of these links: an https URL, or the path of a file, with a JSON Web Key Set.",
     )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect provider that researchers may sign in at: its issuer URL."
+    )
+    oidc_client_id: str = Field(default="", description="What the provider calls this server.")
+    oidc_client_secret: str | None = Field(
+        default=None, description="The secret that the provider gave for it; none for a public client."
+    )
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="A file that holds the secret, instead of the secret itself."
+    )
+    oidc_name: str = Field(
+        default="", description="What the button calls the provider; without it the issuer's host."
+    )
+    oidc_scopes: str = Field(default="openid email profile", description="Scopes that are asked for.")
+    oidc_groups_claim: str = Field(default="groups", description="Claim that lists somebody's groups.")
+    oidc_roles: str = Field(
+        default="{}",
+        description='Roles of groups, as JSON: `{"lab-leads": "owner", "*": "viewer"}`; `*` is everybody.',
+    )
+    oidc_workspace: UUID | None = Field(
+        default=None, description="Workspace in which groups give roles; without it the first one."
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged."
     )
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host = urlsplit(value).hostname if is_web_url(value) else None
+        if host is None or "?" in value or "#" in value:
+            raise ValueError("must be the provider's issuer, such as https://login.example.org/realms/lab")
+        if not value.startswith("https://") and host not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("must begin with https://, unless the provider is on this machine")
+        return value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _roles(cls, value: str) -> str:
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError('must be JSON, such as {"lab-leads": "owner", "*": "viewer"}')
+        if not all(role in ROLES for role in found.values()):
+            raise ValueError(f"must give roles: {', '.join(ROLES)}")
+        return value
 
     @field_validator("worker_queues")
     @classmethod
@@ -222,6 +272,40 @@ class Settings(BaseSettings):
                 "FIELDPACK_STORAGE_LINK_ENDPOINT means something only for `store` delivery from s3://"
             )
         return self
+
+    @model_validator(mode="after")
+    def _provider(self) -> Settings:
+        if self.oidc_issuer is None:
+            return self
+        if not self.oidc_client_id:
+            raise ValueError("FIELDPACK_OIDC_ISSUER needs FIELDPACK_OIDC_CLIENT_ID")
+        if self.oidc_client_secret is not None and self.oidc_client_secret_file is not None:
+            raise ValueError(
+                "give FIELDPACK_OIDC_CLIENT_SECRET or FIELDPACK_OIDC_CLIENT_SECRET_FILE, not both"
+            )
+        if self.oidc_client_secret_file is not None and not self.oidc_client_secret_file.is_file():
+            raise ValueError("FIELDPACK_OIDC_CLIENT_SECRET_FILE: there is no such file")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("FIELDPACK_OIDC_SCOPES must have openid among them")
+        return self
+
+    @property
+    def oidc_groups(self) -> dict[str, str]:
+        """The role that each group gives."""
+        found: dict[str, str] = json.loads(self.oidc_roles)
+        return found
+
+    @property
+    def oidc_secret(self) -> str | None:
+        """The client's secret, wherever it is kept."""
+        if self.oidc_client_secret_file is not None:
+            return self.oidc_client_secret_file.read_text(encoding="utf-8").strip()
+        return self.oidc_client_secret
+
+    @property
+    def oidc_label(self) -> str:
+        """What the provider is called."""
+        return self.oidc_name or urlsplit(self.oidc_issuer or "").hostname or ""
 
     @property
     def resolved_storage_url(self) -> str:

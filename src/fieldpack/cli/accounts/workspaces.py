@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldpack.cli.accounts.invitations import invitations_app, invite
 from fieldpack.cli.accounts.members import members_app
 from fieldpack.cli.accounts.options import AsJson, DataDir, load
 from fieldpack.cli.lazy import make_app
@@ -19,6 +20,7 @@ _EXAMPLES = """\b
 Examples:
   fieldpack workspace create --title "Field team"
   fieldpack workspace members add WORKSPACE_ID ada@example.org --role reviewer
+  fieldpack workspace invite --role reviewer --email bo@example.org
   fieldpack workspace features WORKSPACE_ID --collections off
 """
 
@@ -26,6 +28,8 @@ workspace_app = make_app(
     help="Create and list workspaces, say who is in them, switch their features.", epilog=_EXAMPLES
 )
 workspace_app.add_typer(members_app, name="members")
+workspace_app.add_typer(invitations_app, name="invitations")
+workspace_app.command("invite")(invite)
 
 
 def register(root: typer.Typer) -> None:

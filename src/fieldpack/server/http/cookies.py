@@ -20,6 +20,7 @@ from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
     "DEVICE",
+    "PROVIDER",
     "RESEARCHER",
     "Cookie",
     "Remembered",
@@ -39,7 +40,8 @@ STUDY_PREFIX = "fieldpack_study_"
 TICKET_PREFIX = "fieldpack_ticket_"
 RESEARCHER = "fieldpack_researcher"
 DEVICE = "fieldpack_device"
-OF_RESEARCHERS = (RESEARCHER, DEVICE)
+PROVIDER = "fieldpack_provider"
+OF_RESEARCHERS = (RESEARCHER, DEVICE, PROVIDER)
 OLD_NAMES_LIFE = timedelta(days=90)
 PARTICIPANT_SECONDS = 90 * 24 * 3600
 MOST_STUDIES = 20

@@ -21,6 +21,7 @@ __all__ = [
     "FileKey",
     "GroupId",
     "InstructionId",
+    "InvitationId",
     "NoteId",
     "PictureId",
     "ProjectId",
@@ -42,6 +43,7 @@ ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
 GroupId = Annotated[UUID, BeforeValidator(partial(parse_id, "Group")), _OPAQUE]
 InstructionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Instruction")), _OPAQUE]
+InvitationId = Annotated[UUID, BeforeValidator(partial(parse_id, "Invitation")), _OPAQUE]
 NoteId = Annotated[UUID, BeforeValidator(partial(parse_id, "Note")), _OPAQUE]
 PictureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Picture")), _OPAQUE]
 ProjectId = Annotated[UUID, BeforeValidator(partial(parse_id, "Project")), _OPAQUE]

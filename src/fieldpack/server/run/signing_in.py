@@ -15,7 +15,7 @@ from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.run.administration import CREDENTIALS, administer, opened_database
 
-__all__ = ["Welcome", "link_of", "make_sign_in_link", "prepare_welcome"]
+__all__ = ["Welcome", "find_origin", "link_of", "make_sign_in_link", "prepare_welcome"]
 
 LOOK_SECONDS = 5.0
 
@@ -48,6 +48,18 @@ def make_sign_in_link(settings: Settings, email: str | None) -> str:
     Raises:
         FieldpackError: it isn't known where the server is, or it does not answer; see `make_sign_in_code`.
     """
+    origin = find_origin(settings)
+    return link_of(
+        origin, administer(settings, lambda connection: sessions.make_sign_in_code(connection, email))
+    )
+
+
+def find_origin(settings: Settings) -> str:
+    """What links to this installation's server begin with.
+
+    Raises:
+        FieldpackError: it isn't known where the server is, or it does not answer.
+    """
     local, ca_file = _find_server(settings)
     if local is not None:
         _require_answer(local, ca_file)
@@ -58,9 +70,7 @@ def make_sign_in_link(settings: Settings, email: str | None) -> str:
         raise FieldpackError(
             "It isn't known where the server is: run this where `fieldpack serve` runs, or set FIELDPACK_PUBLIC_URL."
         )
-    return link_of(
-        origin, administer(settings, lambda connection: sessions.make_sign_in_code(connection, email))
-    )
+    return origin
 
 
 def _find_server(settings: Settings) -> tuple[str | None, str | None]:

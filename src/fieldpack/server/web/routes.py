@@ -9,7 +9,10 @@ from fieldpack.server.web.assets import router as assets
 from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
+from fieldpack.server.web.workbench.invitation_pages import router as invitations
 from fieldpack.server.web.workbench.pages import router as researchers
+from fieldpack.server.web.workbench.passkey_pages import router as passkeys
+from fieldpack.server.web.workbench.provider_pages import router as provider
 from fieldpack.server.web.workbench.responses import router as responses
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 from fieldpack.server.web.workbench.studies import router as studies
@@ -19,7 +22,10 @@ __all__ = ["router"]
 router = APIRouter()
 router.include_router(assets)
 router.include_router(signing_in)
+router.include_router(passkeys)
+router.include_router(provider)
 router.include_router(accounts)
+router.include_router(invitations)
 router.include_router(researchers)
 router.include_router(responses)
 router.include_router(studies)

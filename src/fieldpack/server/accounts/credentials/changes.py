@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fieldpack.server.accounts import session_queries
 from fieldpack.server.accounts.credentials import passwords, queries, second_factor
 from fieldpack.server.accounts.sessions import SignedIn
@@ -16,7 +14,6 @@ __all__ = [
     "remove_second_factor",
     "renew_recovery_codes",
     "require_fresh",
-    "reset",
     "set_password",
 ]
 
@@ -98,11 +95,3 @@ async def remove_second_factor(connection: Connection, signed_in: SignedIn) -> N
     """
     require_fresh(signed_in)
     await queries.delete_factor(connection, signed_in.caller.id)
-
-
-async def reset(connection: Connection, researcher_id: UUID) -> None:
-    """Whoever lost everything, or may have been robbed of it, begins anew by a link: an operator's way."""
-    await queries.delete_factor(connection, researcher_id)
-    await queries.delete_password(connection, researcher_id)
-    await queries.forget_devices(connection, researcher_id)
-    await session_queries.end_sessions(connection, researcher_id, None)

@@ -16,7 +16,9 @@ from fieldpack.server.db.pool import Connection
 async def find_ways(connection: Connection) -> WaysRow:
     """What researchers of this installation have."""
     async with connection.cursor(row_factory=class_row(WaysRow)) as cursor:
-        await cursor.execute("SELECT EXISTS (SELECT FROM passwords) AS passwords")
+        await cursor.execute(
+            "SELECT EXISTS (SELECT FROM passwords) AS passwords, EXISTS (SELECT FROM passkeys) AS passkeys"
+        )
         row = await cursor.fetchone()
         assert row is not None
         return row
@@ -210,8 +212,3 @@ async def remember_device(
         """,
         {"researcher": researcher_id, "most": most},
     )
-
-
-async def forget_devices(connection: Connection, researcher_id: UUID) -> None:
-    """Delete all known devices of a researcher."""
-    await connection.execute("DELETE FROM known_devices WHERE researcher_id = %s", [researcher_id])

@@ -30,3 +30,17 @@ class WaysRow:
     """How anybody at all can sign in here, besides with a token or a link."""
 
     passwords: bool
+    passkeys: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyRow:
+    """A passkey."""
+
+    id: bytes  # what its authenticator calls it
+    researcher_id: UUID
+    name: str  # what its researcher knows it by
+    public_key: bytes  # COSE, as WebAuthn gives it
+    sign_count: int  # how often it signed; 0 where its authenticator doesn't count
+    created_at: datetime
+    last_used_at: datetime | None

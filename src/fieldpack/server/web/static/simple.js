@@ -4,7 +4,7 @@ import { showMoments } from "./moments.js";
 
 showMoments();
 
-for (const form of document.querySelectorAll("form[method=post]")) {
+for (const form of document.querySelectorAll("form[method=post]:not([data-passkey])")) {
   let sent = false;
   form.addEventListener("submit", (event) => {
     if (sent) event.preventDefault();

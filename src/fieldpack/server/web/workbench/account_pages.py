@@ -8,28 +8,35 @@ from typing import Any
 import segno
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
+from webauthn.helpers import bytes_to_base64url
 
 from fieldpack.server.accounts import session_queries
-from fieldpack.server.accounts.credentials import changes, second_factor
+from fieldpack.server.accounts.credentials import changes, passkey_queries, second_factor
 from fieldpack.server.accounts.credentials import queries as credentials
 from fieldpack.server.accounts.credentials.passwords import LEAST_CHARACTERS, MOST_CHARACTERS
+from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.personal import queries as personal_queries
 from fieldpack.server.accounts.personal import service as personal
 from fieldpack.server.accounts.sessions import SignedIn
+from fieldpack.server.accounts.tokens.service import create_own_token
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
+from fieldpack.server.problems import invalid
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench.agents import name_agent
 from fieldpack.server.web.workbench.signed_in import CurrentSession, WorkbenchRoute, see_other
 
+__all__ = ["ACCOUNT", "router", "say_role", "show"]
+
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 ACCOUNT = "/researcher/account"
+MOST_NAME_CHARACTERS = 200
 SECOND_FACTOR = f"{ACCOUNT}/second-factor"
 FAULTS = {
     "short": message("account.password_short"),
@@ -40,14 +47,16 @@ FAULTS = {
 }
 
 
-async def _show(
+async def show(
     request: Request, context: Context, signed_in: SignedIn, *, status: int = 200, **values: Any
 ) -> Response:
+    """Everything about one's own account."""
     caller = signed_in.caller
     words = catalogue_of(request)
     async with context.database.transaction() as connection:
         password_at = await credentials.find_password_change(connection, caller.id)
         factor = await credentials.find_factor(connection, caller.id)
+        passkeys = await passkey_queries.list_passkeys(connection, caller.id)
         sessions = await session_queries.list_sessions(connection, caller.id)
         tokens = await personal_queries.list_tokens(connection, caller.id)
     return render(
@@ -61,6 +70,15 @@ async def _show(
         factor=factor if factor is not None and factor.confirmed_at is not None else None,
         least=LEAST_CHARACTERS,
         most=MOST_CHARACTERS,
+        passkeys=[
+            {
+                "id": bytes_to_base64url(row.id),
+                "name": row.name,
+                "created_at": row.created_at,
+                "last_used_at": row.last_used_at,
+            }
+            for row in passkeys
+        ],
         sessions=[
             {
                 "id": row.id,
@@ -74,7 +92,8 @@ async def _show(
             for row in sessions
         ],
         tokens=tokens,
-        **{"password_error": "", **values},
+        roles=[(role.value, say_role(words, role)) for role in reversed(Role)],
+        **{"password_error": "", "passkey_error": "", "token": "", "token_error": "", **values},
     )
 
 
@@ -90,10 +109,22 @@ def _method(words: Catalogue, method: str) -> str:
     return names[method]
 
 
+def say_role(words: Catalogue, role: str) -> str:
+    """What a role is called, and allows, in the reader's language."""
+    names = {
+        "owner": words.text("role.owner"),
+        "editor": words.text("role.editor"),
+        "reviewer": words.text("role.reviewer"),
+        "analyst": words.text("role.analyst"),
+        "viewer": words.text("role.viewer"),
+    }
+    return names[role]
+
+
 @router.get(ACCOUNT)
 async def show_account(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
     """Everything about one's own account."""
-    return await _show(request, context, signed_in)
+    return await show(request, context, signed_in)
 
 
 # sessions and tokens
@@ -113,6 +144,21 @@ async def end_other_sessions(context: CurrentContext, signed_in: CurrentSession)
     async with context.database.transaction() as connection:
         await session_queries.end_sessions(connection, signed_in.caller.id, signed_in.session_id)
     return see_other(f"{ACCOUNT}#sessions")
+
+
+@router.post(f"{ACCOUNT}/tokens")
+async def create_token(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
+    """Make a token that is good for 90 days, and show it this once."""
+    form = await read_unknown_form(request)
+    name, role = text_of(form, "name").strip()[:MOST_NAME_CHARACTERS], text_of(form, "role")
+    if not name:
+        error = catalogue_of(request).text("account.token_name_missing")
+        return await show(request, context, signed_in, status=400, token_error=error)
+    if role and role not in list(Role):
+        raise invalid("role", f"Must be one of {', '.join(Role)}.")
+    async with context.database.transaction() as connection:
+        made = await create_own_token(connection, signed_in.caller, name, Role(role) if role else None)
+    return await show(request, context, signed_in, token=made.token)
 
 
 @router.post(f"{ACCOUNT}/tokens/{{token_id}}/revoke")
@@ -138,7 +184,7 @@ async def set_password(request: Request, context: CurrentContext, signed_in: Cur
     if fault is None:
         return see_other(f"{ACCOUNT}#password")
     error = catalogue_of(request).text(FAULTS[fault], least=LEAST_CHARACTERS, most=MOST_CHARACTERS)
-    return await _show(request, context, signed_in, status=400, password_error=error)
+    return await show(request, context, signed_in, status=400, password_error=error)
 
 
 @router.post(f"{ACCOUNT}/password/remove")

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts import queries as account_queries
+from fieldpack.server.accounts.invitations.service import may_invite
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
@@ -65,7 +66,9 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
             studies = await queries.list_studies(connection, ids)
             workspaces.append(
                 {
+                    "id": row.id,
                     "title": row.title,
+                    "may_invite": await may_invite(connection, caller, row.id),
                     "enabled": enabled,
                     "more": count > len(ids),
                     "collections": [

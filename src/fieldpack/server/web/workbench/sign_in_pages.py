@@ -1,4 +1,4 @@
-"""Signing in and out: by a password and a second factor, by a token, by a link that works once."""
+"""The page that signs in, and signing in by a password and a second factor, a token, or a link that works once."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ from fieldpack.server.web.workbench.sessions import (
 )
 from fieldpack.server.web.workbench.signed_in import HOME, see_other
 
+__all__ = ["admit", "ask", "local_path", "router"]
+
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 Text = Annotated[str, Query()]
 
 
-def _local(path: str) -> str:
+def local_path(path: str) -> str:
     """A path of this server; anything that a browser could take for another site leads home."""
     return path if is_own_path(path) else HOME
 
 
-async def _ask(
+async def ask(
     request: Request,
     context: Context,
     *,
@@ -60,13 +62,14 @@ async def _ask(
         status=status,
         next=next,
         ways=ways,
+        provider=context.settings.oidc_label if context.settings.oidc_issuer else "",
         email=email,
         error=error,
         token_error=token_error,
     )
 
 
-async def _admit(request: Request, context: Context, entry: Entry, next: str) -> Response:
+async def admit(request: Request, context: Context, entry: Entry, next: str) -> Response:
     """Signed in, and on to where they wanted."""
     mark_authenticated(request)
     await end_previous(request, context)
@@ -84,34 +87,34 @@ def _wait_text(request: Request, error: Throttled) -> tuple[str, dict[str, str]]
 @router.get("/sign-in")
 async def show_sign_in(request: Request, context: CurrentContext, next: Text = HOME) -> Response:
     """Asks who it is."""
-    return await _ask(request, context, next=_local(next))
+    return await ask(request, context, next=local_path(next))
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, context: CurrentContext) -> Response:
     """An address and a password, or a token, for a cookie."""
     form = await read_unknown_form(request)
-    next = _local(text_of(form, "next"))
+    next = local_path(text_of(form, "next"))
     if "token" in form:
         return await _sign_in_with_token(request, context, form, next)
     email, password = text_of(form, "email").strip(), text_of(form, "password")
     words = catalogue_of(request)
     if not email or not password:
         error = words.text("sign_in.missing_password")
-        return await _ask(request, context, status=400, next=next, email=email, error=error)
+        return await ask(request, context, status=400, next=next, email=email, error=error)
     try:
         found = await signing_in.sign_in_with_password(context.database, visitor_of(request), email, password)
     except WrongCredentials:
         error = words.text("sign_in.wrong_password")
-        return await _ask(request, context, status=403, next=next, email=email, error=error)
+        return await ask(request, context, status=403, next=next, email=email, error=error)
     except Throttled as throttled:
         error, headers = _wait_text(request, throttled)
-        response = await _ask(request, context, status=429, next=next, email=email, error=error)
+        response = await ask(request, context, status=429, next=next, email=email, error=error)
         response.headers.update(headers)
         return response
     if isinstance(found, Step):
         return render(request, "sign_in_code.html", step=found.code, next=next, error="")
-    return await _admit(request, context, found, next)
+    return await admit(request, context, found, next)
 
 
 async def _sign_in_with_token(request: Request, context: Context, form: FormData, next: str) -> Response:
@@ -125,7 +128,7 @@ async def _sign_in_with_token(request: Request, context: Context, form: FormData
     if cookie is None:
         words = catalogue_of(request)
         error = words.text("sign_in.wrong") if token else words.text("sign_in.missing")
-        return await _ask(request, context, status=403 if token else 400, next=next, token_error=error)
+        return await ask(request, context, status=403 if token else 400, next=next, token_error=error)
     mark_authenticated(request)
     await end_previous(request, context)
     response = see_other(next)
@@ -137,7 +140,7 @@ async def _sign_in_with_token(request: Request, context: Context, form: FormData
 async def prove_second_factor(request: Request, context: CurrentContext) -> Response:
     """A code of the app, or a recovery code, after the password."""
     form = await read_unknown_form(request)
-    step, next = text_of(form, "step"), _local(text_of(form, "next"))
+    step, next = text_of(form, "step"), local_path(text_of(form, "next"))
     words = catalogue_of(request)
     status, error = 403, words.text("sign_in.wrong_code")
     headers: dict[str, str] = {}
@@ -146,8 +149,8 @@ async def prove_second_factor(request: Request, context: CurrentContext) -> Resp
             context.database, visitor_of(request), step, text_of(form, "code")
         )
         if entry is not None:
-            return await _admit(request, context, entry, next)
-        return await _ask(request, context, status=403, next=next, error=words.text("sign_in.step_over"))
+            return await admit(request, context, entry, next)
+        return await ask(request, context, status=403, next=next, error=words.text("sign_in.step_over"))
     except WrongCredentials:
         pass
     except Throttled as throttled:
@@ -179,7 +182,7 @@ async def sign_in_once(request: Request, context: CurrentContext) -> Response:
         )
     if entry is None:
         return _sign_in_once(request, "", None)
-    return await _admit(request, context, entry, HOME)
+    return await admit(request, context, entry, HOME)
 
 
 def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Response:

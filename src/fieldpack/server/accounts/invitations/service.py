@@ -1,0 +1,214 @@
+"""The rules of invitations: who makes one, and what following it does. No HTTP, no SQL.
+
+The code of a link is stored as its hash: only who has the link can follow it, and it works once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from fieldpack.server.accounts.invitations import queries
+from fieldpack.server.accounts.invitations.rows import InvitationRow, OfferRow
+from fieldpack.server.accounts.members.service import CollectionMembers, Members, WorkspaceMembers
+from fieldpack.server.accounts.permissions.queries import find_in_workspace
+from fieldpack.server.accounts.permissions.roles import Action, Role, covers, may
+from fieldpack.server.accounts.queries import (
+    find_researcher_by_email,
+    find_workspace,
+    has_collection,
+    insert_researcher,
+    lock_accounts,
+)
+from fieldpack.server.accounts.service import Caller, hash_token, is_email
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import FORBIDDEN, Problem, conflict, invalid, not_found
+
+__all__ = [
+    "JOIN",
+    "LIFE",
+    "MOST_DAYS",
+    "AddressTaken",
+    "accept",
+    "accept_as_new",
+    "describe_invitation",
+    "find_offer",
+    "invite",
+    "link_of",
+    "list_invitations",
+    "may_invite",
+    "revoke",
+    "revoke_any",
+]
+
+JOIN = "/join"
+LIFE = timedelta(days=7)
+MOST_DAYS = 90
+TOKEN_BYTES = 32
+
+
+class AddressTaken(Exception):
+    """Somebody with this address has an account here: they sign in, and follow the link again."""
+
+
+def link_of(origin: str, code: str) -> str:
+    """The link for a code. In the query, which no log of ours has."""
+    return f"{origin}{JOIN}?code={quote(code)}"
+
+
+async def invite(
+    connection: Connection,
+    caller: Caller | None,
+    workspace_id: UUID,
+    role: Role,
+    *,
+    collection_id: UUID | None = None,
+    email: str | None = None,
+    life: timedelta | None = None,
+) -> tuple[str, InvitationRow]:
+    """An invitation, and its code, which nobody can be told again.
+
+    Args:
+        caller: None for the command line of who runs the server.
+        collection_id: of the workspace; the role is on this collection only.
+        email: whom it is for; None for whoever has the link.
+        life: how long the link is good; a week without it.
+
+    Raises:
+        Problem: 404, 403; 400 for an address that is none, or a collection of another workspace.
+    """
+    await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
+    if await find_workspace(connection, workspace_id) is None:
+        raise not_found("Workspace", workspace_id)
+    if collection_id is not None and not await has_collection(connection, workspace_id, collection_id):
+        raise invalid("collection_id", f"There is no collection {collection_id} in this workspace.")
+    if email is not None and not is_email(email):
+        raise invalid("email", f"{email!r} is not an e-mail address.")
+    code, id = secrets.token_urlsafe(TOKEN_BYTES), uuid4()
+    await queries.insert_invitation(
+        connection,
+        id,
+        hash_token(code),
+        workspace_id,
+        collection_id,
+        role,
+        email,
+        caller.id if caller is not None else None,
+        datetime.now(UTC) + (life or LIFE),
+    )
+    return code, await queries.get_invitation(connection, id)
+
+
+async def may_invite(connection: Connection, caller: Caller, workspace_id: UUID) -> bool:
+    """Whether somebody may invite to a workspace."""
+    standing = await find_in_workspace(connection, workspace_id, caller.id)
+    role = Role(standing.role) if standing is not None and standing.role else None
+    return may(role, Action.MEMBERS_MANAGE, caller.cap)
+
+
+async def list_invitations(
+    connection: Connection, caller: Caller | None, workspace_id: UUID, limit: int, offset: int
+) -> tuple[list[InvitationRow], int]:
+    """A workspace's invitations, newest first, and how many there are.
+
+    Raises:
+        Problem: 404, 403.
+    """
+    await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
+    return await queries.list_invitations(connection, workspace_id, limit, offset)
+
+
+async def revoke(
+    connection: Connection, caller: Caller | None, workspace_id: UUID, invitation_id: UUID
+) -> None:
+    """Let nobody follow a link any more.
+
+    Raises:
+        Problem: 404 for none of the workspace's, or one that was accepted; 403.
+    """
+    await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
+    if not await queries.revoke_invitation(connection, invitation_id, workspace_id):
+        raise not_found("Invitation", invitation_id)
+
+
+async def revoke_any(connection: Connection, invitation_id: UUID) -> bool:
+    """Let nobody follow a link any more, of whatever workspace: the command line's. Whether there was one to revoke."""
+    return await queries.revoke_invitation(connection, invitation_id)
+
+
+def describe_invitation(row: InvitationRow) -> dict[str, Any]:
+    """An invitation as the API answers it."""
+    state = "revoked" if row.revoked_at else "expired" if row.expires_at <= datetime.now(UTC) else "open"
+    return {
+        "id": row.id,
+        "workspace_id": row.workspace_id,
+        "collection_id": row.collection_id,
+        "role": row.role,
+        "email": row.email,
+        "status": "accepted" if row.accepted_at else state,
+        "created_at": row.created_at,
+        "created_by": row.created_by,
+        "expires_at": row.expires_at,
+        "accepted_at": row.accepted_at,
+        "accepted_by": row.accepted_by,
+    }
+
+
+# following one
+
+
+async def find_offer(connection: Connection, code: str) -> OfferRow | None:
+    """What a code offers; looking doesn't use it up. None once it is used, revoked or expired."""
+    return await queries.find_offer(connection, hash_token(code))
+
+
+async def accept(connection: Connection, code: str, researcher_id: UUID, email: str) -> OfferRow | None:
+    """Give a researcher the role that a code offers, unless they have a higher one. None when the code is no good.
+
+    Raises:
+        Problem: 403 for an invitation of somebody else; 409 for one on a collection, for an owner of its workspace.
+    """
+    offer = await find_offer(connection, code)
+    if offer is None:
+        return None
+    if offer.email is not None and offer.email.casefold() != email.casefold():
+        raise Problem(FORBIDDEN, f"This invitation is for {offer.email}: sign in with that address.")
+    if not await queries.use_invitation(connection, offer.id, researcher_id):
+        return None
+    members: Members = WorkspaceMembers(offer.workspace_id)
+    if offer.collection_id is not None:
+        members = CollectionMembers(offer.collection_id)
+    held = await members.find(connection, researcher_id)
+    if held is None:
+        if not await members.insert(connection, researcher_id, Role(offer.role)):
+            raise conflict("This invitation is being accepted already.")
+    elif not covers(Role(held.role), Role(offer.role)):
+        await members.change(connection, researcher_id, Role(offer.role))
+    return offer
+
+
+async def accept_as_new(connection: Connection, code: str, email: str, name: str) -> UUID | None:
+    """Make a researcher of who follows a link, with the role it offers. None when the code is no good.
+
+    Raises:
+        AddressTaken: somebody with this address is there.
+        Problem: 400 for an address that is none.
+    """
+    offer = await find_offer(connection, code)
+    if offer is None:
+        return None
+    address = offer.email or email.strip()
+    if not is_email(address):
+        raise invalid("email", f"{address!r} is not an e-mail address.")
+    await lock_accounts(connection)
+    if await find_researcher_by_email(connection, address) is not None:
+        raise AddressTaken
+    researcher_id = uuid4()
+    first, _, last = name.strip().partition(" ")
+    await insert_researcher(
+        connection, researcher_id, address, first or address.partition("@")[0], last.strip()
+    )
+    return researcher_id if await accept(connection, code, researcher_id, address) is not None else None

@@ -1,0 +1,1 @@
+"""Signing in at another provider: whom it vouches for, and who they are here."""

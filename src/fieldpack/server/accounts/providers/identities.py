@@ -1,0 +1,100 @@
+"""Whom another provider vouches for, and what they are here: found, made, and given the role of their groups."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+from fieldpack.server.accounts import queries as accounts
+from fieldpack.server.accounts.credentials.signing_in import Entry, enter
+from fieldpack.server.accounts.members.service import WorkspaceMembers
+from fieldpack.server.accounts.permissions.roles import Role, covers
+from fieldpack.server.accounts.providers import queries
+from fieldpack.server.accounts.providers.oidc import Identity
+from fieldpack.server.accounts.service import is_email
+from fieldpack.server.accounts.sessions import Visitor
+from fieldpack.server.config import Settings
+from fieldpack.server.db.pool import Connection
+from fieldpack.server.problems import Problem
+
+__all__ = ["NotAdmitted", "enter_with_identity", "role_of"]
+
+EVERYBODY = "*"
+
+
+class NotAdmitted(Exception):
+    """The provider knows them, but they have no account here, and their groups give them none."""
+
+
+def role_of(groups: frozenset[str], roles: dict[str, str]) -> Role | None:
+    """The highest role that groups give; `*` stands for everybody whom the provider lets in."""
+    found = [Role(role) for group, role in roles.items() if group in groups or group == EVERYBODY]
+    return max(found, key=lambda role: sum(covers(role, other) for other in Role), default=None)
+
+
+async def enter_with_identity(
+    connection: Connection, visitor: Visitor, identity: Identity, settings: Settings
+) -> Entry:
+    """Sign in whom a provider vouches for.
+
+    They are known by issuer and subject; the first time by their address, if the provider has verified it. Where
+    groups give roles, somebody new is made a researcher, and the role in the workspace follows their groups each time.
+
+    Raises:
+        NotAdmitted: they have no account, and get none.
+    """
+    await accounts.lock_accounts(connection)
+    role = role_of(identity.groups, settings.oidc_groups)
+    row = await queries.find_identity(connection, identity.issuer, identity.subject)
+    granted = row.workspace_id if row is not None else None
+    if row is None:
+        researcher_id = await _find_or_make(connection, identity, role)
+        await queries.insert_identity(connection, identity.issuer, identity.subject, researcher_id)
+    else:
+        researcher_id = row.researcher_id
+    if settings.oidc_groups:
+        await _follow_groups(connection, identity, researcher_id, role, granted, settings)
+    return await enter(connection, visitor, researcher_id, "oidc")
+
+
+async def _find_or_make(connection: Connection, identity: Identity, role: Role | None) -> UUID:
+    found = await accounts.find_researcher_by_email(connection, identity.email) if identity.email else None
+    if found is not None and identity.is_verified:
+        return found
+    # an address that nobody verified opens no account that is there
+    if found is not None or role is None or not is_email(identity.email):
+        raise NotAdmitted
+    researcher_id = uuid4()
+    first = identity.first_name or ("" if identity.last_name else identity.email.partition("@")[0])
+    await accounts.insert_researcher(connection, researcher_id, identity.email, first, identity.last_name)
+    return researcher_id
+
+
+async def _follow_groups(
+    connection: Connection,
+    identity: Identity,
+    researcher_id: UUID,
+    role: Role | None,
+    granted: UUID | None,
+    settings: Settings,
+) -> None:
+    """The role of the groups, in the place of what they gave before. A role that an owner gave is only raised."""
+    workspace_id = settings.oidc_workspace or await accounts.find_first_workspace(connection)
+    if workspace_id is None:
+        return
+    members = WorkspaceMembers(workspace_id)
+    held = await members.find(connection, researcher_id)
+    try:
+        if role is None and granted == workspace_id:
+            await members.delete(connection, researcher_id)
+            await queries.note_membership(connection, identity.issuer, identity.subject, None)
+        elif role is not None and held is None:
+            await members.insert(connection, researcher_id, role)
+            await queries.note_membership(connection, identity.issuer, identity.subject, workspace_id)
+        elif (
+            role is not None
+            and held is not None
+            and (granted == workspace_id or not covers(Role(held.role), role))
+        ):
+            await members.change(connection, researcher_id, role)
+    except Problem:
+        pass  # the last owner stays one, whatever the groups say, and nobody is kept out for having left

@@ -1,0 +1,14 @@
+"""The rows that the queries of providers answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRow:
+    """Who somebody is here whom another provider vouches for."""
+
+    researcher_id: UUID
+    workspace_id: UUID | None  # in which the provider's groups made them a member

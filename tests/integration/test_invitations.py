@@ -1,0 +1,273 @@
+"""Invitations: who makes one, and what following it does, by page, API and command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from tests.installation import Installation, installed
+from tests.integration.rows import connected
+from tests.integration.test_signing_in import COOKIE, DEVICE, Browser, by_link, make_researcher, make_token
+from tests.refusals import refused
+from tests.scenario import Scenario, expect
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Installation]:
+    """An installation of two web processes."""
+    with installed("--workers", "2") as installation:
+        yield installation
+
+
+def workspace_of(server: Installation) -> str:
+    with server.client() as api:
+        found: str = expect(api.get("/workspaces"), 200)["results"][0]["id"]
+        return found
+
+
+def invite(server: Installation, **body: Any) -> dict[str, Any]:
+    """An invitation of the first researcher's, an owner, with its link."""
+    with server.client() as api:
+        path = f"/workspaces/{workspace_of(server)}/invitations"
+        made: dict[str, Any] = expect(api.post(path, json={"role": "reviewer", **body}), 201)
+        return made
+
+
+def code_of(url: str) -> str:
+    parts = urlsplit(url)
+    assert parts.path == "/join"
+    return parts.query.removeprefix("code=")
+
+
+def roles_of(server: Installation, email: str) -> tuple[list[str], list[str]]:
+    """Somebody's roles in workspaces, and on collections."""
+    with connected(server) as database:
+        found = [
+            [
+                role
+                for (role,) in database.execute(
+                    f"SELECT m.role FROM {table} m JOIN researchers r ON r.id = m.researcher_id"
+                    " WHERE r.email = %s",
+                    [email],
+                ).fetchall()
+            ]
+            for table in ("memberships", "collection_roles")
+        ]
+    return found[0], found[1]
+
+
+def new_email() -> str:
+    return f"new-{uuid4().hex[:8]}@example.org"
+
+
+def test_somebody_new_follows_a_link_and_is_in(own: Installation) -> None:
+    made = invite(own)
+    assert (made["role"], made["status"], made["email"], made["collection_id"]) == (
+        "reviewer",
+        "open",
+        None,
+        None,
+    )
+    email, browser = new_email(), Browser(own)
+    path = f"/join?code={code_of(made['url'])}"
+    for _ in range(2):  # looking uses nothing up
+        page = browser.get(path)
+        assert page.status_code == 200
+        assert "Reviewer: reads responses" in page.text
+    assert browser.cookies == {}
+    joined = browser.post("/join", code=code_of(made["url"]), name="  Bo  Li ", email=email)
+    assert (joined.status_code, joined.headers["location"]) == (303, "/researcher/account")
+    assert {COOKIE, DEVICE} <= set(browser.cookies)
+    page = browser.get("/researcher/account").text
+    assert "Bo Li" in page
+    assert "Signed in by an invitation" in page
+    assert 'name="password"' in page  # which may be set now
+    assert roles_of(own, email) == (["reviewer"], [])
+    again = Browser(own).post("/join", code=code_of(made["url"]), name="x", email=new_email())
+    assert again.status_code == 403
+    assert Browser(own).get(path).status_code == 403
+    with own.client() as api:
+        listed = expect(api.get(f"/workspaces/{made['workspace_id']}/invitations"), 200)["results"]
+        row = next(each for each in listed if each["id"] == made["id"])
+        assert (row["status"], row["accepted_by"]) == ("accepted", email)
+        assert "url" not in row
+    with connected(own) as database:
+        assert code_of(made["url"]) not in str(
+            database.execute("SELECT i::text FROM invitations i").fetchall()
+        )
+    assert code_of(made["url"]) not in own.log
+
+
+def test_of_several_at_once_one_comes_in(own: Installation) -> None:
+    code = code_of(invite(own)["url"])
+
+    def follow(number: int) -> int:
+        return Browser(own).post("/join", code=code, name="x", email=new_email()).status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(follow, range(6))) == [303] + [403] * 5
+
+
+def test_who_has_an_account_signs_in_and_accepts(own: Installation) -> None:
+    email = make_researcher(own)
+    code = code_of(invite(own)["url"])
+    stranger = Browser(own).post("/join", code=code, name="Thief", email=email.upper())
+    assert stranger.status_code == 409
+    assert "sign in first" in stranger.text
+    assert f"/sign-in?next=/join%3Fcode%3D{code}" in unescape(stranger.text)
+    browser = by_link(own, email)
+    assert 'name="email"' not in browser.get(f"/join?code={code}").text
+    accepted = browser.post("/join", code=code)
+    assert (accepted.status_code, accepted.headers["location"]) == (303, "/researcher")
+    assert roles_of(own, email) == (["reviewer"], [])
+
+
+def test_an_invitation_raises_a_role_and_lowers_none(own: Installation) -> None:
+    email = make_researcher(own)
+    browser = by_link(own, email)
+    for role, held in (
+        ("analyst", "analyst"),
+        ("viewer", "analyst"),
+        ("editor", "editor"),
+        ("owner", "owner"),
+        ("viewer", "owner"),
+    ):
+        assert browser.post("/join", code=code_of(invite(own, role=role)["url"])).status_code == 303
+        assert roles_of(own, email) == ([held], [])
+
+
+def test_an_invitation_to_a_collection_opens_that_alone(own: Installation) -> None:
+    with own.client() as api:
+        mine, other = Scenario.create(api), Scenario.create(api)
+    made = invite(own, collection_id=mine.collection["id"], role="analyst")
+    email, browser = new_email(), Browser(own)
+    assert browser.post("/join", code=code_of(made["url"]), name="x", email=email).status_code == 303
+    assert roles_of(own, email) == ([], ["analyst"])
+    token, _ = make_token(own, email, "x")
+    with own.client(token) as api:
+        expect(api.get(f"/data-collection/collections/{mine.collection['id']}/responses"), 200)
+        refused(api.get(f"/data-collection/collections/{other.collection['id']}/responses"), 404)
+
+
+def test_one_for_an_address_is_for_nobody_else(own: Installation) -> None:
+    email = new_email()
+    code = code_of(invite(own, email=email)["url"])
+    other = by_link(own, make_researcher(own))
+    assert "is for" in other.get(f"/join?code={code}").text
+    assert other.post("/join", code=code).status_code == 403
+    browser = Browser(own)
+    assert browser.post("/join", code=code, name="x", email="other@example.org").status_code == 303
+    assert roles_of(own, email) == (["reviewer"], [])
+
+
+@pytest.mark.parametrize("end", ["expires_at = now()", "revoked_at = now()"])
+def test_one_that_is_over_lets_nobody_in(own: Installation, end: str) -> None:
+    made = invite(own)
+    with connected(own) as database:
+        database.execute(f"UPDATE invitations SET {end} WHERE id = %s", [made["id"]])
+    email = new_email()
+    assert Browser(own).get(f"/join?code={code_of(made['url'])}").status_code == 403
+    assert Browser(own).post("/join", code=code_of(made["url"]), name="x", email=email).status_code == 403
+    assert roles_of(own, email) == ([], [])
+
+
+def test_whoever_is_no_owner_any_more_lets_nobody_in(own: Installation) -> None:
+    email = make_researcher(own)
+    assert (
+        by_link(own, email).post("/join", code=code_of(invite(own, role="owner")["url"])).status_code == 303
+    )
+    token, _ = make_token(own, email, "x")
+    with own.client(token) as api:
+        workspace = workspace_of(own)
+        made = expect(api.post(f"/workspaces/{workspace}/invitations", json={"role": "owner"}), 201)
+        with connected(own) as database:
+            database.execute(
+                "UPDATE memberships SET role = 'editor' FROM researchers r"
+                " WHERE r.id = researcher_id AND r.email = %s",
+                [email],
+            )
+        refused(api.post(f"/workspaces/{workspace}/invitations", json={"role": "viewer"}), 403)
+        refused(api.get(f"/workspaces/{workspace}/invitations"), 403)
+    assert (
+        Browser(own).post("/join", code=code_of(made["url"]), name="x", email=new_email()).status_code == 403
+    )
+
+
+def test_what_an_invitation_must_be(own: Installation) -> None:
+    workspace = workspace_of(own)
+    with own.client() as api:
+        path = f"/workspaces/{workspace}/invitations"
+        for body, field in (
+            ({}, "role"),
+            ({"role": "admin"}, "role"),
+            ({"role": "viewer", "email": "x"}, "email"),
+            ({"role": "viewer", "expires_in_days": 91}, "expires_in_days"),
+            ({"role": "viewer", "expires_in_days": 0}, "expires_in_days"),
+            ({"role": "viewer", "collection_id": str(uuid4())}, "collection_id"),
+        ):
+            refused(api.post(path, json=body), 400, field)
+    browser = Browser(own)
+    code = code_of(invite(own)["url"])
+    for name, email, said in (("", "x@example.org", "your name"), ("x", "no address", "not an e-mail")):
+        answer = browser.post("/join", code=code, name=name, email=email)
+        assert answer.status_code == 400
+        assert said in answer.text
+
+
+def test_an_owner_makes_and_withdraws_one_on_the_page(own: Installation) -> None:
+    with connected(own) as database:
+        [(first,)] = database.execute("SELECT email FROM researchers ORDER BY created_at LIMIT 1").fetchall()
+    owner = by_link(own, first)
+    path = f"/researcher/workspaces/{workspace_of(own)}/invitations"
+    assert path in owner.get("/researcher").text
+    made = owner.post(path, role="analyst", days="3", email="")
+    link = re.search(r'value="(http[^"]+/join\?code=[^"]+)"', made.text)
+    assert link
+    assert link[1] not in owner.get(path).text
+    assert Browser(own).get(urlsplit(link[1])._replace(scheme="", netloc="").geturl()).status_code == 200
+    revoke = re.search(rf'action="({path}/[0-9a-f-]+/revoke)"', owner.get(path).text)
+    assert revoke
+    assert owner.post(revoke[1]).status_code == 303
+    assert Browser(own).get(urlsplit(link[1])._replace(scheme="", netloc="").geturl()).status_code == 403
+    assert owner.post(path, role="analyst", days="3", email="x").status_code == 400
+    for wrong in (
+        {"role": "king", "days": "3"},
+        {"role": "viewer", "days": "1000"},
+        {"role": "viewer", "days": "x"},
+    ):
+        assert owner.post(path, **wrong).status_code == 400
+    member = Browser(own)
+    code = code_of(invite(own, role="editor")["url"])
+    member.post("/join", code=code, name="x", email=new_email())
+    assert member.get(path).status_code == 403
+    assert member.post(path, role="owner", days="3").status_code == 403
+    assert path not in member.get("/researcher").text
+
+
+def test_the_command_line_invites_lists_and_withdraws(own: Installation) -> None:
+    made = json.loads(own.run("workspace", "invite", "--role", "editor", "--expires", "3", "--json").stdout)
+    assert made["url"].startswith(f"{own.url}/join?code=")
+    assert Browser(own).get(f"/join?code={code_of(made['url'])}").status_code == 200
+    listed = json.loads(own.run("workspace", "invitations", "list", made["workspace_id"], "--json").stdout)
+    assert listed[0]["id"] == made["id"]
+    own.run("workspace", "invitations", "revoke", made["id"])
+    assert Browser(own).get(f"/join?code={code_of(made['url'])}").status_code == 403
+    for arguments, said in (
+        (["invite", "--role", "king"], "is no role"),
+        (["invite", "--role", "viewer", "--expires", "400"], "90 days at most"),
+        (["invite", "--role", "viewer", "--collection", str(uuid4())], "There is no collection"),
+        (["invite", str(uuid4()), "--role", "viewer"], "Workspace"),
+        (["invitations", "revoke", str(uuid4())], "There is no invitation"),
+    ):
+        failed = own.run("workspace", *arguments, check=False)
+        assert failed.returncode in (1, 2)
+        assert said in failed.stderr, failed.stderr
+        assert failed.stderr.count("\n") == 1
