@@ -79,6 +79,9 @@ ROUTES: dict[str, Allowed] = {
     "POST /data-collection/collections/{collection_id}/members": OWNERS,
     "PATCH /data-collection/collections/{collection_id}/members/{researcher_id}": OWNERS,
     "DELETE /data-collection/collections/{collection_id}/members/{researcher_id}": OWNERS,
+    "GET /workspaces/{workspace_id}/invitations": OWNERS,
+    "POST /workspaces/{workspace_id}/invitations": OWNERS,
+    "DELETE /workspaces/{workspace_id}/invitations/{invitation_id}": OWNERS,
     "POST /users/me/tokens": EVERYONE,
     "POST /users/me/tokens/{token_id}/rotate": EVERYONE,
     "GET /workspaces/{workspace_id}/projects": EVERYONE,
@@ -128,6 +131,9 @@ OF_THE_WORKSPACE = {
     "POST /workspaces/{workspace_id}/members": 403,
     "PATCH /workspaces/{workspace_id}/members/{researcher_id}": 403,
     "DELETE /workspaces/{workspace_id}/members/{researcher_id}": 403,
+    "GET /workspaces/{workspace_id}/invitations": 403,
+    "POST /workspaces/{workspace_id}/invitations": 403,
+    "DELETE /workspaces/{workspace_id}/invitations/{invitation_id}": 403,
     "GET /workspaces/{workspace_id}/projects": 403,
     "POST /workspaces/{workspace_id}/projects": 403,
     "GET /workspaces/{workspace_id}/balance": 403,
@@ -159,6 +165,9 @@ OF_THE_WORKSPACE = {
 # Pages of researchers.
 PAGES: dict[str, Allowed] = {
     "GET /researcher": EVERYONE,
+    "GET /researcher/workspaces/{workspace_id}/invitations": OWNERS,
+    "POST /researcher/workspaces/{workspace_id}/invitations": OWNERS,
+    "POST /researcher/workspaces/{workspace_id}/invitations/{invitation_id}/revoke": OWNERS,
     "POST /researcher/collections/{collection_id}/export": EXPORTERS,
     "GET /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
     "GET /data-collection-tool/collections/{collection_id}": EVERYONE,
@@ -178,6 +187,7 @@ PAGES: dict[str, Allowed] = {
 }
 # what pages' forms send, where an empty one is refused before anybody's role is asked for
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
+    "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
     "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
@@ -188,7 +198,11 @@ ACCOUNT = {
     "GET /researcher/account",
     "POST /researcher/account/sessions/{session_id}/end",
     "POST /researcher/account/sessions/end-others",
+    "POST /researcher/account/tokens",
     "POST /researcher/account/tokens/{token_id}/revoke",
+    "POST /researcher/account/passkeys",
+    "POST /researcher/account/passkeys/options",
+    "POST /researcher/account/passkeys/remove",
     "POST /researcher/account/password",
     "POST /researcher/account/password/remove",
     "GET /researcher/account/second-factor",
@@ -198,7 +212,7 @@ ACCOUNT = {
 }
 # Pages and files that ask for no role: signing in and out, participants', those that programs watch.
 OPEN = re.compile(
-    r"/|/sign-(in|in/once|in/code|out)|/participate(/.*)?|/(static|assets)/.*|/health/(live|ready)|/metrics|/favicon.*|/robots.*"
+    r"/|/sign-(in|in/once|in/code|in/passkey(/options)?|in/provider(/return)?|out)|/join|/participate(/.*)?|/(static|assets)/.*|/health/(live|ready)|/metrics|/favicon.*|/robots.*"
 )
 
 
@@ -226,6 +240,9 @@ class Cast:
             with httpx.Client(base_url=self.server.url, trust_env=False) as browser:
                 browser.post("/sign-in", data=given, headers={"Origin": self.server.url})
             return {"session_id": expect(client.get("/users/me/sessions"), 200)["results"][0]["id"]}
+        if "invitation_id" in route:
+            path = self.world.fill(route.partition(" ")[2].rpartition("/")[0])
+            return {"invitation_id": self._make(path, '{"role": "viewer"}')}
         if "researcher_id" in route:
             given = {"email": f"fresh-{uuid4()}@example.org", "role": "viewer"}
             members = self.world.fill(route.partition(" ")[2].rpartition("/")[0])

@@ -106,6 +106,15 @@ TABLE: dict[str, Row] = {
         other=403, body={"role": "viewer"}, wrong=[({"role": "boss"}, "role"), ({}, "role")], large=413
     ),
     "DELETE /workspaces/{workspace_id}/members/{researcher_id}": Row(other=403, large=413),
+    "GET /workspaces/{workspace_id}/invitations": Row(other=403),
+    "POST /workspaces/{workspace_id}/invitations": Row(
+        other=403,
+        body={"role": "viewer"},
+        wrong=[({}, "role"), ({"role": "king"}, "role"), ({"role": "viewer", "email": 5}, "email"),
+               ({"role": "viewer", "expires_in_days": "7"}, "expires_in_days")],
+        large=413,
+    ),
+    "DELETE /workspaces/{workspace_id}/invitations/{invitation_id}": Row(other=403, large=413),
     "GET /data-collection/collections/{collection_id}/members": Row(),
     "POST /data-collection/collections/{collection_id}/members": Row(
         body=MEMBER, wrong=WRONG_MEMBER, large=413
@@ -377,6 +386,9 @@ def world(server: Installation) -> Iterator[World]:
             member = expect(api.post(members, json={"email": email, "role": "viewer"}), 201)
         ids = {
             "researcher_id": member["id"],
+            "invitation_id": expect(
+                api.post(f"/workspaces/{workspace}/invitations", json={"role": "viewer"}), 201
+            )["id"],
             "token_id": expect(api.post("/users/me/tokens", json={"name": "x"}), 201)["token_id"],
             "workspace_id": workspace,
             "collection_id": scenario.collection["id"],
