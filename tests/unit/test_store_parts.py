@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fieldpack.errors import ConfigError
 from fieldpack.server.exports.build.checksums import combine_crc32
-from fieldpack.server.exports.build.parts import MIB, MOST_BLOCKS, plan_parts
+from fieldpack.server.exports.build.parts import MIB, MOST_PARTS, plan_parts
 from fieldpack.server.storage.multipart import Multipart, _seconds_left
 
 
@@ -36,7 +36,7 @@ def test_parts_cover_an_archive_within_what_providers_take(size: int, part_mb: i
     assert ranges[0][0] == 0
     assert ranges[-1][1] == size
     assert all(one[1] == two[0] for one, two in pairwise(ranges))
-    assert len(ranges) <= MOST_BLOCKS
+    assert len(ranges) <= MOST_PARTS
     lengths = {stop - start for start, stop in ranges[:-1]}
     assert len(lengths) <= 1
     assert all(length >= part_mb * MIB for length in lengths)

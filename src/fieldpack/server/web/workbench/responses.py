@@ -17,6 +17,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import CollectionId, FileKey, SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.http.sending.stream import send_blob
@@ -62,14 +63,13 @@ async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) 
 
 @router.get("/workbench/collections/{collection_id}")
 async def show_overview(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """A collection in numbers."""
-    identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
-        found = await overview.get_overview(connection, caller, identifier)
-        studies = await queries.list_studies(connection, [identifier])
-        allowed = await _allowed(connection, caller, identifier)
+        found = await overview.get_overview(connection, caller, collection_id)
+        studies = await queries.list_studies(connection, [collection_id])
+        allowed = await _allowed(connection, caller, collection_id)
     catalogue = catalogue_of(request)
     most = max((day.count for day in found.days), default=0)
     most_left = max((each.left for each in found.questions), default=0)
@@ -78,7 +78,7 @@ async def show_overview(
         "overview.html",
         caller=caller,
         collection=found.collection,
-        path=_collection_path(identifier),
+        path=_collection_path(collection_id),
         counts=found.counts,
         questions=found.questions,
         days=found.days[-60:],
@@ -103,7 +103,7 @@ async def show_responses(
     request: Request,
     context: CurrentContext,
     caller: SignedIn,
-    collection_id: str,
+    collection_id: CollectionId,
     after: Text = "",
     before_place: Annotated[str, Query(alias="upto")] = "",
     question: Text = "",
@@ -111,8 +111,7 @@ async def show_responses(
     operand: Text = "",
 ) -> Response:
     """The table of responses that a filter shows."""
-    identifier = parse_id("Collection", collection_id)
-    path = f"{_collection_path(identifier)}/responses"
+    path = f"{_collection_path(collection_id)}/responses"
     given = request.query_params.multi_items()
     if question and test:  # a condition that was just put together: the address gets it in its one form
         given = [pair for pair in given if pair[0] not in ("question", "test", "operand", "after", "upto")]
@@ -121,12 +120,12 @@ async def show_responses(
         )
         return see_other(views.link_to(path, [pair for pair in given if pair[1]], [("where", condition)]))
     async with context.database.transaction() as connection:
-        view = await service.read_view(connection, caller, identifier, given)
+        view = await service.read_view(connection, caller, collection_id, given)
         page = await service.list_page(
             connection, view, ROWS, after=after or None, before=before_place or None
         )
-        studies = {study.id: study.name for study in await queries.list_studies(connection, [identifier])}
-        allowed = await _allowed(connection, caller, identifier)
+        studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
+        allowed = await _allowed(connection, caller, collection_id)
         pending = await service.count_reviewable(connection, view) if allowed["review"] else 0
     catalogue = catalogue_of(request)
     chosen = [text for name, text in given if name == "column"]
@@ -152,7 +151,7 @@ async def show_responses(
         caller=caller,
         collection=view.collection,
         path=path,
-        base=_collection_path(identifier),
+        base=_collection_path(collection_id),
         chips=views.describe_conditions(view, studies, catalogue, path, kept),
         cleared=views.link_to(path, kept),
         wanted=view.wanted,
@@ -183,7 +182,7 @@ async def show_responses(
         pending=pending,
         allowed=allowed,
         approve=views.link_to(f"{path}/approve", parameters),
-        export=views.link_to(f"/researcher/collections/{identifier}/export", view.wanted.parameters()),
+        export=views.link_to(f"/researcher/collections/{collection_id}/export", view.wanted.parameters()),
         previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
         following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
     )
@@ -191,28 +190,30 @@ async def show_responses(
 
 @router.post("/workbench/collections/{collection_id}/responses/approve")
 async def approve_shown(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """Approve all that the filter shows and that wait for a review."""
-    identifier = parse_id("Collection", collection_id)
     text = text_of(await read_unknown_form(request), "count")
     if not text.isdecimal():
         raise invalid("count", "Must be a number.")
     async with context.database.transaction() as connection:
-        view = await service.read_view(connection, caller, identifier, request.query_params.multi_items())
+        view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
         await service.approve_matching(connection, caller, view, int(text))
-    return see_other(views.link_to(f"{_collection_path(identifier)}/responses", view.parameters()))
+    return see_other(views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()))
 
 
 @router.get("/workbench/collections/{collection_id}/files/{file_key}")
 async def show_file(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str, file_key: str
+    request: Request,
+    context: CurrentContext,
+    caller: SignedIn,
+    collection_id: CollectionId,
+    file_key: FileKey,
 ) -> Response:
     """One uploaded file: shown where browsers show its type and nothing in it can act, else saved."""
-    identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
-        await get_collection(connection, caller, identifier, Action.FILES_READ)
-        file = await find_file(connection, identifier, parse_id("File", file_key))
+        await get_collection(connection, caller, collection_id, Action.FILES_READ)
+        file = await find_file(connection, collection_id, file_key)
     if file is None:
         raise not_found("File", file_key)
     return send_blob(request, context, file, inline=file.content_type in views.SHOWN_TYPES)
@@ -220,7 +221,7 @@ async def show_file(
 
 @router.get("/workbench/submissions/{submission_id}")
 async def show_response(
-    request: Request, context: CurrentContext, caller: SignedIn, submission_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
     """One response among its neighbours in the view that its address names."""
     return await _show(request, context, caller, submission_id)
@@ -230,15 +231,14 @@ async def _show(
     request: Request,
     context: CurrentContext,
     caller: Caller,
-    submission_id: str,
+    submission_id: SubmissionId,
     refusal: str = "",
     status: int = 200,
 ) -> Response:
-    identifier = parse_id("Submission", submission_id)
     parameters = request.query_params.multi_items()
     async with context.database.transaction() as connection:
-        view = await service.find_view(connection, caller, identifier, parameters)
-        found = await service.open_response(connection, view, identifier)
+        view = await service.find_view(connection, caller, submission_id, parameters)
+        found = await service.open_response(connection, view, submission_id)
         allowed = await _allowed(connection, caller, view.collection.id)
     catalogue = catalogue_of(request)
     base = _collection_path(view.collection.id)
@@ -275,19 +275,20 @@ async def _show(
 
 
 @router.post("/workbench/submissions/{submission_id}")
-async def decide(request: Request, context: CurrentContext, caller: SignedIn, submission_id: str) -> Response:
+async def decide(
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
+) -> Response:
     """Approve, reject or ask back one response, or write a note; a refusal is said on its page, nothing lost."""
-    identifier = parse_id("Submission", submission_id)
     form = await read_unknown_form(request)
     go, message = text_of(form, "go"), text_of(form, "message").strip()
     parameters = request.query_params.multi_items()
-    target = identifier
+    target = submission_id
     try:
         async with context.database.transaction() as connection:
-            view = await service.find_view(connection, caller, identifier, parameters)
+            view = await service.find_view(connection, caller, submission_id, parameters)
             if go in ("approve", "reject"):
                 # which one comes next is asked before the decision takes this one out of the view
-                following = (await service.open_response(connection, view, identifier)).next
+                following = (await service.open_response(connection, view, submission_id)).next
                 given = SubmissionTransition.model_validate(
                     {
                         "action": go.upper(),
@@ -295,18 +296,18 @@ async def decide(request: Request, context: CurrentContext, caller: SignedIn, su
                         "rejection_category": text_of(form, "category"),
                     }
                 )
-                await submissions.transition(connection, caller, identifier, given)
-                target = following or identifier
+                await submissions.transition(connection, caller, submission_id, given)
+                target = following or submission_id
             elif go == "return":
                 if not message:
                     raise invalid("message", catalogue_of(request).text("response.needs_message"))
-                await submissions.request_return(connection, caller, identifier, [message])
+                await submissions.request_return(connection, caller, submission_id, [message])
             elif go == "note":
                 if message:
-                    await notes.add_note(connection, caller, identifier, message)
+                    await notes.add_note(connection, caller, submission_id, message)
             elif go == "remove_note":
                 note_id = parse_id("Note", text_of(form, "note"))
-                await notes.remove_note(connection, caller, identifier, note_id)
+                await notes.remove_note(connection, caller, submission_id, note_id)
             else:
                 raise invalid("go", "Unknown action.")
     except ValidationError:
@@ -323,19 +324,18 @@ async def decide(request: Request, context: CurrentContext, caller: SignedIn, su
 
 @router.get("/workbench/submissions/{submission_id}/erase")
 async def ask_to_erase(
-    request: Request, context: CurrentContext, caller: SignedIn, submission_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
     """What would go with a person, before it goes."""
     return await _ask_to_erase(request, context, caller, submission_id, wrong=False)
 
 
 async def _ask_to_erase(
-    request: Request, context: CurrentContext, caller: Caller, submission_id: str, *, wrong: bool
+    request: Request, context: CurrentContext, caller: Caller, submission_id: SubmissionId, *, wrong: bool
 ) -> Response:
-    identifier = parse_id("Submission", submission_id)
     async with context.database.transaction() as connection:
-        row = await submissions.get_submission(connection, caller, identifier, Action.SUBMISSION_ERASE)
-        reach = await queries.count_reach(connection, identifier)
+        row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
+        reach = await queries.count_reach(connection, submission_id)
     return render(
         request,
         "erase.html",
@@ -344,30 +344,31 @@ async def _ask_to_erase(
         row=row,
         reach=reach,
         wrong=wrong,
-        back=f"/workbench/submissions/{identifier}",
+        back=f"/workbench/submissions/{submission_id}",
     )
 
 
 @router.post("/workbench/submissions/{submission_id}/erase")
-async def erase(request: Request, context: CurrentContext, caller: SignedIn, submission_id: str) -> Response:
+async def erase(
+    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
+) -> Response:
     """Erase a person's submission, once their id was typed."""
-    identifier = parse_id("Submission", submission_id)
     typed = text_of(await read_unknown_form(request), "participant").strip()
     async with context.database.transaction() as connection:
-        row = await submissions.get_submission(connection, caller, identifier, Action.SUBMISSION_ERASE)
-        reach = await queries.count_reach(connection, identifier)
+        row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
+        reach = await queries.count_reach(connection, submission_id)
         export_ids = (
-            await lifecycle.erase(connection, caller, identifier) if typed == row.participant_id else None
+            await lifecycle.erase(connection, caller, submission_id) if typed == row.participant_id else None
         )
     if export_ids is None:
         return await _ask_to_erase(request, context, caller, submission_id, wrong=True)
     await require_withdrawn(context, export_ids)
-    await keep_erasure(context, identifier)
+    await keep_erasure(context, submission_id)
     return render(
         request,
         "erased.html",
         caller=caller,
-        submission_id=identifier,
+        submission_id=submission_id,
         reach=reach,
         exports=len(export_ids),
         base=_collection_path(row.collection_id),

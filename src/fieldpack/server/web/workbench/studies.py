@@ -13,9 +13,9 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
+from fieldpack.server.http.ids import CollectionId, StudyId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.studies import copies, service
 from fieldpack.server.studies.rows import StudyRow
@@ -48,7 +48,7 @@ def _whole(text: str) -> int | None:
 
 @router.get("/workbench/collections/{collection_id}/studies/new")
 async def ask_for_study(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """Asks what a study needs: a name, places, minutes."""
     return await _ask_for_study(request, context, caller, collection_id, {"places": "100"})
@@ -58,20 +58,19 @@ async def _ask_for_study(
     request: Request,
     context: CurrentContext,
     caller: Caller,
-    collection_id: str,
+    collection_id: CollectionId,
     given: dict[str, str],
     wrong: str = "",
 ) -> Response:
-    identifier = parse_id("Collection", collection_id)
     async with context.database.transaction() as connection:
-        collection = await get_collection(connection, caller, identifier, Action.STUDY_WRITE)
+        collection = await get_collection(connection, caller, collection_id, Action.STUDY_WRITE)
     return render(
         request,
         "study_new.html",
         status=400 if wrong else 200,
         caller=caller,
         collection=collection,
-        base=f"/workbench/collections/{identifier}",
+        base=f"/workbench/collections/{collection_id}",
         name=given.get("name") or collection.name,
         places=given.get("places", ""),
         minutes=given.get("minutes", ""),
@@ -81,7 +80,7 @@ async def _ask_for_study(
 
 @router.post("/workbench/collections/{collection_id}/studies/new")
 async def create_study(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """A new study, not yet open."""
     form = await read_unknown_form(request)
@@ -90,7 +89,7 @@ async def create_study(
         "name": given["name"],
         "total_available_places": _whole(given["places"]),
         "data_collection_method": METHOD,
-        "data_collection_id": str(parse_id("Collection", collection_id)),
+        "data_collection_id": str(collection_id),
     }
     if given["minutes"]:
         body["estimated_completion_time"] = _whole(given["minutes"])
@@ -104,7 +103,9 @@ async def create_study(
 
 
 @router.get("/workbench/studies/{study_id}")
-async def show_study(request: Request, context: CurrentContext, caller: SignedIn, study_id: str) -> Response:
+async def show_study(
+    request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
+) -> Response:
     """One study: where it stands, what can be done with it, its links."""
     return await _show_study(request, context, caller, study_id)
 
@@ -113,20 +114,19 @@ async def _show_study(
     request: Request,
     context: CurrentContext,
     caller: Caller,
-    study_id: str,
+    study_id: StudyId,
     *,
     refusal: str = "",
     status: int = 200,
     trial: str = "",
 ) -> Response:
-    identifier = parse_id("Study", study_id)
     async with context.database.transaction() as connection:
-        row = await service.get_study(connection, caller, identifier)
-        counts = await count_submissions(connection, identifier)
+        row = await service.get_study(connection, caller, study_id)
+        counts = await count_submissions(connection, study_id)
         collection = await get_collection(connection, caller, row.collection_id)
         may_write = await _may_write(connection, caller, row)
     catalogue = catalogue_of(request)
-    link = service.participant_url(origin_of(request, context), identifier)
+    link = service.participant_url(origin_of(request, context), study_id)
     return render(
         request,
         "study.html",
@@ -164,18 +164,17 @@ async def _may_write(connection: Connection, caller: Caller, row: StudyRow) -> b
 
 @router.post("/workbench/studies/{study_id}")
 async def change_study(
-    request: Request, context: CurrentContext, caller: SignedIn, study_id: str
+    request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
 ) -> Response:
     """A step of the study's life, more places or time, a copy for trying it, or its end as a draft."""
-    identifier = parse_id("Study", study_id)
     form = await read_unknown_form(request)
     go = text_of(form, "go")
-    where, trial = f"/workbench/studies/{identifier}", ""
+    where, trial = f"/workbench/studies/{study_id}", ""
     try:
         async with context.database.transaction() as connection:
             if go in STEP_TEXTS:
                 await service.transition_study(
-                    connection, caller, identifier, _validated(StudyTransition, action=go)
+                    connection, caller, study_id, _validated(StudyTransition, action=go)
                 )
             elif go == "change":
                 given = {
@@ -185,16 +184,16 @@ async def change_study(
                 changed = {name: value for name, value in given.items() if value is not None}
                 if not changed:
                     raise invalid("places", catalogue_of(request).text("study.wrong"))
-                await service.patch_study(connection, caller, identifier, _validated(StudyPatch, **changed))
+                await service.patch_study(connection, caller, study_id, _validated(StudyPatch, **changed))
             elif go == "try":
-                row = await copies.make_trial(connection, caller, identifier)
+                row = await copies.make_trial(connection, caller, study_id)
                 trial = copies.trial_url(origin_of(request, context), row.id)
             elif go == "clone":
-                row = await copies.clone_study(connection, caller, identifier, block_previous=True)
+                row = await copies.clone_study(connection, caller, study_id, block_previous=True)
                 where = f"/workbench/studies/{row.id}"
             elif go == "delete":
-                row = await service.get_study(connection, caller, identifier)
-                await service.delete_study(connection, caller, identifier)
+                row = await service.get_study(connection, caller, study_id)
+                await service.delete_study(connection, caller, study_id)
                 where = f"/workbench/collections/{row.collection_id}"
             else:
                 raise invalid("go", "Unknown action.")
