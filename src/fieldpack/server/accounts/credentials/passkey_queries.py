@@ -25,6 +25,7 @@ async def list_passkeys(connection: Connection, researcher_id: UUID) -> list[Pas
 
 
 async def find_passkey(connection: Connection, id: bytes) -> PasskeyRow | None:
+    """The passkey of this credential id, whoever has it."""
     async with connection.cursor(row_factory=class_row(PasskeyRow)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM passkeys k WHERE k.id = %s", [id])
         return await cursor.fetchone()

@@ -37,6 +37,7 @@ async def insert_invitation(
     created_by: UUID | None,
     expires_at: datetime,
 ) -> None:
+    """Keep an invitation; of its code only the hash."""
     await connection.execute(
         """
         INSERT INTO invitations

@@ -46,6 +46,7 @@ async def list_members(
 async def find_member(
     connection: Connection, workspace_id: UUID, researcher_id: UUID
 ) -> MembershipRow | None:
+    """A researcher's membership of a workspace."""
     cursor = await connection.cursor(row_factory=class_row(MembershipRow)).execute(
         f"SELECT {_MEMBER} FROM memberships m JOIN researchers r ON r.id = m.researcher_id"
         " WHERE m.workspace_id = %s AND m.researcher_id = %s",
@@ -136,6 +137,7 @@ async def list_of_collection(
 async def find_on_collection(
     connection: Connection, collection_id: UUID, researcher_id: UUID
 ) -> MembershipRow | None:
+    """A researcher's role on one collection."""
     cursor = await connection.cursor(row_factory=class_row(MembershipRow)).execute(
         f"SELECT {_MEMBER} FROM collection_roles m JOIN researchers r ON r.id = m.researcher_id"
         " WHERE m.collection_id = %s AND m.researcher_id = %s",

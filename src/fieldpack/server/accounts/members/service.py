@@ -48,24 +48,30 @@ class WorkspaceMembers:
     workspace_id: UUID
 
     async def require(self, connection: Connection, caller: Caller | None, action: Action) -> None:
+        """Return if the caller may do `action` here; None is the operator, who may."""
         if caller is not None:
             await require(connection, caller, action, workspace=self.workspace_id, foreign=not_a_member())
 
     async def list(self, connection: Connection, limit: int, offset: int) -> tuple[list[MembershipRow], int]:
+        """A page of the members, and how many there are."""
         return await queries.list_members(connection, self.workspace_id, limit, offset)
 
     async def find(self, connection: Connection, researcher_id: UUID) -> MembershipRow | None:
+        """One member; None when they are none."""
         return await queries.find_member(connection, self.workspace_id, researcher_id)
 
     async def insert(self, connection: Connection, researcher_id: UUID, role: Role) -> bool:
+        """Add a member; whether they were none before."""
         return await insert_membership(connection, self.workspace_id, researcher_id, role)
 
     async def change(self, connection: Connection, researcher_id: UUID, role: Role) -> None:
+        """Give a member another role."""
         await queries.lock_members(connection, self.workspace_id)
         if not await queries.set_role(connection, self.workspace_id, researcher_id, role):
             await self._refuse(connection, researcher_id)
 
     async def delete(self, connection: Connection, researcher_id: UUID) -> None:
+        """Take a member out."""
         await queries.lock_members(connection, self.workspace_id)
         if not await queries.delete_member(connection, self.workspace_id, researcher_id):
             await self._refuse(connection, researcher_id)
@@ -83,25 +89,31 @@ class CollectionMembers:
     collection_id: UUID
 
     async def require(self, connection: Connection, caller: Caller | None, action: Action) -> None:
+        """Return if the caller may do `action` here; None is the operator, who may."""
         if caller is not None:
             await require(connection, caller, action, collection=self.collection_id)
 
     async def list(self, connection: Connection, limit: int, offset: int) -> tuple[list[MembershipRow], int]:
+        """A page of the members, and how many there are."""
         return await queries.list_of_collection(connection, self.collection_id, limit, offset)
 
     async def find(self, connection: Connection, researcher_id: UUID) -> MembershipRow | None:
+        """One member; None when they are none."""
         return await queries.find_on_collection(connection, self.collection_id, researcher_id)
 
     async def insert(self, connection: Connection, researcher_id: UUID, role: Role) -> bool:
+        """Add a member; whether they were none before."""
         if await queries.is_owner_of_all(connection, self.collection_id, researcher_id):
             raise conflict(OWNER_OF_ALL)
         return await queries.insert_collection_role(connection, self.collection_id, researcher_id, role)
 
     async def change(self, connection: Connection, researcher_id: UUID, role: Role) -> None:
+        """Give a member another role."""
         if not await queries.set_collection_role(connection, self.collection_id, researcher_id, role):
             raise not_found("Member", researcher_id)
 
     async def delete(self, connection: Connection, researcher_id: UUID) -> None:
+        """Take a member out."""
         if not await queries.delete_collection_role(connection, self.collection_id, researcher_id):
             raise not_found("Member", researcher_id)
 

@@ -105,6 +105,7 @@ class Provider:
 
     @property
     def issuer(self) -> str:
+        """The issuer that the settings name."""
         assert self.settings.oidc_issuer is not None
         return self.settings.oidc_issuer
 

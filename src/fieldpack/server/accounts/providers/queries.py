@@ -11,6 +11,7 @@ from fieldpack.server.db.pool import Connection
 
 
 async def find_identity(connection: Connection, issuer: str, subject: str) -> IdentityRow | None:
+    """The researcher whom an identity of a provider belongs to."""
     async with connection.cursor(row_factory=class_row(IdentityRow)) as cursor:
         await cursor.execute(
             """
@@ -23,6 +24,7 @@ async def find_identity(connection: Connection, issuer: str, subject: str) -> Id
 
 
 async def insert_identity(connection: Connection, issuer: str, subject: str, researcher_id: UUID) -> None:
+    """Tie an identity of a provider to a researcher."""
     await connection.execute(
         "INSERT INTO external_identities (issuer, subject, researcher_id) VALUES (%s, %s, %s)",
         [issuer, subject, researcher_id],
