@@ -120,6 +120,8 @@ def test_a_trial_is_counted_nowhere(api: httpx.Client, server: Installation) -> 
     assert responses["meta"]["count"] == len(responses["results"]) == 1
     studies = expect(api.get(f"/studies?data_collection_id={collection}"), 200)
     assert [row["id"] for row in studies["results"]] == [scenario.study["id"]]
+    trials = expect(api.get(f"/studies?data_collection_id={collection}&test=1"), 200)
+    assert [row["id"] for row in trials["results"]] == [first["study_id"]]
     after = scenario.export()
     assert after["submission_count"] == before["submission_count"] == 1
 
@@ -334,3 +336,56 @@ def test_what_goes_with_a_code(api: httpx.Client, server: Installation, data: An
     with connected(server) as database:
         [[review]] = database.execute("SELECT review FROM submissions WHERE id = %s", [submission]).fetchall()
     assert (review or {}).get("completion_code_data", {}) == data
+
+
+def mark(api: httpx.Client, submission_id: str, is_test: bool) -> httpx.Response:
+    return api.patch(f"/submissions/{submission_id}", json={"test": is_test})
+
+
+def test_marked_as_a_test_and_back(api: httpx.Client) -> None:
+    """What an export held before goes with an erasure, whatever it was marked as since."""
+    scenario = Scenario.create(api, places=1)
+    submission = scenario.take_part("a", "Tried")
+    held = scenario.export()
+    assert held["submission_count"] == 1
+    for _ in range(2):
+        assert expect(mark(api, submission, True), 200)["test"] is True
+    counts = expect(api.get(f"/studies/{scenario.study['id']}/submissions/counts"), 200)
+    assert (counts["TOTAL"], places(scenario)) == (0, 0)
+    assert scenario.export()["submission_count"] == 0
+    other = scenario.start("b")
+    refused(mark(api, submission, False), 409)
+    expect(act(api, other.submission_id, "RETURN"), 200)
+    assert expect(mark(api, submission, False), 200)["test"] is False
+    assert places(scenario) == 1
+    assert b"Tried" in lines(scenario)
+    expect(mark(api, submission, True), 200)
+    expect(api.delete(f"/submissions/{submission}"), 204)
+    found = {each["export_id"]: each["status"] for each in expect(api.get(scenario.export_path), 200)}
+    assert found[held["export_id"]] == "failed"
+
+
+def test_who_is_under_way_is_marked(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, places=2)
+    participant = scenario.start("a")
+    expect(mark(api, participant.submission_id, True), 200)
+    assert places(scenario) == 0
+    expect(participant.answer(participant.item(0), {"value": "x"}), 200)
+    participant.submit()
+    assert scenario.export()["submission_count"] == 0
+    expect(mark(api, participant.submission_id, False), 200)
+    assert (places(scenario), scenario.export()["submission_count"]) == (1, 1)
+    trial = expect(api.post(f"/studies/{scenario.study['id']}/test-study"), 200)["study_id"]
+    tried = Scenario(api, scenario.collection, {"id": trial}).take_part("t")
+    assert "copy for trying" in refused(mark(api, tried, False), 409)
+
+
+def test_erasing_a_collection_erases_what_was_tried(api: httpx.Client, server: Installation) -> None:
+    scenario = Scenario.create(api)
+    trial = expect(api.post(f"/studies/{scenario.study['id']}/test-study"), 200)["study_id"]
+    tried = Scenario(api, scenario.collection, {"id": trial}).take_part("tries")
+    real = scenario.take_part("real")
+    arguments = ("collection", "erase", scenario.collection["id"], "--yes")
+    server.run(*arguments, PROLIFIC_TOKEN=server.token, PROLIFIC_URL=server.url)
+    for submission in (tried, real):
+        refused(api.get(f"/submissions/{submission}"), 404)

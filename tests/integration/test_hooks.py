@@ -431,3 +431,41 @@ def test_the_commands(hooked: Hooked, path: str) -> None:
     hooked.server.run("hook", "delete", made["id"], **settings)
     assert run("list", *workspace, "--disabled") == []
     hooked.secret = secret
+
+
+def test_the_page(hooked: Hooked, path: str) -> None:
+    """Subscribe, try, see what came of it, switch off, delete; without scripts."""
+    home = f"/workbench/workspaces/{hooked.workspace}/hooks"
+    headers = {"Accept": "text/html", "Origin": hooked.server.url}
+    with httpx.Client(base_url=hooked.server.url, trust_env=False, headers=headers, timeout=60) as browser:
+        assert browser.get(home).headers["location"].startswith("/sign-in")
+        browser.post("/sign-in", data={"token": hooked.server.token})
+        assert home in browser.get("/researcher").text
+
+        def do(go: str, **more: str) -> httpx.Response:
+            return browser.post(home, data={"go": go, **more})
+
+        inside = do("create", event_type=SUBMISSION, target_url="https://10.0.0.1/")
+        assert inside.status_code == 400
+        assert "Leads to an address inside" in inside.text
+        assert 'value="https://10.0.0.1/"' in inside.text
+        assert do("create", event_type="nothing", target_url="https://receiver.invalid/").status_code == 400
+        made = do("create", event_type=SUBMISSION, target_url=hooked.receiver.url + path)
+        assert made.status_code == 303
+        hook = made.headers["location"].partition("hook=")[2]
+        assert "Works" in browser.get(made.headers["location"]).text
+        assert do("test", hook=hook).status_code == 303
+        [got] = hooked.wait(path, 1)
+        assert got.event["status"] == "TEST"
+        wait_for(lambda: "arrived" in browser.get(made.headers["location"]).text)
+        assert do("disable", hook=hook).status_code == 303
+        assert "Switched off" in browser.get(home).text
+        refusal = do("test", hook=hook)
+        assert refusal.status_code == 409
+        assert "not enabled" in refusal.text
+        assert do("enable", hook=hook).status_code == 303
+        assert do("delete", hook=hook).status_code == 303
+        assert "There is no webhook yet" in browser.get(home).text
+        assert do("delete", hook=hook).status_code == 404
+        stranger = browser.post(home, data={"go": "create"}, headers={"Origin": "https://example.org"})
+        assert stranger.status_code == 403

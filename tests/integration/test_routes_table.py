@@ -231,6 +231,9 @@ TABLE: dict[str, Row] = {
     "GET /studies/{study_id}/submissions/counts": Row(),
     "GET /submissions": Row(query="?study={study_id}"),
     "GET /submissions/{submission_id}": Row(),
+    "PATCH /submissions/{submission_id}": Row(
+        body={"test": False}, wrong=[({"test": "x"}, "test"), ({}, "test")], large=413
+    ),
     "DELETE /submissions/{submission_id}": Row(large=413),
     "POST /submissions/{submission_id}/transition": Row(
         body={"action": "APPROVE"},

@@ -190,6 +190,14 @@ def test_its_own_authority_is_trusted_and_no_other(tmp_path: Path, monkeypatch: 
         (lambda client: client.transition_submission("i", "APPROVE"), "/submissions/i/transition/"),
         (lambda client: client.bulk_approve_submissions(["i"]), "/submissions/bulk-approve/"),
         (lambda client: client.request_return("i", ["no"]), "/submissions/i/request-return/"),
+        (lambda client: client.clone_study("i"), "/studies/i/clone/"),
+        (lambda client: client.test_study("i"), "/studies/i/test-study/"),
+        (lambda client: client.create_project("w", "P"), "/workspaces/w/projects/"),
+        (lambda client: client.create_participant_group("w", "G"), "/participant-groups/"),
+        (lambda client: client.add_group_participants("g", ["p"]), "/participant-groups/g/participants/"),
+        (lambda client: client.create_hook_secret("w"), "/hooks/secrets/"),
+        (lambda client: client.create_hook("t", "u", "w"), "/hooks/subscriptions/"),
+        (lambda client: client.confirm_hook("i", "s"), "/hooks/subscriptions/i/"),
     ],
 )
 def test_paths_are_spelt_as_the_hosted_service_has_them(

@@ -57,7 +57,7 @@ def test_commands_are_offered_without_loading_them(
 def test_subcommands_and_options_are_offered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert offer("fieldpack collection e", monkeypatch, capsys) == ({"export", "erase"}, "")
+    assert offer("fieldpack collection e", monkeypatch, capsys) == ({"export", "exports", "erase"}, "")
     assert offer("fieldpack convert a.zip --num", monkeypatch, capsys) == ({"--numbers"}, "")
 
 

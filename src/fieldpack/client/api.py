@@ -16,6 +16,7 @@ from fieldpack.client.export import (
     export_collection,
     wait_export,
 )
+from fieldpack.client.groups import GroupRoutes
 from fieldpack.client.hooks import HookRoutes
 from fieldpack.client.progress import OnProgress
 from fieldpack.client.resources import ResourceRoutes
@@ -25,7 +26,7 @@ from fieldpack.client.transport import Transport
 __all__ = ["Client", "Json"]
 
 
-class Client(ResourceRoutes, HookRoutes):
+class Client(ResourceRoutes, GroupRoutes, HookRoutes):
     """A server's API, one method a route. Safe to use from several threads; a context manager.
 
     Objects are plain dictionaries with the fields of the API reference, unknown ones included. Every method

@@ -12,9 +12,11 @@ from fieldpack.errors import ApiError, UsageError
 
 __all__ = ["ResourceRoutes"]
 
-StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP"]
+StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP", "SCHEDULE_PUBLISH", "CANCEL_PUBLISH"]
 StudyState = Literal["published", "active", "completed", "scheduled"]
-SubmissionAction = Literal["APPROVE", "REJECT", "COMPLETE"]
+SubmissionAction = Literal[
+    "APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"
+]
 
 _METHOD = "AI_TASK_BUILDER_COLLECTION"
 
@@ -85,6 +87,8 @@ class ResourceRoutes(Routes):
         *,
         search: str | None = None,
         collection_id: str | None = None,
+        project_id: str | None = None,
+        is_test: bool = False,
     ) -> list[Json]:
         """The researcher's studies, newest first.
 
@@ -94,6 +98,8 @@ class ResourceRoutes(Routes):
             search: only those with this in their name.
             collection_id: only those on this collection (fieldpack only; the hosted service ignores it, which is
                 warned of).
+            project_id: only those of this project (fieldpack only, in the same way).
+            is_test: the copies for trying studies instead (fieldpack only, in the same way).
         """
         asked: dict[str, str | int] = {}
         if state in get_args(StudyState):
@@ -102,6 +108,8 @@ class ResourceRoutes(Routes):
             asked["state"] = state
         asked |= {"search": search} if search else {}
         asked |= {"data_collection_id": collection_id} if collection_id else {}
+        asked |= {"project": project_id} if project_id else {}
+        asked |= {"test": 1} if is_test else {}
         return list(self._iter("/studies/", asked))
 
     def get_study(self, study_id: str) -> Json:
@@ -116,9 +124,41 @@ class ResourceRoutes(Routes):
         """Change fields of a study."""
         return self._send("PATCH", f"/studies/{path_segment(study_id)}/", changes)
 
-    def transition_study(self, study_id: str, action: StudyAction) -> Json:
-        """Publish, pause, start again or stop a study."""
-        return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", {"action": action})
+    def transition_study(self, study_id: str, action: StudyAction, *, publish_at: str | None = None) -> Json:
+        """Publish, pause, start again or stop a study.
+
+        Args:
+            study_id: the study.
+            action: what to do.
+            publish_at: when, for `SCHEDULE_PUBLISH`: RFC 3339 with its offset.
+        """
+        body = {"action": action, **({"publish_at": publish_at} if publish_at else {})}
+        return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", body)
+
+    def delete_study(self, study_id: str) -> None:
+        """Delete a draft.
+
+        Raises:
+            ApiError: 409 when it is none.
+        """
+        self._transport.request("DELETE", f"/studies/{path_segment(study_id)}/")
+
+    def clone_study(self, study_id: str, *, block_previous_participants: bool = True) -> Json:
+        """A new draft as this study is, which leaves out who took part in this one unless told not to."""
+        body = {"block_previous_participants": block_previous_participants}
+        return self._send("POST", f"/studies/{path_segment(study_id)}/clone/", body)
+
+    def test_study(self, study_id: str) -> Json:
+        """A copy for trying a study, and a link to it: `{study_id, study_url}`."""
+        return self._send("POST", f"/studies/{path_segment(study_id)}/test-study/", {})
+
+    def get_study_cost(self, study_id: str) -> Json:
+        """What a study costs: `{rewards, bonuses}`; on fieldpack nothing."""
+        return self._get(f"/studies/{path_segment(study_id)}/cost/")
+
+    def get_balance(self, workspace_id: str) -> Json:
+        """What a workspace has to spend; on fieldpack nothing."""
+        return self._get(f"/workspaces/{path_segment(workspace_id)}/balance/")
 
     def make_links(
         self,
@@ -202,7 +242,7 @@ class ResourceRoutes(Routes):
         rejection_category: str | None = None,
         completion_code: str | None = None,
     ) -> Json:
-        """Approve, reject or complete a submission."""
+        """Approve, reject or complete a submission, undo that, return it or screen its participant out."""
         body = {
             "action": action,
             "message": message,
@@ -211,6 +251,10 @@ class ResourceRoutes(Routes):
         }
         body = {name: value for name, value in body.items() if value is not None}
         return self._send("POST", f"/submissions/{path_segment(submission_id)}/transition/", body)
+
+    def mark_test(self, submission_id: str, is_test: bool = True) -> Json:
+        """Mark a submission as a test, or as none any more (fieldpack only)."""
+        return self._send("PATCH", f"/submissions/{path_segment(submission_id)}", {"test": is_test})
 
     def bulk_approve_submissions(
         self,

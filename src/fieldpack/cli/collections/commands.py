@@ -43,7 +43,7 @@ class _Collection(LazyGroup):
         ),
         "export": LazyCommand("fieldpack.cli.collections.data", "Download the archive of a collection."),
         "exports": LazyCommand(
-            "fieldpack.cli.collections.exports", "List, download and delete exports (`export list` …)."
+            "fieldpack.cli.exports.commands", "List, download and delete exports (`export list` …)."
         ),
         "sync": LazyCommand("fieldpack.cli.collections.sync", "Keep a folder equal to a collection."),
         "erase": LazyCommand(

@@ -158,7 +158,10 @@ def erase(
 def _list_submissions(client: Client, collection_id: str) -> list[str]:
     """Ids of all submissions of all studies on a collection, whatever their status."""
     studies: list[dict[str, Any]] = [
-        study for study in client.list_studies() if study.get("data_collection_id") == collection_id
+        study
+        for is_test in (False, True)
+        for study in client.list_studies(is_test=is_test)
+        if study.get("data_collection_id") == collection_id
     ]
     return [str(item["id"]) for study in studies for item in client.list_submissions(str(study["id"]))]
 

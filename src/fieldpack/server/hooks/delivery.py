@@ -62,12 +62,16 @@ async def deliver(context: Context, subscription_id: UUID, stopping: threading.E
                 due = await queries.list_due(connection, subscription_id, BATCH)
             if secret is None or not due:
                 return
-            await asyncio.gather(
+            ended = await asyncio.gather(
                 *(
                     _send_one(context, pool, places, subscription, secret.value, event, until, stopping)
                     for event in due
-                )
+                ),
+                return_exceptions=True,  # what was sent is to be kept, whatever became of the others
             )
+            for error in ended:
+                if error is not None:
+                    raise error
 
 
 async def _send_one(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import psycopg
 import structlog
 from procrastinate import JobContext
+from psycopg_pool import PoolTimeout
 
 from fieldpack.server.hooks.delivery import deliver
 from fieldpack.server.hooks.queries import remove_old_events
@@ -18,7 +20,10 @@ log = structlog.get_logger()
 async def deliver_hooks(job: JobContext, subscription_id: str) -> None:
     """Send the events of one subscription that are due."""
     worker: WorkerContext = job.additional_context["worker"]
-    await deliver(worker.context, UUID(subscription_id), worker.stopping)
+    try:
+        await deliver(worker.context, UUID(subscription_id), worker.stopping)
+    except (psycopg.Error, PoolTimeout) as error:  # what was not kept is sent again, by the next job
+        log.warning("hooks.postponed", subscription_id=subscription_id, error=str(error))
 
 
 @blueprint.periodic(cron="7 4 * * *")

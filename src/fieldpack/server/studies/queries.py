@@ -132,12 +132,14 @@ async def list_studies(
     limit: int,
     offset: int,
     ordering: list[str] | None = None,
+    *,
+    test: bool = False,
 ) -> tuple[list[StudyRow], int]:
     """Studies on which a researcher has one of these roles, as `ordering` (SQL) says, then newest first; how many there
     are."""
     condition = f"""
         {select_role("s.workspace_id", "s.collection_id", "%(researcher)s")} = ANY(%(roles)s)
-        AND NOT s.test
+        AND s.test = %(test)s
         AND (%(statuses)s::text[] IS NULL OR s.status = ANY(%(statuses)s))
         AND (%(workspace)s::uuid IS NULL OR s.workspace_id = %(workspace)s)
         AND (%(collection)s::uuid IS NULL OR s.collection_id = %(collection)s)
@@ -151,6 +153,7 @@ async def list_studies(
         "workspace": workspace_id,
         "collection": collection_id,
         "project": project_id,
+        "test": test,
         "search": f"%{_escape_like(search)}%" if search else None,
         "limit": limit,
         "offset": offset,

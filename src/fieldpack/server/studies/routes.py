@@ -53,8 +53,9 @@ async def list_studies(
     workspace_id: str | None = None,
     data_collection_id: str | None = None,
     project: str | None = None,
+    test: Flag = None,
 ) -> dict[str, Any]:
-    """The caller's studies, newest first; `published`, `active`, `completed` and `scheduled` are 0 or 1."""
+    """The caller's studies, newest first; `published`, `active`, `completed` and `scheduled` are 0 or 1, `test` too."""
     flags = {"published": published, "active": active, "completed": completed, "scheduled": scheduled}
     statuses = service.choose_statuses(parse_words("state", state or [], service.STATES), flags)
     workspace = parse_given_id("workspace_id", "Workspace", workspace_id) if workspace_id else None
@@ -73,6 +74,7 @@ async def list_studies(
             search=search,
             limit=page.limit,
             offset=page.offset,
+            test=test == 1,
         )
         origin = origin_of(request, context)
         return envelope(await service.describe_studies(connection, caller, rows, origin), count)

@@ -135,6 +135,7 @@ class StudyFields(Sparse):
     maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     completion_codes: Annotated[list[CompletionCode] | None, AfterValidator(_check_codes)] = None
     completion_code: Annotated[str, StringConstraints(max_length=200)] | None = None
+    completion_code_action: Annotated[str, StringConstraints(max_length=200)] | None = None
     completion_url: Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_web_url)] | None = (
         None
     )

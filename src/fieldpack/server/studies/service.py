@@ -181,7 +181,7 @@ def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
     """A study always has a completion code: the one given, else one made here, reviewed by hand."""
     if not fields.get("completion_codes"):
         code = fields.get("completion_code") or "".join(secrets.choice(CODE_ALPHABET) for _ in range(8))
-        actions = [{"action": "MANUALLY_REVIEW"}]
+        actions = [{"action": fields.get("completion_code_action") or "MANUALLY_REVIEW"}]
         fields = {
             **fields,
             "completion_codes": [
@@ -310,11 +310,13 @@ async def list_studies(
     limit: int,
     offset: int,
     ordering: list[str] | None = None,
+    test: bool = False,
 ) -> tuple[list[StudyRow], int]:
     """The studies that the caller may see, as `ordering` (SQL) says, then newest first, and how many they are.
 
     Args:
         statuses, workspace_id, collection_id, project_id, search: what they must be, or hold in a name; None for any.
+        test: the copies for trying studies instead.
 
     Raises:
         Problem: 404 for an unknown workspace, 403 for one in which the caller has no role.
@@ -334,6 +336,7 @@ async def list_studies(
         limit,
         offset,
         ordering,
+        test=test,
     )
 
 

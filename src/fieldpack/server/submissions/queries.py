@@ -276,6 +276,25 @@ async def set_unreturned(connection: Connection, submission_id: UUID) -> None:
     )
 
 
+async def set_test(
+    connection: Connection, submission_id: UUID, is_test: bool, *, holds_place: bool, counter: int | None
+) -> None:
+    """Mark a submission as a test or as none.
+
+    Args:
+        counter: the collection's, raised for this, where the response is active: exports since then are without a test.
+    """
+    await connection.execute(
+        """
+        UPDATE submissions SET test = %(test)s, holds_place = %(holds)s,
+               deactivated_counter = CASE WHEN %(counter)s::bigint IS NULL THEN deactivated_counter
+                                          WHEN %(test)s THEN %(counter)s END
+        WHERE id = %(id)s
+        """,
+        {"id": submission_id, "test": is_test, "holds": holds_place, "counter": counter},
+    )
+
+
 async def set_screened_out(connection: Connection, submission_id: UUID) -> None:
     """What was submitted stays in exports; who is under way gives the place back."""
     await connection.execute(

@@ -29,7 +29,13 @@ from fieldpack.server.http.routing import discard_body, parse_given_id
 from fieldpack.server.studies.service import get_study
 from fieldpack.server.submissions import lifecycle, service
 from fieldpack.server.submissions.lists import queries as lists
-from fieldpack.server.submissions.schemas import BulkApproval, ReturnRequest, SubmissionTransition
+from fieldpack.server.submissions.schemas import (
+    BulkApproval,
+    ReturnRequest,
+    SubmissionPatch,
+    SubmissionTransition,
+)
+from fieldpack.server.submissions.steps import mark_test
 from fieldpack.server.values.statuses import STATUSES
 
 router = APIRouter(route_class=ResearcherRoute, tags=["submissions"])
@@ -148,6 +154,19 @@ async def get_submission(
 ) -> dict[str, Any]:
     """One submission."""
     async with context.database.transaction() as connection:
+        row = await service.get_submission(connection, caller, submission_id)
+    return service.describe_submission(row)
+
+
+@router.patch("/submissions/{submission_id}")
+@asks(Action.STUDY_WRITE)
+async def patch_submission(
+    context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: SubmissionPatch
+) -> dict[str, Any]:
+    """Mark a submission as a test, or as none any more."""
+    async with context.database.transaction() as connection:
+        await service.get_submission(connection, caller, submission_id, Action.STUDY_WRITE)
+        await mark_test(connection, submission_id, body.test)
         row = await service.get_submission(connection, caller, submission_id)
     return service.describe_submission(row)
 

@@ -16,7 +16,7 @@ from pydantic import (
 from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
 from fieldpack.server.tickets.hosted import MOST_CHARACTERS as TOKEN_CHARACTERS
 from fieldpack.server.tickets.personal import MOST_CHARACTERS
-from fieldpack.server.values.json_types import Number
+from fieldpack.server.values.json_types import Boolean, Number
 from fieldpack.server.values.participant_ids import ParticipantId
 
 MANY = 10_000
@@ -92,6 +92,12 @@ class SubmissionTransition(BaseModel):
         if info.data.get("action") == "REJECT" and not (value or "").strip():
             raise ValueError("A rejection needs this: the participant is told why.")
         return value
+
+
+class SubmissionPatch(BaseModel):
+    """What of a submission may be changed."""
+
+    test: Boolean
 
 
 class BulkApproval(BaseModel):

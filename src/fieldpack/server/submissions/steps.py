@@ -12,8 +12,9 @@ from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.lifecycle import give_back, lock_submission
 from fieldpack.server.submissions.rows import SubmissionRow
 
-__all__ = ["STEPS", "take_step"]
+__all__ = ["STEPS", "mark_test", "take_step"]
 
+PLACELESS = ("RETURNED", "TIMED-OUT", "SCREENED OUT")  # who is in one of these holds no place
 # step: states it leads from, and those it leads to, where it changes nothing
 STEPS = {
     "UNREJECT": (("REJECTED",), ("AWAITING REVIEW",)),
@@ -52,6 +53,31 @@ async def take_step(connection: Connection, submission_id: UUID, action: str) ->
         await queries.set_unrejected(connection, row.id)
     else:
         await queries.set_started(connection, row.id)
+
+
+async def mark_test(connection: Connection, submission_id: UUID, is_test: bool) -> None:
+    """Mark a submission as a test, or as none any more; what it is already changes nothing.
+
+    Raises:
+        Problem: 409 for a submission to a copy for trying, and when there is no place for what is no test any more.
+    """
+    row = await lock_submission(connection, submission_id)
+    if row.test == is_test:
+        return
+    study = await study_queries.find_study(connection, row.study_id)
+    if study is not None and study.test:
+        raise conflict("This study is a copy for trying: all submissions to it are tests.")
+    counter = None
+    if row.response == "active":
+        counter = await raise_counter(connection, row.collection_id)
+    if is_test and row.holds_place:
+        await study_queries.free_places(connection, row.study_id, 1)
+    takes_place = not is_test and row.status not in PLACELESS
+    if takes_place and not await study_queries.hold_place(connection, row.study_id):
+        raise Problem(
+            STUDY_FULL, "All places of the study are taken: add one before this submission takes one."
+        )
+    await queries.set_test(connection, submission_id, is_test, holds_place=takes_place, counter=counter)
 
 
 async def _take_back(connection: Connection, row: SubmissionRow) -> None:

@@ -16,6 +16,7 @@ from fieldpack.server.web.workbench.provider_pages import router as provider
 from fieldpack.server.web.workbench.responses import router as responses
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 from fieldpack.server.web.workbench.studies import router as studies
+from fieldpack.server.web.workbench.webhooks.pages import router as hooks
 
 __all__ = ["router"]
 
@@ -30,4 +31,5 @@ router.include_router(researchers)
 router.include_router(responses)
 router.include_router(studies)
 router.include_router(entrance, dependencies=[Depends(require_room)])
+router.include_router(hooks)
 router.include_router(participants, dependencies=[Depends(require_room)])

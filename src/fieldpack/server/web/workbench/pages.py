@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts import queries as account_queries
 from fieldpack.server.accounts.invitations.service import may_invite
-from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.authorization import find_allowed, find_workspaces
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection, list_collections
@@ -54,6 +54,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
     origin = origin_of(request, context)
     async with context.database.transaction() as connection:
         rows, _ = await account_queries.list_workspaces(connection, caller.id, MOST, 0)
+        hookable = await find_workspaces(connection, caller, Action.HOOKS_MANAGE, None)
         workspaces = []
         for row in rows:
             enabled = row.collections_enabled
@@ -69,6 +70,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                     "id": row.id,
                     "title": row.title,
                     "may_invite": await may_invite(connection, caller, row.id),
+                    "may_hook": row.id in hookable,
                     "enabled": enabled,
                     "more": count > len(ids),
                     "collections": [

@@ -1,0 +1,1 @@
+"""`fieldpack collection exports`: what a server keeps of exports."""
