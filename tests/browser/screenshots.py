@@ -204,6 +204,30 @@ def take_researcher(page: Page, camera: Camera, server: Installation, study: Sce
     camera.take(page, "export")
 
 
+def take_account(page: Page, camera: Camera, server: Installation) -> None:
+    """An invitation followed, a password and a second factor set up, and signing in with them."""
+    with server.client() as api:
+        workspace = api.get("/workspaces").json()["results"][0]["id"]
+        path = f"/workspaces/{workspace}/invitations"
+        link = api.post(path, json={"role": "reviewer"}).json()["url"]
+    email = f"bo-{camera.device}@example.org"
+    page.goto(link)
+    camera.take(page, "invitation")
+    page.get_by_label("Your name").fill("Bo Li")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Accept").click()
+    page.get_by_label("New password").fill("wide ochre lantern")
+    page.get_by_label("The same once more").fill("wide ochre lantern")
+    page.get_by_role("button", name="Set a password").click()
+    page.get_by_role("link", name="Set up a second factor").click()
+    camera.take(page, "second-factor")
+    page.goto(f"{server.url}/researcher/account")
+    camera.take(page, "account")
+    page.get_by_role("button", name="Sign out").first.click()
+    page.goto(f"{server.url}/sign-in")
+    camera.take(page, "sign-in-password")
+
+
 def take_all(browser: Browser, server: Installation, folder: Path) -> None:
     devices: list[tuple[str, dict[str, Any]]] = [
         ("desktop", DESKTOP),
@@ -227,6 +251,10 @@ def take_all(browser: Browser, server: Installation, folder: Path) -> None:
                 elsewhere.close()
                 take_researcher(page, camera, server, own)
             context.close()
+    for device, options in devices:  # last: who has a password is asked for it
+        context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
+        take_account(context.new_page(), Camera(device, FOLDER), server)
+        context.close()
     if faults.messages:
         sys.exit("\n".join(faults.messages))
 

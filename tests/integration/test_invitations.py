@@ -86,10 +86,10 @@ def test_somebody_new_follows_a_link_and_is_in(own: Installation) -> None:
     joined = browser.post("/join", code=code_of(made["url"]), name="  Bo  Li ", email=email)
     assert (joined.status_code, joined.headers["location"]) == (303, "/researcher/account")
     assert {COOKIE, DEVICE} <= set(browser.cookies)
-    page = browser.get("/researcher/account").text
-    assert "Bo Li" in page
-    assert "Signed in by an invitation" in page
-    assert 'name="password"' in page  # which may be set now
+    account = browser.get("/researcher/account").text
+    assert "Bo Li" in account
+    assert "Signed in by an invitation" in account
+    assert 'name="password"' in account  # which may be set now
     assert roles_of(own, email) == (["reviewer"], [])
     again = Browser(own).post("/join", code=code_of(made["url"]), name="x", email=new_email())
     assert again.status_code == 403

@@ -391,6 +391,7 @@ def test_the_picture_says_what_is_typed(own: Installation) -> None:
     assert typed
     assert pyotp.parse_uri(uri).secret == typed[1].replace(" ", "")
     assert page.count("<svg") == 1
+    assert re.search(r'<svg[^>]* viewBox="0 0 (\d+) \1"', page)  # all of it is seen in a frame of any size
     assert "style=" not in page[page.index("<svg") :]
 
 

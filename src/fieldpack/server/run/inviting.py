@@ -14,9 +14,9 @@ from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.tokens.service import parse_expiry
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.http.routing import is_uuid
 from fieldpack.server.run.administration import administer, parse_workspace
 from fieldpack.server.run.signing_in import find_origin
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["invite", "list_invitations", "revoke_invitation"]
 

@@ -92,6 +92,10 @@ async def open_state(connection: Connection, cookie: str) -> State | None:
     return State(*fields) if until > time.time() else None
 
 
+def _random() -> str:
+    return secrets.token_urlsafe(RANDOM_BYTES)
+
+
 @dataclass(slots=True)
 class Provider:
     """The provider of the settings, and what it has told of itself, kept for an hour."""
@@ -130,7 +134,7 @@ class Provider:
             ProviderError: the provider can't be reached, or says what it must not.
         """
         metadata = await self._discover()
-        state = State(*(secrets.token_urlsafe(RANDOM_BYTES) for _ in range(3)), next)
+        state = State(_random(), _random(), _random(), next)
         async with self._client(redirect_uri) as client:
             url, _ = client.create_authorization_url(
                 metadata["authorization_endpoint"],

@@ -228,7 +228,7 @@ def _draw(text: str) -> Markup:
     segno.make(text, error="m", micro=False).save(
         drawn,
         kind="svg",
-        scale=6,
+        omitsize=True,
         border=4,
         dark="#000",
         light="#fff",
