@@ -271,3 +271,24 @@ def test_the_command_line_invites_lists_and_withdraws(own: Installation) -> None
         assert failed.returncode in (1, 2)
         assert said in failed.stderr, failed.stderr
         assert failed.stderr.count("\n") == 1
+
+
+def test_a_browser_of_a_member_is_what_they_are_at_each_request(own: Installation) -> None:
+    """In every process: six requests agree."""
+    workspace, email, member = workspace_of(own), new_email(), Browser(own)
+    page = f"/researcher/workspaces/{workspace}/invitations"
+    member.post("/join", code=code_of(invite(own, role="owner")["url"]), name="x", email=email)
+
+    def statuses() -> set[int]:
+        return {member.get(page).status_code for _ in range(6)}
+
+    assert statuses() == {200}
+    with own.client() as api:
+        members = expect(api.get(f"/workspaces/{workspace}/members"), 200)["results"]
+        path = f"/workspaces/{workspace}/members/{next(each['id'] for each in members if each['email'] == email)}"
+        for role, status in (("editor", 403), ("owner", 200)):
+            expect(api.patch(path, json={"role": role}), 200)
+            assert statuses() == {status}
+        assert api.delete(path).status_code == 204
+        assert statuses() <= {403, 404}
+        assert page not in member.get("/researcher").text
