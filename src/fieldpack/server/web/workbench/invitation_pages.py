@@ -31,8 +31,8 @@ from fieldpack.server.web.workbench.signed_in import CurrentSession, WorkbenchRo
 __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
-public = APIRouter(route_class=PageRoute, include_in_schema=False)
-own = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
+public_router = APIRouter(route_class=PageRoute, include_in_schema=False)
+own_router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 INVITATIONS = "/researcher/workspaces/{workspace_id}/invitations"
 MOST = 200
@@ -84,13 +84,13 @@ def _fitting(signed_in: SignedIn | None, offer: OfferRow) -> Caller | None:
     return signed_in.caller
 
 
-@public.get(JOIN)
+@public_router.get(JOIN)
 async def show_invitation(request: Request, context: CurrentContext, code: Text = "") -> Response:
     """Says what a link offers. Looking doesn't use it up."""
     return await _offer(request, context, code)
 
 
-@public.post(JOIN)
+@public_router.post(JOIN)
 async def join(request: Request, context: CurrentContext) -> Response:
     """Accept: as who is signed in, or as somebody new, who is signed in then."""
     form = await read_unknown_form(request)
@@ -179,7 +179,7 @@ async def _show(
     )
 
 
-@own.get(INVITATIONS)
+@own_router.get(INVITATIONS)
 async def show_invitations(
     request: Request, context: CurrentContext, signed_in: CurrentSession, workspace_id: str
 ) -> Response:
@@ -187,7 +187,7 @@ async def show_invitations(
     return await _show(request, context, signed_in, workspace_id)
 
 
-@own.post(INVITATIONS)
+@own_router.post(INVITATIONS)
 async def invite(
     request: Request, context: CurrentContext, signed_in: CurrentSession, workspace_id: str
 ) -> Response:
@@ -217,7 +217,7 @@ async def invite(
     return await _show(request, context, signed_in, workspace_id, link=link)
 
 
-@own.post(INVITATIONS + "/{invitation_id}/revoke")
+@own_router.post(INVITATIONS + "/{invitation_id}/revoke")
 async def revoke_invitation(
     context: CurrentContext, signed_in: CurrentSession, workspace_id: str, invitation_id: str
 ) -> Response:
@@ -232,5 +232,5 @@ async def revoke_invitation(
     return see_other(INVITATIONS.replace("{workspace_id}", workspace_id))
 
 
-router.include_router(public)
-router.include_router(own)
+router.include_router(public_router)
+router.include_router(own_router)

@@ -22,8 +22,8 @@ from fieldpack.server.web.workbench.signed_in import CurrentSession, WorkbenchRo
 __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
-public = APIRouter(route_class=PageRoute, include_in_schema=False)
-own = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
+public_router = APIRouter(route_class=PageRoute, include_in_schema=False)
+own_router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 PASSKEYS = f"{ACCOUNT}/passkeys"
 
@@ -33,14 +33,14 @@ def _json(text: str) -> Response:
     return Response(text, media_type="application/json", headers=headers)
 
 
-@public.post("/sign-in/passkey/options")
+@public_router.post("/sign-in/passkey/options")
 async def ask_to_sign_in(request: Request, context: CurrentContext) -> Response:
     """What the browser is to be asked."""
     async with context.database.transaction() as connection:
         return _json(await passkeys.ask_to_sign_in(connection, origin_of(request, context)))
 
 
-@public.post("/sign-in/passkey")
+@public_router.post("/sign-in/passkey")
 async def sign_in(request: Request, context: CurrentContext) -> Response:
     """The browser's answer, for a session."""
     form = await read_unknown_form(request)
@@ -57,14 +57,14 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
     return await admit(request, context, entry, next)
 
 
-@own.post(f"{PASSKEYS}/options")
+@own_router.post(f"{PASSKEYS}/options")
 async def ask_for_new(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
     """What the browser is to be asked."""
     async with context.database.transaction() as connection:
         return _json(await passkeys.ask_for_new(connection, signed_in, origin_of(request, context)))
 
 
-@own.post(PASSKEYS)
+@own_router.post(PASSKEYS)
 async def keep_new(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
     """The browser's answer, kept."""
     form = await read_unknown_form(request)
@@ -80,7 +80,7 @@ async def keep_new(request: Request, context: CurrentContext, signed_in: Current
     return see_other(f"{ACCOUNT}#passkeys")
 
 
-@own.post(f"{PASSKEYS}/remove")
+@own_router.post(f"{PASSKEYS}/remove")
 async def remove(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
     """Have a passkey sign in no more."""
     form = await read_unknown_form(request)
@@ -89,5 +89,5 @@ async def remove(request: Request, context: CurrentContext, signed_in: CurrentSe
     return see_other(f"{ACCOUNT}#passkeys")
 
 
-router.include_router(public)
-router.include_router(own)
+router.include_router(public_router)
+router.include_router(own_router)
