@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.cli import main
-from fieldpack.cli.collections.documents import read_json
-from fieldpack.cli.collections.doubts import find_doubts
-from fieldpack.cli.collections.rules import ITEMS, check_collection
+from fieldpack.cli.collections.files.documents import read_json
+from fieldpack.cli.collections.files.doubts import find_doubts
+from fieldpack.cli.collections.files.rules import ITEMS, check_collection
+from fieldpack.cli.collections.files.yaml_documents import read_yaml
 from fieldpack.cli.collections.template import read_template
-from fieldpack.cli.collections.yaml_documents import read_yaml
 from fieldpack.errors import ApiError, TemplateError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "collection.yaml"
@@ -288,7 +288,7 @@ def test_the_example_is_right_and_json_and_yaml_are_read_alike(capsys: pytest.Ca
     text = json.dumps(WHOLE)
     yaml, plain = read_yaml(text), read_json(text.encode())
     assert yaml is not None
-    from fieldpack.cli.collections.documents import build
+    from fieldpack.cli.collections.files.documents import build
 
     assert build(yaml, lambda path: False)[0] == build(plain, lambda path: False)[0] == WHOLE
 

@@ -33,9 +33,9 @@ def check(
     questions nobody can answer, of fields that would be ignored, and of pictures on other hosts. Says of every
     accepted file type how content will be held against it.
     """
-    from fieldpack.cli.collections.doubts import find_doubts
+    from fieldpack.cli.collections.files.doubts import find_doubts
+    from fieldpack.cli.collections.files.rules import check_collection
     from fieldpack.cli.collections.pictures import find_strangers, read_pictures
-    from fieldpack.cli.collections.rules import check_collection
     from fieldpack.cli.collections.template import read_template, split_path
     from fieldpack.cli.file_types import list_file_types, say_file_types
     from fieldpack.cli.output import print_json, print_text

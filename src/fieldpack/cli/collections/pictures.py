@@ -16,8 +16,8 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fieldpack.cli.collections.checks import Finding
-from fieldpack.cli.collections.documents import Path
+from fieldpack.cli.collections.files.checks import Finding
+from fieldpack.cli.collections.files.documents import Path
 from fieldpack.cli.collections.template import Template
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ApiError, FieldpackError, InTheWay, PictureError, TemplateError

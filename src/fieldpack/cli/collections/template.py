@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fieldpack.cli.collections import documents
-from fieldpack.cli.collections.documents import DocumentError
-from fieldpack.cli.collections.yaml_documents import read_yaml
+from fieldpack.cli.collections.files import documents
+from fieldpack.cli.collections.files.documents import DocumentError
+from fieldpack.cli.collections.files.yaml_documents import read_yaml
 from fieldpack.errors import ApiError, TemplateError, UsageError
 from fieldpack.text import say_bytes
 
@@ -98,7 +98,7 @@ class Template:
             raise TemplateError(self._explain(error.detail)) from error
 
     def _explain(self, detail: dict[str, Any]) -> list[str]:
-        from fieldpack.cli.collections.rules import check_collection
+        from fieldpack.cli.collections.files.rules import check_collection
 
         ours: dict[documents.Path, list[str]] = {}
         if {"collection_items", "task_details"} & self.body.keys() or "collection_items" in detail:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from fieldpack.cli.collections.checks import Finding
-from fieldpack.cli.collections.documents import Path
+from fieldpack.cli.collections.files.checks import Finding
+from fieldpack.cli.collections.files.documents import Path
 
 __all__ = ["find_doubts"]
 

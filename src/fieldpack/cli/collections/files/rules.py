@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fieldpack.cli.collections.checks import (
+from fieldpack.cli.collections.files.checks import (
     Field,
     Fields,
     Finding,
@@ -29,7 +29,7 @@ from fieldpack.cli.collections.checks import (
     text,
     whole_number,
 )
-from fieldpack.cli.collections.documents import Path
+from fieldpack.cli.collections.files.documents import Path
 from fieldpack.text import say_count
 
 __all__ = ["ITEMS", "check_collection", "value_key"]
