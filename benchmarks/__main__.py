@@ -21,6 +21,7 @@ BENCHMARKS = {
     "attacks": False,
     "audit": False,
     "cli_export": True,
+    "intake": False,
     "uploads": False,
     "store": False,
     "tables": False,
