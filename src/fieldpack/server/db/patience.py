@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ ASK_AGAIN_SECONDS = 1.0
 LONGEST_SECONDS = 6.0
 LONGEST_AT_WORK_SECONDS = 60.0
 CHECK_SECONDS = 1.0
+FRESH_SECONDS = 1.0  # so long after an answer another one is counted on
 
 # A peer that is gone without a word is noticed within a minute.
 KEEP_ALIVE = {
@@ -101,14 +103,23 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
 
     probe: Probe | None = None
     _checking = False
+    _answered_at = 0.0  # on the clock of the event loop
 
     async def check(self) -> None:
-        """Raise `OperationalError` unless it answers right now."""
+        """Raise `OperationalError` unless it answers right now. One that did a moment ago is not asked again, unless
+        there is something to read on it, such as that the other side has hung up."""
+        if asyncio.get_running_loop().time() - self._answered_at < FRESH_SECONDS and not self._is_readable():
+            return
         self._checking = True
         try:
             await AsyncConnectionPool.check_connection(self)
         finally:
             self._checking = False
+
+    def _is_readable(self) -> bool:
+        looking = select.poll()
+        looking.register(self.fileno(), select.POLLIN)
+        return bool(looking.poll(0))
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
         """What every step passes through, in psycopg."""
@@ -127,7 +138,9 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
             else loop.call_later(LOOK_SECONDS, look)
         )
         try:
-            return await super().wait(*arguments, **options)
+            outcome = await super().wait(*arguments, **options)
+            self._answered_at = loop.time()
+            return outcome
         finally:
             late.cancel()
             if watch is not None:

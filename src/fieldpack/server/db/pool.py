@@ -81,6 +81,23 @@ class Database:
         finally:
             await self.pool.putconn(connection)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection for a single statement that changes nothing: each is a transaction of its own, without two
+        more statements around it.
+
+        Raises:
+            PoolTimeout, psycopg.OperationalError: as `transaction`.
+        """
+        connection = await self._take()
+        try:
+            await connection.set_autocommit(True)
+            yield connection
+        finally:
+            if not connection.closed:
+                await connection.set_autocommit(False)
+            await self.pool.putconn(connection)
+
     async def _take(self) -> PatientConnection:
         if self._probe is None:
             return await self.pool.getconn()

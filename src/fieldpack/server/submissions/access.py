@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.authentication import mark_authenticated
 from fieldpack.server.http.cookies import Cookie, cookie_name, read_cookie, read_remembered
 from fieldpack.server.http.origin import is_same_origin
 from fieldpack.server.http.rate_limit import RateLimit
 from fieldpack.server.http.routing import ApiRoute, parse_id
 from fieldpack.server.problems import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem, not_found
-from fieldpack.server.submissions import lifecycle, queries
-from fieldpack.server.submissions.rows import SubmissionRow
+from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.lifecycle import hash_token
+from fieldpack.server.submissions.rows import HeldRow, SubmissionRow
 
 __all__ = [
     "ParticipantRoute",
@@ -25,6 +29,8 @@ __all__ = [
     "find_participant",
     "given_token",
 ]
+
+Row = TypeVar("Row", HeldRow, SubmissionRow)
 
 _scheme = HTTPBearer(scheme_name="SubmissionToken", auto_error=False)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -73,7 +79,7 @@ class ParticipantRoute(ApiRoute):
 
     async def authenticate(self, request: Request) -> None:
         submission_id = parse_id("Submission", request.path_params["submission_id"])  # others come later
-        request.state.submission = await find_participant(request, submission_id)
+        request.state.submission = await _authenticate(request, submission_id, queries.find_held)
 
 
 async def find_participant(request: Request, submission_id: UUID) -> SubmissionRow:
@@ -82,6 +88,14 @@ async def find_participant(request: Request, submission_id: UUID) -> SubmissionR
     Raises:
         Problem: 401 without a known token, 403 for a write from another site, 404 with another's token, 429.
     """
+    return await _authenticate(request, submission_id, queries.find_opened)
+
+
+async def _authenticate(
+    request: Request,
+    submission_id: UUID,
+    find: Callable[[Connection, bytes, datetime | None], Awaitable[Row | None]],
+) -> Row:
     given = given_token(request)
     held = Cookie(given) if given is not None else _cookie_token(request, submission_id)
     if held is None:
@@ -91,16 +105,15 @@ async def find_participant(request: Request, submission_id: UUID) -> SubmissionR
             " as starting the submission answered it.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    async with request.app.state.context.database.transaction() as connection:
-        opened = await queries.find_by_token(connection, lifecycle.hash_token(held.value), held.made_before)
-        row = await queries.find_submission(connection, submission_id)
-    if opened is None:
+    async with request.app.state.context.database.reading() as connection:
+        row = await find(connection, hash_token(held.value), held.made_before)
+    if row is None:
         raise Problem(
             UNAUTHENTICATED,
             "This token is unknown. Start the submission again to get another.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    if row is None or opened != submission_id:
+    if row.id != submission_id:
         raise not_found("Submission", submission_id)
     mark_authenticated(request)
     if held.made_before is not None:
@@ -115,9 +128,9 @@ async def find_participant(request: Request, submission_id: UUID) -> SubmissionR
     return row
 
 
-def _current(request: Request, _: Annotated[Any, Depends(_scheme)]) -> SubmissionRow:
-    row: SubmissionRow = request.state.submission
+def _current(request: Request, _: Annotated[Any, Depends(_scheme)]) -> HeldRow:
+    row: HeldRow = request.state.submission
     return row
 
 
-ParticipantSubmission = Annotated[SubmissionRow, Depends(_current)]
+ParticipantSubmission = Annotated[HeldRow, Depends(_current)]

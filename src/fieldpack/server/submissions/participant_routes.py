@@ -13,8 +13,8 @@ from fieldpack.server.http.ids import InstructionId, StudyId
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import ApiRoute, discard_body, read_json
 from fieldpack.server.pictures.references import make_absolute
-from fieldpack.server.problems import invalid
-from fieldpack.server.submissions import lifecycle
+from fieldpack.server.problems import invalid, not_found
+from fieldpack.server.submissions import lifecycle, queries
 from fieldpack.server.submissions.access import (
     ParticipantRoute,
     ParticipantSubmission,
@@ -76,7 +76,10 @@ async def get_submission(
     The token is the one that was sent; a cookie's is not shown to the page's scripts.
     """
     async with context.database.transaction() as connection:
-        answer = {**await describe(connection, submission), "token": given_token(request)}
+        row = await queries.find_submission(connection, submission.id)
+        if row is None:
+            raise not_found("Submission", submission.id)
+        answer = {**await describe(connection, row), "token": given_token(request)}
     return _with_pictures(request, context, answer)
 
 
@@ -103,7 +106,7 @@ async def save_answers(
     """
     given = await read_json(request)
     async with context.database.transaction() as connection:
-        return {"answers": await saving.save_answers(connection, submission.id, given)}
+        return {"answers": await saving.save_answers(connection, context.caches, submission.id, given)}
 
 
 @router.put(
@@ -131,7 +134,7 @@ async def save_answer(
     seen = expected.strip('" ') if expected is not None else "*"
     async with context.database.transaction() as connection:
         return await saving.save_answer(
-            connection, submission.id, instruction_id, given, seen if seen != "*" else None
+            connection, context.caches, submission.id, instruction_id, given, seen if seen != "*" else None
         )
 
 

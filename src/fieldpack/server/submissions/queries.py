@@ -14,7 +14,7 @@ from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.line_queries import write_line_end
-from fieldpack.server.submissions.rows import AnswerRow, SavedRow, SubmissionRow
+from fieldpack.server.submissions.rows import AnswerRow, HeldRow, SavedRow, SubmissionRow
 from fieldpack.server.uploads.queries import OPEN
 
 FIND = f"""
@@ -28,6 +28,13 @@ FIND = f"""
                    AND o.participant_id = s.participant_id AND o.id <> s.id) AS has_siblings,
            {OPEN} AS open
     FROM submissions s JOIN studies t ON t.id = s.study_id
+"""
+
+
+OPENED_BY = """
+    JOIN participant_tokens k ON k.submission_id = s.id
+    WHERE k.token_sha256 = %(token)s AND (%(before)s::timestamptz IS NULL OR k.created_at < %(before)s)
+      AND s.response <> 'deleted'
 """
 
 
@@ -80,6 +87,28 @@ async def keep_token(connection: Connection, submission_id: UUID, token_sha256: 
         "INSERT INTO participant_tokens (token_sha256, submission_id) VALUES (%s, %s)",
         [token_sha256, submission_id],
     )
+
+
+async def find_held(
+    connection: Connection, token_sha256: bytes, made_before: datetime | None = None
+) -> HeldRow | None:
+    """The submission that a token opens, if it was made before a time where one is given; no more than requests that
+    change it ask for."""
+    cursor = await connection.cursor(row_factory=class_row(HeldRow)).execute(
+        f"SELECT s.id, s.study_id FROM submissions s {OPENED_BY}",
+        {"token": token_sha256, "before": made_before},
+    )
+    return await cursor.fetchone()
+
+
+async def find_opened(
+    connection: Connection, token_sha256: bytes, made_before: datetime | None = None
+) -> SubmissionRow | None:
+    """The same, with all that is known of it."""
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
+        f"{FIND} {OPENED_BY}", {"token": token_sha256, "before": made_before}
+    )
+    return await cursor.fetchone()
 
 
 async def find_by_token(

@@ -42,6 +42,14 @@ class SubmissionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A submission whose token was given."""
+
+    id: UUID
+    study_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRow:
     """A saved answer."""
 

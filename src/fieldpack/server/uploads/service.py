@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 
 from fieldpack.filetypes import Listing, extension_of
 from fieldpack.server.cleanup.garbage import collect_garbage, throw_away
-from fieldpack.server.collections.queries import get_version
-from fieldpack.server.collections.service import find_item
+from fieldpack.server.collections.versions import get_items
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
@@ -201,7 +200,7 @@ async def _insert(
             if known is not None:
                 raise _Known(known)  # rolls back what was counted
         require_open(row.open)
-        item = await _find_upload_item(connection, row, instruction_id)
+        item = await _find_upload_item(connection, context, row, instruction_id)
         _require_size(item, length_bytes, settings)
         _require_type(item, file_name, length_bytes)
         identifier = UUID(instruction_id)
@@ -232,11 +231,13 @@ async def count_free_bytes(context: Context, submission_id: UUID) -> int:
     return max(free, 0)
 
 
-async def _find_upload_item(connection: Connection, row: HolderRow, instruction_id: str) -> dict[str, Any]:
+async def _find_upload_item(
+    connection: Connection, context: Context, row: HolderRow, instruction_id: str
+) -> dict[str, Any]:
     item = None
     if is_uuid(instruction_id):
-        body = await get_version(connection, row.collection_id, row.collection_version)
-        item = find_item(body, str(UUID(instruction_id)))
+        items = await get_items(connection, context.caches, row.collection_id, row.collection_version)
+        item = items.get(str(UUID(instruction_id)))
     if item is None or item["type"] != "file_upload":
         raise Problem(
             INVALID,
@@ -245,10 +246,10 @@ async def _find_upload_item(connection: Connection, row: HolderRow, instruction_
     return item
 
 
-async def get_rules(connection: Connection, upload: UploadRow) -> dict[str, Any]:
+async def get_rules(connection: Connection, context: Context, upload: UploadRow) -> dict[str, Any]:
     """The item that an upload answers, as it was when the participant started."""
-    body = await get_version(connection, upload.collection_id, upload.collection_version)
-    item = find_item(body, str(upload.instruction_id))
+    items = await get_items(connection, context.caches, upload.collection_id, upload.collection_version)
+    item = items.get(str(upload.instruction_id))
     if item is None:
         raise not_found("Instruction", upload.instruction_id)
     return item

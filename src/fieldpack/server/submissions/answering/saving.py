@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from fieldpack.server.collections.queries import get_version
-from fieldpack.server.collections.service import iter_items
+from fieldpack.server.caches import Caches
+from fieldpack.server.collections.versions import get_items
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, not_found
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.answering.answers import describe_reading, normalise
 from fieldpack.server.submissions.rows import AnswerRow, SavedRow
+from fieldpack.server.uploads.queries import lock_submission
 from fieldpack.server.uploads.service import require_open
 from fieldpack.server.values.uuids import is_uuid
 
@@ -27,7 +28,7 @@ class Answering:
 
     connection: Connection
     submission_id: UUID
-    items: dict[str, dict[str, Any]]  # those of the version that its participant sees, by id
+    items: Mapping[str, dict[str, Any]]  # those of the version that its participant sees, by id
     saved: dict[UUID, AnswerRow]  # what was saved before, of what may change
 
     def get_item(self, instruction_id: UUID) -> dict[str, Any]:
@@ -63,29 +64,34 @@ class Answering:
 
 
 async def open_answers(
-    connection: Connection, submission_id: UUID, instruction_ids: Iterable[UUID]
+    connection: Connection, caches: Caches, submission_id: UUID, instruction_ids: Iterable[UUID]
 ) -> Answering:
     """Lock a submission until commit, to change its answers to these instructions.
 
     Raises:
         Problem: 404 when it was erased, 409 when its answers can't change any more.
     """
-    row = await queries.find_submission(connection, submission_id, lock=True)
+    row = await lock_submission(connection, submission_id)
     if row is None:
         raise not_found("Submission", submission_id)
-    body = await get_version(connection, row.collection_id, row.collection_version)
     require_open(row.open)
+    items = await get_items(connection, caches, row.collection_id, row.collection_version)
     saved = await queries.list_answers(connection, row.id, list(instruction_ids))
     return Answering(
         connection,
         row.id,
-        items={item["id"]: item for item in iter_items(body)},
+        items,
         saved={answer.instruction_id: answer for answer in saved},
     )
 
 
 async def save_answer(
-    connection: Connection, submission_id: UUID, instruction_id: UUID, given: Any, seen: str | None
+    connection: Connection,
+    caches: Caches,
+    submission_id: UUID,
+    instruction_id: UUID,
+    given: Any,
+    seen: str | None,
 ) -> dict[str, Any]:
     """Save one answer, or clear it; what the API says of it then.
 
@@ -97,7 +103,7 @@ async def save_answer(
         Problem: 404 for a submission that was erased, or an instruction that is not of it; 409 when answers can't
             change any more; 412 when it was changed elsewhere; 400 for what the instruction does not take.
     """
-    answering = await open_answers(connection, submission_id, [instruction_id])
+    answering = await open_answers(connection, caches, submission_id, [instruction_id])
     item = answering.get_item(instruction_id)
     if seen is not None and answering.is_stale(instruction_id, seen):
         raise Problem(PRECONDITION_FAILED, _explain_stale(answering, instruction_id))
@@ -105,7 +111,9 @@ async def save_answer(
     return (await _write_all(answering, {instruction_id: answer}))[str(instruction_id)]
 
 
-async def save_answers(connection: Connection, submission_id: UUID, given: Any) -> dict[str, Any]:
+async def save_answers(
+    connection: Connection, caches: Caches, submission_id: UUID, given: Any
+) -> dict[str, Any]:
     """Save or clear several answers, all or none; what the API says of each then, by instruction id.
 
     Args:
@@ -128,7 +136,7 @@ async def save_answers(connection: Connection, submission_id: UUID, given: Any) 
         if UUID(key) in by_id:
             refused[key] = ["This instruction is named twice."]
         by_id[UUID(key)] = value
-    answering = await open_answers(connection, submission_id, by_id)
+    answering = await open_answers(connection, caches, submission_id, by_id)
     answers: dict[UUID, dict[str, Any] | None] = {}
     stale: dict[str, list[str]] = {}
     for instruction_id, value in by_id.items():

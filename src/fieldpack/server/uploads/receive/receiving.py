@@ -113,7 +113,7 @@ async def _claim(
             raise conflict(f"The upload is at byte {row.offset_bytes}, not {offset}: go on from there.")
         if body_bytes is not None and offset + body_bytes > row.length_bytes:
             raise too_much(row)
-        item = await get_rules(connection, row)
+        item = await get_rules(connection, context, row)
         spans = await queries.list_spans(connection, upload_id)
         await queries.set_writer(connection, upload_id, writer)
     return row, writer, item, spans

@@ -197,7 +197,9 @@ async def save_page(
     form = _Grouped(form.multi_items())
     asked = [item for item in items if item["type"] != "file_upload" and f"r.{item['id']}" in form]
     async with context.database.transaction() as connection:
-        answering = await open_answers(connection, submission.id, [UUID(item["id"]) for item in asked])
+        answering = await open_answers(
+            connection, context.caches, submission.id, [UUID(item["id"]) for item in asked]
+        )
         found = {
             UUID(item["id"]): _find_change(item, form, answering, outcome, catalogue, point_groups)
             for item in asked
