@@ -90,22 +90,21 @@ async def count_uploads(connection: Connection, submission_id: UUID, instruction
     return row["count"] if row else 0
 
 
-async def insert_upload(
-    connection: Connection,
-    id: UUID,
-    submission_id: UUID,
-    instruction_id: UUID,
-    file_name: str,
-    metadata: str | None,
-    length_bytes: int,
-    key: str | None,
-) -> None:
-    """Add an upload, of which nothing has arrived. The caller has locked study and submission, so that no other upload
-    gets the same key."""
+async def insert_upload(connection: Connection, upload: UploadRow, writer: UUID, key: str | None) -> None:
+    """An upload that begins now, and whom it lets write. The submission must be locked: no other one takes the key."""
     await connection.execute(
-        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes, key)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [id, submission_id, instruction_id, file_name, metadata, length_bytes, key],
+        "INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes, writer, key)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            upload.id,
+            upload.submission_id,
+            upload.instruction_id,
+            upload.file_name,
+            upload.metadata,
+            upload.length_bytes,
+            writer,
+            key,
+        ],
     )
 
 
@@ -216,29 +215,29 @@ async def complete_upload(
     """
     cursor = await connection.execute(
         f"""
-        SELECT u.length_bytes FROM uploads u JOIN submissions s ON s.id = u.submission_id
-        WHERE u.id = %s AND u.writer = %s AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}
-        FOR NO KEY UPDATE OF u
+        WITH mine AS (
+            SELECT u.id, u.length_bytes FROM uploads u JOIN submissions s ON s.id = u.submission_id
+            WHERE u.id = %(upload)s AND u.writer = %(writer)s AND u.blob_id IS NULL AND u.failure IS NULL AND {OPEN}
+            FOR NO KEY UPDATE OF u
+        ), kept AS (
+            INSERT INTO blobs (id, size_bytes, crc32, sha256, content_type)
+            SELECT %(blob)s, length_bytes, %(crc32)s, %(sha256)s, %(type)s FROM mine
+        )
+        UPDATE uploads u SET blob_id = %(blob)s, completed_at = now(), updated_at = now(),
+                             offset_bytes = u.length_bytes, crc32 = %(crc32)s, content_type = %(type)s,
+                             writer = NULL, finishing_at = NULL
+        FROM mine WHERE u.id = mine.id
         """,
-        [upload_id, writer],
+        {
+            "upload": upload_id,
+            "writer": writer,
+            "blob": blob_id,
+            "crc32": crc32,
+            "sha256": sha256,
+            "type": content_type,
+        },
     )
-    row = await cursor.fetchone()
-    if row is None:
-        return False
-    await connection.execute(
-        "INSERT INTO blobs (id, size_bytes, crc32, sha256, content_type) VALUES (%s, %s, %s, %s, %s)",
-        [blob_id, row["length_bytes"], crc32, sha256, content_type],
-    )
-    await connection.execute(
-        """
-        UPDATE uploads SET blob_id = %s, completed_at = now(), updated_at = now(),
-                           offset_bytes = length_bytes, crc32 = %s, content_type = %s,
-                           writer = NULL, finishing_at = NULL
-        WHERE id = %s
-        """,
-        [blob_id, crc32, content_type, upload_id],
-    )
-    return True
+    return cursor.rowcount == 1
 
 
 async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reason: str) -> bool:

@@ -25,7 +25,8 @@ from fieldpack.server.problems import (
 from fieldpack.server.submissions.access import ParticipantRoute, ParticipantSubmission
 from fieldpack.server.uploads import service
 from fieldpack.server.uploads.receive import tus
-from fieldpack.server.uploads.receive.receiving import receive, wait_while_finishing
+from fieldpack.server.uploads.receive.receiving import receive, receive_first, wait_while_finishing
+from fieldpack.server.uploads.rows import Claim
 from fieldpack.server.uploads.schemas import UploadState
 
 __all__ = ["router"]
@@ -112,6 +113,13 @@ async def _receive(
         )
 
 
+async def _receive_first(
+    request: Request, context: CurrentContext, claim: Claim, checksum: tus.Checksum | None
+) -> int:
+    with UPLOADS.track_inprogress():
+        return await receive_first(context, claim, _content_length(request), RequestBody(request), checksum)
+
+
 @router.options(PATH, status_code=204, include_in_schema=False)
 @router.options(PATH + "/{upload_id}", status_code=204, include_in_schema=False)
 async def describe_protocol(request: Request, context: CurrentContext) -> Response:
@@ -155,7 +163,10 @@ async def create_upload(
     with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
     if (with_bytes or length == 0) and offset == 0 and not created.is_complete:
         try:
-            offset = await _receive(request, context, submission.id, created.id, 0, checksum)
+            if created.claim is not None:
+                offset = await _receive_first(request, context, created.claim, checksum)
+            else:
+                offset = await _receive(request, context, submission.id, created.id, 0, checksum)
         except Problem:
             # without a key nobody could go on with it, or remove it: the answer names no upload
             if "key" not in metadata:
@@ -166,7 +177,7 @@ async def create_upload(
             if row.blob_id is None:
                 raise
             offset = row.length_bytes  # another request of this key has brought it whole
-    if with_bytes or length == 0 or not created.is_new:
+    if with_bytes or length == 0 or created.claim is None:
         headers["Upload-Offset"] = str(offset)
     return Response(status_code=201, headers=headers)
 

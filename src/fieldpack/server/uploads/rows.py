@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 __all__ = [
+    "Claim",
     "CountedRow",
     "FileRow",
     "HolderRow",
@@ -39,6 +40,16 @@ class UploadRow:
     failure: str | None  # why its bytes were refused and removed
     open: bool  # files of the submission may still change
     finishing: bool  # some process is hashing or joining the whole right now
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An upload that one request may write to, until a newer one claims it."""
+
+    row: UploadRow
+    writer: UUID  # names that request
+    item: dict[str, Any]  # what the upload answers
+    spans: list[StoredSpanRow]  # what is stored of it in objects of their own
 
 
 @dataclass(frozen=True, slots=True)

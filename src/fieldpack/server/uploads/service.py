@@ -16,7 +16,7 @@ from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE
 from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import LiveDigests
-from fieldpack.server.uploads.rows import HolderRow, UploadRow
+from fieldpack.server.uploads.rows import Claim, HolderRow, UploadRow
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes, say_count
 
@@ -103,7 +103,7 @@ class Created:
     id: UUID
     offset_bytes: int  # what of it is safe
     is_complete: bool
-    is_new: bool
+    claim: Claim | None  # of a new one: this request may write to it
 
 
 class _Known(Exception):
@@ -146,15 +146,15 @@ async def create_upload(
     """
     key = read_key(metadata)
     try:
-        upload_id = await _insert(context, submission_id, study_id, metadata, length_bytes, header, key)
+        claim = await _insert(context, submission_id, study_id, metadata, length_bytes, header, key)
     except _Known as known:
         row = known.row
         require_open(row.open)
         _require_same(row, metadata, length_bytes)
         if row.failure is not None:
             raise Problem(UNSUPPORTED_TYPE, row.failure) from None
-        return Created(row.id, row.offset_bytes, row.blob_id is not None, is_new=False)
-    return Created(upload_id, 0, is_complete=False, is_new=True)
+        return Created(row.id, row.offset_bytes, row.blob_id is not None, None)
+    return Created(claim.row.id, 0, is_complete=False, claim=claim)
 
 
 def _name_of(metadata: dict[str, str]) -> str:
@@ -179,15 +179,14 @@ async def _insert(
     length_bytes: int,
     header: str | None,
     key: str | None,
-) -> UUID:
-    """A new upload.
+) -> Claim:
+    """A new upload, which the caller may write to.
 
     Raises:
         _Known: there is one of this key; nothing was changed.
     """
     instruction_id = metadata.get("instruction_id", "")
     file_name = _name_of(metadata)
-    upload_id = uuid4()
     settings = context.settings
     async with context.database.transaction() as connection:
         # the study first, then the submission: the order in which everyone locks
@@ -213,10 +212,28 @@ async def _insert(
         cap_bytes = settings.max_submission_mb * MIB
         if not await queries.add_submission_bytes(connection, row.id, length_bytes, cap_bytes):
             raise Problem(TOO_LARGE, f"The files of one submission may have {say_bytes(cap_bytes)} together.")
-        await queries.insert_upload(
-            connection, upload_id, row.id, identifier, file_name, header, length_bytes, key
+        upload = UploadRow(
+            uuid4(),
+            row.id,
+            row.study_id,
+            row.collection_id,
+            row.collection_version,
+            identifier,
+            file_name,
+            header,
+            length_bytes,
+            offset_bytes=0,
+            crc32=0,
+            content_type=None,
+            blob_id=None,
+            sha256=None,
+            failure=None,
+            open=True,
+            finishing=False,
         )
-    return upload_id
+        claim = Claim(upload, uuid4(), item, [])
+        await queries.insert_upload(connection, upload, claim.writer, key)
+    return claim
 
 
 async def count_free_bytes(context: Context, submission_id: UUID) -> int:

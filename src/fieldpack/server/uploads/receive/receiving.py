@@ -7,7 +7,6 @@ id, after which the older one, whose connection may hang after a network failure
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 from uuid import UUID, uuid4
 
 from fieldpack.errors import BlobMissing
@@ -17,10 +16,10 @@ from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
 from fieldpack.server.uploads.receive.sinks import open_sink
 from fieldpack.server.uploads.receive.tus import Checksum
-from fieldpack.server.uploads.rows import StoredSpanRow, UploadRow
+from fieldpack.server.uploads.rows import Claim, UploadRow
 from fieldpack.server.uploads.service import fail_upload, find_state, get_rules, gone, require_open
 
-__all__ = ["receive", "wait_while_finishing"]
+__all__ = ["receive", "receive_first", "wait_while_finishing"]
 
 FINISHING_WAIT_SECONDS = 25.0
 FINISHING_POLL_SECONDS = 0.25
@@ -69,7 +68,23 @@ async def receive(
         if await body.read():
             raise too_much(row)
         return offset  # the client repeats its last request, because it did not get the answer
-    row, writer, item, spans = await _claim(context, submission_id, upload_id, offset, body_bytes)
+    claim = await _claim(context, submission_id, upload_id, offset, body_bytes)
+    return await _write(context, claim, body_bytes, body, checksum)
+
+
+async def receive_first(
+    context: Context, claim: Claim, body_bytes: int | None, body: Body, checksum: Checksum | None
+) -> int:
+    """The same for the first bytes of an upload that this request has begun, which nobody else knows of yet."""
+    if body_bytes is not None and body_bytes > claim.row.length_bytes:
+        raise too_much(claim.row)
+    return await _write(context, claim, body_bytes, body, checksum)
+
+
+async def _write(
+    context: Context, claim: Claim, body_bytes: int | None, body: Body, checksum: Checksum | None
+) -> int:
+    row, writer, upload_id, offset = claim.row, claim.writer, claim.row.id, claim.row.offset_bytes
     receptions = context.caches.get(_Receptions)
     older = receptions.get(upload_id)
     if older is not None:
@@ -79,7 +94,7 @@ async def receive(
     except BlobMissing:
         await fail_upload(context, row, writer, DAMAGED)
         raise gone(DAMAGED) from None
-    reception = Reception(context, row, writer, item, spans, sink, body, checksum)
+    reception = Reception(context, row, writer, claim.item, claim.spans, sink, body, checksum)
     receptions[upload_id] = reception
     try:
         return await reception.run()
@@ -92,8 +107,8 @@ async def receive(
 
 async def _claim(
     context: Context, submission_id: UUID, upload_id: UUID, offset: int, body_bytes: int | None
-) -> tuple[UploadRow, UUID, dict[str, Any], list[StoredSpanRow]]:
-    """Become the request that may write; the upload, this request's id, the item's rules, the stored spans.
+) -> Claim:
+    """Become the request that may write.
 
     Locks the upload until its own commit.
     """
@@ -116,4 +131,4 @@ async def _claim(
         item = await get_rules(connection, context, row)
         spans = await queries.list_spans(connection, upload_id)
         await queries.set_writer(connection, upload_id, writer)
-    return row, writer, item, spans
+    return Claim(row, writer, item, spans)

@@ -312,9 +312,10 @@ class Reception:
                 self.content_type or "application/octet-stream",
             ):
                 raise ShutOut
-            keys = await queries.delete_spans(connection, self.upload_id)
-            keys += [span.key for span in made]
-            await throw_away(connection, [key for key in keys if key != self.sink.key])
+            if self.spans or made:
+                keys = await queries.delete_spans(connection, self.upload_id)
+                keys += [span.key for span in made]
+                await throw_away(connection, [key for key in keys if key != self.sink.key])
 
     @contextlib.contextmanager
     def _pulsing(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, i
 from fieldpack.server.submissions.answering.saving import Answering, open_answers
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
-from fieldpack.server.uploads.receive.receiving import receive
+from fieldpack.server.uploads.receive.receiving import receive_first
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import find_chosen, is_asked
 from fieldpack.server.web.participants.views import summarise
@@ -273,9 +273,8 @@ async def _save_files(
                 context, submission.id, submission.study_id, metadata, size_bytes
             )
             try:
-                await receive(
-                    context, submission.id, created.id, 0, size_bytes, _FileBody(given), checksum=None
-                )
+                assert created.claim is not None  # there is no key that might have been sent before
+                await receive_first(context, created.claim, size_bytes, _FileBody(given), checksum=None)
             except BaseException:
                 await uploads.remove_upload(context, submission.id, submission.study_id, created.id)
                 raise
