@@ -208,8 +208,12 @@ def measure(server: Installation, clients: tuple[int, ...], seconds: float) -> l
         async def submit(http: httpx.AsyncClient, _: int) -> None:
             await take_part(http, study_id)
 
+        async def begin(http: httpx.AsyncClient, _: int) -> None:
+            await start(http, study_id)
+
         acts: dict[str, Act] = {
             "bare route": ask,
+            "start": begin,
             "answer": save,
             "20 KiB file": upload,
             "submission": submit,
