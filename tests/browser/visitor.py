@@ -39,7 +39,7 @@ RECORD_PATCHES = """
   };
   XMLHttpRequest.prototype.send = function (body) {
     const { "upload-offset": offset, "upload-checksum": checksum } = this.given;
-    window.recordPatch?.(Number(offset), body.byteLength, checksum ?? "");
+    if (body) window.recordPatch?.(Number(offset ?? 0), body.byteLength, checksum ?? "");  // what begins a large one has none
     return send.call(this, body);
   };
 })();
