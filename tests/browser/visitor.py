@@ -39,7 +39,7 @@ RECORD_PATCHES = """
   };
   XMLHttpRequest.prototype.send = function (body) {
     const { "upload-offset": offset, "upload-checksum": checksum } = this.given;
-    if (body) window.recordPatch?.(Number(offset ?? 0), body.byteLength, checksum ?? "");  // what begins a large one has none
+    if (body) window.recordPatch?.(Number(offset ?? 0), body.byteLength, checksum ?? "");
     return send.call(this, body);
   };
 })();
