@@ -18,6 +18,7 @@ from tests.scenario import Scenario
 from fieldpack.server.app import create_app
 from fieldpack.server.audit import queries
 from fieldpack.server.config import load_settings
+from fieldpack.server.machine.logs import configure_logs
 
 from .machine import keep, show
 from .population import connected, make_blobs, populate
@@ -65,7 +66,9 @@ async def _measure(
 
 async def _compare(installation: Installation, url: str, asked: dict[str, Request]) -> dict[str, Any]:
     write = queries.insert_entry
-    app = create_app(load_settings(data_dir=installation.data_dir), url)
+    settings = load_settings(data_dir=installation.data_dir)
+    configure_logs(settings, process="benchmark")
+    app = create_app(settings, url)
     transport = httpx.ASGITransport(app)
     headers = {"Authorization": f"Token {installation.token}"}
     figures: dict[str, Any] = {}

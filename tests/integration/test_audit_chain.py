@@ -368,7 +368,7 @@ def test_another_program_verifies_an_export(url: str) -> None:
         {"count": 1.5},
         {"status": {"a": 1}},
         {"ordering": "x" * 41},
-        {"action": "5f"},
+        {"step": "5f"},
         {"status": ["APPROVED", "it was\nfine"]},
     ],
 )

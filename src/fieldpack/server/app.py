@@ -21,6 +21,7 @@ from fieldpack.server.accounts.members.routes import router as members
 from fieldpack.server.accounts.personal.routes import router as personal
 from fieldpack.server.accounts.routes import router as accounts
 from fieldpack.server.accounts.tokens.routes import router as tokens
+from fieldpack.server.audit.routes import router as audit
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.collections.schemas import ITEM_TYPES
 from fieldpack.server.config import Settings
@@ -71,6 +72,7 @@ ROUTERS = (
         members,
         tokens,
         invitations,
+        audit,
         collections,
         pictures,
         projects,

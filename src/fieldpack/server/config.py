@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="PostgreSQL to use instead of the embedded one (`postgresql://…`)."
     )
+    database_owner_url: str | None = Field(
+        default=None,
+        description="The same PostgreSQL as the role that owns the schema, for migrations: that of"
+        " `FIELDPACK_DATABASE_URL` then may only read and add to the audit log.",
+    )
     storage_url: str | None = Field(
         default=None,
         description="Where files go: `file:///…` (default: in the data folder), `s3://`, `gs://`, `az://`.",
@@ -263,6 +268,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         scheme = urlsplit(self.resolved_storage_url).scheme
+        if self.database_owner_url is not None and self.database_url is None:
+            raise ValueError(
+                "FIELDPACK_DATABASE_OWNER_URL means something only beside FIELDPACK_DATABASE_URL"
+            )
         if self.delivery == "store" and scheme == "file":
             raise ValueError(
                 "FIELDPACK_DELIVERY: `store` needs a bucket (FIELDPACK_STORAGE_URL s3://, gs:// or az://), not files"

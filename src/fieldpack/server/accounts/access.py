@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -54,6 +55,7 @@ class ResearcherRoute(ApiRoute):
             caller = await service.authenticate(
                 connection, request.headers.get("authorization"), address_of(request)
             )
+            caller = replace(caller, address=address_of(request))
             request.state.caller = caller
             mark_authenticated(request)
             if self.body_field is not None:

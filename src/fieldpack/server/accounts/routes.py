@@ -51,7 +51,9 @@ async def create_workspace(
     """A new workspace, whose owner is the caller."""
     async with context.database.transaction() as connection:
         await require_somewhere(connection, caller, Action.WORKSPACE_CREATE)
-        return await service.create_workspace(connection, body.title, body.description or "", caller.id)
+        return await service.create_workspace(
+            connection, caller.actor, body.title, body.description or "", caller.id
+        )
 
 
 @router.get("/workspaces/{workspace_id}")

@@ -33,6 +33,14 @@ class HolderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedRow:
+    """A session that was ended just now."""
+
+    id: UUID
+    researcher_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     """A key that signs, and its life."""
 

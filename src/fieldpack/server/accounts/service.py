@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from fieldpack.server.accounts import queries
 from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Role
 from fieldpack.server.accounts.rows import WorkspaceRow
+from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import UNAUTHENTICATED, Problem
 
@@ -31,6 +32,21 @@ class Caller:
     last_name: str
     token_id: UUID | None  # the API token of the request, or of the session; None for one by a link
     cap: Role | None  # the role that this token allows at most; None for all that the researcher may
+    address: str | None = None  # where the request came from
+    is_session: bool = False  # whether they came by a session's cookie
+    session_id: UUID | None = None  # None for a cookie from before sessions were rows
+
+    @property
+    def actor(self) -> Actor:
+        """The same for the audit log."""
+        credential_id = self.session_id if self.is_session else self.token_id
+        return Actor(
+            "researcher",
+            self.id,
+            "session" if self.is_session else "token",
+            str(credential_id) if credential_id else None,
+            self.address,
+        )
 
     @property
     def name(self) -> str:
@@ -76,13 +92,14 @@ async def authenticate(connection: Connection, authorization: str | None, addres
 
 
 async def create_workspace(
-    connection: Connection, title: str, description: str, owner: UUID | None
+    connection: Connection, actor: Actor, title: str, description: str, owner: UUID | None
 ) -> dict[str, Any]:
     """A new workspace, with an owner if given."""
     workspace_id = uuid4()
     row = await queries.insert_workspace(connection, workspace_id, title, description)
     if owner is not None:
         await queries.insert_membership(connection, workspace_id, owner, Role.OWNER)
+    await write_entry(connection, actor, "workspace.create", workspace_id=workspace_id)
     return (await describe_workspaces(connection, [row], owner))[0]
 
 

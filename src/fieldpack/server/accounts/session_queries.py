@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from fieldpack.server.accounts.rows import HolderRow, SessionHolderRow, SessionRow
+from fieldpack.server.accounts.rows import EndedRow, HolderRow, SessionHolderRow, SessionRow
 from fieldpack.server.db.pool import Connection
 
 
@@ -101,12 +101,17 @@ async def end_sessions(connection: Connection, researcher_id: UUID, spared: UUID
     return cursor.rowcount
 
 
-async def end_session(connection: Connection, token_sha256: bytes) -> None:
-    """End a session; no error when it has ended."""
-    await connection.execute(
-        "UPDATE researcher_sessions SET ended_at = now() WHERE token_sha256 = %s AND ended_at IS NULL",
-        [token_sha256],
-    )
+async def end_session(connection: Connection, token_sha256: bytes) -> EndedRow | None:
+    """End a session; None for one that is over already."""
+    async with connection.cursor(row_factory=class_row(EndedRow)) as cursor:
+        await cursor.execute(
+            """
+            UPDATE researcher_sessions SET ended_at = now() WHERE token_sha256 = %s AND ended_at IS NULL
+            RETURNING id, researcher_id
+            """,
+            [token_sha256],
+        )
+        return await cursor.fetchone()
 
 
 async def find_token_holder(

@@ -20,6 +20,7 @@ from fieldpack.server.accounts.keys import FIRST, KEY_ID, SESSION_LIFE, find_key
 from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.rows import HolderRow, SessionHolderRow
 from fieldpack.server.accounts.service import Caller, hash_token
+from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.db.pool import Connection
 
 __all__ = [
@@ -106,9 +107,10 @@ async def begin_session(
     key = await get_signing_key(connection, "sessions")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     agent = visitor.agent.replace("\0", "")[:MOST_AGENT_CHARACTERS]
+    session_id = uuid4()
     await sessions.insert_session(
         connection,
-        uuid4(),
+        session_id,
         hash_token(token),
         researcher_id,
         token_id,
@@ -116,6 +118,10 @@ async def begin_session(
         visitor.address,
         agent,
         SESSION_LIFE,
+    )
+    actor = Actor("researcher", researcher_id, "session", str(session_id), visitor.address)
+    await write_entry(
+        connection, actor, "session.begin", object_id=session_id, member_id=researcher_id, step=method
     )
     return f"{token}.{key.id}.{key.sign(_signed(token))}"
 
@@ -131,20 +137,26 @@ async def find_session(
     token = None if of_before else await _read(connection, cookie)
     if token is None:
         holder = await _find_old(connection, cookie)
-        return SignedIn(_caller(holder), None, "token", None) if holder else None
+        return SignedIn(_caller(holder, address), None, "token", None) if holder else None
     found = await sessions.find_session(connection, hash_token(token))
     if found is None:
         return None
     if found.stale:
         await sessions.note_use(connection, hash_token(token), address)
-    return SignedIn(_caller(found), found.session_id, found.method, found.created_at)
+    caller = _caller(found, address, found.session_id)
+    return SignedIn(caller, found.session_id, found.method, found.created_at)
 
 
 async def end_session(connection: Connection, cookie: str) -> None:
     """Sign out: nobody gets in by this cookie any more, wherever a copy of it is."""
     token = await _read(connection, cookie)
     if token is not None:
-        await sessions.end_session(connection, hash_token(token))
+        ended = await sessions.end_session(connection, hash_token(token))
+        if ended is not None:
+            actor = Actor("researcher", ended.researcher_id, "session", str(ended.id))
+            await write_entry(
+                connection, actor, "session.end", object_id=ended.id, member_id=ended.researcher_id
+            )
         return
     holder = await _find_old(connection, cookie)
     old = _OLD_COOKIE.fullmatch(cookie)
@@ -170,9 +182,21 @@ async def _find_old(connection: Connection, cookie: str) -> HolderRow | None:
     return await sessions.find_token_holder(connection, UUID(found[2]), int(found[3]), hash_token(cookie))
 
 
-def _caller(holder: HolderRow | SessionHolderRow) -> Caller:
+def _caller(
+    holder: HolderRow | SessionHolderRow, address: str | None = None, session_id: UUID | None = None
+) -> Caller:
     cap = Role(holder.cap) if holder.cap else None
-    return Caller(holder.id, holder.email, holder.first_name, holder.last_name, holder.token_id, cap)
+    return Caller(
+        holder.id,
+        holder.email,
+        holder.first_name,
+        holder.last_name,
+        holder.token_id,
+        cap,
+        address,
+        is_session=True,
+        session_id=session_id,
+    )
 
 
 # links that sign in once

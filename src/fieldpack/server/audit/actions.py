@@ -17,12 +17,16 @@ __all__ = ["ACTIONS", "DETAILS", "READS", "make_details"]
 # What is read, of participants: one entry a request.
 READS = (
     "response.list",
+    "response.read",
     "submission.list",
     "submission.read",
     "file.read",
     "file.list",
+    "note.list",
+    "group.read",  # who is in it
     "archive.download",
     "audit.list",
+    "study.read",  # of one that names participants by id
 )
 ACTIONS = (
     *READS,
@@ -32,9 +36,12 @@ ACTIONS = (
     "collection.create",
     "collection.update",
     "collection.erase",
+    "project.create",
+    "project.update",
     "study.create",
     "study.update",
     "study.delete",
+    "study.links",
     "study.transition",
     "submission.start",
     "submission.submit",
@@ -45,8 +52,25 @@ ACTIONS = (
     "export.request",
     "export.link",
     "export.delete",
+    "group.create",
+    "group.update",
+    "group.delete",
+    "hook.secret",
+    "hook.create",
+    "hook.update",
+    "hook.delete",
+    "hook.send",
+    "note.create",
+    "note.delete",
     "session.begin",
     "session.end",
+    "credential.update",
+    "invitation.create",
+    "invitation.revoke",
+    "invitation.accept",
+    "member.create",
+    "member.update",
+    "member.delete",
     "token.create",
     "token.revoke",
     "keys.rotate",
@@ -54,23 +78,28 @@ ACTIONS = (
 )
 # Names of details. A value is a whole number, a truth value, an id, a time, or a short word of our own.
 DETAILS = (
-    "action",  # of a transition: APPROVE, PUBLISH …
     "changed",  # names of the fields that were sent
     "count",  # results answered
     "enabled",
     "expires_at",
-    "from",
+    "filters",  # of a list: names of those whose values are left out
+    "flags",  # of a list, with their values
     "limit",
     "offset",
     "ordering",
+    "questions",  # ids of those that a list was filtered by
+    "role",
+    "since",
     "status",
+    "step",  # of a transition: APPROVE, PUBLISH …
     "study_id",
-    "to",
     "total",  # results there are
+    "until",
+    "wanted",  # action that a look at the log was for
 )
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
-_WORD = re.compile(rf"[A-Za-z][A-Za-z_ -]{{0,39}}|-[a-z_]{{1,39}}|{_UUID}|{_TIME}", re.ASCII)
+_WORD = re.compile(rf"[A-Za-z][A-Za-z_. -]{{0,39}}|-[a-z_]{{1,39}}|{_UUID}|{_TIME}", re.ASCII)
 
 
 def make_details(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Wanted:
 
     def as_details(self) -> dict[str, Any]:
         """What an entry about having looked says of it: nothing that could name a person."""
-        return {"from": self.since, "to": self.until, "action": self.action}
+        return {"since": self.since, "until": self.until, "wanted": self.action}
 
 
 class UnclearFilter(ValueError):

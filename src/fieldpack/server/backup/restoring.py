@@ -26,6 +26,7 @@ from fieldpack.archive.members import HEADS
 from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError, UsageError
 from fieldpack.files import write_whole
 from fieldpack.server.audit.checkpoints import put_checkpoints
+from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import Manifest
@@ -250,6 +251,7 @@ class _Restoring:
                 await transitions.start_all_over(connection, self.settings.delivery)
                 await erasure_queries.insert_erasures(connection, self.erasures)
                 await installation_queries.set_restored(connection)
+                await write_entry(connection, OPERATOR, "installation.restore")
             erased = await self._erase_again(context)
             await self._remove_absent(context, manifest)
             failed = await self._fail_exports(context)
@@ -316,7 +318,7 @@ class _Restoring:
         """Nothing of who was erased stays in the database's files; nobody is served yet, so no table is too large."""
         for attempt in range(SCRUB_ATTEMPTS):
             try:
-                with context.database.connect() as connection:
+                with context.database.connect_as_owner() as connection:
                     folder = cluster_folder(self.settings.data_dir)
                     scrub(connection, folder, threading.Event(), largest_bytes=WITHOUT_LIMIT)
                 return

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections import queries, service
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement
@@ -19,7 +20,6 @@ from fieldpack.server.http.listing import Page, envelope
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_given_id
 from fieldpack.server.http.sending.stream import send_blob
-from fieldpack.server.problems import not_found
 
 
 class CollectionRoute(ResearcherRoute):
@@ -99,6 +99,16 @@ async def list_responses(
         await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
         items = await queries.list_items(connection, collection_id)
         rows, count = await queries.list_responses(connection, collection_id, page.limit, page.offset)
+        await write_entry(
+            connection,
+            caller.actor,
+            "response.list",
+            collection_id=collection_id,
+            count=len(rows),
+            total=count,
+            limit=page.limit,
+            offset=page.offset,
+        )
     types = {str(item_id): item.type for item_id, item in items.items()}
     return envelope([service.describe_response(row, collection_id, types) for row in rows], count)
 
@@ -121,8 +131,5 @@ async def get_file(
 ) -> Response:
     """One uploaded file as an attachment; ranges work."""
     async with context.database.transaction() as connection:
-        await require(connection, caller, Action.FILES_READ, collection=collection_id)
-        file = await queries.find_file(connection, collection_id, file_key)
-    if file is None:
-        raise not_found("File", file_key)
+        file = await service.open_file(connection, caller, collection_id, file_key)
     return send_blob(request, context, file)

@@ -74,6 +74,7 @@ class ResponseRow:
 class FileRow:
     """An uploaded file, and the blob that it is."""
 
+    submission_id: UUID  # whose it is
     file_name: str  # the participant's own
     blob_id: UUID
     size_bytes: int

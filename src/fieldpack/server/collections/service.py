@@ -15,8 +15,9 @@ from fieldpack.server.accounts.permissions.authorization import (
 )
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections import queries
-from fieldpack.server.collections.rows import CollectionRow, ItemRow, PageRow, ResponseRow
+from fieldpack.server.collections.rows import CollectionRow, FileRow, ItemRow, PageRow, ResponseRow
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
 from fieldpack.server.db.pool import Connection
@@ -25,7 +26,14 @@ from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
 from fieldpack.server.problems import INVALID, Problem, not_found
 
-__all__ = ["create_collection", "describe_collection", "get_collection", "iter_items", "replace_collection"]
+__all__ = [
+    "create_collection",
+    "describe_collection",
+    "get_collection",
+    "iter_items",
+    "open_file",
+    "replace_collection",
+]
 
 MIB = 1 << 20
 
@@ -43,6 +51,27 @@ async def get_collection(
     if row is None:
         raise not_found("Collection", collection_id)
     return row
+
+
+async def open_file(connection: Connection, caller: Caller, collection_id: UUID, file_key: UUID) -> FileRow:
+    """An uploaded file, for whoever may see it.
+
+    Raises:
+        Problem: 404 for one that is not there; 404 and 403 as `authorization.require` says.
+    """
+    await require(connection, caller, Action.FILES_READ, collection=collection_id)
+    file = await queries.find_file(connection, collection_id, file_key)
+    if file is None:
+        raise not_found("File", file_key)
+    await write_entry(
+        connection,
+        caller.actor,
+        "file.read",
+        object_id=file_key,
+        submission_id=file.submission_id,
+        collection_id=collection_id,
+    )
+    return file
 
 
 async def list_collections(
@@ -112,6 +141,7 @@ async def create_collection(
         connection, collection_id, workspace_id, given.name, given.description, caller.id
     )
     await _write_version(connection, caller, collection_id, 1, given, origin)
+    await write_entry(connection, caller.actor, "collection.create", collection_id=collection_id)
     row = await queries.find_collection(connection, collection_id)
     assert row is not None
     return row
@@ -132,6 +162,7 @@ async def replace_collection(
     )
     await _write_version(connection, caller, collection_id, version, given, origin)
     await remove_unused(connection, await picture_queries.list_uses(connection, collection_id))
+    await write_entry(connection, caller.actor, "collection.update", collection_id=collection_id)
     return await get_collection(connection, caller, collection_id)
 
 

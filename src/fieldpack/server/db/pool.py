@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
+from fieldpack.server.db.server_role import as_owner
 
 __all__ = ["Connection", "Database"]
 
@@ -121,3 +122,7 @@ class Database:
     def connect(self) -> psycopg.Connection[Any]:
         """A blocking connection of its own, in autocommit, for a job thread; close it after use."""
         return psycopg.connect(self.url, autocommit=True, options="-c timezone=UTC")
+
+    def connect_as_owner(self) -> psycopg.Connection[Any]:
+        """The same as the role that owns the embedded database, for what clears its files."""
+        return psycopg.connect(as_owner(self.url), autocommit=True, options="-c timezone=UTC")

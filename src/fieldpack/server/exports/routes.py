@@ -43,6 +43,7 @@ async def _answer(
     request: Request,
     response: Response,
     context: CurrentContext,
+    caller: CurrentCaller,
     row: ExportRow,
     prefer: list[str] | None,
     *,
@@ -54,7 +55,7 @@ async def _answer(
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
         row = await service.wait_while_generating(context, row, seconds)
-    answer = await service.describe_export(context, row, origin_of(request, context))
+    answer = await service.describe_export(context, caller, row, origin_of(request, context))
     is_generating = answer["status"] == "generating"
     if is_generating:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
@@ -100,7 +101,7 @@ async def request_export(
     given = await _read_filter(request)
     parameters = request.query_params.multi_items()
     row, _ = await service.request_export(context, caller, collection_id, parameters, given)
-    return await _answer(request, response, context, row, prefer, accepted=True)
+    return await _answer(request, response, context, caller, row, prefer, accepted=True)
 
 
 @router.get("")
@@ -134,7 +135,7 @@ async def get_export(
     """How an export stands; a complete one with a fresh link."""
     async with context.database.transaction() as connection:
         row = await service.get_export(connection, caller, collection_id, export_id)
-    return await _answer(request, response, context, row, prefer, accepted=False)
+    return await _answer(request, response, context, caller, row, prefer, accepted=False)
 
 
 @router.delete("/{export_id}", status_code=204, dependencies=[Depends(discard_body)])

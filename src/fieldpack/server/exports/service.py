@@ -15,6 +15,7 @@ from fieldpack.server.accounts.keys import get_signing_key
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.context import Context
@@ -22,7 +23,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries
 from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.keys import object_key
-from fieldpack.server.exports.rows import ExportRow
+from fieldpack.server.exports.rows import ExportRow, Filter
 from fieldpack.server.exports.serve.links import make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
@@ -78,12 +79,14 @@ async def request_export(
         counter = await collection_queries.lock_counter(connection, collection_id)
         row = await queries.find_generating(connection, collection_id, filter)
         if row is not None:
+            await _note_request(connection, caller, row, filter)
             return row, False
         if await is_newer_dialect(connection, collection_id):
             await _require_slot(connection, collection_id)
         else:
             row = await queries.find_recent(connection, collection_id, filter, counter, settings.delivery)
             if row is not None:
+                await _note_request(connection, caller, row, filter)
                 return row, True
         if await queries.count_generating(connection, collection_id) >= settings.exports_generating:
             raise Problem(
@@ -100,6 +103,7 @@ async def request_export(
         )
         await remove_exports(connection, surplus)
         await defer(connection, "export", queue=EXPORTS_QUEUE, export_id=str(row.id))
+        await _note_request(connection, caller, row, filter)
     log.info("export.requested", export_id=str(row.id), collection_id=str(collection_id))
     return row, False
 
@@ -120,6 +124,20 @@ async def _require_slot(connection: Connection, collection_id: UUID) -> None:
 async def is_newer_dialect(connection: Connection, collection_id: UUID) -> bool:
     """Whether a collection's workspace asks for exports in the newer dialect."""
     return await queries.find_dialect(connection, collection_id) == NEWER_DIALECT
+
+
+async def _note_request(connection: Connection, caller: Caller, row: ExportRow, filter: Filter) -> None:
+    await write_entry(
+        connection,
+        caller.actor,
+        "export.request",
+        object_id=row.id,
+        collection_id=row.collection_id,
+        study_id=UUID(filter["study_id"]) if "study_id" in filter else None,
+        since=filter.get("from"),
+        until=filter.get("to"),
+        filters=sorted(set(filter) - {"study_id", "from", "to"}) or None,
+    )
 
 
 async def remove_exports(connection: Connection, export_ids: list[UUID]) -> None:
@@ -158,6 +176,9 @@ async def delete_export(connection: Connection, caller: Caller, collection_id: U
     if row.status == "generating":
         raise conflict("This export is still being made; wait until it is complete or failed.")
     await remove_exports(connection, [export_id])
+    await write_entry(
+        connection, caller.actor, "export.delete", object_id=export_id, collection_id=collection_id
+    )
 
 
 async def wait_while_generating(context: Context, row: ExportRow, seconds: float) -> ExportRow:
@@ -179,7 +200,7 @@ async def wait_while_generating(context: Context, row: ExportRow, seconds: float
                 continue
 
 
-async def describe_export(context: Context, row: ExportRow, origin: str) -> dict[str, Any]:
+async def describe_export(context: Context, caller: Caller, row: ExportRow, origin: str) -> dict[str, Any]:
     """An export as the API answers it; a complete one with a link minted just now."""
     answer: dict[str, Any] = {"status": row.status, "export_id": row.id}
     if row.status == "complete":
@@ -190,11 +211,20 @@ async def describe_export(context: Context, row: ExportRow, origin: str) -> dict
             )
             if expires_at is None:
                 found = await queries.find_export(connection, row.id)
+            else:
+                await write_entry(
+                    connection,
+                    caller.actor,
+                    "export.link",
+                    object_id=row.id,
+                    collection_id=row.collection_id,
+                    expires_at=expires_at,
+                )
             key = await get_signing_key(connection, "links")
         if expires_at is None:  # erased or deleted between the two looks
             if found is None:
                 raise not_found("Export", row.id)
-            return await describe_export(context, found, origin)
+            return await describe_export(context, caller, found, origin)
         answer |= {
             "url": url or make_link(key, origin, row.id, expires_at),
             "expires_at": expires_at,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.authorization import find_workspaces
 from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.groups import queries, service
 from fieldpack.server.groups.schemas import GroupInput, GroupPatch, Members
 from fieldpack.server.http.dependencies import CurrentContext
@@ -58,8 +59,11 @@ async def patch_group(
 ) -> dict[str, Any]:
     """Change what is given; the rest stays."""
     async with context.database.transaction() as connection:
-        await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
+        group = await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
         await queries.update_group(connection, group_id, body.name, body.description)
+        await write_entry(
+            connection, caller.actor, "group.update", object_id=group_id, workspace_id=group.workspace_id
+        )
         row = await service.get_group(connection, caller, group_id)
     return service.describe_group(row)
 
@@ -68,8 +72,11 @@ async def patch_group(
 async def delete_group(context: CurrentContext, caller: CurrentCaller, group_id: GroupId) -> None:
     """Delete a group; who was in it is not touched otherwise."""
     async with context.database.transaction() as connection:
-        await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
+        group = await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
         await queries.delete_group(connection, group_id)
+        await write_entry(
+            connection, caller.actor, "group.delete", object_id=group_id, workspace_id=group.workspace_id
+        )
 
 
 @router.get("/{group_id}/participants")
@@ -80,6 +87,14 @@ async def list_members(
     async with context.database.transaction() as connection:
         group = await service.get_group(connection, caller, group_id)
         rows = await queries.list_members(connection, group_id, page.limit, page.offset)
+        await write_entry(
+            connection,
+            caller.actor,
+            "group.read",
+            object_id=group_id,
+            workspace_id=group.workspace_id,
+            count=len(rows),
+        )
     return envelope([service.describe_member(row) for row in rows], group.participant_count)
 
 
@@ -90,8 +105,17 @@ async def add_members(
 ) -> dict[str, Any]:
     """Add participants; all who are in the group now."""
     async with context.database.transaction() as connection:
-        await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
+        group = await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
         await queries.add_members(connection, [group_id], body.participant_ids)
+        await write_entry(
+            connection,
+            caller.actor,
+            "group.update",
+            object_id=group_id,
+            workspace_id=group.workspace_id,
+            step="added",
+            count=len(body.participant_ids),
+        )
         rows = await queries.list_members(connection, group_id)
     return envelope([service.describe_member(row) for row in rows], len(rows))
 
@@ -103,7 +127,16 @@ async def remove_members(
 ) -> dict[str, Any]:
     """Remove participants; all who are in the group still."""
     async with context.database.transaction() as connection:
-        await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
+        group = await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
         await queries.remove_members(connection, [group_id], body.participant_ids)
+        await write_entry(
+            connection,
+            caller.actor,
+            "group.update",
+            object_id=group_id,
+            workspace_id=group.workspace_id,
+            step="removed",
+            count=len(body.participant_ids),
+        )
         rows = await queries.list_members(connection, group_id)
     return envelope([service.describe_member(row) for row in rows], len(rows))

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.groups import queries
 from fieldpack.server.groups.rows import GroupRow, MemberRow
@@ -40,6 +41,7 @@ async def create_group(
     group_id = uuid4()
     await queries.insert_group(connection, group_id, workspace_id, given.name, given.description, caller.id)
     await queries.add_members(connection, [group_id], given.participant_ids or [])
+    await write_entry(connection, caller.actor, "group.create", object_id=group_id, workspace_id=workspace_id)
     return await get_group(connection, caller, group_id)
 
 

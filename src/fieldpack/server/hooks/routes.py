@@ -144,8 +144,7 @@ async def delete_subscription(
 ) -> None:
     """Delete a subscription, and its events."""
     async with context.database.transaction() as connection:
-        await service.get_subscription(connection, caller, subscription_id)
-        await queries.delete_subscription(connection, subscription_id)
+        await service.delete_subscription(connection, caller, subscription_id)
 
 
 def _words(texts: list[str] | None) -> list[str]:

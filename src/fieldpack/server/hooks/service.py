@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.hooks import queries
 from fieldpack.server.hooks.rows import AttemptRow, EventRow, SubscriptionRow
@@ -23,6 +24,7 @@ __all__ = [
     "confirm",
     "create_secret",
     "create_subscription",
+    "delete_subscription",
     "describe_event",
     "describe_subscription",
     "get_subscription",
@@ -41,6 +43,7 @@ async def create_secret(connection: Connection, caller: Caller, workspace_id: UU
     await require(connection, caller, Action.HOOKS_MANAGE, workspace=workspace_id, foreign=not_a_member())
     value = secrets.token_urlsafe(SECRET_BYTES)
     row = await queries.replace_secret(connection, workspace_id, uuid4(), value)
+    await write_entry(connection, caller.actor, "hook.secret", object_id=row.id, workspace_id=workspace_id)
     return {"id": row.id, "value": row.value, "workspace_id": row.workspace_id}
 
 
@@ -105,6 +108,7 @@ async def create_subscription(
             "created_by": caller.id,
         },
     )
+    await write_entry(connection, caller.actor, "hook.create", object_id=row.id, workspace_id=workspace_id)
     return row, secret
 
 
@@ -122,6 +126,14 @@ async def confirm(
             "secret", "Is not the one that came in the header X-Hook-Secret with this subscription."
         )
     await queries.confirm_subscription(connection, subscription_id)
+    await write_entry(
+        connection,
+        caller.actor,
+        "hook.update",
+        object_id=subscription_id,
+        workspace_id=row.workspace_id,
+        step="confirmed",
+    )
     return await get_subscription(connection, caller, subscription_id)
 
 
@@ -129,11 +141,28 @@ async def patch_subscription(
     connection: Connection, caller: Caller, subscription_id: UUID, given: SubscriptionPatch
 ) -> SubscriptionRow:
     """Change what is given. Events that wait go to where the subscription leads when they are sent."""
-    await get_subscription(connection, caller, subscription_id, lock=True)
+    row = await get_subscription(connection, caller, subscription_id, lock=True)
     await queries.update_subscription(
         connection, subscription_id, given.event_type, given.target_url, given.is_enabled
     )
+    await write_entry(
+        connection,
+        caller.actor,
+        "hook.update",
+        object_id=subscription_id,
+        workspace_id=row.workspace_id,
+        changed=sorted(given.model_fields_set & set(SubscriptionPatch.model_fields)),
+    )
     return await get_subscription(connection, caller, subscription_id)
+
+
+async def delete_subscription(connection: Connection, caller: Caller, subscription_id: UUID) -> None:
+    """Delete a subscription, and its events."""
+    row = await get_subscription(connection, caller, subscription_id)
+    await queries.delete_subscription(connection, subscription_id)
+    await write_entry(
+        connection, caller.actor, "hook.delete", object_id=subscription_id, workspace_id=row.workspace_id
+    )
 
 
 def _require_working(row: SubscriptionRow) -> None:
@@ -157,6 +186,14 @@ async def queue_test(connection: Connection, caller: Caller, subscription_id: UU
         "status": "TEST",
         "test": True,
     }
+    await write_entry(
+        connection,
+        caller.actor,
+        "hook.send",
+        object_id=subscription_id,
+        workspace_id=row.workspace_id,
+        step="test",
+    )
     return await queries.insert_event(connection, subscription_id, row.event_type, subscription_id, payload)
 
 
@@ -166,9 +203,18 @@ async def resend(connection: Connection, caller: Caller, subscription_id: UUID, 
     Raises:
         Problem: 409 when the subscription is not confirmed, or not enabled.
     """
-    _require_working(await get_subscription(connection, caller, subscription_id))
+    row = await get_subscription(connection, caller, subscription_id)
+    _require_working(row)
     if not await queries.requeue_event(connection, subscription_id, event_id):
         raise not_found("Event", event_id)
+    await write_entry(
+        connection,
+        caller.actor,
+        "hook.send",
+        object_id=subscription_id,
+        workspace_id=row.workspace_id,
+        step="again",
+    )
 
 
 def describe_subscription(row: SubscriptionRow) -> dict[str, Any]:

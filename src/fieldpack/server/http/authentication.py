@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from starlette.requests import HTTPConnection
 
+from fieldpack.server.http.intake.addresses import plain_address
+
 __all__ = ["EXTENSION", "address_of", "mark_authenticated"]
 
 EXTENSION = "fieldpack.authenticated"
-
-
-def address_of(request: HTTPConnection) -> str | None:
-    """Where a request came from, as far as trusted proxies tell; None where there is no connection."""
-    return request.client.host if request.client else None
 
 
 def mark_authenticated(request: HTTPConnection) -> None:
@@ -23,3 +20,8 @@ def mark_authenticated(request: HTTPConnection) -> None:
     mark = request.scope.get("extensions", {}).get(EXTENSION)
     if mark is not None:
         mark()
+
+
+def address_of(request: HTTPConnection) -> str | None:
+    """Where a request came from, as far as the proxies that are believed say; None where there is no address."""
+    return plain_address(request.client.host) if request.client else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
@@ -20,6 +21,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.embedded.server import EmbeddedPostgres, has_cluster, open_embedded
 from fieldpack.server.db.migrate import migrate, normalise_url
 from fieldpack.server.db.pool import Database
+from fieldpack.server.db.server_role import SERVER_ROLE, as_server, grant_to_server
 from fieldpack.server.installation.marker import require_vacant
 from fieldpack.server.machine.reserve import reserve_of
 from fieldpack.server.notices import Notices
@@ -42,7 +44,8 @@ def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str,
             that are for that; in any other, a folder without one is the wrong folder.
 
     Returns:
-        The URL, and the embedded server, held open until closed, unless the database is one's own.
+        The URL, with a role that may only read and add to the audit log where there is one; and the embedded server,
+        held open until closed, unless the database is one's own.
 
     Raises:
         ConfigError, FieldpackError: there is none; it can't be reached, started or migrated; says why.
@@ -50,6 +53,7 @@ def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str,
     url, embedded = reach_database(settings, may_create=may_create)
     try:
         migrate(url, before_making=partial(_before_making, settings, may_create=may_create))
+        url = _take_servers_role(settings, url)
     except BaseException:
         if embedded is not None:
             embedded.close()
@@ -57,10 +61,22 @@ def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str,
     return url, embedded
 
 
+def _take_servers_role(settings: Settings, url: str) -> str:
+    """The same database with the server's own role, which may do what it needs to, and no more."""
+    if settings.database_url is None:
+        grant_to_server(url, SERVER_ROLE)
+        return as_server(url)
+    if settings.database_owner_url is None:
+        return url
+    served = normalise_url(settings.database_url)
+    grant_to_server(url, str(conninfo_to_dict(served).get("user") or getpass.getuser()))
+    return served
+
+
 def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str, EmbeddedPostgres | None]:
-    """As `open_database`, with the database as it is, of whatever schema."""
+    """As `open_database`, with the database as it is, of whatever schema, and with the role that owns it."""
     if settings.database_url is not None:
-        return normalise_url(settings.database_url), None
+        return normalise_url(settings.database_owner_url or settings.database_url), None
     if may_create:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     elif not has_cluster(settings.data_dir):

@@ -14,6 +14,7 @@ from PIL import Image
 from fieldpack.errors import PictureError
 from fieldpack.pictures import Picture, clean_picture
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection, Database
@@ -54,6 +55,8 @@ async def keep_picture(
     while True:
         async with context.database.transaction() as connection:
             known = await queries.await_picture(connection, workspace_id, sha256)
+            if known is not None:
+                await _note(connection, caller, workspace_id, known)
         if known is not None:
             if not await context.storage.has(blob_key(known), len(picture.data)):
                 await context.storage.put(blob_key(known), picture.data)  # it was lost
@@ -65,8 +68,15 @@ async def keep_picture(
             if await queries.insert_picture(
                 connection, workspace_id, caller.id, blob, zlib.crc32(picture.data)
             ):
+                await _note(connection, caller, workspace_id, blob.id)
                 return blob.id, True
             await throw_away(connection, [blob_key(blob.id)])
+
+
+async def _note(connection: Connection, caller: Caller, workspace_id: UUID, picture_id: UUID) -> None:
+    await write_entry(
+        connection, caller.actor, "picture.create", object_id=picture_id, workspace_id=workspace_id
+    )
 
 
 def _check(data: bytes) -> Picture:

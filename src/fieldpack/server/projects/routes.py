@@ -11,7 +11,7 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import ProjectId, WorkspaceId
 from fieldpack.server.http.listing import Page, envelope
-from fieldpack.server.projects import queries, service
+from fieldpack.server.projects import service
 from fieldpack.server.projects.schemas import ProjectInput, ProjectPatch
 
 router = APIRouter(route_class=ResearcherRoute, tags=["projects"])
@@ -55,6 +55,5 @@ async def patch_project(
 ) -> dict[str, Any]:
     """Change what is given; the rest stays."""
     async with context.database.transaction() as connection:
-        await service.get_project(connection, caller, project_id, Action.PROJECT_WRITE)
-        row = await queries.update_project(connection, project_id, body.title, body.description)
+        row = await service.patch_project(connection, caller, project_id, body)
         return (await service.describe_projects(connection, [row]))[0]

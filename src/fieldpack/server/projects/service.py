@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller, list_users
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import not_found
 from fieldpack.server.projects import queries
 from fieldpack.server.projects.rows import ProjectRow
-from fieldpack.server.projects.schemas import ProjectInput
+from fieldpack.server.projects.schemas import ProjectInput, ProjectPatch
 
-__all__ = ["create_project", "describe_projects", "get_project"]
+__all__ = ["create_project", "describe_projects", "get_project", "patch_project"]
 
 
 async def get_project(
@@ -45,9 +46,28 @@ async def create_project(
 ) -> ProjectRow:
     """A new project, whose owner is the caller."""
     await require(connection, caller, Action.PROJECT_WRITE, workspace=workspace_id, foreign=not_a_member())
-    return await queries.insert_project(
+    row = await queries.insert_project(
         connection, uuid4(), workspace_id, given.title, given.description or "", caller.id
     )
+    await write_entry(connection, caller.actor, "project.create", object_id=row.id, workspace_id=workspace_id)
+    return row
+
+
+async def patch_project(
+    connection: Connection, caller: Caller, project_id: UUID, given: ProjectPatch
+) -> ProjectRow:
+    """Change what was given; the rest stays."""
+    await get_project(connection, caller, project_id, Action.PROJECT_WRITE)
+    row = await queries.update_project(connection, project_id, given.title, given.description)
+    await write_entry(
+        connection,
+        caller.actor,
+        "project.update",
+        object_id=project_id,
+        workspace_id=row.workspace_id,
+        changed=sorted(given.model_fields_set & set(ProjectPatch.model_fields)),
+    )
+    return row
 
 
 async def describe_projects(connection: Connection, rows: list[ProjectRow]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from psycopg.errors import DataError
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections.queries import get_version
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.collections.service import get_collection
@@ -51,6 +52,7 @@ class View:
     """What a list of responses shows: which collection, which of its submissions, in what order.
 
     Attributes:
+        caller: who looks.
         collection: in its latest version.
         questions: everything that was ever asked, in order, what is asked no more last.
         wanted: the filter.
@@ -58,6 +60,7 @@ class View:
         sort: the order as a parameter of a URL.
     """
 
+    caller: Caller
     collection: CollectionRow
     questions: list[QuestionRow]
     wanted: ResponseFilter
@@ -102,7 +105,7 @@ async def read_view(
     questions = await queries.list_questions(connection, collection_id)
     wanted = parse_filter(parameters, {str(question.id) for question in questions})
     sort = next((text for name, text in parameters if name == "sort" and text), DEFAULT_SORT)
-    return View(collection, questions, wanted, _parse_order(sort, questions), sort)
+    return View(caller, collection, questions, wanted, _parse_order(sort, questions), sort)
 
 
 def _parse_order(sort: str, questions: Sequence[QuestionRow]) -> Order:
@@ -162,6 +165,16 @@ async def list_page(
     rows = (found[1:] if backwards else found[:limit]) if more else found
     files = await queries.list_files(connection, [row.id for row in rows if row.file_count])
     count = await queries.count_matching(connection, collection_id, view.wanted)
+    await write_entry(
+        connection,
+        view.caller.actor,
+        "response.list",
+        collection_id=collection_id,
+        count=len(rows),
+        total=count,
+        limit=limit,
+        **view.wanted.as_details(),
+    )
     has_before, has_after = (more, bool(rows)) if backwards else (place is not None and bool(rows), more)
     return ResponsePage(
         rows,
@@ -232,8 +245,13 @@ class OpenResponse:
     next: UUID | None
 
 
-async def open_response(connection: Connection, view: View, submission_id: UUID) -> OpenResponse:
+async def open_response(
+    connection: Connection, view: View, submission_id: UUID, *, is_shown: bool = True
+) -> OpenResponse:
     """One response, and what comes before and after it in the view.
+
+    Args:
+        is_shown: whether somebody sees it now, which the audit log is told.
 
     Raises:
         Problem: 404.
@@ -242,6 +260,8 @@ async def open_response(connection: Connection, view: View, submission_id: UUID)
     row = await queries.find_response(connection, collection_id, submission_id, view.order)
     if row is None:
         raise not_found("Submission", submission_id)
+    if is_shown:
+        await write_entry(connection, view.caller.actor, "response.read", submission_id=submission_id)
     around = [
         await queries.list_responses(
             connection, collection_id, view.wanted, view.order, 1, row.place, backwards=backwards

@@ -21,6 +21,7 @@ from fieldpack.server.accounts import key_queries, keys, queries, service
 from fieldpack.server.accounts.rows import KeyRow
 from fieldpack.server.accounts.tokens import queries as token_queries
 from fieldpack.server.accounts.tokens import service as tokens
+from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.config import Settings
 from fieldpack.server.db.connecting import explain_unreachable, with_timeout
 from fieldpack.server.db.pool import Connection
@@ -162,7 +163,7 @@ async def create_workspace(connection: Connection, title: str) -> dict[str, Any]
     if not title.strip():
         raise UsageError("A workspace needs a title.")
     owner = await queries.find_first_researcher(connection)
-    made = await service.create_workspace(connection, title, "", owner)
+    made = await service.create_workspace(connection, OPERATOR, title, "", owner)
     return {"id": str(made["id"]), "title": made["title"]}
 
 
@@ -170,6 +171,7 @@ async def switch_collections(connection: Connection, workspace_id: UUID, enabled
     """Switch Collections on or off in a workspace."""
     if not await queries.set_collections_enabled(connection, workspace_id, enabled):
         raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
+    await write_entry(connection, OPERATOR, "workspace.update", workspace_id=workspace_id, enabled=enabled)
 
 
 async def switch_export_dialect(connection: Connection, workspace_id: UUID, dialect: str) -> None:
@@ -204,6 +206,7 @@ async def revoke_token(connection: Connection, token_id: str) -> None:
     """End a token at once."""
     if not is_uuid(token_id) or not await token_queries.revoke_token(connection, UUID(token_id)):
         raise FieldpackError(f"There is no token {token_id}; `fieldpack token list` shows them.")
+    await write_entry(connection, OPERATOR, "token.revoke", object_id=UUID(token_id))
 
 
 async def rotate_token(
@@ -237,6 +240,8 @@ def rotate_keys(settings: Settings, *, now: bool) -> list[dict[str, Any]]:
 
     async def work(connection: Connection) -> list[dict[str, Any]]:
         life = timedelta(seconds=settings.link_lifetime_seconds)
-        return [_describe_key(row) for row in await keys.rotate(connection, life, now=now)]
+        rotated = await keys.rotate(connection, life, now=now)
+        await write_entry(connection, OPERATOR, "keys.rotate")
+        return [_describe_key(row) for row in rotated]
 
     return administer(settings, work)

@@ -52,11 +52,11 @@ class TlsPaths:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment that gives a child these same settings."""
+    """The environment that gives a child these same settings, but the role that owns the schema: it needs none."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     given = {
         PREFIX + name.upper(): str(value)
-        for name, value in settings.model_dump().items()
+        for name, value in settings.model_dump(exclude={"database_owner_url"}).items()
         if name in settings.model_fields_set and value is not None
     }
     return {**kept, **given, PREFIX + "DATA_DIR": str(settings.data_dir)}

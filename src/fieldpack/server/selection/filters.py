@@ -104,6 +104,18 @@ class ResponseFilter:
             found.append(("search", self.search))
         return found + [("where", str(condition)) for condition in self.where]
 
+    def as_details(self) -> dict[str, Any]:
+        """What the audit log says of it: of a person's id and of words, no more than that they were looked for."""
+        named = ("participant", "files", "note", "shorter", "longer", "search")
+        return {
+            "status": list(self.state) or None,
+            "study_id": list(self.study) or None,
+            "since": self.since,
+            "until": self.before,
+            "filters": [name for name in named if getattr(self, name) is not None] or None,
+            "questions": [condition.instruction_id for condition in self.where] or None,
+        }
+
     @property
     def is_everything(self) -> bool:
         """Whether it leaves nothing out."""

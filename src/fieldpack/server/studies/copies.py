@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.resuming import SECURED
@@ -62,6 +63,7 @@ async def clone_study(
         fields["filters"] = _with_blocked(fields.get("filters", []), study_id)
     clone_id = uuid4()
     await queries.insert_study(connection, {"id": clone_id, **_columns(row, caller, fields)})
+    await write_entry(connection, caller.actor, "study.create", study_id=clone_id)
     return await get_study(connection, caller, clone_id)
 
 
@@ -89,6 +91,7 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
         await queries.transition_study(connection, trial_id, ["UNPUBLISHED"], "ACTIVE")
     else:
         await queries.update_study(connection, trial_id, columns)
+    await write_entry(connection, caller.actor, "study.create", study_id=trial_id, step="test")
     return await get_study(connection, caller, trial_id)
 
 

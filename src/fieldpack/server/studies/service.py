@@ -19,6 +19,7 @@ from fieldpack.server.accounts.permissions.authorization import (
 )
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections.queries import find_collection, transaction_time
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.db.pool import Connection
@@ -29,7 +30,7 @@ from fieldpack.server.studies.completion_codes import PARTICIPANT
 from fieldpack.server.studies.resuming import SECURED, Resume, choose_resume
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch, StudyTransition
-from fieldpack.server.studies.targeting import find_unenforced
+from fieldpack.server.studies.targeting import find_unenforced, names_participants
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
@@ -220,6 +221,7 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
             **decide_columns(fields),
         },
     )
+    await write_entry(connection, caller.actor, "study.create", study_id=study_id)
     return await get_study(connection, caller, study_id)
 
 
@@ -250,6 +252,8 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
         workspace_id = columns.get("workspace_id", row.workspace_id)
         columns["project_id"] = await _find_project(connection, workspace_id, given.project)
     await queries.update_study(connection, study_id, columns)
+    changed = sorted(given.model_fields_set & set(StudyPatch.model_fields))
+    await write_entry(connection, caller.actor, "study.update", study_id=study_id, changed=changed)
     return await get_study(connection, caller, study_id)
 
 
@@ -270,6 +274,7 @@ async def transition_study(
         raise conflict(
             f"A study that is {row.status} can't {action}: that needs one that is {' or '.join(origins)}."
         )
+    await write_entry(connection, caller.actor, "study.transition", study_id=study_id, step=action)
     return await get_study(connection, caller, study_id)
 
 
@@ -281,6 +286,9 @@ async def delete_study(connection: Connection, caller: Caller, study_id: UUID) -
             f"Only drafts can be deleted, and this study is {row.status}."
             + (" CANCEL_PUBLISH makes it one." if row.status == "SCHEDULED" else " STOP ends it.")
         )
+    await write_entry(
+        connection, caller.actor, "study.delete", object_id=study_id, collection_id=row.collection_id
+    )
 
 
 def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
@@ -346,6 +354,16 @@ async def describe_studies(
     """Studies as the API answers them to this caller: whom one is for, only to whoever may see participants' ids."""
     collections = {row.collection_id for row in rows}
     shown = await find_allowed(connection, caller, Action.SUBMISSIONS_READ, collections)
+    naming = [row for row in rows if row.collection_id in shown and names_participants(row.fields)]
+    for row in naming[:1]:
+        await write_entry(
+            connection,
+            caller.actor,
+            "study.read",
+            study_id=row.id if len(rows) == 1 else None,
+            workspace_id=row.workspace_id,
+            count=len(naming),
+        )
     return [
         describe_study(row if row.collection_id in shown else without_participants(row), origin)
         for row in rows

@@ -11,7 +11,7 @@ from typing import Any
 
 from fieldpack.server.studies.completion_codes import ENFORCED_ACTIONS, GROUP_ACTIONS
 
-__all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "read_targeting"]
+__all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "names_participants", "read_targeting"]
 
 ALLOWED, BLOCKED = "custom_allowlist", "custom_blocklist"
 ALLOWED_STUDIES, BLOCKED_STUDIES = "previous_studies_allowlist", "previous_studies_blocklist"
@@ -140,3 +140,8 @@ def _name_requirement(requirement: Any) -> str:
         return "unknown"
     name = requirement.get("_cls") or requirement.get("id") or "unknown"
     return str(name).rpartition(".")[2]
+
+
+def names_participants(fields: Fields) -> bool:
+    """Whether a study's filters hold ids of participants."""
+    return any(name in (ALLOWED, BLOCKED) for name, _ in _iter_filters(fields))

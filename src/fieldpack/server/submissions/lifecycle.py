@@ -16,7 +16,7 @@ from fieldpack.archive.records import FileEntry, encode_responses
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.audit.service import OPERATOR, PARTICIPANT, Actor, forget, write_entry
+from fieldpack.server.audit.service import OPERATOR, PARTICIPANT, forget, write_entry
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection, Database
@@ -263,7 +263,7 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     await forget_answers(connection, submission_id)
     await forget_participant(connection, row.workspace_id, row.participant_id)
     await insert_erasure(connection, submission_id)
-    actor = Actor("researcher", caller.id) if caller else OPERATOR
+    actor = caller.actor if caller else OPERATOR
     await write_entry(connection, actor, "submission.erase", submission_id=submission_id)
     await forget(connection, submission_id)
     if row.holds_place and row.response == "in_progress":

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
@@ -73,6 +74,20 @@ async def _list(
     await get_study(connection, caller, study_id, Action.SUBMISSIONS_READ, lock=True)
     await lifecycle.free_overdue_places(connection, study_id)
     rows, count = await lists.list_of_study(connection, study_id, narrowed, order, page.limit, page.offset)
+    await write_entry(
+        connection,
+        caller.actor,
+        "submission.list",
+        study_id=study_id,
+        count=len(rows),
+        total=count,
+        limit=page.limit,
+        offset=page.offset,
+        status=narrowed.statuses,
+        since=narrowed.submitted_from,
+        until=narrowed.submitted_before,
+        flags=sorted(f"{name} {flag}" for name, flag in narrowed.flags.items()) or None,
+    )
     return envelope([service.describe_submission(row) for row in rows], count)
 
 
@@ -155,6 +170,7 @@ async def get_submission(
     """One submission."""
     async with context.database.transaction() as connection:
         row = await service.get_submission(connection, caller, submission_id)
+        await write_entry(connection, caller.actor, "submission.read", submission_id=submission_id)
     return service.describe_submission(row)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections.queries import lock_counter, raise_counter
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_found
@@ -109,6 +110,9 @@ async def transition(
     seen = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW)
     if given.action in STEPS:
         await take_step(connection, submission_id, given.action)
+        await write_entry(
+            connection, caller.actor, "submission.transition", submission_id=submission_id, step=given.action
+        )
         return _describe_step(await get_submission(connection, caller, submission_id))
     await lock_counter(connection, seen.collection_id)
     row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
@@ -116,6 +120,9 @@ async def transition(
         await _complete(connection, row, given.completion_code, _review_of(given))
     elif _is_pending(row, given.action):
         await _review(connection, [row], TARGETS[given.action], _review_of(given))
+    await write_entry(
+        connection, caller.actor, "submission.transition", submission_id=submission_id, step=given.action
+    )
     return _describe_step(await get_submission(connection, caller, submission_id))
 
 
@@ -206,6 +213,10 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     meant = _meant_by_id(rows) if ids else _meant_by_participant(rows, participants)
     pending = [row for row in meant if row.status != "APPROVED"]
     await _review(connection, pending, "APPROVED", None)
+    for approved in pending:
+        await write_entry(
+            connection, caller.actor, "submission.transition", submission_id=approved.id, step="APPROVE"
+        )
     return {
         "message": f"{say_count(len(pending), 'submission')} approved.",
         "submission_ids": [row.id for row in meant],
@@ -258,6 +269,7 @@ async def request_return(
     if row.status == "RETURNED":
         raise conflict("This submission was returned already.")
     await queries.request_return(connection, submission_id, reasons)
+    await write_entry(connection, caller.actor, "submission.request_return", submission_id=submission_id)
     row = await get_submission(connection, caller, submission_id)
     return {
         "id": row.id,

@@ -71,7 +71,7 @@ async def _scrub_again(worker: WorkerContext, delay_seconds: float, waiting: str
 
 def _scrub(worker: WorkerContext) -> None:
     began = time.monotonic()
-    with worker.context.database.connect() as connection:
+    with worker.context.database.connect_as_owner() as connection:
         scrubbed = scrub(connection, cluster_folder(worker.context.settings.data_dir), worker.stopping)
     log.info("database.scrubbed", seconds=round(time.monotonic() - began, 3))
     _report(scrubbed.leftovers)
@@ -98,7 +98,7 @@ async def clear_forgotten_files(job: JobContext, timestamp: int) -> None:
 
 
 def _clear_leftovers(worker: WorkerContext) -> None:
-    with worker.context.database.connect() as connection:
+    with worker.context.database.connect_as_owner() as connection:
         _report(
             clear_leftovers(connection, cluster_folder(worker.context.settings.data_dir), worker.stopping)
         )

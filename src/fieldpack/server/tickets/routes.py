@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import StudyId
 from fieldpack.server.http.listing import envelope
@@ -53,6 +54,7 @@ async def make_personal_links(
             body.expires_at,
             once=body.once,
         )
+        await write_entry(connection, caller.actor, "study.links", study_id=study_id, count=len(links))
     wants_csv = request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip() == "text/csv"
     if format == "csv" or (format is None and wants_csv):
         return Response(_write_csv(links), media_type="text/csv; charset=utf-8")

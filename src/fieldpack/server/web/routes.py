@@ -9,6 +9,7 @@ from fieldpack.server.web.assets import router as assets
 from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
+from fieldpack.server.web.workbench.audit.pages import router as audit
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.passkey_pages import router as passkeys
@@ -32,4 +33,5 @@ router.include_router(responses)
 router.include_router(studies)
 router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(hooks)
+router.include_router(audit)
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from fieldpack.server.accounts import session_queries
 from fieldpack.server.accounts.credentials import passwords, queries, second_factor
 from fieldpack.server.accounts.sessions import SignedIn
+from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.problems import FORBIDDEN, Problem
 
 __all__ = [
     "confirm_second_factor",
+    "note_change",
     "remove_password",
     "remove_second_factor",
     "renew_recovery_codes",
@@ -48,7 +50,14 @@ async def set_password(database: Database, signed_in: SignedIn, password: str) -
     async with database.transaction() as connection:
         await queries.write_password(connection, signed_in.caller.id, hash)
         await session_queries.end_sessions(connection, signed_in.caller.id, signed_in.session_id)
+        await note_change(connection, signed_in, "password set")
     return None
+
+
+async def note_change(connection: Connection, signed_in: SignedIn, step: str) -> None:
+    """Have the audit log say what somebody changed about how they sign in."""
+    caller = signed_in.caller
+    await write_entry(connection, caller.actor, "credential.update", member_id=caller.id, step=step)
 
 
 async def remove_password(connection: Connection, signed_in: SignedIn) -> None:
@@ -60,6 +69,7 @@ async def remove_password(connection: Connection, signed_in: SignedIn) -> None:
     require_fresh(signed_in)
     await queries.delete_factor(connection, signed_in.caller.id)
     await queries.delete_password(connection, signed_in.caller.id)
+    await note_change(connection, signed_in, "password removed")
 
 
 async def confirm_second_factor(connection: Connection, signed_in: SignedIn, code: str) -> list[str] | None:
@@ -71,6 +81,7 @@ async def confirm_second_factor(connection: Connection, signed_in: SignedIn, cod
     require_fresh(signed_in)
     if not await second_factor.use_code(connection, signed_in.caller.id, code):
         return None
+    await note_change(connection, signed_in, "second factor set")
     return await second_factor.make_codes(connection, signed_in.caller.id)
 
 
@@ -84,6 +95,7 @@ async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> l
     factor = await queries.find_factor(connection, signed_in.caller.id)
     if factor is None or factor.confirmed_at is None:
         return None
+    await note_change(connection, signed_in, "recovery codes renewed")
     return await second_factor.make_codes(connection, signed_in.caller.id)
 
 
@@ -95,3 +107,4 @@ async def remove_second_factor(connection: Connection, signed_in: SignedIn) -> N
     """
     require_fresh(signed_in)
     await queries.delete_factor(connection, signed_in.caller.id)
+    await note_change(connection, signed_in, "second factor removed")

@@ -26,7 +26,7 @@ from webauthn.helpers.structs import (
 )
 
 from fieldpack.server.accounts.credentials import passkey_queries as queries
-from fieldpack.server.accounts.credentials.changes import require_fresh
+from fieldpack.server.accounts.credentials.changes import note_change, require_fresh
 from fieldpack.server.accounts.credentials.signing_in import Entry, WrongCredentials, enter
 from fieldpack.server.accounts.keys import find_key, get_signing_key
 from fieldpack.server.accounts.sessions import SignedIn, Visitor
@@ -136,6 +136,7 @@ async def keep_new(connection: Connection, signed_in: SignedIn, origin: str, tex
         made.sign_count,
     ):
         raise WrongCredentials
+    await note_change(connection, signed_in, "passkey added")
 
 
 async def ask_to_sign_in(connection: Connection, origin: str) -> str:
@@ -191,3 +192,4 @@ async def remove(connection: Connection, signed_in: SignedIn, id: str) -> None:
         found = False
     if not found:
         raise not_found("Passkey", id)
+    await note_change(connection, signed_in, "passkey removed")

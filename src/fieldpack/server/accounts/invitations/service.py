@@ -24,6 +24,7 @@ from fieldpack.server.accounts.queries import (
     lock_accounts,
 )
 from fieldpack.server.accounts.service import Caller, hash_token, is_email
+from fieldpack.server.audit.service import OPERATOR, Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import FORBIDDEN, Problem, conflict, invalid, not_found
 
@@ -99,6 +100,15 @@ async def invite(
         caller.id if caller is not None else None,
         datetime.now(UTC) + (life or LIFE),
     )
+    await write_entry(
+        connection,
+        caller.actor if caller else OPERATOR,
+        "invitation.create",
+        object_id=id,
+        workspace_id=workspace_id,
+        collection_id=collection_id,
+        role=role.value,
+    )
     return code, await queries.get_invitation(connection, id)
 
 
@@ -132,11 +142,21 @@ async def revoke(
     await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
     if not await queries.revoke_invitation(connection, invitation_id, workspace_id):
         raise not_found("Invitation", invitation_id)
+    await write_entry(
+        connection,
+        caller.actor if caller else OPERATOR,
+        "invitation.revoke",
+        object_id=invitation_id,
+        workspace_id=workspace_id,
+    )
 
 
 async def revoke_any(connection: Connection, invitation_id: UUID) -> bool:
     """Let nobody follow a link any more, of whatever workspace: the command line's. Whether there was one to revoke."""
-    return await queries.revoke_invitation(connection, invitation_id)
+    if not await queries.revoke_invitation(connection, invitation_id):
+        return False
+    await write_entry(connection, OPERATOR, "invitation.revoke", object_id=invitation_id)
+    return True
 
 
 def describe_invitation(row: InvitationRow) -> dict[str, Any]:
@@ -187,6 +207,16 @@ async def accept(connection: Connection, code: str, researcher_id: UUID, email: 
             raise conflict("This invitation is being accepted already.")
     elif not covers(Role(held.role), Role(offer.role)):
         await members.change(connection, researcher_id, Role(offer.role))
+    await write_entry(
+        connection,
+        Actor("researcher", researcher_id),
+        "invitation.accept",
+        object_id=offer.id,
+        member_id=researcher_id,
+        workspace_id=offer.workspace_id,
+        collection_id=offer.collection_id,
+        role=offer.role,
+    )
     return offer
 
 

@@ -21,6 +21,7 @@ from fieldpack.server.accounts.queries import (
     lock_accounts,
 )
 from fieldpack.server.accounts.service import Caller, is_email
+from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import conflict, invalid, not_found
 
@@ -149,6 +150,7 @@ async def add_member(
         await insert_researcher(connection, researcher_id, email, first or email.partition("@")[0], last)
     if not await members.insert(connection, researcher_id, role):
         raise conflict(f"{email} has a role here already: change that.")
+    await _note(connection, caller, "member.create", members, researcher_id, role)
     return await _get(connection, members, researcher_id)
 
 
@@ -162,6 +164,7 @@ async def change_role(
     """
     await members.require(connection, caller, Action.MEMBERS_MANAGE)
     await members.change(connection, researcher_id, role)
+    await _note(connection, caller, "member.update", members, researcher_id, role)
     return await _get(connection, members, researcher_id)
 
 
@@ -178,6 +181,26 @@ async def remove_member(
     leaves = caller is not None and caller.id == researcher_id and caller.cap is None
     await members.require(connection, caller, Action.WORKSPACE_READ if leaves else Action.MEMBERS_MANAGE)
     await members.delete(connection, researcher_id)
+    await _note(connection, caller, "member.delete", members, researcher_id)
+
+
+async def _note(
+    connection: Connection,
+    caller: Caller | None,
+    action: str,
+    members: Members,
+    researcher_id: UUID,
+    role: Role | None = None,
+) -> None:
+    await write_entry(
+        connection,
+        caller.actor if caller else OPERATOR,
+        action,
+        member_id=researcher_id,
+        workspace_id=members.workspace_id if isinstance(members, WorkspaceMembers) else None,
+        collection_id=members.collection_id if isinstance(members, CollectionMembers) else None,
+        role=role.value if role else None,
+    )
 
 
 async def _get(connection: Connection, members: Members, researcher_id: UUID) -> MembershipRow:

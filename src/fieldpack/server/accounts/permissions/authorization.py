@@ -17,7 +17,15 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN, Problem, not_found
 
-__all__ = ["find_allowed", "find_workspaces", "not_a_member", "require", "require_somewhere", "roles_that"]
+__all__ = [
+    "find_allowed",
+    "find_workspaces",
+    "is_allowed",
+    "not_a_member",
+    "require",
+    "require_somewhere",
+    "roles_that",
+]
 
 # about a workspace's Collections; of a collection everything is, but that studies of it go on
 _OF_COLLECTIONS = frozenset({Action.COLLECTION_READ, Action.COLLECTION_WRITE, Action.PICTURES_WRITE})
@@ -155,6 +163,12 @@ async def find_workspaces(
 def roles_that(caller: Caller, action: Action) -> list[str]:
     """The roles with which this caller may do `action`: what lists look for, in SQL."""
     return [role for role in Role if may(role, action, caller.cap)]
+
+
+async def is_allowed(connection: Connection, caller: Caller, action: Action, workspace: UUID) -> bool:
+    """Whether the caller may do `action` with a workspace: for pages, which offer what may be done."""
+    standing = await queries.find_in_workspace(connection, workspace, caller.id)
+    return standing is not None and standing.role is not None and may(Role(standing.role), action, caller.cap)
 
 
 async def find_allowed(

@@ -30,7 +30,7 @@ async def list_sessions(context: CurrentContext, caller: CurrentCaller) -> dict[
 async def end_sessions(context: CurrentContext, caller: CurrentCaller) -> Response:
     """Sign out in every browser."""
     async with context.database.transaction() as connection:
-        await session_queries.end_sessions(connection, caller.id, None)
+        await service.end_sessions(connection, caller, None)
     return Response(status_code=204)
 
 

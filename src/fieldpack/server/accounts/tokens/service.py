@@ -18,6 +18,7 @@ from fieldpack.server.accounts.permissions.queries import list_roles
 from fieldpack.server.accounts.permissions.roles import Role, covers
 from fieldpack.server.accounts.service import Caller, hash_token, is_email
 from fieldpack.server.accounts.tokens import queries
+from fieldpack.server.audit.service import OPERATOR, Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import FORBIDDEN, Problem, not_found
 
@@ -55,6 +56,7 @@ class NewToken:
 
 async def make_token(
     connection: Connection,
+    actor: Actor,
     researcher_id: UUID,
     name: str,
     role: Role | None,
@@ -64,6 +66,7 @@ async def make_token(
     """A token for a researcher, whoever asks.
 
     Args:
+        actor: who that is, for the audit log.
         role: what it allows at most.
         expires_at: a time, or how long from now; None for never.
         workspace_id: only for the answer.
@@ -71,6 +74,16 @@ async def make_token(
     token, token_id = secrets.token_urlsafe(TOKEN_BYTES), uuid4()
     until = await queries.insert_token(
         connection, token_id, researcher_id, name, hash_token(token), role, expires_at
+    )
+    await write_entry(
+        connection,
+        actor,
+        "token.create",
+        object_id=token_id,
+        member_id=researcher_id,
+        workspace_id=workspace_id,
+        role=role.value if role else None,
+        expires_at=until,
     )
     return NewToken(token, token_id, researcher_id, workspace_id, until)
 
@@ -138,7 +151,7 @@ async def create_token(
         raise UsageError(
             f"{email or 'This researcher'} has the role {held[0]} in this workspace: a token of theirs can't be {role}."
         )
-    return await make_token(connection, researcher_id, name, role, expires_at, workspace_id)
+    return await make_token(connection, OPERATOR, researcher_id, name, role, expires_at, workspace_id)
 
 
 async def _make_researcher(connection: Connection, email: str) -> UUID:
@@ -176,7 +189,7 @@ async def create_first_token(connection: Connection) -> NewToken | None:
 
 
 async def rotate_token(
-    connection: Connection, token_id: UUID, overlap: timedelta = OVERLAP
+    connection: Connection, token_id: UUID, overlap: timedelta = OVERLAP, actor: Actor = OPERATOR
 ) -> tuple[NewToken, datetime]:
     """A new token in place of one, of the same name, role and length of life; until when the old one stays good.
 
@@ -192,7 +205,7 @@ async def rotate_token(
         raise not_found("Token", token_id)
     life = row.expires_at - row.created_at if row.expires_at else None
     role = Role(row.role) if row.role else None
-    return await make_token(connection, row.researcher_id, row.name, role, life), until
+    return await make_token(connection, actor, row.researcher_id, row.name, role, life), until
 
 
 # a researcher's own
@@ -239,7 +252,7 @@ async def create_own_token(
             raise Problem(
                 FORBIDDEN, f"You have a role as high as {role} nowhere: a token of yours can't have it."
             )
-    return await make_token(connection, caller.id, name, role, life or BROWSER_LIFE)
+    return await make_token(connection, caller.actor, caller.id, name, role, life or BROWSER_LIFE)
 
 
 async def rotate_own_token(
@@ -247,4 +260,4 @@ async def rotate_own_token(
 ) -> tuple[NewToken, datetime]:
     """`rotate_token`, of one of the caller's own."""
     await require_own(connection, caller, token_id)
-    return await rotate_token(connection, token_id, overlap)
+    return await rotate_token(connection, token_id, overlap, caller.actor)

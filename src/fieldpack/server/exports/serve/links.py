@@ -14,7 +14,7 @@ from fieldpack.server.accounts.keys import FIRST, KEY_ID, SigningKey, find_key
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import LINK_ALTERED, Problem
 
-__all__ = ["ARCHIVE_PATH", "altered", "is_signed", "make_link", "read_link"]
+__all__ = ["ARCHIVE_PATH", "altered", "is_signed", "make_link", "read_link", "ticks_of"]
 
 ARCHIVE_PATH = "/api/v1/data-collection/exports/{export_id}/archive"
 # links from before there were several keys name none
@@ -26,8 +26,13 @@ _TICK = timedelta(microseconds=1)
 def make_link(key: SigningKey, origin: str, export_id: UUID, expires_at: datetime) -> str:
     """A link to the archive of one export. Its expiry is in microseconds, so that no two looks get the same."""
     path = ARCHIVE_PATH.format(export_id=export_id)
-    signed = f"{path}?expires={(expires_at - _EPOCH) // _TICK}&key={key.id}"
+    signed = f"{path}?expires={ticks_of(expires_at)}&key={key.id}"
     return f"{origin}{signed}&signature={key.sign(signed)}"
+
+
+def ticks_of(expires_at: datetime) -> int:
+    """The microseconds of Unix time that name a link of an export: no two have the same."""
+    return (expires_at - _EPOCH) // _TICK
 
 
 def is_signed(query: str) -> bool:

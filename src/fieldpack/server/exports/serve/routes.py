@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -15,13 +16,15 @@ from starlette.responses import Response
 
 from fieldpack.archive.naming import safe_name
 from fieldpack.errors import ArchiveError, BlobMissing
+from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.context import Context
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries, transitions
 from fieldpack.server.exports.keys import archive_name
 from fieldpack.server.exports.rows import ArchiveRow
-from fieldpack.server.exports.serve.links import ARCHIVE_PATH, read_link
+from fieldpack.server.exports.serve.links import ARCHIVE_PATH, read_link, ticks_of
 from fieldpack.server.exports.serve.reading import Archive, open_archive
-from fieldpack.server.http.authentication import mark_authenticated
+from fieldpack.server.http.authentication import address_of, mark_authenticated
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.http.sending.ranges import Selected, select_range
@@ -92,6 +95,21 @@ def _gone() -> Problem:
     )
 
 
+async def _note_download(
+    connection: Connection, request: Request, export: ArchiveRow, expires_at: datetime
+) -> None:
+    """Who has a link is not known, only from where it is used: noted once an hour, in however many pieces."""
+    link = Actor("link", None, "link", str(ticks_of(expires_at)), address_of(request) or "")
+    await write_entry(
+        connection,
+        link,
+        "archive.download",
+        object_id=export.id,
+        collection_id=export.collection_id,
+        expires_at=expires_at,
+    )
+
+
 async def _find_linked(request: Request, context: Context, export_id: str) -> ArchiveRow:
     """The export whose link was asked for, if the link holds."""
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
@@ -105,6 +123,8 @@ async def _find_linked(request: Request, context: Context, export_id: str) -> Ar
             raise
         export = await queries.find_archive(connection, parse_id("Export", export_id))
         expired = await queries.has_passed(connection, expires_at)
+        if request.method == "GET" and export is not None and not expired:
+            await _note_download(connection, request, export, expires_at)
     if expired:
         LINK_ERRORS.labels("expired").inc()
         raise Problem(LINK_EXPIRED, "This link has expired. Ask for the export again to get a fresh link.")

@@ -142,7 +142,7 @@ async def end_session(context: CurrentContext, signed_in: CurrentSession, sessio
 async def end_other_sessions(context: CurrentContext, signed_in: CurrentSession) -> Response:
     """Sign out everywhere else."""
     async with context.database.transaction() as connection:
-        await session_queries.end_sessions(connection, signed_in.caller.id, signed_in.session_id)
+        await personal.end_sessions(connection, signed_in.caller, signed_in.session_id)
     return see_other(f"{ACCOUNT}#sessions")
 
 

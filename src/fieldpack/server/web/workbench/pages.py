@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts import queries as account_queries
 from fieldpack.server.accounts.invitations.service import may_invite
-from fieldpack.server.accounts.permissions.authorization import find_allowed, find_workspaces
+from fieldpack.server.accounts.permissions.authorization import find_allowed, find_workspaces, is_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection, list_collections
@@ -71,6 +71,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
                     "title": row.title,
                     "may_invite": await may_invite(connection, caller, row.id),
                     "may_hook": row.id in hookable,
+                    "may_audit": await is_allowed(connection, caller, Action.AUDIT_READ, row.id),
                     "enabled": enabled,
                     "more": count > len(ids),
                     "collections": [
@@ -138,7 +139,7 @@ async def show_export(
         collection = await get_collection(connection, caller, identifier)
         row = await exports.get_export(connection, caller, identifier, parse_id("Export", export_id))
     row = await exports.wait_while_generating(context, row, 2.0)
-    described = await exports.describe_export(context, row, origin_of(request, context))
+    described = await exports.describe_export(context, caller, row, origin_of(request, context))
     return render(request, "export.html", caller=caller, name=collection.name, export=described)
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.collections.queries import find_file
-from fieldpack.server.collections.service import get_collection
+from fieldpack.server.audit.service import write_entry
+from fieldpack.server.collections.service import open_file
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
@@ -21,7 +21,7 @@ from fieldpack.server.http.ids import CollectionId, FileKey, SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.http.sending.stream import send_blob
-from fieldpack.server.problems import Problem, invalid, not_found
+from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import overview, service
 from fieldpack.server.responses.queries import ORDERS
 from fieldpack.server.submissions import lifecycle
@@ -212,10 +212,7 @@ async def show_file(
 ) -> Response:
     """One uploaded file: shown where browsers show its type and nothing in it can act, else saved."""
     async with context.database.transaction() as connection:
-        await get_collection(connection, caller, collection_id, Action.FILES_READ)
-        file = await find_file(connection, collection_id, file_key)
-    if file is None:
-        raise not_found("File", file_key)
+        file = await open_file(connection, caller, collection_id, file_key)
     return send_blob(request, context, file, inline=file.content_type in views.SHOWN_TYPES)
 
 
@@ -288,7 +285,8 @@ async def decide(
             view = await service.find_view(connection, caller, submission_id, parameters)
             if go in ("approve", "reject"):
                 # which one comes next is asked before the decision takes this one out of the view
-                following = (await service.open_response(connection, view, submission_id)).next
+                shown = await service.open_response(connection, view, submission_id, is_shown=False)
+                following = shown.next
                 given = SubmissionTransition.model_validate(
                     {
                         "action": go.upper(),
@@ -335,6 +333,7 @@ async def _ask_to_erase(
 ) -> Response:
     async with context.database.transaction() as connection:
         row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
+        await write_entry(connection, caller.actor, "submission.read", submission_id=submission_id)
         reach = await queries.count_reach(connection, submission_id)
     return render(
         request,

@@ -158,5 +158,4 @@ async def _change(context: Context, caller: Caller, go: str, subscription_id: UU
             given = SubscriptionPatch(is_enabled=go == "enable")
             await service.patch_subscription(connection, caller, subscription_id, given)
         else:
-            await service.get_subscription(connection, caller, subscription_id)
-            await queries.delete_subscription(connection, subscription_id)
+            await service.delete_subscription(connection, caller, subscription_id)

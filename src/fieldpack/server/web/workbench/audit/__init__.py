@@ -1,0 +1,1 @@
+"""Who did or saw what in a workspace: its pages."""
