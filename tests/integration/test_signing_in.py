@@ -585,9 +585,10 @@ def test_pages_of_the_account_are_for_who_is_signed_in(own: Installation) -> Non
     assert answer.headers["location"] == "/sign-in?next=%2Fresearcher%2Faccount"
     for path in ("password", "sessions/end-others", "second-factor", f"tokens/{uuid4()}/revoke"):
         assert nobody.post(f"/researcher/account/{path}", code="1").status_code == 303
+    _, browser = with_password(own)
     foreign = httpx.post(
         f"{own.url}/researcher/account/sessions/end-others",
-        headers={"Origin": "https://evil.example"},
+        headers={"Origin": "https://evil.example", "Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"},
         trust_env=False,
     )
     assert foreign.status_code == 403
