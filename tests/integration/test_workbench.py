@@ -46,7 +46,9 @@ def test_who_is_not_signed_in_is_asked_to_and_comes_back(server: Installation, a
     answer = httpx.get(server.url + path, trust_env=False)
     assert answer.status_code == 303
     assert parse_qs(urlsplit(answer.headers["location"]).query)["next"] == [path]
-    posted = httpx.post(f"{server.url}/workbench/submissions/{answered.ids['anna']}", trust_env=False)
+    page = f"{server.url}/workbench/submissions/{answered.ids['anna']}"
+    assert httpx.post(page, trust_env=False).status_code == 403  # from no page of ours
+    posted = httpx.post(page, headers={"Origin": server.url}, trust_env=False)
     assert posted.status_code == 303
     assert posted.headers["location"].startswith("/sign-in")
 

@@ -191,6 +191,9 @@ class PageRoute(APIRoute):
     async def prepare(self, request: Request) -> None:
         """Hook: what every page of this route shows, and its refusals."""
 
+    async def divert(self, request: Request) -> Response | None:
+        """Hook: another answer for who may not see this page; asked once the request is known to be from one of ours."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -199,7 +202,7 @@ class PageRoute(APIRoute):
             context = request.app.state.context
             if request.method not in SAFE_METHODS and not is_same_origin(request, context):
                 raise Problem(FORBIDDEN, "This request does not come from a page of this server.")
-            response = await handle(request)
+            response = await self.divert(request) or await handle(request)
             renew_participant(request, response)
             return response
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
@@ -34,17 +33,12 @@ def to_sign_in(request: Request) -> RedirectResponse:
 class WorkbenchRoute(PageRoute):
     """A page of the workbench."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_signed_in(request: Request) -> Response:
-            session = await find_signed_in(request, request.app.state.context)
-            if session is None:
-                return to_sign_in(request)
-            request.state.session = session
-            return await handle(request)
-
-        return handle_signed_in
+    async def divert(self, request: Request) -> Response | None:
+        session = await find_signed_in(request, request.app.state.context)
+        if session is None:
+            return to_sign_in(request)
+        request.state.session = session
+        return None
 
 
 def _session(request: Request) -> sessions.SignedIn:

@@ -16,11 +16,11 @@ depends_on = None
 # what is given to the full-text search stays below the megabyte that a tsvector may have, whatever was answered
 UPGRADE = """
 ALTER TABLE submissions
-    ADD COLUMN answers jsonb GENERATED ALWAYS AS ((('{' || line_end)::jsonb) -> 'responses') STORED,
+    ADD COLUMN answers jsonb GENERATED ALWAYS AS ((('{' || nullif(line_end, ''))::jsonb) -> 'responses') STORED,
     ADD COLUMN words tsvector GENERATED ALWAYS AS (
         CASE WHEN length(line_end) <= 100000
              THEN to_tsvector('simple'::regconfig,
-                              jsonb_path_query_array((('{' || line_end)::jsonb) -> 'responses', '$.*.value'))
+                              jsonb_path_query_array((('{' || nullif(line_end, ''))::jsonb) -> 'responses', '$.*.value'))
              ELSE to_tsvector('simple'::regconfig, left(line_end, 100000)) END) STORED;
 COMMENT ON COLUMN submissions.answers IS 'of line_end: the archive''s "responses" object of an active response';
 COMMENT ON COLUMN submissions.words IS 'of line_end: what full-text search looks in; of a very long one its beginning';
