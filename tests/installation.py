@@ -179,13 +179,13 @@ class Installation:
 
 
 @contextmanager
-def installed(*options: str, port: int | None = None, **settings: str) -> Iterator[Installation]:
+def installed(*options: str, port: int | str | None = None, **settings: str) -> Iterator[Installation]:
     """A running installation in a temporary folder, gone with it afterwards; on a free port unless one is given.
 
     Not in pytest's own temporary folder: that is closed to the user PostgreSQL runs as under root.
     """
     folder = Path(tempfile.mkdtemp(prefix="fieldpack-test-"))
-    installation = Installation(folder / "data", list(options), settings, port or free_port())
+    installation = Installation(folder / "data", list(options), settings, int(port or free_port()))
     try:
         installation.start()
         yield installation

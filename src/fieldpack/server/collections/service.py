@@ -122,11 +122,6 @@ def iter_items(body: dict[str, Any]) -> Any:
         yield from page["page_items"]
 
 
-def find_item(body: dict[str, Any], item_id: str) -> dict[str, Any] | None:
-    """The item of a version's body with this id."""
-    return next((item for item in iter_items(body) if item["id"] == item_id), None)
-
-
 async def create_collection(
     connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput, origin: str
 ) -> CollectionRow:

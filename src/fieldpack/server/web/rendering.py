@@ -192,7 +192,7 @@ class PageRoute(APIRoute):
         """Hook: what every page of this route shows, and its refusals."""
 
     async def divert(self, request: Request) -> Response | None:
-        """Hook: another answer for who may not see this page; asked once the request is known to be from one of ours."""
+        """Hook: another answer for who may not see this page, asked once a request is known to be from one of ours."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
