@@ -48,9 +48,14 @@ class _Root(LazyGroup):
         "hook": LazyCommand(
             "fieldpack.cli.webhooks.commands", "Have events sent to a program of yours (webhooks)."
         ),
-        "study": LazyCommand(
-            "fieldpack.cli.collections.studies", "Make personal links for the participants of a study."
+        "study": LazyCommand("fieldpack.cli.studies.commands", "List, make and run studies."),
+        "studies": LazyCommand("fieldpack.cli.studies.commands", "List studies."),
+        "submission": LazyCommand("fieldpack.cli.studies.submissions", "List, review and erase submissions."),
+        "project": LazyCommand("fieldpack.cli.studies.groups", "Group studies in projects."),
+        "participant": LazyCommand(
+            "fieldpack.cli.studies.groups", "Group participants, whom studies then admit or leave out."
         ),
+        "whoami": LazyCommand("fieldpack.cli.studies.groups", "Show whose token is used."),
         "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
         "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),
         "extract": LazyCommand(_ARCHIVE, "Unpack an archive, sorted by submission or instruction."),

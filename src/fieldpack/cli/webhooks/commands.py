@@ -8,6 +8,7 @@ import typer
 
 from fieldpack.cli.completion import complete_workspace
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.studies.options import AsCsv, AsJson, AsTable, Fields, Layout, print_rows
 
 __all__ = ["register"]
 
@@ -29,12 +30,6 @@ NeededWorkspace = Annotated[
     str, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
 ]
 Subscription = Annotated[str, typer.Argument(metavar="SUBSCRIPTION_ID", help="Id of the subscription.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-AsTable = Annotated[bool, typer.Option("--table", help="Print a table (the default).")]
-Fields = Annotated[
-    str | None, typer.Option("--fields", metavar="A,B", help="Columns of CSV and table, separated by commas.")
-]
 
 app = make_app(help="Have events sent to a program of yours (webhooks).", epilog=_EXAMPLES)
 
@@ -54,16 +49,7 @@ def _print(
     fields: str | None,
     empty: str,
 ) -> None:
-    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
-
-    kind = pick_format(json=json, csv=csv, table=table)
-    chosen = tuple(name.strip() for name in fields.split(",") if name.strip()) if fields else columns
-    if kind == "json":
-        print_json(rows)
-    elif kind == "csv":
-        print_csv(rows, chosen)
-    else:
-        print_table(rows, chosen, empty=empty)
+    print_rows(rows, columns, Layout(json, csv, table, fields), empty=empty)
 
 
 @app.command("event-types")

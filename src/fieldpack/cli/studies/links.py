@@ -1,8 +1,7 @@
-"""`fieldpack study`: what is done with a study on a server."""
+"""`fieldpack study links`: personal links for the participants of a study."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -10,33 +9,15 @@ from typing import Annotated
 import typer
 
 from fieldpack.cli.completion import StudyId
-from fieldpack.cli.lazy import make_app
+from fieldpack.cli.studies.options import read_ids
 from fieldpack.errors import UsageError
 
-__all__ = ["register"]
+__all__ = ["make_links"]
 
 _COLUMNS = ("participant_id", "url", "expires_at", "once")
-_EXAMPLES = """\b
-Examples:
-  fieldpack study links STUDY_ID ada grace
-  fieldpack study links STUDY_ID --from participants.txt --days 14 --once --csv > links.csv
-"""
-
-app = make_app(help="Make personal links for the participants of a study.", epilog=_EXAMPLES)
 
 
-def register(root: typer.Typer) -> None:
-    """Add `study` to the program."""
-    root.add_typer(app, name="study")
-
-
-@app.callback()
-def _group() -> None:
-    """Make personal links for the participants of a study."""
-
-
-@app.command()
-def links(
+def make_links(
     study_id: StudyId,
     participants: Annotated[
         list[str] | None, typer.Argument(metavar="[PARTICIPANT_ID]...", help="Ids of participants.")
@@ -60,7 +41,7 @@ def links(
     from fieldpack.client import Client
 
     shown = pick_format(json=json, csv=csv, table=False)
-    ids = [*(participants or []), *(_read_ids(source) if source else [])]
+    ids = [*(participants or []), *(read_ids(source) if source else [])]
     if not ids:
         raise UsageError("Name the participants: their ids, or --from FILE with one on each line.")
     until = datetime.now(UTC) + timedelta(days=days) if days else None
@@ -73,16 +54,3 @@ def links(
     else:
         for link in made:
             print_text(f"{link['participant_id']}  {link['url']}")
-
-
-def _read_ids(source: Path) -> list[str]:
-    """The ids in a file, one on each line.
-
-    Raises:
-        UsageError: it can't be read, or is no text.
-    """
-    try:
-        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{source}: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]

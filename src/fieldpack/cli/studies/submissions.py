@@ -1,0 +1,201 @@
+"""`fieldpack submission`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fieldpack.cli.completion import complete_study
+from fieldpack.cli.lazy import make_app
+from fieldpack.cli.studies.options import (
+    AsCsv,
+    AsJson,
+    AsTable,
+    Fields,
+    Layout,
+    print_one,
+    print_rows,
+    read_ids,
+)
+from fieldpack.errors import UsageError
+
+__all__ = ["register"]
+
+_COLUMNS = ("id", "participant_id", "status", "started_at", "completed_at", "time_taken", "study_code")
+_ACTIONS = ("APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START")
+_EXAMPLES = """\b
+Examples:
+  fieldpack submission list -s STUDY_ID --status "AWAITING REVIEW" --csv > waiting.csv
+  fieldpack submission approve SUBMISSION_ID
+  fieldpack submission reject SUBMISSION_ID -m "The photo shows another product." -R FAILED_INSTRUCTIONS
+  fieldpack submission bulk-approve -f ids.txt
+  fieldpack submission erase SUBMISSION_ID
+"""
+
+app = make_app(help="List, review and erase submissions.", epilog=_EXAMPLES)
+
+SubmissionId = Annotated[str, typer.Argument(metavar="SUBMISSION_ID", help="Id of the submission.")]
+Message = Annotated[str | None, typer.Option("-m", "--message", help="What the participant is told.")]
+Category = Annotated[
+    str | None, typer.Option("-R", "--rejection-category", help="Why it is rejected, such as LOW_EFFORT.")
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    root.add_typer(app, name="submission")
+
+
+@app.command("list")
+def list_submissions(
+    study: Annotated[str, typer.Option("-s", "--study", help="The study.", autocompletion=complete_study)],
+    status: Annotated[
+        str | None, typer.Option(help='Only those in this status, such as "AWAITING REVIEW".')
+    ] = None,
+    ordering: Annotated[str | None, typer.Option(help="Field to sort by, such as -completed_at.")] = None,
+    limit: Annotated[int | None, typer.Option("-l", "--limit", min=1, help="At most so many.")] = None,
+    offset: Annotated[int, typer.Option("-o", "--offset", min=0, help="Leave so many out first.")] = 0,
+    json: AsJson = False,
+    csv: AsCsv = False,
+    table: AsTable = False,
+    fields: Fields = None,
+) -> None:
+    """List the submissions of a study."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        rows = client.list_submissions(study, status=status, ordering=ordering)
+    shown = rows[offset : None if limit is None else offset + limit]
+    print_rows(shown, _COLUMNS, Layout(json, csv, table, fields), empty="There is no such submission.")
+
+
+@app.command("get")
+def get_submission(submission_id: SubmissionId, json: AsJson = False) -> None:
+    """Show a submission."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        print_one(client.get_submission(submission_id), ("study_id", *_COLUMNS), json=json)
+
+
+@app.command("transition")
+def transition_submission(
+    submission_id: SubmissionId,
+    action: Annotated[str, typer.Option("-a", "--action", help=f"One of {', '.join(_ACTIONS)}.")],
+    message: Message = None,
+    category: Category = None,
+    completion_code: Annotated[str | None, typer.Option(help="A researcher's code, for COMPLETE.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Decide on a submission, or undo a decision."""
+    _transition(submission_id, action, message, category, completion_code, json=json)
+
+
+def _transition(
+    submission_id: str,
+    action: str,
+    message: str | None = None,
+    category: str | None = None,
+    completion_code: str | None = None,
+    *,
+    json: bool,
+) -> None:
+    from fieldpack.client import Client
+
+    wanted = action.upper()
+    if wanted not in _ACTIONS:
+        raise UsageError(f"--action must be one of {', '.join(_ACTIONS)}.")
+    with Client() as client:
+        changed = client.transition_submission(
+            submission_id,
+            wanted,  # type: ignore[arg-type]  # one of _ACTIONS
+            message=message,
+            rejection_category=category,
+            completion_code=completion_code,
+        )
+    print_one(changed, ("id", "participant", "status", "study_id"), json=json)
+
+
+@app.command("approve")
+def approve_submission(submission_id: SubmissionId, json: AsJson = False) -> None:
+    """Approve a submission."""
+    _transition(submission_id, "APPROVE", json=json)
+
+
+@app.command("reject")
+def reject_submission(
+    submission_id: SubmissionId, message: Message = None, category: Category = None, json: AsJson = False
+) -> None:
+    """Reject a submission; the participant is told why."""
+    if not message or not category:
+        raise UsageError("A rejection needs -m MESSAGE and -R CATEGORY: the participant is told why.")
+    _transition(submission_id, "REJECT", message, category, json=json)
+
+
+@app.command("request-return")
+def request_return(
+    submission_id: SubmissionId,
+    reasons: Annotated[list[str], typer.Option("-r", "--reason", help="Why; may be given several times.")],
+    json: AsJson = False,
+) -> None:
+    """Ask a participant to return a submission."""
+    from fieldpack.client import Client
+
+    with Client() as client:
+        print_one(client.request_return(submission_id, reasons), ("id", "participant", "status"), json=json)
+
+
+@app.command("bulk-approve")
+def bulk_approve(
+    submission_ids: Annotated[
+        list[str] | None, typer.Option("-i", "--submission-id", help="Id; may be given several times.")
+    ] = None,
+    study: Annotated[str | None, typer.Option("-s", "--study", help="The study of the participants.")] = None,
+    participant_ids: Annotated[
+        list[str] | None, typer.Option("-p", "--participant-id", help="Id; may be given several times.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            help="File with an id on each line: participants with --study, else submissions.",
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Approve many submissions: all of them, or none."""
+    from fieldpack.client import Client
+
+    listed = read_ids(file) if file else []
+    submissions = [*(submission_ids or []), *([] if study else listed)]
+    participants = [*(participant_ids or []), *(listed if study else [])]
+    if bool(submissions) == bool(participants):
+        raise UsageError("Name submissions by -i or -f, or participants by -s STUDY_ID with -p or -f.")
+    with Client() as client:
+        if submissions:
+            done = client.bulk_approve_submissions(submissions)
+        else:
+            done = client.bulk_approve_submissions(study_id=study, participant_ids=participants)
+    print_one(done, ("message",), json=json)
+
+
+@app.command("erase")
+def erase_submission(
+    submission_id: SubmissionId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Erase a participant's answers and files, and every export that holds them. It can't be undone."""
+    from fieldpack.cli.output import print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        if not yes:
+            found = client.get_submission(submission_id)
+            typer.confirm(
+                f"Erase for good what {found['participant_id']} gave ({submission_id})?", abort=True, err=True
+            )
+        client.delete_submission(submission_id)
+    print_text(f"Erased the submission {submission_id}.")
