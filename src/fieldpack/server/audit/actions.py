@@ -47,6 +47,7 @@ ACTIONS = (
     "submission.submit",
     "submission.return",
     "submission.transition",
+    "submission.update",
     "submission.request_return",
     "submission.erase",
     "export.request",

@@ -183,6 +183,9 @@ async def patch_submission(
     async with context.database.transaction() as connection:
         await service.get_submission(connection, caller, submission_id, Action.STUDY_WRITE)
         await mark_test(connection, submission_id, body.test)
+        await write_entry(
+            connection, caller.actor, "submission.update", submission_id=submission_id, changed=["test"]
+        )
         row = await service.get_submission(connection, caller, submission_id)
     return service.describe_submission(row)
 

@@ -40,6 +40,7 @@ ACTIONS = {
     "submission.submit": message("audit.submission_submit"),
     "submission.return": message("audit.submission_return"),
     "submission.transition": message("audit.submission_transition"),
+    "submission.update": message("audit.submission_update"),
     "submission.request_return": message("audit.submission_request_return"),
     "submission.erase": message("audit.submission_erase"),
     "note.create": message("audit.note_create"),
