@@ -36,6 +36,7 @@ async def insert_entry(
     collection_id: UUID | None,
     study_id: UUID | None,
     details: dict[str, Any],
+    is_awaited: bool,
 ) -> None:
     """One entry, in the caller's transaction. Where it belongs follows from what it is about.
 
@@ -44,6 +45,8 @@ async def insert_entry(
     Args:
         researcher_id: who acted; None for a participant, who is `submission_id`, and for others.
         member_id: the researcher whom it is about.
+        is_awaited: whether the transaction's end waits for the disk. Where nothing but the entry was written it need
+            not: a crash of the machine takes what the last fraction of a second only looked at.
     """
     await connection.execute(
         """
@@ -61,8 +64,10 @@ async def insert_entry(
                   %(collection)s::uuid,
                   (SELECT t.collection_id FROM studies t WHERE t.id = %(study)s),
                   (SELECT s.collection_id FROM submissions s WHERE s.id = %(submission)s)) AS collection_id) place,
-             (SELECT (SELECT s.id FROM audit_subjects s
-                      WHERE s.submission_id = %(submission)s OR s.researcher_id = %(member)s) AS id) subject
+             (SELECT coalesce(
+                  (SELECT s.id FROM audit_subjects s WHERE s.submission_id = %(submission)s),
+                  (SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)) AS id) subject
+        WHERE %(awaited)s OR set_config('synchronous_commit', 'off', true) IS NOT NULL
         ON CONFLICT (object_id, credential_id, address, date_trunc('hour', at AT TIME ZONE 'UTC'))
             WHERE action = 'archive.download' DO NOTHING
         """,
@@ -81,6 +86,7 @@ async def insert_entry(
             "collection": collection_id,
             "study": study_id,
             "details": Jsonb(details),
+            "awaited": is_awaited,
         },
     )
 

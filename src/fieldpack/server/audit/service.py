@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from fieldpack.server.audit import queries
-from fieldpack.server.audit.actions import ACTIONS, make_details
+from fieldpack.server.audit.actions import ACTIONS, READS, make_details
 from fieldpack.server.audit.rows import ListedRow
 from fieldpack.server.db.pool import Connection
 
@@ -93,6 +93,7 @@ async def write_entry(
         collection_id=collection_id,
         study_id=study_id,
         details=make_details(details),
+        is_awaited=action not in READS,
     )
 
 
