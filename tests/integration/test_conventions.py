@@ -141,9 +141,9 @@ def test_a_word_where_an_id_goes_is_no_path(scenario: Scenario, word: str, metho
 def test_what_a_known_path_allows(scenario: Scenario) -> None:
     for path, allowed in {
         "/submissions/bulk-approve": {"POST"},
-        f"/submissions/{uuid4()}": {"GET", "DELETE"},
+        f"/submissions/{uuid4()}": {"GET", "PATCH", "DELETE"},
         f"/studies/{uuid4()}/transition": {"POST"},
-        f"/studies/{scenario.study['id']}": {"GET", "PATCH"},
+        f"/studies/{scenario.study['id']}": {"GET", "PATCH", "DELETE"},
     }.items():
         answer = scenario.api.put(path, json={})
         refused(answer, 405)
