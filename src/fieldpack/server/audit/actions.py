@@ -93,6 +93,7 @@ DETAILS = (
     "since",
     "status",
     "step",  # of a transition: APPROVE, PUBLISH …
+    "studies",  # ids of those that a list was narrowed to
     "study_id",
     "total",  # results there are
     "until",

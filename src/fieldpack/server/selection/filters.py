@@ -109,7 +109,7 @@ class ResponseFilter:
         named = ("participant", "files", "note", "shorter", "longer", "search")
         return {
             "status": list(self.state) or None,
-            "study_id": list(self.study) or None,
+            "studies": list(self.study) or None,
             "since": self.since,
             "until": self.before,
             "filters": [name for name in named if getattr(self, name) is not None] or None,
