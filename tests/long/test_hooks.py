@@ -1,4 +1,8 @@
-"""Ten thousand events, a receiver that refuses and then is slow, and workers that are killed all the while."""
+"""Events of a receiver that refuses and then is slow, while workers are killed.
+
+A thousand of them; ten thousand, with a minute of each, is `FIELDPACK_TEST_HOOKED_SUBMISSIONS=2500
+FIELDPACK_TEST_HOOK_PHASE_SECONDS=60 make test TESTS=tests/long/test_hooks.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from tests.integration.rows import connected, insert_submissions
 from tests.receiver import Received, receiving
 from tests.scenario import Scenario, expect
 
-SUBMISSIONS = int(os.environ.get("FIELDPACK_TEST_HOOKED_SUBMISSIONS", "2500"))
-PHASE_SECONDS = float(os.environ.get("FIELDPACK_TEST_HOOK_PHASE_SECONDS", "60"))
+SUBMISSIONS = int(os.environ.get("FIELDPACK_TEST_HOOKED_SUBMISSIONS", "250"))
+PHASE_SECONDS = float(os.environ.get("FIELDPACK_TEST_HOOK_PHASE_SECONDS", "10"))
 KILL_EVERY_SECONDS = 7.0
 SLOW_SECONDS = 0.2
 STATES = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED")
