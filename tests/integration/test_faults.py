@@ -86,7 +86,8 @@ def another_worker(server: Installation, *options: str, **settings: str) -> Iter
 def count_workers(server: Installation) -> int:
     with connected(server) as database:
         row = database.execute(
-            "SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = %s", [0x666C706B]
+            "SELECT count(DISTINCT l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = %s",
+            [0x666C706B],
         ).fetchone()
     assert row is not None
     found: int = row[0]
@@ -276,6 +277,7 @@ def is_refused(port: int) -> bool:
 def shift_clock(server: Installation, by: str) -> None:
     with connected(server) as database:
         database.execute("CREATE SCHEMA IF NOT EXISTS shifted")
+        database.execute("GRANT USAGE ON SCHEMA shifted TO PUBLIC")  # the server's role is not the owner's
         database.execute(
             "CREATE OR REPLACE FUNCTION shifted.now() RETURNS timestamptz STABLE LANGUAGE sql"
             f" AS $$ SELECT pg_catalog.now() + interval '{by}' $$"

@@ -232,7 +232,7 @@ def test_a_worker_that_dies_costs_its_parts_only(
         start_new_session=True,
     )
     try:
-        workers = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
+        workers = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
         wait_for(lambda: count(store, workers, 0x666C706B) == 2)
         os.kill(store.children("worker")[0], signal.SIGKILL)
         proxy.heal()
