@@ -497,6 +497,11 @@ def test_refusals_name_every_answer_that_is_wrong(person: Participant) -> None:
     assert refused(save_all(person, given), 400).keys() == {person.item(TEXT), person.item(ONE)}
 
 
+def test_a_name_that_is_empty_is_refused(person: Participant) -> None:
+    refused(save_all(person, {person.item(TEXT): {"value": "x"}, "": {"value": "x"}}), 400, "body")
+    assert kept(person) == ({}, {})
+
+
 def test_an_instruction_named_twice_is_refused(person: Participant) -> None:
     text = person.item(TEXT)
     given = json.dumps({text: {"value": "a"}})[:-1] + f', "{text.upper()}": {{"value": "b"}}}}'

@@ -126,12 +126,13 @@ async def save_answers(
     """
     if not isinstance(given, dict):
         raise Problem(INVALID, {"body": ["Send an object: instruction ids, and the answer to each."]})
+    unknown = [key for key in given if not is_uuid(key)]
     refused: dict[str, list[str]] = {
-        key: ["This is no instruction of this submission."] for key in given if not is_uuid(key)
+        key or "body": ["This is no instruction of this submission."] for key in unknown
     }
     by_id: dict[UUID, Any] = {}
     for key, value in given.items():
-        if key in refused:
+        if key in unknown:
             continue
         if UUID(key) in by_id:
             refused[key] = ["This instruction is named twice."]
