@@ -177,7 +177,7 @@ def test_decisions(scenario: Scenario) -> None:
     ] == ("REJECTED")
     assert expect(decide(scenario, second, "APPROVE"), 200)["status"] == "APPROVED"
     refused(decide(scenario, submission, "approve"), 400, "action")
-    refused(decide(scenario, submission, "SCREEN_OUT"), 400, "action")
+    refused(decide(scenario, submission, "FLY"), 400, "action")
     refused(decide(scenario, str(uuid4()), "APPROVE"), 404)
 
 

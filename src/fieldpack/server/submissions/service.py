@@ -129,11 +129,9 @@ async def transition(
 def _review_of(given: SubmissionTransition) -> Review | None:
     """What is kept of a decision; None when nothing was said about it."""
     data = given.completion_code_data
-    review = {
-        "message": given.message,
-        "rejection_category": given.rejection_category,
-        "completion_code_data": data.model_dump(exclude_none=True) if data else None,
-    }
+    review: Review = {"message": given.message, "rejection_category": given.rejection_category}
+    if data is not None:
+        review["completion_code_data"] = data.model_dump(exclude_none=True)
     return review if any(review.values()) else None
 
 
