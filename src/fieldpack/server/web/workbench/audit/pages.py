@@ -12,7 +12,7 @@ from fieldpack.server.accounts import queries as account_queries
 from fieldpack.server.audit import service
 from fieldpack.server.audit.access import read_log
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.routing import parse_id
+from fieldpack.server.http.ids import WorkspaceId
 from fieldpack.server.problems import not_found
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -90,7 +90,7 @@ async def show_log(
     request: Request,
     context: CurrentContext,
     caller: SignedIn,
-    workspace_id: str,
+    workspace_id: WorkspaceId,
     since: Text = "",
     until: Text = "",
     actor: Text = "",
@@ -99,7 +99,6 @@ async def show_log(
     page: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
 ) -> Response:
     """The workspace's audit log, newest first, with filters."""
-    identifier = parse_id("Workspace", workspace_id)
     words = catalogue_of(request)
     given = {"since": since, "until": until, "actor": actor, "action": action, "object": object}
     errors = dict.fromkeys(given, "")
@@ -110,9 +109,9 @@ async def show_log(
         wanted = service.Wanted()
     async with context.database.transaction() as connection:
         entries, count = await read_log(
-            connection, caller, identifier, wanted, PAGE_SIZE, (page - 1) * PAGE_SIZE
+            connection, caller, workspace_id, wanted, PAGE_SIZE, (page - 1) * PAGE_SIZE
         )
-        workspace = await account_queries.find_workspace(connection, identifier)
+        workspace = await account_queries.find_workspace(connection, workspace_id)
     if workspace is None:
         raise not_found("Workspace", workspace_id)
 
