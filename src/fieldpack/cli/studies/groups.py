@@ -23,8 +23,8 @@ from fieldpack.errors import UsageError
 
 __all__ = ["register"]
 
-projects = make_app(help="Group studies in projects.")
-participants = make_app(help="Group participants, whom studies then admit or leave out.")
+project_app = make_app(help="Group studies in projects.")
+participant_app = make_app(help="Group participants, whom studies then admit or leave out.")
 
 Workspace = Annotated[
     str, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
@@ -40,8 +40,8 @@ GroupId = Annotated[str, typer.Argument(metavar="GROUP_ID", help="Id of the grou
 
 def register(root: typer.Typer) -> None:
     """Add the groups and `whoami`."""
-    root.add_typer(projects, name="project")
-    root.add_typer(participants, name="participant")
+    root.add_typer(project_app, name="project")
+    root.add_typer(participant_app, name="participant")
     root.command("whoami")(show_researcher)
 
 
@@ -53,7 +53,7 @@ def show_researcher(json: AsJson = False) -> None:
         print_one(client.get_me(), ("id", "email", "name"), json=json)
 
 
-@projects.command("list")
+@project_app.command("list")
 def list_projects(
     workspace: Workspace,
     json: AsJson = False,
@@ -70,7 +70,7 @@ def list_projects(
     print_rows(rows, ("id", "title", "description"), layout, empty="There is no project yet.")
 
 
-@projects.command("view")
+@project_app.command("view")
 def view_project(
     project_id: Annotated[str, typer.Argument(metavar="PROJECT_ID", help="Id of the project.")],
     json: AsJson = False,
@@ -84,7 +84,7 @@ def view_project(
         )
 
 
-@projects.command("create")
+@project_app.command("create")
 def create_project(
     title: Annotated[str, typer.Option("-t", "--title", help="Its title.")],
     workspace: Workspace,
@@ -98,7 +98,7 @@ def create_project(
         print_one(client.create_project(workspace, title, description), ("id", "title"), json=json)
 
 
-@participants.command("list")
+@participant_app.command("list")
 def list_groups(
     workspace: AnyWorkspace = None,
     json: AsJson = False,
@@ -115,7 +115,7 @@ def list_groups(
     print_rows(rows, columns, Layout(json, csv, table, fields), empty="There is no group yet.")
 
 
-@participants.command("view")
+@participant_app.command("view")
 def view_group(
     group_id: GroupId, json: AsJson = False, csv: AsCsv = False, table: AsTable = False, fields: Fields = None
 ) -> None:
@@ -128,7 +128,7 @@ def view_group(
     print_rows(rows, columns, Layout(json, csv, table, fields), empty="Nobody is in this group.")
 
 
-@participants.command("create")
+@participant_app.command("create")
 def create_group(
     name: Annotated[str, typer.Option("-N", "--name", help="Its name.")],
     workspace: Workspace,
@@ -146,7 +146,7 @@ def create_group(
     print_one(made, ("id", "name", "participant_count"), json=json)
 
 
-@participants.command("remove")
+@participant_app.command("remove")
 def remove_participants(
     group_id: GroupId,
     participant_ids: Participants = None,
