@@ -25,14 +25,14 @@ from tests.integration.test_scrubbing import find_on_disk
 from tests.scenario import PNG, Scenario, expect
 
 MB = 1 << 20
-ROWS = 150_000  # some 250 MB, the form for searching and the log of changes with it
+ROWS = 50_000  # some 100 MB, with what is kept for searching
 
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="fieldpack-test-"))
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1100m,mode=755", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=800m,mode=755", "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
