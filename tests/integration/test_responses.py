@@ -200,7 +200,12 @@ def test_orders_and_pages_meet(answered: Answered) -> None:
         ("after", "x"),
         ("after", "WzEsMl0"),
         ("after", "WyJub3QgYSB0aW1lIiwiMDAwMDAwMDAtMDAwMC00MDAwLTgwMDAtMDAwMDAwMDAwMDAwIl0"),
-        ("search", "\0"),
+        ("search", "a\0b"),
+        ("participant", "a\0b"),
+        ("before", "9999-12-31"),
+        ("where", "QUESTION:contains:a\0b"),
+        ("where", 'QUESTION:is:"a\\u0000b"'),
+        ("where", "QUESTION:between:1e9999999,"),
         ("limit", "0"),
     ],
 )

@@ -270,3 +270,13 @@ def test_a_study_from_three_fields_to_its_end(
     assert browser.get(copy).status_code == 404
     assert browser.post(path, data={"go": "delete"}).status_code == 409
     assert browser.post(path, data={"go": "STOP"}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "query", ["search=a%00b", "participant=%00x", "before=9999-12-31", "sort=x", "after=x"]
+)
+def test_what_is_no_view_is_refused_on_the_page_too(
+    browser: httpx.Client, answered: Answered, query: str
+) -> None:
+    base = f"/workbench/collections/{answered.scenario.collection['id']}/responses"
+    assert browser.get(f"{base}?{query}").status_code == 400

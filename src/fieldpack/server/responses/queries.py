@@ -160,13 +160,13 @@ async def count_matching(
 
 
 async def list_matching(
-    connection: Connection, collection_id: UUID, wanted: ResponseFilter, statuses: list[str]
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int
 ) -> list[UUID]:
-    """The submissions that a filter lets through and that are in one of some states."""
+    """The submissions that a filter lets through, at most so many."""
     condition, values = select_matching(collection_id, wanted)
     cursor = await connection.execute(
-        f"SELECT s.id FROM submissions s WHERE {condition} AND s.status = ANY(%(only)s) ORDER BY s.id",
-        {**values, "only": statuses},
+        f"SELECT s.id FROM submissions s WHERE {condition} ORDER BY s.id LIMIT %(most)s",
+        {**values, "most": most},
     )
     return [row["id"] for row in await cursor.fetchall()]
 

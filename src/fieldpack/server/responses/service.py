@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from fieldpack.server.collections.queries import get_version
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.collections.service import get_collection
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.problems import INVALID, Problem, invalid, not_found
+from fieldpack.server.problems import invalid, not_found
 from fieldpack.server.responses import queries
 from fieldpack.server.responses.queries import ORDERS, Order
 from fieldpack.server.responses.rows import FileRow, QuestionRow, ResponseRow
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MOST_AT_ONCE = 10_000
-REVIEWABLE = ["AWAITING REVIEW"]
+REVIEWABLE = "AWAITING REVIEW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,24 +307,31 @@ async def approve_matching(connection: Connection, caller: Caller, view: View, e
         Problem: 400 when they are others by now, or more than can be decided at once.
     """
     await require(connection, caller, Action.RESPONSES_REVIEW, collection=view.collection.id)
-    found = await queries.list_matching(connection, view.collection.id, view.wanted, REVIEWABLE)
-    if len(found) != expected:
-        raise Problem(
-            INVALID,
-            {
-                "count": [
-                    f"{len(found):,} wait for a review by now, not {expected:,}: look again, then approve."
-                ]
-            },
+    wanted = _only_reviewable(view)
+    count = await count_reviewable(connection, view)
+    if count > MOST_AT_ONCE:
+        raise invalid("count", f"At most {MOST_AT_ONCE:,} at once: narrow the filter.")
+    if count != expected:
+        raise invalid(
+            "count", f"{count:,} wait for a review by now, not {expected:,}: look again, then approve."
         )
-    if len(found) > MOST_AT_ONCE:
-        raise Problem(INVALID, {"count": [f"At most {MOST_AT_ONCE:,} at once: narrow the filter."]})
-    if found:
+    if wanted is not None and count:
+        found = await queries.list_matching(connection, view.collection.id, wanted, MOST_AT_ONCE)
         given = BulkApproval(submission_ids=[str(each) for each in found])
         await approve_many(connection, caller, given)
-    return len(found)
+    return count
 
 
 async def count_reviewable(connection: Connection, view: View) -> int:
-    """How many of what a view shows wait for a review."""
-    return len(await queries.list_matching(connection, view.collection.id, view.wanted, REVIEWABLE))
+    """How many of what a view shows wait for a review; counting ends beyond what can be decided at once."""
+    wanted = _only_reviewable(view)
+    if wanted is None:
+        return 0
+    return await queries.count_matching(connection, view.collection.id, wanted, MOST_AT_ONCE)
+
+
+def _only_reviewable(view: View) -> ResponseFilter | None:
+    """What a view shows, of that what waits for a review; None when its filter leaves that out."""
+    if view.wanted.state and REVIEWABLE not in view.wanted.state:
+        return None
+    return replace(view.wanted, state=(REVIEWABLE,))

@@ -27,6 +27,7 @@ Test = Literal["is", "contains", "between", "answered", "missing"]
 TESTS: tuple[str, ...] = get_args(Test)
 MOST_CONDITIONS = 10
 MOST_TEXT = 500
+MOST_DIGITS = 1000  # of a bound, before its point or after it; PostgreSQL's numeric holds more
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LENGTH = re.compile(r"(\d{1,9})(s|m|h|d)?", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -143,6 +144,8 @@ def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[st
         if name not in NAMES or not text:
             continue
         try:
+            if "\0" in text:
+                raise ValueError("Text must not contain U+0000.")
             value = _PARSERS[name](text, questions)
         except ValueError as error:
             errors.setdefault(name, []).append(str(error))
@@ -192,8 +195,11 @@ def _parse_from(text: str, _: Collection[str]) -> datetime:
 
 def _parse_before(text: str, questions: Collection[str]) -> datetime:
     at = _parse_from(text, questions)
-    # a day is meant with all its hours
-    return at + timedelta(days=1) if _DAY.fullmatch(text) else at
+    try:
+        # a day is meant with all its hours
+        return at + timedelta(days=1) if _DAY.fullmatch(text) else at
+    except OverflowError:
+        raise ValueError("Must be a day before 9999-12-31.") from None
 
 
 def _parse_truth(text: str, _: Collection[str]) -> bool:
@@ -230,7 +236,12 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
             numbers = []
         if not comma or not numbers or not all(number.is_finite() for number in numbers):
             raise ValueError("`between` takes two numbers with a comma, either of which may be left out.")
-    return Condition(UUID(identifier), test, operand)  # type: ignore[arg-type]  # the same
+        if any(abs(number.adjusted()) > MOST_DIGITS for number in numbers):
+            raise ValueError(f"`between` takes numbers of at most {MOST_DIGITS} digits.")
+    condition = Condition(UUID(identifier), test, operand)  # type: ignore[arg-type]  # the same
+    if test == "is" and "\0" in str(condition.option):
+        raise ValueError("Text must not contain U+0000.")
+    return condition
 
 
 _PARSERS: dict[str, Any] = {

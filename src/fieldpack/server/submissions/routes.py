@@ -12,8 +12,6 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.erasures.erasure_list import keep_erasure
-from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import StudyId, SubmissionId
 from fieldpack.server.http.listing import (
@@ -215,7 +213,4 @@ async def erase_submission(
     context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId
 ) -> None:
     """Erase a participant's data: answers, files, and every export that holds them."""
-    async with context.database.transaction() as connection:
-        export_ids = await lifecycle.erase(connection, caller, submission_id)
-    await require_withdrawn(context, export_ids)
-    await keep_erasure(context, submission_id)
+    await service.erase_submission(context, caller, submission_id)

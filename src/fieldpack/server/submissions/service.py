@@ -1,4 +1,4 @@
-"""What researchers do with submissions: look, review, ask back."""
+"""What researchers do with submissions: look, review, ask back, erase."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections.queries import lock_counter, raise_counter
+from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures.erasure_list import keep_erasure
+from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_found
 from fieldpack.server.studies.completion_codes import code_given, find_researcher_code, handle
 from fieldpack.server.studies.service import whole_reward
-from fieldpack.server.submissions import queries
+from fieldpack.server.submissions import lifecycle, queries
 from fieldpack.server.submissions.lifecycle import follow_groups, state_of
 from fieldpack.server.submissions.lists.queries import count_by_status
 from fieldpack.server.submissions.rows import SubmissionRow
@@ -24,7 +27,14 @@ from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_count
 
-__all__ = ["approve_many", "describe_submission", "get_submission", "request_return", "transition"]
+__all__ = [
+    "approve_many",
+    "describe_submission",
+    "erase_submission",
+    "get_submission",
+    "request_return",
+    "transition",
+]
 
 # action: states it leads from; in the state it leads to it changes nothing
 ORIGINS = {
@@ -275,3 +285,17 @@ async def request_return(
         "participant": row.participant_id,
         "return_requested": row.return_requested,
     }
+
+
+async def erase_submission(context: Context, caller: Caller, submission_id: UUID) -> int:
+    """Erase a participant's data: answers, files, and every export that holds them; how many exports that were.
+
+    Raises:
+        Problem: as `lifecycle.erase`.
+        StorageUnavailable: what is stored can't be deleted or listed right now; it is tried again until it is.
+    """
+    async with context.database.transaction() as connection:
+        export_ids = await lifecycle.erase(connection, caller, submission_id)
+    await require_withdrawn(context, export_ids)
+    await keep_erasure(context, submission_id)
+    return len(export_ids)

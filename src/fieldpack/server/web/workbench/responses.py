@@ -14,8 +14,6 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections.service import open_file
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.erasures.erasure_list import keep_erasure
-from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, FileKey, SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
@@ -24,7 +22,6 @@ from fieldpack.server.http.sending.stream import send_blob
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import overview, service
 from fieldpack.server.responses.queries import ORDERS
-from fieldpack.server.submissions import lifecycle
 from fieldpack.server.submissions import service as submissions
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
@@ -356,19 +353,15 @@ async def erase(
     async with context.database.transaction() as connection:
         row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
         reach = await queries.count_reach(connection, submission_id)
-        export_ids = (
-            await lifecycle.erase(connection, caller, submission_id) if typed == row.participant_id else None
-        )
-    if export_ids is None:
+    if typed != row.participant_id:
         return await _ask_to_erase(request, context, caller, submission_id, wrong=True)
-    await require_withdrawn(context, export_ids)
-    await keep_erasure(context, submission_id)
+    exports = await submissions.erase_submission(context, caller, submission_id)
     return render(
         request,
         "erased.html",
         caller=caller,
         submission_id=submission_id,
         reach=reach,
-        exports=len(export_ids),
+        exports=exports,
         base=_collection_path(row.collection_id),
     )
