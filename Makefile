@@ -59,8 +59,9 @@ messages: $(VENV)/.dev  ## The pages' catalogues brought up to what the pages us
 bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narrows it)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-soak: $(VENV)/.dev  ## Mixed load while everything is restarted, then while it is killed: MINUTES=20 of each
+soak: $(VENV)/.dev  ## Mixed load while everything is restarted, then killed: MINUTES=20 of each; then long forms of tests
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20)
+	FIELDPACK_TEST_LONG=1 $(BIN)/python -m pytest -o timeout=7200 $$(grep -rl --include='test_*.py' 'tests.lengths import' tests)
 
 lock: $(VENV)/.dev  ## Compile the locked requirements anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

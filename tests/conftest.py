@@ -12,6 +12,7 @@ from typing import Any
 import certifi
 import httpx
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 
 from tests.installation import Installation, installed
@@ -32,6 +33,10 @@ def find_context(*positions: Any, **names: Any) -> ssl.SSLContext:
 
 
 ssl.create_default_context = find_context
+
+# how long an answer may take is the machine's affair: not 5 s, which a busy one needs for a restarted server
+for phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, phase, 60.0)
 
 # how long an example takes is the machine's affair, here as in every other test
 settings.register_profile(

@@ -278,7 +278,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
         log.close()
 
 

@@ -1,4 +1,4 @@
-"""Every process is killed at random moments, for a minute: what was acknowledged is there, what was erased is not."""
+"""Every process is killed at random moments, for some time: what was acknowledged is there, what was erased is not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import random
 import pytest
 from benchmarks.kills import kill
 
+from tests.lengths import length
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_everything_acknowledged_survives_kills() -> None:
     seed = int(os.environ.get("KILL_SEED") or random.SystemRandom().randrange(1 << 30))
-    ledger = kill(float(os.environ.get("KILL_SECONDS") or 45), seed)
+    ledger = kill(float(os.environ.get("KILL_SECONDS") or length(15.0, 120.0)), seed)
     assert ledger.faults == [], f"again with KILL_SEED={seed}; {ledger.counts}"
     assert len(ledger.select(accepted_at=True)) > 10, ledger.counts
     assert ledger.select(is_left=True), ledger.counts

@@ -28,6 +28,7 @@ from tests.files_there import iter_contents
 from tests.foreign import ForeignPostgres, foreign_postgres
 from tests.forked import Done, run_program
 from tests.installation import FIELDPACK, Installation, environment, installed
+from tests.lengths import length
 from tests.pictures import make_drawing, save
 from tests.refusals import refused
 from tests.scenario import FREE_TEXT, PNG, UPLOAD, Participant, Scenario, expect
@@ -223,10 +224,10 @@ def call(*arguments: str | Path) -> int:
     ("source", "target", "way", "keys"),
     [
         ("embedded+files", "foreign+bucket", "folder", True),
-        ("foreign+bucket", "embedded+files", "stream", True),
+        ("foreign+bucket", "embedded+files", "stream", False),
         ("foreign+bucket", "foreign+files", "folder", False),
-        ("embedded+bucket", "embedded+bucket", "stream", False),
-    ],
+        ("embedded+bucket", "embedded+bucket", "stream", True),
+    ][: length(2, 4)],
 )
 def test_everything_comes_back_from_any_kind_into_any_other(
     postgres: ForeignPostgres, bucket: Bucket, place: Path, source: str, target: str, way: str, keys: bool

@@ -91,7 +91,7 @@ def await_url(holder: subprocess.Popen[str]) -> str:
 
 def answers(url: str) -> bool:
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        with psycopg.connect(url, connect_timeout=60) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
     except psycopg.OperationalError:
         return False
@@ -663,6 +663,24 @@ def test_no_warnings_and_no_children_left(data_dir: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert wait_until(lambda: is_down(data_dir))
+
+
+def test_the_keeper_ends_while_it_is_looked_for(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two attempts at a lock: who waits takes its end for nobody else's presence."""
+    handle = open_embedded(data_dir, durable=False)
+    attempt = FileLock.try_lock
+
+    def try_lock(lock: FileLock, *, shared: bool = False) -> bool:
+        taken = attempt(lock, shared=shared)
+        if lock.path.name == "holders.lock" and not shared and not taken:
+            while not attempt(lock):
+                time.sleep(0.01)
+            lock.unlock()
+        return taken
+
+    handle.close()
+    monkeypatch.setattr(FileLock, "try_lock", try_lock)
+    assert handle.wait_stopped()
 
 
 def test_a_handle_is_usable_without_with(data_dir: Path) -> None:

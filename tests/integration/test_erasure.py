@@ -225,7 +225,7 @@ def test_a_download_under_way_is_aborted(api: httpx.Client, server: Installation
     erased = scenario.take_part("large", files=[("large.png", PNG + noise)])
     export = scenario.export()
     parts = urlsplit(export["url"])
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         connection.sendall(f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         received = len(connection.recv(65536))

@@ -398,7 +398,7 @@ def test_who_waits_hears_that_an_export_failed_and_nothing_of_it_stays(
     with connected(server) as database:
         database.execute(f"LISTEN {CHANNEL}")
         assert asyncio.run(fail(database.info.dsn)) == [0, 0, 1, 0]
-        assert any(notice.payload == str(export_id) for notice in database.notifies(timeout=10))
+        assert any(notice.payload == str(export_id) for notice in database.notifies(timeout=60))
     state = expect(scenario.api.get(f"{scenario.export_path}/{export_id}"), 200)
     assert (state["status"], state["failure_reason"]) == ("failed", "Because.")
     wait_for(lambda: not any(iter_contents(stored)))

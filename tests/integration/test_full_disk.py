@@ -63,7 +63,7 @@ def fill(disk: Path, leave_bytes: int) -> Path:
 
 
 def readiness(server: Installation) -> httpx.Response:
-    return httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=20)
+    return httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=60)
 
 
 def test_everything_can_be_erased_on_a_full_disk(disk: Path) -> None:

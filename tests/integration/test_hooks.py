@@ -238,7 +238,7 @@ def test_a_receiver_that_hangs_costs_nobody_else(hooked: Hooked, path: str) -> N
 
     def answer(request: Received) -> tuple[int, dict[str, str], bytes]:
         if request.path.endswith("-hangs"):
-            gate.wait(60)
+            gate.wait(120)
         return 200, {}, b"ok"
 
     hooked.receiver.answer = answer

@@ -75,7 +75,7 @@ def timed(send: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
 
 
 def is_ready(server: Installation) -> bool:
-    return httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=20).status_code == 200
+    return httpx.get(f"{server.url}/health/ready", trust_env=False, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("who", ["all", "backends"])

@@ -26,9 +26,9 @@ from fieldpack.server.db.migrate import migrate
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import Postponed, clear_leftovers, scrub
 from tests.files_there import iter_contents
+from tests.lengths import length
 
-# All of them in about a minute; a few by default.
-CUTS = int(os.environ.get("SCRUB_CUTS", "4"))
+CUTS = length(3, 20)
 ROWS = 60_000
 LARGE_BYTES = 50 << 20
 
@@ -45,7 +45,7 @@ class Server:
 
     def connect(self, kind: type[Blocking] = psycopg.Connection) -> Blocking:
         self.handle.ensure_running()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 return kind.connect(self.handle.url, autocommit=True)
@@ -198,18 +198,18 @@ def test_files_of_transactions_under_way_are_theirs(server: Server, end: str) ->
             other.execute("PREPARE TRANSACTION 'one'")
         thread = threading.Thread(target=lambda: done.append(remove_leftovers(connection, server.data, wait)))
         thread.start()
-        assert waits.wait(20)
+        assert waits.wait(120)
         if end == "prepare":
             other.execute("PREPARE TRANSACTION 'one'")
         for _ in range(3):  # it still waits, and that was no look from before
             waits.clear()
-            assert waits.wait(20)
+            assert waits.wait(120)
         assert not done
         if end in ("commit", "rollback"):
             other.execute(end)
         else:
             other.execute("COMMIT PREPARED 'one'")
-        thread.join(20)
+        thread.join(120)
         if end != "rollback":  # else whoever comes first removes them, that transaction or we
             assert done == [Removed()]
             assert other.execute("SELECT count(*) FROM under_way").fetchone() == (1000,)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fieldpack.server.app import create_app
 from fieldpack.server.config import load_settings
 from tests.installation import Installation
+from tests.lengths import length
 from tests.refusals import refused
 from tests.scenario import Scenario
 
@@ -22,7 +23,7 @@ DOCUMENT = create_app(load_settings(), "postgresql://nowhere").openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 FOUND: list[Any] = [result.ok() for result in SCHEMA.get_all_operations()]  # type: ignore[union-attr]
 OPERATIONS = {f"{operation.method.upper()} {operation.path}": operation for operation in FOUND}
-EXAMPLES = 12
+EXAMPLES = length(5, 50)
 
 
 @pytest.fixture(scope="module")

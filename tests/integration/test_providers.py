@@ -89,7 +89,7 @@ def idp() -> Iterator[Idp]:
         yield made
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)
 
 
 @pytest.fixture(scope="module")

@@ -410,9 +410,9 @@ def test_a_terminal_is_told_how_to_go_on_and_nothing_else_is(tmp_path: Path, ser
         assert pasted.returncode == 0, pasted.stderr
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)
         os.close(master)
-        drain.join(10)
+        drain.join(60)
         process.stderr.close()
     said = b"".join(errors).decode()
     assert f"a new installation is made in {folder}" in said

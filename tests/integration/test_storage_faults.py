@@ -76,7 +76,7 @@ def ruin(path: Path, damage: str) -> None:
 def assert_cut_off(scenario: Scenario, export: dict[str, Any]) -> None:
     """The download ends early, never padded; the export is failed, and its link says so from then on."""
     with pytest.raises(httpx.RemoteProtocolError):  # which says how many of the promised bytes came
-        httpx.get(export["url"], trust_env=False, timeout=30)
+        httpx.get(export["url"], trust_env=False, timeout=120)
     found = wait_until_ended(scenario, export["export_id"])
     assert found["status"] == "failed"
     assert "damaged or missing" in found["failure_reason"]

@@ -1,7 +1,6 @@
 """Events of a receiver that refuses and then is slow, while workers are killed.
 
-A thousand of them; ten thousand, with a minute of each, is `FIELDPACK_TEST_HOOKED_SUBMISSIONS=2500
-FIELDPACK_TEST_HOOK_PHASE_SECONDS=60 make test TESTS=tests/long/test_hooks.py`.
+Ten thousand of them, with a minute of each, in `make soak`; 400 in `make test`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from typing import Any
 from tests.gates import wait_for
 from tests.installation import installed
 from tests.integration.rows import connected, insert_submissions
+from tests.lengths import length
 from tests.receiver import Received, receiving
 from tests.scenario import Scenario, expect
 
-SUBMISSIONS = int(os.environ.get("FIELDPACK_TEST_HOOKED_SUBMISSIONS", "250"))
-PHASE_SECONDS = float(os.environ.get("FIELDPACK_TEST_HOOK_PHASE_SECONDS", "10"))
-KILL_EVERY_SECONDS = 7.0
+SUBMISSIONS = length(100, 2500)
+PHASE_SECONDS = length(5.0, 60.0)
+KILL_EVERY_SECONDS = length(4.0, 7.0)
 SLOW_SECONDS = 0.2
 STATES = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED")
 LONGEST_SECONDS = 1200.0

@@ -120,7 +120,7 @@ class Running:
         await send({"type": "http.response.body", "body": body})
 
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
-        made = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(host, 0))
+        made = socket.create_connection(("127.0.0.1", self.port), timeout=60, source_address=(host, 0))
         if self.tls is None:
             return made
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedPostgres", "has_cluster", "open_embedded"]
 
 _PAUSE_SECONDS = 0.02
+_LOOKS = 5  # in a row that must find others, before they are believed to hold the server
 _ORPHAN_SECONDS = 3.0  # what backends get to notice by themselves that their postmaster was killed
 
 
@@ -91,12 +92,20 @@ class EmbeddedPostgres:
         For a process whose end takes all others with it, such as the first one of a container.
         """
         deadline = time.monotonic() + timeout
+        held = 0
         with self._cluster.open_lock("server") as server, self._cluster.open_lock("holders") as holders:
             while not server.try_lock():
                 if holders.try_lock():  # nobody, and the keeper has yet to come
                     holders.unlock()
+                    held = 0
                 elif holders.try_lock(shared=True):
-                    return False
+                    # Others, unless the keeper ended between the two attempts, or another process waits like us.
+                    holders.unlock()
+                    held += 1
+                    if held == _LOOKS:
+                        return False
+                else:  # the keeper stops the server
+                    held = 0
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(_PAUSE_SECONDS)
