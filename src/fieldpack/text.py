@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from itertools import groupby
+from typing import Literal
 
 __all__ = [
     "CONTROL",
@@ -16,6 +19,7 @@ __all__ = [
     "make_cell_safe",
     "make_line",
     "make_plain",
+    "normalise",
     "say_bytes",
     "say_count",
 ]
@@ -41,6 +45,8 @@ _HOLDS_CONTROL = re.compile(f"[{CONTROL}]")
 _HOLDS_RESERVED = re.compile(f"[{RESERVED_BY_WINDOWS}]")
 # Microsoft, "Naming Files, Paths, and Namespaces": reserved with any extension, spaces before it ignored
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
+
+_SHORT = 256  # characters, of which every order is sorted at once
 
 _JOINERS = "\u200c\u200d"
 """They are invisible, but Persian and emoji need them, and they have no effect on other text."""
@@ -84,6 +90,21 @@ def make_line(text: str, limit: int | None = None) -> str:
 def make_cell_safe(text: str) -> str:
     """`text` as a cell that no spreadsheet runs: an apostrophe is put before what looks like a formula."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def normalise(text: str, form: Literal["NFC", "NFKD"] = "NFC") -> str:
+    """`text` in a normal form of Unicode (UAX #15), in time proportional to its length.
+
+    `unicodedata` alone puts marks that follow one another in order by comparing each with all before it, so a
+    stranger's text of nothing else takes time with the square of its length. Here they are in order before.
+    """
+    if len(text) > _SHORT and not text.isascii():
+        apart = "".join(unicodedata.normalize("NFD" if form == "NFC" else form, each) for each in text)
+        runs = groupby(apart, lambda each: unicodedata.combining(each) > 0)
+        text = "".join(
+            "".join(sorted(run, key=unicodedata.combining) if marks else run) for marks, run in runs
+        )
+    return unicodedata.normalize(form, text)
 
 
 def escape_json(text: str) -> str:

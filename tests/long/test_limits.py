@@ -170,6 +170,11 @@ def test_markdown_takes_time_in_proportion(name: str) -> None:
     require_proportional(lambda size: sanitise(unit * (size // len(unit)), markdown=True), 2_000)
 
 
+@pytest.mark.parametrize("unit", ["-", "- ", "|-", "1.-"])
+def test_a_line_that_is_nearly_one_of_a_table_is_looked_at_in_proportion(unit: str) -> None:
+    require_proportional(lambda size: count_table_cells(unit * size + "x"), 150)
+
+
 @pytest.mark.parametrize("unit", ["<p>a", "<b>a</b>", "<a href='https://a.example'>", "</p>", "<!-- "])
 def test_html_takes_time_in_proportion(unit: str) -> None:
     def work(size: int) -> None:

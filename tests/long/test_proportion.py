@@ -12,7 +12,9 @@ import pytest
 
 import fieldpack
 from fieldpack import ArchiveError
+from fieldpack.archive.naming import safe_name
 from fieldpack.archive.readme import render_readme
+from fieldpack.archive.slugs import make_slug
 from fieldpack.convert.variables import _Names
 from fieldpack.reading.model import Instruction, Option
 from fieldpack.reading.source import Limits
@@ -20,6 +22,8 @@ from fieldpack.reading.verify import Report
 from fieldpack.tables.column_names import Names
 from fieldpack.tables.option_codes import OptionCodes
 from tests.proportion import require_proportional
+
+MARKS = "\u0345\u0334"  # each pair changes places with all before it
 
 
 def write(path: Path, instructions: list[dict[str, Any]], answered: list[list[str]]) -> Path:
@@ -73,6 +77,20 @@ def reading(
     return work
 
 
+def with_marks(folder: Path, size: int) -> Path:
+    """A file's path that no member has, and a member's name, of marks that follow one another."""
+    path = folder / f"marks-{size}.zip"
+    if not path.exists():
+        value = [{"path": "files/a" + MARKS * size, "file_name": "a"}]
+        line = {"submission_id": "s", "responses": {"i0": {"type": "file_upload", "value": value}}}
+        collection = {"id": "c", "name": "C", "instructions": [{**ask(0), "type": "file_upload"}]}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("responses.jsonl", json.dumps(line) + "\n")
+            archive.writestr("collection.json", json.dumps(collection))
+            archive.writestr("files/b" + MARKS * min(size, 16_000), "b")
+    return path
+
+
 READS: dict[str, Callable[[fieldpack.Export], object]] = {
     "summarize": lambda export: export.summarize().as_dict(),
     "codebook": lambda export: (export.codebook("md"), export.codebook("html")),
@@ -92,6 +110,14 @@ def test_many_questions(tmp_path: Path, make: Callable[[Path, int], Path], read:
 @pytest.mark.parametrize("read", ["summarize", "verify"])
 def test_a_question_for_each_line(tmp_path: Path, read: str) -> None:
     require_proportional(reading(of_their_own, tmp_path, READS[read]), 600)
+
+
+@pytest.mark.parametrize("read", ["summarize", "verify", "extract"])
+def test_names_of_marks(tmp_path: Path, read: str) -> None:
+    def extract(export: fieldpack.Export) -> None:
+        export.extract(tmp_path / "out", by="flat", force=True)
+
+    require_proportional(reading(with_marks, tmp_path, READS.get(read, extract)), 2000)
 
 
 @pytest.mark.parametrize("read", ["arrow", "answers"])
@@ -139,7 +165,22 @@ def readme(count: int) -> None:
     render_readme({"id": "c", "export": export, "instructions": [ask(number) for number in range(count)]})
 
 
-@pytest.mark.parametrize("work", [names, short_names, labels, findings, readme])
+def name_of_marks(count: int) -> None:
+    safe_name("files/a" + MARKS * count)
+
+
+def slug_of_marks(count: int) -> None:
+    make_slug("a" + MARKS * count)
+
+
+def slug_of_marks_in_one(count: int) -> None:
+    make_slug("a" + "\u0f73" * 2 * count)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [names, short_names, labels, findings, readme, name_of_marks, slug_of_marks, slug_of_marks_in_one],
+)
 def test_steps(work: Callable[[int], None]) -> None:
     require_proportional(work, 4000)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import unicodedata
+
 import pyarrow as pa
 import pytest
 
 from fieldpack.convert.csv import neutralise, restore
-from fieldpack.text import make_cell_safe, make_line, say_bytes, say_count
+from fieldpack.text import make_cell_safe, make_line, normalise, say_bytes, say_count
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,16 @@ def test_sizes_and_counts() -> None:
         "4,000 PB",
     ]
     assert [say_count(1, "study", "studies"), say_count(1200, "file")] == ["1 study", "1,200 files"]
+
+
+def test_long_texts_are_normalised_as_short_ones_are() -> None:
+    """Whatever decomposes, or changes places with what stands beside it; runs of marks above all."""
+    pick = random.Random(7)
+    odd = [
+        chr(code) for code in (*range(0x300, 0x370), *range(0xF71, 0xF85), 0x1E14, 0x1EBF, 0x1D160, 0xFDFA)
+    ]
+    odd += ["a", "e", "\u1100", "\u1161", "\u11a8", "가", "ﬁ", "²", "Å", "漢", "\u0334", "\u0345"]
+    for _ in range(200):
+        text = "".join(pick.choice(odd) for _ in range(300))
+        assert normalise(text) == unicodedata.normalize("NFC", text)
+        assert normalise(text, "NFKD") == unicodedata.normalize("NFKD", text)

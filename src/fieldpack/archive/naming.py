@@ -7,10 +7,9 @@ somebody's disk, is derived from it by `safe_name` and `MemberNames`.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from fieldpack.archive.members import FILES
-from fieldpack.text import CONTROL, RESERVED_BY_WINDOWS, is_device_name
+from fieldpack.text import CONTROL, RESERVED_BY_WINDOWS, is_device_name, normalise
 
 MAX_NAME_BYTES = 200
 """Longest name in UTF-8, suffix and extension included, without `files/<submission id>_`."""
@@ -29,7 +28,7 @@ def safe_name(file_name: str) -> str:
     before its extension, never within a character. Applied again, it changes nothing.
     """
     name = re.split(r"[/\\]", file_name)[-1]
-    name = unicodedata.normalize("NFC", _FORBIDDEN.sub("", name))
+    name = normalise(_FORBIDDEN.sub("", name))
     name = _strip(_DOTS.sub(".", name)) or "file"
     stem, extension = _split(name)
     name = _fit(stem, "", extension)
@@ -68,7 +67,7 @@ class MemberNames:
 
 def _key(name: str) -> str:
     """A key that is equal for names that are the same file where case, or Unicode normalisation, is ignored."""
-    return unicodedata.normalize("NFC", name.casefold())
+    return normalise(name.casefold())
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
+
+from fieldpack.text import normalise
 
 __all__ = ["Variants", "make_slug"]
 
@@ -36,7 +37,7 @@ class Variants:
 def make_slug(text: str) -> str:
     """Lower-case ASCII letters, digits and `_`, at most 40, not beginning with a digit; empty if nothing is
     left."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = normalise(text, "NFKD").encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     if len(slug) > _SLUG_LENGTH:
         cut = slug[: _SLUG_LENGTH + 1].rpartition("_")[0]

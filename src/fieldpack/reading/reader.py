@@ -6,7 +6,6 @@ Nothing but the standard library, httpx and orjson is imported here.
 from __future__ import annotations
 
 import os
-import unicodedata
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -25,6 +24,7 @@ from fieldpack.reading.remote import RangeFile
 from fieldpack.reading.shapes import read_collection, read_submission
 from fieldpack.reading.source import FolderSource, Limits, Member, Source
 from fieldpack.reading.zipsource import ZipSource
+from fieldpack.text import normalise
 
 __all__ = ["OpenArchive", "open_source"]
 
@@ -155,7 +155,7 @@ class OpenArchive:
         """
         found = self.members.get(path)
         if found is None and not path.isascii():
-            found = self._by_canonical_name.get(unicodedata.normalize("NFC", path))
+            found = self._by_canonical_name.get(normalise(path))
         return found
 
     @cached_property
@@ -163,7 +163,7 @@ class OpenArchive:
         """Members by their names in NFC; None where several share one."""
         by_name: dict[str, Member | None] = {}
         for name, member in self.members.items():
-            key = unicodedata.normalize("NFC", name)
+            key = normalise(name)
             by_name[key] = None if key in by_name else member
         return by_name
 

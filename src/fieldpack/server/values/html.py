@@ -71,7 +71,12 @@ _NOT_NESTING = frozenset(
         ),
     )
 )
-_DELIMITER_ROW = re.compile(r"[>\s*+0-9.)-]*[|:\s-]*-[|:\s-]*", re.ASCII)
+# What stands before the last dash of a delimiter row, and behind it. One pattern of three loops that all take a dash
+# would try each way to share a line of dashes between them.
+_DELIMITERS, _LAST_DELIMITER = (
+    re.compile(r"[>\s*+0-9.)-]*+[|:\s-]*", re.ASCII),
+    re.compile(r"[|:\s]*", re.ASCII),
+)
 
 _markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -127,13 +132,18 @@ def is_deep(html: str) -> bool:
     return False
 
 
+def _is_delimiter_row(line: str) -> bool:
+    before, dash, behind = line.rpartition("-")
+    return bool(dash and _DELIMITERS.fullmatch(before) and _LAST_DELIMITER.fullmatch(behind))
+
+
 def count_table_cells(text: str) -> int:
     """At most how many cells the tables of a Markdown text have once their rows are filled up."""
     cells = columns = 0
     for line in text.splitlines():
         if not line.strip("> \t"):
             columns = 0
-        elif "-" in line and _DELIMITER_ROW.fullmatch(line):
+        elif _is_delimiter_row(line):
             columns = line.count("|") + 1
         cells += columns
     return cells

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fieldpack.server.accounts.credentials.budgets import Throttled
+from fieldpack.text import normalise
 
 __all__ = ["LEAST_CHARACTERS", "MOST_CHARACTERS", "check", "find_fault", "hash_password"]
 
@@ -42,7 +42,7 @@ _lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lanes] = WeakKeyDictionary
 
 def _normal(password: str) -> str:
     """The same text, whichever keyboard typed it (RFC 8265 §4.2)."""
-    return unicodedata.normalize("NFC", password)
+    return normalise(password)
 
 
 def find_fault(password: str, email: str) -> str | None:
