@@ -18,6 +18,7 @@ import orjson
 from fieldpack.archive.records import format_time, parse_time
 from fieldpack.errors import InvalidTime
 from fieldpack.server.problems import INVALID, Problem
+from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 
@@ -183,6 +184,10 @@ def _parse_text(text: str, _: Collection[str]) -> str:
     return text
 
 
+def _parse_participant(text: str, _: Collection[str]) -> str:
+    return parse_participant_id(text)
+
+
 def _parse_from(text: str, _: Collection[str]) -> datetime:
     try:
         if _DAY.fullmatch(text):
@@ -247,7 +252,7 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
 _PARSERS: dict[str, Any] = {
     "state": _parse_state,
     "study": _parse_study,
-    "participant": _parse_text,
+    "participant": _parse_participant,
     "since": _parse_from,
     "before": _parse_before,
     "files": _parse_truth,

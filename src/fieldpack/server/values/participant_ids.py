@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-__all__ = ["MAX_GIVEN", "MAX_ID", "ParticipantId", "normalise_participant_id"]
+__all__ = ["MAX_GIVEN", "MAX_ID", "ParticipantId", "normalise_participant_id", "parse_participant_id"]
 
 MAX_ID = 200
 MAX_GIVEN = 1_000  # before what can't be seen is taken away; NFC of longer ones could take long
@@ -54,7 +54,14 @@ def _is_letter(character: str) -> bool:
     return unicodedata.category(character)[0] in "LM"
 
 
-def _check(text: str) -> str:
+def parse_participant_id(text: str) -> str:
+    """The id that somebody typed or sent.
+
+    Raises:
+        ValueError: nothing of it can be seen, or there is no end to it.
+    """
+    if len(text) > MAX_GIVEN:
+        raise ValueError(f"Must have at most {MAX_GIVEN} characters.")
     found = normalise_participant_id(text)
     if not found:
         raise ValueError("Must have a character that can be seen.")
@@ -63,5 +70,7 @@ def _check(text: str) -> str:
     return found
 
 
-ParticipantId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GIVEN), AfterValidator(_check)]
+ParticipantId = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_GIVEN), AfterValidator(parse_participant_id)
+]
 """A participant's id in what clients send, wherever it is: normalised before anything looks at it."""

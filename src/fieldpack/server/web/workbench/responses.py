@@ -25,6 +25,7 @@ from fieldpack.server.responses.queries import ORDERS
 from fieldpack.server.submissions import service as submissions
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
+from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -344,16 +345,24 @@ async def _ask_to_erase(
     )
 
 
+def _is_named(typed: str, participant_id: str) -> bool:
+    """Whether a participant's id was typed, as it is kept or in a way that means the same."""
+    try:
+        return typed.strip() == participant_id or parse_participant_id(typed) == participant_id
+    except ValueError:
+        return False
+
+
 @router.post("/workbench/submissions/{submission_id}/erase")
 async def erase(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
     """Erase a person's submission, once their id was typed."""
-    typed = text_of(await read_unknown_form(request), "participant").strip()
+    typed = text_of(await read_unknown_form(request), "participant")
     async with context.database.transaction() as connection:
         row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
         reach = await queries.count_reach(connection, submission_id)
-    if typed != row.participant_id:
+    if not _is_named(typed, row.participant_id):
         return await _ask_to_erase(request, context, caller, submission_id, wrong=True)
     exports = await submissions.erase_submission(context, caller, submission_id)
     return render(
