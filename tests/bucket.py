@@ -17,7 +17,7 @@ import pytest
 
 from tests.installation import free_port
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 PORTS = (
     "s3.port",
     "s3.port.grpc",

@@ -17,8 +17,15 @@ from tests.installation import environment
 TIMEOUT_SECONDS = 300.0
 MODULES = [
     "fieldpack.cli.root",
+    "fieldpack.cli.accounts.tokens",
+    "fieldpack.cli.accounts.workspaces",
+    "fieldpack.cli.audit",
     "fieldpack.cli.backup",
+    "fieldpack.cli.collections.commands",
+    "fieldpack.cli.studies.commands",
+    "fieldpack.cli.studies.submissions",
     "fieldpack.cli.sweep",
+    "fieldpack.cli.webhooks.commands",
     "fieldpack.server.backup.making",
     "fieldpack.server.backup.restoring",
     "fieldpack.server.run.serve",

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 
 def wait_for(condition: Any, seconds: float = PATIENCE_SECONDS) -> None:

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.installation import free_port
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 MINIBROWSERS = "usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 

@@ -23,7 +23,7 @@ from tests.integration.waiting import HeldJobs, held_jobs, wait_for
 from tests.scenario import PNG, Scenario, expect
 
 MANY = 20_000
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 CLIENTS: list[httpx.Client] = []
 
 
