@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fieldpack.cli import main
 from tests.installation import Installation
 from tests.scenario import Scenario, expect
 
@@ -106,3 +108,61 @@ def test_projects_groups_and_oneself(command: Any, api: httpx.Client, tmp_path: 
     assert "ada" not in left
     me = expect(api.get("/users/me"), 200)
     assert json.loads(command("whoami", "--json").stdout)["email"] == me["email"]
+
+
+@pytest.fixture
+def here(
+    server: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Any:
+    """The command line in this process, in a folder without an installation, with a token for the server."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("FIELDPACK_", "PROLIFIC_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PROLIFIC_URL", server.url)
+    monkeypatch.setenv("PROLIFIC_TOKEN", server.token)
+
+    def run(line: str, code: int = 0) -> str:
+        assert main(line.split()) == code, (line, capsys.readouterr())
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_flags_as_scripts_for_the_hosted_client_give_them(here: Any, api: httpx.Client) -> None:
+    scenario = Scenario.create(api)
+    workspace, collection, study = (
+        scenario.collection["workspace_id"],
+        scenario.collection["id"],
+        scenario.study["id"],
+    )
+    submission = scenario.take_part("ada")
+    here(f"project create -t First -w {workspace}")
+    here(f"project create -t Second -w {workspace} -d later")
+    assert here(f"project list -w {workspace} -l 1 -o 1 -t").count("\n") == 2
+    here(f"participant create -N One -w {workspace} -d both -p ada")
+    assert here(f"participant list -w {workspace} -l 1 -n").count("\n") == 2
+    fields = "ID,Name,ItemCount,CreatedAt,CreatedBy"
+    assert f"{collection},Test collection,1," in here(f"collection list -w {workspace} -f {fields} -c")
+    assert here(f"collection list -w {workspace} --limit 1 --offset 0 -t").count("\n") == 2
+    assert "INTERNAL NAME" in here("study list -s active -f ID,InternalName,TotalCost,PlacesTaken -t")
+    assert f"{study},," in here("studies -f ID,IsPilot,CredentialPoolID,Status -c")
+    listed = here(f"submission list -s {study} -f ID,ParticipantID,Status,IsComplete -c -l 5 -o 0")
+    assert listed.splitlines()[1] == f"{submission},ada,AWAITING REVIEW,True"
+    assert "AWAITING REVIEW" in here(f"study submission-counts {study} -n")
+    copy = here(f"study duplicate {study}").strip()
+    assert expect(api.get(f"/studies/{copy}"), 200)["status"] == "UNPUBLISHED"
+    draft = json.loads(here(f"collection publish {collection} -p 3 -n Draft -d --json"))
+    assert draft["status"] == "UNPUBLISHED"
+    more = "--percentage-of-reward 50 --message-to-participant Thanks"
+    assert "REJECTED" in here(f"submission transition {submission} -a REJECT -m No -R OTHER {more}")
+    assert here(f"hook create-secret -w {workspace} --delete-old-secret").strip()
+    assert workspace in here(f"hook secrets -w {workspace} -f ID,WorkspaceID -c")
+    assert "There is no such" in here(f"hook list -w {workspace} -e -d -l 5 -o 0 -t")
+    assert json.loads(here(f"workspace balance {workspace} --json"))["total_balance"] == 0
+
+
+def test_workspaces_of_a_server_elsewhere(here: Any) -> None:
+    """Where no installation is, they are those of the token's server; nothing is made here."""
+    made = json.loads(here("workspace create -t Elsewhere --json"))
+    assert made["id"] in here("workspace list -l 200 -o 0 -c -f ID,Title")
+    assert not list(Path().iterdir())

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from tests.installation import Installation, installed
@@ -48,6 +49,33 @@ def put_old(path: Path, data: bytes = b"left") -> Path:
     return path
 
 
+def make_old_entries(database: psycopg.Connection[Any], scenario: Scenario) -> None:
+    """What is forgotten after a time: two changes, an event that was sent, one that was not, and a used link."""
+    workspace, collection = scenario.collection["workspace_id"], scenario.collection["id"]
+    for _ in range(2):
+        database.execute(
+            "INSERT INTO changes (at, type, object_id, workspace_id, collection_id)"
+            " VALUES (now() - interval '3650 days', 'study.changed', %s, %s, %s)",
+            [uuid4(), workspace, collection],
+        )
+    hook = uuid4()
+    database.execute(
+        "INSERT INTO hook_subscriptions (id, workspace_id, event_type, target_url, is_enabled, confirmation_sha256,"
+        " created_by) SELECT %s, %s, 'study.status.change', 'https://receiver.invalid/', false, '', id FROM researchers"
+        " LIMIT 1",
+        [hook, workspace],
+    )
+    for status in ("SUCCEEDED", "PENDING"):
+        database.execute(
+            "INSERT INTO hook_events (subscription_id, event_type, resource_id, payload, status, updated_at)"
+            " VALUES (%s, 'study.status.change', %s, '{}', %s, now() - interval '3650 days')",
+            [hook, uuid4(), status],
+        )
+    database.execute(
+        "INSERT INTO used_tickets (id, expires_at) VALUES (%s, now() - interval '1 day')", [str(uuid4())]
+    )
+
+
 def test_a_sweep_removes_what_nothing_needs_and_nothing_else(scenario: Scenario, swept: Installation) -> None:
     scenario.take_part("one", "Fine", [("photo.png", PNG)])
     kept, outdated = scenario.export(), scenario.export(**{"from": "2020-01-01T00:00:00Z"})
@@ -67,6 +95,7 @@ def test_a_sweep_removes_what_nothing_needs_and_nothing_else(scenario: Scenario,
             " updated_at = now() - interval '8 days' WHERE id = %s",
             [abandoned],
         )
+        make_old_entries(database, scenario)
     name, young = str(uuid4()), str(uuid4())
     orphans = [
         put_old(storage / "blobs" / name[:2] / name),
@@ -90,12 +119,18 @@ def test_a_sweep_removes_what_nothing_needs_and_nothing_else(scenario: Scenario,
     assert foreseen["objects_orphaned"] == len(orphans)
     assert foreseen["orphaned_bytes"] == 4 * len(orphans)
     assert foreseen["temporary_files"] == 1
+    forgotten = [foreseen[f"{name}_forgotten"] for name in ("changes", "hook_events", "used_links")]
+    assert forgotten[:2] == [2, 1]
+    assert forgotten[2] <= 1  # a worker forgets used links every hour, maybe this very minute
     done = sweep(swept)
     assert done.pop("dry_run") is False
     # the blob of the abandoned upload goes with its row
     assert done | {"objects_thrown_away": 0} == foreseen | {"objects_thrown_away": 0}
     assert not any(path.exists() for path in [*orphans, left])
     assert all(path.exists() for path in [foreign, fresh, working])
+    with connected(swept) as database:
+        for table, left_there in (("used_tickets", 0), ("hook_events", 1)):
+            assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (left_there,)
     again = sweep(swept)
     assert not [value for key, value in again.items() if value and key != "objects_thrown_away"]
 
@@ -104,7 +139,7 @@ def test_a_sweep_removes_what_nothing_needs_and_nothing_else(scenario: Scenario,
     assert httpx.get(outdated["url"], trust_env=False).status_code == 410
     lines = swept.run("sweep", "--dry-run").stdout.splitlines()
     assert lines[0] == "Would remove:"
-    assert len(lines) == 9
+    assert len(lines) == 12
 
 
 def test_a_lower_number_kept_applies_to_what_is_there(scenario: Scenario, swept: Installation) -> None:
@@ -139,7 +174,7 @@ def test_figures_are_those_of_all_processes(scenario: Scenario, swept: Installat
         altered = 'fieldpack_link_errors_total{reason="altered"}'
         assert after[altered] - before.get(altered, 0) == 1
         assert after["fieldpack_uploads_in_flight"] == after["fieldpack_downloads_in_flight"] == 0
-        for queue in ("exports", "parts", "maintenance"):
+        for queue in ("exports", "parts", "maintenance", "hooks"):
             assert f'fieldpack_jobs{{queue="{queue}",status="todo"}}' in after
             assert f'fieldpack_oldest_job_seconds{{queue="{queue}"}}' in after
 

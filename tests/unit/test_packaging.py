@@ -23,6 +23,7 @@ PART_OF = {
     "certifi": "httpx",
     "markupsafe": "jinja2",
     "numpy": "pandas",
+    "mcp-types": "mcp",
 }
 HEAVY = (
     "pandas",
@@ -35,6 +36,8 @@ HEAVY = (
     "pyreadstat",
     "PIL",
     "babel",
+    "mcp",
+    "pydantic",
 )
 
 
@@ -66,6 +69,7 @@ def imported(folder: Path) -> set[str]:
         ("server", ("server", "store", "pandas")),
         ("client", ()),
         ("pictures", ()),
+        ("assistants", ("mcp",)),
         ("cli", ("server",)),
         ("archive", ("pandas", "polars", "convert", "server")),
     ],

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldpack.cli.options import AsJson
 from fieldpack.cli.output import print_json, print_left_out, print_note, print_text
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.export import Export, open_export
@@ -23,7 +24,6 @@ __all__ = ["register"]
 Archive = Annotated[
     str, typer.Argument(metavar="ARCHIVE", help="A .zip, an extracted folder, or an http(s) link.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NoLimit = Annotated[
     bool,
     typer.Option(
@@ -88,7 +88,7 @@ def inspect(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report as one HTML file.")
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     force: Force = False,
     no_limit: NoLimit = False,
 ) -> None:
@@ -120,7 +120,7 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Don't read the files: names, sizes and counts only.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     no_limit: NoLimit = False,
 ) -> None:
     """Check an archive: structure, CRCs, hashes, counts, and every reference both ways. Exit 1 if it is
@@ -169,7 +169,7 @@ def extract(
         typer.Option("--type", metavar="T", help="Only this type (image/png, 'image/*', .png); repeatable."),
     ] = None,
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     no_limit: NoLimit = False,
 ) -> None:
     """Unpack an archive: as it is, or its uploaded files by submission, by instruction, or flat.
@@ -238,7 +238,7 @@ def convert(
     ] = _Numbers.safe,
     bom: Annotated[bool, typer.Option("--bom", help="Mark a CSV as UTF-8 for Excel.")] = False,
     force: Force = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     no_limit: NoLimit = False,
 ) -> None:
     """Turn an archive into CSV, Parquet, XLSX, SPSS, Stata, or folders of media for machine learning."""

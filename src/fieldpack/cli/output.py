@@ -24,6 +24,7 @@ __all__ = [
     "print_json",
     "print_left_out",
     "print_note",
+    "print_one",
     "print_table",
     "print_text",
     "say_time",
@@ -115,6 +116,17 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
             widths[widest] = max(_NARROWEST, widths[widest] - excess)
     for row in [heads, *cells]:
         typer.echo("  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_one(found: Mapping[str, Any], columns: Sequence[str], *, json: bool) -> None:
+    """Print one thing: JSON, or a line for each of its main fields."""
+    if json:
+        print_json(found)
+        return
+    width = max(map(len, columns))
+    for name in columns:
+        if found.get(name) not in (None, "", [], {}):
+            print_text(f"{name:<{width}}  {found[name]}")
 
 
 def say_time(value: Any) -> Any:

@@ -20,7 +20,7 @@ from fieldpack.text import make_line, make_plain
 
 __all__ = ["main"]
 
-_ARCHIVE, _SERVER = "fieldpack.cli.archive", "fieldpack.cli.server"
+_ARCHIVE, _INSTALLATION = "fieldpack.cli.archive", "fieldpack.cli.installation"
 
 _HELP = """Collect original data from participants, and bring it back as one archive.
 
@@ -56,26 +56,33 @@ class _Root(LazyGroup):
             "fieldpack.cli.studies.groups", "Group participants, whom studies then admit or leave out."
         ),
         "whoami": LazyCommand("fieldpack.cli.studies.groups", "Show whose token is used."),
+        "mcp": LazyCommand("fieldpack.cli.assistants", "Let an assistant look at collections (MCP).", "mcp"),
         "inspect": LazyCommand(_ARCHIVE, "Show what is inside an archive."),
         "verify": LazyCommand(_ARCHIVE, "Check an archive: structure, checksums, references."),
         "extract": LazyCommand(_ARCHIVE, "Unpack an archive, sorted by submission or instruction."),
         "convert": LazyCommand(_ARCHIVE, "Turn an archive into CSV, Parquet, XLSX, SPSS, Stata or media."),
-        "serve": LazyCommand(_SERVER, "Run the server: API, pages and export jobs.", "server"),
-        "worker": LazyCommand(_SERVER, "Run export jobs for a server elsewhere.", "server"),
-        "demo": LazyCommand(_SERVER, "Run a server filled with example data.", "server"),
-        "backup": LazyCommand(
-            "fieldpack.cli.backup", "Copy an installation; check and list copies.", "server"
+        "serve": LazyCommand(
+            f"{_INSTALLATION}.running", "Run the server: API, pages and export jobs.", "server"
         ),
-        "restore": LazyCommand("fieldpack.cli.backup", "Bring an installation back from a copy.", "server"),
-        "sweep": LazyCommand("fieldpack.cli.sweep", "Clear away what is no longer needed.", "server"),
-        "audit": LazyCommand("fieldpack.cli.audit", "List, verify and export the audit log.", "server"),
+        "worker": LazyCommand(
+            f"{_INSTALLATION}.running", "Run export jobs for a server elsewhere.", "server"
+        ),
+        "demo": LazyCommand(f"{_INSTALLATION}.running", "Run a server filled with example data.", "server"),
+        "backup": LazyCommand(
+            f"{_INSTALLATION}.backup", "Copy an installation; check and list copies.", "server"
+        ),
+        "restore": LazyCommand(
+            f"{_INSTALLATION}.backup", "Bring an installation back from a copy.", "server"
+        ),
+        "sweep": LazyCommand(f"{_INSTALLATION}.sweep", "Clear away what is no longer needed.", "server"),
+        "audit": LazyCommand(f"{_INSTALLATION}.audit", "List, verify and export the audit log.", "server"),
         "token": LazyCommand(
             "fieldpack.cli.accounts.tokens", "Create, list, rotate and revoke API tokens.", "server"
         ),
         "keys": LazyCommand(
-            "fieldpack.cli.keys", "List and change the keys that sign links and cookies.", "server"
+            f"{_INSTALLATION}.keys", "List and change the keys that sign links and cookies.", "server"
         ),
-        "open": LazyCommand("fieldpack.cli.opening", "Open the researcher's page, signed in.", "server"),
+        "open": LazyCommand(f"{_INSTALLATION}.opening", "Open the researcher's page, signed in.", "server"),
         "workspace": LazyCommand(
             "fieldpack.cli.accounts.workspaces", "Create and list workspaces; who is in them.", "server"
         ),

@@ -1,4 +1,4 @@
-"""The routes of workspaces, collections, studies and submissions."""
+"""The routes of workspaces, collections and studies."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fieldpack.client.routes import COLLECTIONS, Json, Routes, collection_path, path_segment
-from fieldpack.errors import ApiError, UsageError
+from fieldpack.errors import UsageError
 
 __all__ = ["ResourceRoutes"]
 
 StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP", "SCHEDULE_PUBLISH", "CANCEL_PUBLISH"]
 StudyState = Literal["published", "active", "completed", "scheduled"]
-SubmissionAction = Literal[
-    "APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"
-]
 
 _METHOD = "AI_TASK_BUILDER_COLLECTION"
 
 
 class ResourceRoutes(Routes):
-    """Every route but those of exports, a method each; see `Client`."""
+    """Every route of people, workspaces, collections and studies, a method each; see `Client`."""
 
     # People and workspaces
 
@@ -208,87 +205,3 @@ class ResourceRoutes(Routes):
         }
         study = self.create_study({**fields, **required})
         return study if draft else {**study, **self.transition_study(study["id"], "PUBLISH")}
-
-    # Submissions
-
-    def list_submissions(
-        self, study_id: str, *, status: str | None = None, ordering: str | None = None
-    ) -> list[Json]:
-        """The submissions of a study.
-
-        Args:
-            study_id: the study.
-            status: only those in this status; all without it.
-            ordering: the field to sort by, such as `-completed_at`; without it, in the order they were started.
-        """
-        asked = {"status": status, "ordering": ordering}
-        path = f"/studies/{path_segment(study_id)}/submissions/"
-        return list(self._iter(path, {name: text for name, text in asked.items() if text}))
-
-    def get_submission_counts(self, study_id: str) -> dict[str, int]:
-        """How many submissions of a study are in each status, and the `TOTAL`."""
-        return self._get(f"/studies/{path_segment(study_id)}/submissions/counts/")
-
-    def get_submission(self, submission_id: str) -> Json:
-        """One submission."""
-        return self._get(f"/submissions/{path_segment(submission_id)}/")
-
-    def transition_submission(
-        self,
-        submission_id: str,
-        action: SubmissionAction,
-        *,
-        message: str | None = None,
-        rejection_category: str | None = None,
-        completion_code: str | None = None,
-    ) -> Json:
-        """Approve, reject or complete a submission, undo that, return it or screen its participant out."""
-        body = {
-            "action": action,
-            "message": message,
-            "rejection_category": rejection_category,
-            "completion_code": completion_code,
-        }
-        body = {name: value for name, value in body.items() if value is not None}
-        return self._send("POST", f"/submissions/{path_segment(submission_id)}/transition/", body)
-
-    def mark_test(self, submission_id: str, is_test: bool = True) -> Json:
-        """Mark a submission as a test, or as none any more (fieldpack only)."""
-        return self._send("PATCH", f"/submissions/{path_segment(submission_id)}", {"test": is_test})
-
-    def bulk_approve_submissions(
-        self,
-        submission_ids: Sequence[str] | None = None,
-        *,
-        study_id: str | None = None,
-        participant_ids: Sequence[str] | None = None,
-    ) -> Any:
-        """Approve many: by `submission_ids`, or by `study_id` and `participant_ids`.
-
-        Raises:
-            UsageError: both or neither were given.
-        """
-        by_participant = study_id is not None and participant_ids is not None
-        if (submission_ids is not None) == by_participant:
-            raise UsageError("Give either submission_ids, or study_id and participant_ids.")
-        if submission_ids is not None:
-            body: Json = {"submission_ids": list(submission_ids)}
-        else:
-            body = {"study_id": study_id, "participant_ids": list(participant_ids or ())}
-        return self._transport.request("POST", "/submissions/bulk-approve/", body=body)
-
-    def request_return(self, submission_id: str, reasons: Sequence[str]) -> Json:
-        """Ask a participant to return a submission."""
-        body = {"request_return_reasons": list(reasons)}
-        return self._send("POST", f"/submissions/{path_segment(submission_id)}/request-return/", body)
-
-    def delete_submission(self, submission_id: str) -> None:
-        """Erase a participant's answers and files, and every export that holds them.
-
-        No error when it does not exist any more: the request is repeated when its answer was lost.
-        """
-        try:
-            self._transport.request("DELETE", f"/submissions/{path_segment(submission_id)}")
-        except ApiError as error:
-            if error.status not in (404, 410):
-                raise

@@ -9,7 +9,15 @@ from urllib.parse import quote
 from fieldpack.client.transport import Transport
 from fieldpack.errors import TransportError, UsageError
 
-__all__ = ["COLLECTIONS", "Json", "Routes", "collection_path", "path_segment", "prefer_wait"]
+__all__ = [
+    "COLLECTIONS",
+    "Json",
+    "Routes",
+    "collection_path",
+    "path_segment",
+    "prefer_wait",
+    "read_page",
+]
 
 Json = dict[str, Any]
 
@@ -37,11 +45,7 @@ class Routes:
         while True:
             asked = {**(params or {}), "limit": _PAGE, "offset": offset}
             answer = self._transport.request("GET", path, params=asked)
-            results = answer.get("results") if isinstance(answer, dict) else answer
-            if not isinstance(results, list):
-                raise TransportError(
-                    f"{path} did not answer with a list: is PROLIFIC_URL the address of the API?"
-                )
+            results = _find_list(answer, path)
             if before is not None and results[:1] == before:
                 return  # a server that ignores limit and offset returns the complete list each time
             yield from results
@@ -71,6 +75,24 @@ def path_segment(identifier: str) -> str:
 def prefer_wait(wait: int | None) -> dict[str, str]:
     """The header that lets the server hold its answer for `wait` seconds (RFC 7240 §4.3); none for None."""
     return {} if wait is None else {"Prefer": f"wait={wait}"}
+
+
+def read_page(answer: Any, path: str) -> tuple[list[Json], int]:
+    """The objects of one page of a list, and how many there are on all pages.
+
+    Raises:
+        TransportError: it is no list.
+    """
+    results = _find_list(answer, path)
+    count = (answer.get("meta") or {}).get("count") if isinstance(answer, dict) else None
+    return results, count if isinstance(count, int) else len(results)
+
+
+def _find_list(answer: Any, path: str) -> list[Json]:
+    results = answer.get("results") if isinstance(answer, dict) else answer
+    if not isinstance(results, list):
+        raise TransportError(f"{path} did not answer with a list: is PROLIFIC_URL the address of the API?")
+    return results
 
 
 def _as_object(body: Any) -> Json:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fieldpack.cli.accounts.options import AsJson, DataDir, load
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir, load
 
 __all__ = ["invitations_app", "invite"]
 
@@ -47,25 +48,23 @@ def invite(
     typer.echo(f"For one {made['role']}, until {made['expires_at']}. It is not shown again.", err=True)
 
 
-@invitations_app.command("list")
+@list_command(
+    invitations_app,
+    "list",
+    ("id", "role", "status", "email", "accepted_by", "expires_at"),
+    empty="There are no invitations.",
+)
 def list_invitations(
     workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
     data_dir: DataDir = None,
-    json: AsJson = False,
-) -> None:
+) -> list[dict[str, Any]]:
     """List invitations to a workspace, newest first."""
-    from fieldpack.cli.output import print_json, print_table
     from fieldpack.server.run import inviting
     from fieldpack.server.run.administration import administer, parse_workspace
 
     identifier = parse_workspace(workspace_id)
     assert identifier is not None
-    rows = administer(load(data_dir), lambda connection: inviting.list_invitations(connection, identifier))
-    if json:
-        print_json(rows)
-    else:
-        columns = ("id", "role", "status", "email", "accepted_by", "expires_at")
-        print_table(rows, columns, empty="There are no invitations.")
+    return administer(load(data_dir), lambda connection: inviting.list_invitations(connection, identifier))
 
 
 @invitations_app.command("revoke")

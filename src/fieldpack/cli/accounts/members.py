@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from fieldpack.cli.accounts.options import AsJson, DataDir, load
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir, load
 
 __all__ = ["members_app"]
 
@@ -37,12 +38,16 @@ Collection = Annotated[
 ]
 
 
-@members_app.command("list")
+@list_command(
+    members_app,
+    "list",
+    ("email", "name", "role", "created_at", "researcher_id"),
+    empty="Nobody has a role here.",
+)
 def list_members(
-    workspace_id: WorkspaceId, collection: Collection = None, data_dir: DataDir = None, json: AsJson = False
-) -> None:
+    workspace_id: WorkspaceId, collection: Collection = None, data_dir: DataDir = None
+) -> list[dict[str, object]]:
     """List who has a role in a workspace, or on one collection."""
-    from fieldpack.cli.output import print_json, print_table
     from fieldpack.server.db.pool import Connection
     from fieldpack.server.run import membership
     from fieldpack.server.run.administration import administer
@@ -52,12 +57,7 @@ def list_members(
             connection, await membership.find_members(connection, workspace_id, collection)
         )
 
-    rows = administer(load(data_dir), work)
-    if json:
-        print_json(rows)
-    else:
-        columns = ("email", "name", "role", "created_at", "researcher_id")
-        print_table(rows, columns, empty="Nobody has a role here.")
+    return administer(load(data_dir), work)
 
 
 @members_app.command("add")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fieldpack.cli.accounts.options import AsJson, DataDir, load
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir, load
 
 __all__ = ["register"]
 
@@ -87,32 +88,31 @@ def create_token(
     typer.echo(f"Token {made.token_id} of workspace {made.workspace_id}. It is not shown again.", err=True)
 
 
-@token_app.command("list")
-def list_tokens(data_dir: DataDir = None, json: AsJson = False) -> None:
+@list_command(
+    token_app,
+    "list",
+    (
+        "token_id",
+        "name",
+        "researcher",
+        "role",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "last_used_address",
+        "revoked_at",
+    ),
+    empty="There are no tokens.",
+)
+def list_tokens(data_dir: DataDir = None) -> list[dict[str, Any]]:
     """List all tokens.
 
     Whose they are, what they allow at most, when and from where each was last used, until when it is good, and whether
     it was revoked.
     """
-    from fieldpack.cli.output import print_json, print_table
     from fieldpack.server.run import administration
 
-    rows = administration.administer(load(data_dir), administration.list_tokens)
-    if json:
-        print_json(rows)
-    else:
-        columns = (
-            "token_id",
-            "name",
-            "researcher",
-            "role",
-            "created_at",
-            "expires_at",
-            "last_used_at",
-            "last_used_address",
-            "revoked_at",
-        )
-        print_table(rows, columns, empty="There are no tokens.")
+    return administration.administer(load(data_dir), administration.list_tokens)
 
 
 @token_app.command("revoke")

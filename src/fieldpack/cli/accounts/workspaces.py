@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fieldpack.cli.accounts.invitations import invitations_app, invite
 from fieldpack.cli.accounts.members import members_app
-from fieldpack.cli.accounts.options import AsJson, DataDir, load
+from fieldpack.cli.completion import complete_workspace
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.options import AsJson, DataDir, Limit, Offset, load
 
 if TYPE_CHECKING:
     from fieldpack.server.db.pool import Connection
@@ -37,43 +41,93 @@ def register(root: typer.Typer) -> None:
     root.add_typer(workspace_app, name="workspace")
 
 
-@workspace_app.command("list")
-def list_workspaces(data_dir: DataDir = None, json: AsJson = False) -> None:
-    """List the workspaces of this installation."""
-    from fieldpack.cli.output import print_json, print_table
-    from fieldpack.server.run import administration
+def _is_elsewhere(data_dir: Path | None) -> bool:
+    """Whether the workspaces of the server that PROLIFIC_TOKEN is for are meant: no installation is here or named."""
+    named = ("FIELDPACK_DATA_DIR", "FIELDPACK_DATABASE_URL")
+    return bool(
+        os.environ.get("PROLIFIC_TOKEN")
+        and data_dir is None
+        and not any(os.environ.get(name) for name in named)
+        and not Path("fieldpack-data").exists()
+    )
 
-    rows = administration.administer(load(data_dir), administration.list_workspaces)
-    if json:
-        print_json(rows)
+
+@list_command(
+    workspace_app, "list", ("id", "title", "collections", "created_at"), empty="There are no workspaces."
+)
+def list_workspaces(
+    limit: Limit = None, offset: Offset = 0, data_dir: DataDir = None
+) -> list[dict[str, Any]]:
+    """List the workspaces of this installation.
+
+    Where there is none, but PROLIFIC_TOKEN is set: those of the server that it is for.
+    """
+    if _is_elsewhere(data_dir):
+        from fieldpack.client import Client
+
+        with Client() as client:
+            rows = client.list_workspaces()
     else:
-        print_table(rows, ("id", "title", "collections", "created_at"), empty="There are no workspaces.")
+        from fieldpack.server.run import administration
+
+        rows = administration.administer(load(data_dir), administration.list_workspaces)
+    return cut(rows, limit, offset)
 
 
 @workspace_app.command("create")
 def create_workspace(
-    title: Annotated[str, typer.Option(help="Its title.")],
+    title: Annotated[str, typer.Option("-t", "--title", help="Its title.")],
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
     """Make a workspace; the first researcher becomes its owner.
 
-    Where a data folder or database is named that holds no installation yet, one is made.
+    Where a data folder or database is named that holds no installation yet, one is made. Where there is none, but
+    PROLIFIC_TOKEN is set, it is made on the server that it is for, and its owner is whose token that is.
     """
     from fieldpack.cli.output import print_json, print_text
-    from fieldpack.server.installation.opening import is_named
-    from fieldpack.server.run import administration
 
-    settings = load(data_dir)
-    made = administration.administer(
-        settings,
-        lambda connection: administration.create_workspace(connection, title),
-        may_create=is_named(settings),
-    )
+    if _is_elsewhere(data_dir):
+        from fieldpack.client import Client
+
+        with Client() as client:
+            made = client.create_workspace(title)
+    else:
+        from fieldpack.server.installation.opening import is_named
+        from fieldpack.server.run import administration
+
+        settings = load(data_dir)
+        made = administration.administer(
+            settings,
+            lambda connection: administration.create_workspace(connection, title),
+            may_create=is_named(settings),
+        )
     if json:
         print_json(made)
     else:
         print_text(f"Created workspace {made['id']}: {made['title']}.")
+
+
+@workspace_app.command("balance")
+def show_balance(
+    workspace_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WORKSPACE_ID]",
+            help="Id of the workspace; your first one without it.",
+            autocompletion=complete_workspace,
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show what a workspace has to spend on the server that the token is for; fieldpack pays nobody, and says zero."""
+    from fieldpack.cli.collections.commands import find_workspace
+    from fieldpack.cli.output import print_one
+    from fieldpack.client import Client
+
+    with Client() as client:
+        found = client.get_balance(workspace_id or find_workspace(client))
+    print_one(found, ("currency_code", "total_balance", "available_balance"), json=json)
 
 
 @workspace_app.command("features")

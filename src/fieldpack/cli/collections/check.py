@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fieldpack.cli.options import AsJson
 from fieldpack.errors import TemplateError
 
 __all__ = ["register"]
@@ -25,7 +26,7 @@ def register(root: typer.Typer) -> None:
 
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON file; - is standard input.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Check a collection's file, without a server.
 

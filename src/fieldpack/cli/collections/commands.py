@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -10,6 +11,8 @@ import typer
 
 from fieldpack.cli.completion import CollectionId, complete_workspace
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
+from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.options import AsJson, Limit, Offset
 from fieldpack.errors import ConfigError, UsageError
 from fieldpack.text import say_count
 
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_COLUMNS = ("id", "name", "item_count", "created_at", "last_modified_at")
-_TABLE = ("id", "name", "pages", "items", "created_at", "last_modified_at")
 _EXAMPLES = """\b
 Examples:
   fieldpack collection check receipts.yaml
@@ -32,7 +33,6 @@ Examples:
 Template = Annotated[
     Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Resume = Literal["link", "code", "signed"]
 
 
@@ -135,8 +135,24 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
         say_file_types(made)
 
 
-@app.command("list")
-def list_(
+def _make_row(collection: Mapping[str, Any]) -> dict[str, Any]:
+    """A collection as tables show it: the API's `item_count` counts its pages."""
+    pages = collection.get("collection_items")
+    row = {**collection, "pages": collection.get("item_count")}
+    if isinstance(pages, list):
+        row |= {"pages": len(pages), "items": sum(len(page.get("page_items") or ()) for page in pages)}
+    return row
+
+
+@list_command(
+    app,
+    "list",
+    ("id", "name", "pages", "items", "created_at", "last_modified_at"),
+    empty="There are no collections in this workspace.",
+    flatten=_make_row,
+    in_csv=("id", "name", "item_count", "created_at", "last_modified_at"),
+)
+def list_collections(
     workspace: Annotated[
         str | None,
         typer.Option(
@@ -146,24 +162,14 @@ def list_(
             autocompletion=complete_workspace,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("-j", "--json", help="Print JSON.")] = False,
-    csv: Annotated[bool, typer.Option("-c", "--csv", help="Print CSV.")] = False,
-    table: Annotated[bool, typer.Option("-t", "--table", help="Print a table (the default).")] = False,
-) -> None:
+    limit: Limit = None,
+    offset: Offset = 0,
+) -> list[dict[str, Any]]:
     """List the collections of a workspace."""
-    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
     from fieldpack.client import Client
 
-    wanted = pick_format(json=json, csv=csv, table=table)
     with Client() as client:
-        collections = client.list_collections(workspace or find_workspace(client))
-    if wanted == "json":
-        print_json(collections)
-    elif wanted == "csv":
-        print_csv(collections, _COLUMNS)
-    else:
-        rows = [_make_row(collection) for collection in collections]
-        print_table(rows, _TABLE, empty="There are no collections in this workspace.")
+        return cut(client.list_collections(workspace or find_workspace(client)), limit, offset)
 
 
 @app.command()
@@ -227,12 +233,12 @@ def publish(
         int | None,
         typer.Option("-p", "--participants", min=1, help="How many may take part; needed unless -t says it."),
     ] = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Make the study, but do not publish it.")] = False,
+    draft: Annotated[
+        bool, typer.Option("-d", "--draft", help="Make the study, but do not publish it.")
+    ] = False,
     name: Annotated[str | None, typer.Option("-n", "--name", help="Name of it.")] = None,
     internal_name: Annotated[str | None, typer.Option(help="A name only you see.")] = None,
-    description: Annotated[
-        str | None, typer.Option("-d", "--description", help="What participants read.")
-    ] = None,
+    description: Annotated[str | None, typer.Option(help="What participants read.")] = None,
     reward: Annotated[int | None, typer.Option(min=0, help="Reward in minor units (pence, cents).")] = None,
     estimated_time: Annotated[int | None, typer.Option(min=1, help="Minutes it should take.")] = None,
     maximum_time: Annotated[int | None, typer.Option(min=1, help="Minutes it may take.")] = None,
@@ -250,7 +256,8 @@ def publish(
         ),
     ] = None,
     template: Annotated[
-        Path | None, typer.Option("-t", "--template", help="YAML or JSON file with more fields of the study.")
+        Path | None,
+        typer.Option("-t", "--template", help="YAML or JSON file with more fields of the study."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -322,15 +329,6 @@ def find_workspace(client: Client) -> str:
         first = workspaces[0]
         print_note(f"using workspace {first['id']}, the first of {len(workspaces)}; -w takes another.")
     return str(workspaces[0]["id"])
-
-
-def _make_row(collection: dict[str, Any]) -> dict[str, Any]:
-    """A collection as a table shows it: the API's `item_count` counts its pages."""
-    pages = collection.get("collection_items")
-    row = {name: collection.get(name) for name in _COLUMNS} | {"pages": collection.get("item_count")}
-    if isinstance(pages, list):
-        row |= {"pages": len(pages), "items": sum(len(page.get("page_items") or ()) for page in pages)}
-    return row
 
 
 def _describe_item(item: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fieldpack.cli.completion import CollectionId, complete_study
+from fieldpack.cli.options import AsJson
 from fieldpack.errors import ApiError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def export(
     connections: Annotated[
         int, typer.Option(min=1, max=16, help="How many parts of a large archive to bring at a time.")
     ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Download everything a collection holds, as one ZIP archive.
 
@@ -112,7 +113,7 @@ def export(
 def erase(
     collection_id: CollectionId,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Erase every answer and file that participants gave to a collection.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fieldpack.cli.completion import CollectionId
+from fieldpack.cli.options import AsJson
 from fieldpack.errors import FieldpackError
 
 __all__ = ["register"]
@@ -33,7 +34,7 @@ def sync(
             "--no-limit", help="Unpack to as much as it claims, and whatever room the disk says it has."
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Keep a folder equal to a collection.
 

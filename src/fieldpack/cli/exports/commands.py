@@ -9,6 +9,8 @@ import typer
 
 from fieldpack.cli.completion import CollectionId
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson
 
 if TYPE_CHECKING:
     from fieldpack.client import ExportRecord
@@ -33,30 +35,13 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="exports")
 
 
-@app.command("list")
-def list_exports(
-    collection_id: CollectionId,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    table: Annotated[bool, typer.Option("--table", help="Print a table (the default).")] = False,
-    fields: Annotated[
-        str | None, typer.Option("--fields", metavar="A,B", help="Columns of CSV and table.")
-    ] = None,
-) -> None:
+@list_command(app, "list", _COLUMNS, empty="This collection has no export.")
+def list_exports(collection_id: CollectionId) -> list[dict[str, Any]]:
     """List the exports of a collection, newest first."""
-    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
     from fieldpack.client import Client
 
-    kind = pick_format(json=json, csv=csv, table=table)
-    columns = tuple(name.strip() for name in fields.split(",") if name.strip()) if fields else _COLUMNS
     with Client() as client:
-        rows = [_describe(export) for export in client.list_exports(collection_id)]
-    if kind == "json":
-        print_json(rows)
-    elif kind == "csv":
-        print_csv(rows, columns)
-    else:
-        print_table(rows, columns, empty="This collection has no export.")
+        return [_describe(export) for export in client.list_exports(collection_id)]
 
 
 def _describe(export: ExportRecord) -> dict[str, Any]:
@@ -81,7 +66,7 @@ def download_export(
         typer.Option("-o", "--output", metavar="PATH", help="File to write, or a folder to put it in."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Download an export that there is, and check it; one that is being made is waited for."""
     from fieldpack.cli.output import print_json, print_text

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fieldpack.cli.completion import StudyId
+from fieldpack.cli.inputs import read_object
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson
+from fieldpack.cli.output import print_json, print_one, print_text
 from fieldpack.cli.studies import links
-from fieldpack.cli.studies.options import (
-    AsCsv,
-    AsJson,
-    AsTable,
-    Fields,
-    Layout,
-    print_one,
-    print_rows,
-    read_object,
-)
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
 
 _COLUMNS = ("id", "name", "status", "places_taken", "total_available_places", "date_created")
+_EMPTY = "There is no such study; `fieldpack study create` makes one."
 _MAIN = (
     *("id", "name", "internal_name", "status", "places_taken", "total_available_places"),
     *(
@@ -64,26 +60,17 @@ Project = Annotated[str | None, typer.Option("-p", "--project", help="Only those
 def register(root: typer.Typer) -> None:
     """Add the group, and its list under the plural."""
     root.add_typer(app, name="study")
-    root.command("studies")(list_studies)
+    list_command(root, "studies", _COLUMNS, empty=_EMPTY)(list_studies)
 
 
-@app.command("list")
-def list_studies(
-    status: Status = "all",
-    project: Project = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+@list_command(app, "list", _COLUMNS, empty=_EMPTY)
+def list_studies(status: Status = "all", project: Project = None) -> list[dict[str, Any]]:
     """List studies, newest first."""
     from fieldpack.client import Client
 
     wanted = None if status.lower() == "all" else status.upper().replace("_", " ")
     with Client() as client:
-        rows = client.list_studies(wanted, project_id=project)
-    layout = Layout(json, csv, table, fields)
-    print_rows(rows, _COLUMNS, layout, empty="There is no such study; `fieldpack study create` makes one.")
+        return client.list_studies(wanted, project_id=project)
 
 
 @app.command("view")
@@ -207,12 +194,15 @@ def duplicate_study(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Copy a study as a draft for new participants."""
+    """Copy a study as a draft for new participants, and print the id of the copy."""
     from fieldpack.client import Client
 
     with Client() as client:
         made = client.clone_study(study_id, block_previous_participants=not keep_participants)
-    print_one(made, _MAIN, json=json)
+    if json:
+        print_json(made)
+    else:
+        print_text(made["id"])
 
 
 @app.command("test")
@@ -225,26 +215,24 @@ def make_trial(study_id: StudyId, json: AsJson = False) -> None:
     print_one(made, ("study_id", "study_url"), json=json)
 
 
-@app.command("submission-counts")
-def count_submissions(study_id: StudyId, json: AsJson = False, table: AsTable = False) -> None:
+def _as_object(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`{"APPROVED": 12, …}`, as the API answers."""
+    return {row["status"]: row["count"] for row in rows}
+
+
+@list_command(app, "submission-counts", ("status", "count"), empty="There is none.", in_json=_as_object)
+def count_submissions(study_id: StudyId) -> list[dict[str, Any]]:
     """Count a study's submissions by status."""
     from fieldpack.client import Client
 
     with Client() as client:
         counts = client.get_submission_counts(study_id)
-    if json:
-        from fieldpack.cli.output import print_json
-
-        print_json(counts)
-        return
-    rows = [{"status": status, "count": count} for status, count in counts.items()]
-    print_rows(rows, ("status", "count"), Layout(table=table), empty="There is none.")
+    return [{"status": status, "count": count} for status, count in counts.items()]
 
 
 @app.command("delete")
 def delete_study(study_id: StudyId) -> None:
     """Delete a draft."""
-    from fieldpack.cli.output import print_text
     from fieldpack.client import Client
 
     with Client() as client:

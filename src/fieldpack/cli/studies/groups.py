@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fieldpack.cli.completion import complete_workspace
+from fieldpack.cli.inputs import read_ids
 from fieldpack.cli.lazy import make_app
-from fieldpack.cli.studies.options import (
-    AsCsv,
-    AsJson,
-    AsTable,
-    Fields,
-    Layout,
-    print_one,
-    print_rows,
-    read_ids,
-)
+from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.options import AnyWorkspace, AsJson, Limit, Offset, Workspace
+from fieldpack.cli.output import print_json, print_one, print_text
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -26,12 +20,6 @@ __all__ = ["register"]
 project_app = make_app(help="Group studies in projects.")
 participant_app = make_app(help="Group participants, whom studies then admit or leave out.")
 
-Workspace = Annotated[
-    str, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
-]
-AnyWorkspace = Annotated[
-    str | None, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
-]
 Participants = Annotated[
     list[str] | None, typer.Option("-p", "--participant-id", help="Id; may be given several times.")
 ]
@@ -53,35 +41,30 @@ def show_researcher(json: AsJson = False) -> None:
         print_one(client.get_me(), ("id", "email", "name"), json=json)
 
 
-@project_app.command("list")
-def list_projects(
-    workspace: Workspace,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+@list_command(project_app, "list", ("id", "title", "description"), empty="There is no project yet.")
+def list_projects(workspace: Workspace, limit: Limit = None, offset: Offset = 0) -> list[dict[str, Any]]:
     """List the projects of a workspace."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_projects(workspace)
-    layout = Layout(json, csv, table, fields)
-    print_rows(rows, ("id", "title", "description"), layout, empty="There is no project yet.")
+        return cut(client.list_projects(workspace), limit, offset)
 
 
 @project_app.command("view")
 def view_project(
     project_id: Annotated[str, typer.Argument(metavar="PROJECT_ID", help="Id of the project.")],
+    web: Annotated[bool, typer.Option("-W", "--web", help="Open its page in the browser.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show a project."""
     from fieldpack.client import Client
 
     with Client() as client:
-        print_one(
-            client.get_project(project_id), ("id", "title", "description", "workspace", "owner"), json=json
-        )
+        found = client.get_project(project_id)
+        if web:
+            webbrowser.open(f"{client.base_url}/workbench/projects/{project_id}")
+            return
+    print_one(found, ("id", "title", "description", "workspace", "owner"), json=json)
 
 
 @project_app.command("create")
@@ -98,34 +81,31 @@ def create_project(
         print_one(client.create_project(workspace, title, description), ("id", "title"), json=json)
 
 
-@participant_app.command("list")
+@list_command(
+    participant_app,
+    "list",
+    ("id", "name", "participant_count", "description"),
+    empty="There is no group yet.",
+)
 def list_groups(
-    workspace: AnyWorkspace = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+    workspace: AnyWorkspace = None, limit: Limit = None, offset: Offset = 0
+) -> list[dict[str, Any]]:
     """List participant groups."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_participant_groups(workspace)
-    columns = ("id", "name", "participant_count", "description")
-    print_rows(rows, columns, Layout(json, csv, table, fields), empty="There is no group yet.")
+        return cut(client.list_participant_groups(workspace), limit, offset)
 
 
-@participant_app.command("view")
-def view_group(
-    group_id: GroupId, json: AsJson = False, csv: AsCsv = False, table: AsTable = False, fields: Fields = None
-) -> None:
+@list_command(
+    participant_app, "view", ("participant_id", "datetime_created"), empty="Nobody is in this group."
+)
+def view_group(group_id: GroupId) -> list[dict[str, Any]]:
     """List who is in a group."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_group_participants(group_id)
-    columns = ("participant_id", "datetime_created")
-    print_rows(rows, columns, Layout(json, csv, table, fields), empty="Nobody is in this group.")
+        return client.list_group_participants(group_id)
 
 
 @participant_app.command("create")
@@ -154,7 +134,6 @@ def remove_participants(
     json: AsJson = False,
 ) -> None:
     """Take participants out of a group."""
-    from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
 
     ids = [*(participant_ids or []), *(read_ids(file) if file else [])]

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from fieldpack.cli.completion import StudyId
-from fieldpack.cli.studies.options import read_ids
+from fieldpack.cli.inputs import read_ids
+from fieldpack.cli.options import AsJson
 from fieldpack.errors import UsageError
 
 __all__ = ["make_links"]
@@ -29,8 +30,8 @@ def make_links(
         int | None, typer.Option(min=1, max=366, help="Days that the links are good; 90 unless given.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Each link opens once only.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", "-c", help="Print CSV.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Make a link for each participant, signed by the server: it opens the study for them, and for nobody else.
 

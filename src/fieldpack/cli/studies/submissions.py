@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fieldpack.cli.completion import complete_study
+from fieldpack.cli.inputs import read_ids
 from fieldpack.cli.lazy import make_app
-from fieldpack.cli.studies.options import (
-    AsCsv,
-    AsJson,
-    AsTable,
-    Fields,
-    Layout,
-    print_one,
-    print_rows,
-    read_ids,
-)
+from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.options import AsJson, Limit, Offset
+from fieldpack.cli.output import print_one, print_text
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -48,27 +42,21 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="submission")
 
 
-@app.command("list")
+@list_command(app, "list", _COLUMNS, empty="There is no such submission.")
 def list_submissions(
     study: Annotated[str, typer.Option("-s", "--study", help="The study.", autocompletion=complete_study)],
     status: Annotated[
         str | None, typer.Option(help='Only those in this status, such as "AWAITING REVIEW".')
     ] = None,
     ordering: Annotated[str | None, typer.Option(help="Field to sort by, such as -completed_at.")] = None,
-    limit: Annotated[int | None, typer.Option("-l", "--limit", min=1, help="At most so many.")] = None,
-    offset: Annotated[int, typer.Option("-o", "--offset", min=0, help="Leave so many out first.")] = 0,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+    limit: Limit = None,
+    offset: Offset = 0,
+) -> list[dict[str, Any]]:
     """List the submissions of a study."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_submissions(study, status=status, ordering=ordering)
-    shown = rows[offset : None if limit is None else offset + limit]
-    print_rows(shown, _COLUMNS, Layout(json, csv, table, fields), empty="There is no such submission.")
+        return cut(client.list_submissions(study, status=status, ordering=ordering), limit, offset)
 
 
 @app.command("get")
@@ -87,10 +75,21 @@ def transition_submission(
     message: Message = None,
     category: Category = None,
     completion_code: Annotated[str | None, typer.Option(help="A researcher's code, for COMPLETE.")] = None,
+    percentage: Annotated[
+        float | None,
+        typer.Option(
+            "--percentage-of-reward", min=0, max=100, help="Kept with the decision; fieldpack pays nobody."
+        ),
+    ] = None,
+    told: Annotated[
+        str | None, typer.Option("--message-to-participant", help="Kept with the decision, for COMPLETE.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Decide on a submission, or undo a decision."""
-    _transition(submission_id, action, message, category, completion_code, json=json)
+    given = {"percentage_of_reward": percentage, "message_to_participant": told}
+    data = {name: value for name, value in given.items() if value is not None}
+    _transition(submission_id, action, message, category, completion_code, data, json=json)
 
 
 def _transition(
@@ -99,6 +98,7 @@ def _transition(
     message: str | None = None,
     category: str | None = None,
     completion_code: str | None = None,
+    completion_code_data: dict[str, Any] | None = None,
     *,
     json: bool,
 ) -> None:
@@ -114,6 +114,7 @@ def _transition(
             message=message,
             rejection_category=category,
             completion_code=completion_code,
+            completion_code_data=completion_code_data or None,
         )
     print_one(changed, ("id", "participant", "status", "study_id"), json=json)
 
@@ -188,7 +189,6 @@ def erase_submission(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Erase a participant's answers and files, and every export that holds them. It can't be undone."""
-    from fieldpack.cli.output import print_text
     from fieldpack.client import Client
 
     with Client() as client:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from fieldpack.cli.completion import complete_workspace
 from fieldpack.cli.lazy import make_app
-from fieldpack.cli.studies.options import AsCsv, AsJson, AsTable, Fields, Layout, print_rows
+from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.options import AnyWorkspace, AsJson, Limit, Offset, Workspace
+from fieldpack.errors import UsageError
 
 __all__ = ["register"]
 
@@ -22,13 +25,6 @@ Examples:
   fieldpack hook events SUBSCRIPTION_ID --status FAILED
 """
 
-Workspace = Annotated[
-    str | None,
-    typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace),
-]
-NeededWorkspace = Annotated[
-    str, typer.Option("-w", "--workspace", help="Workspace id.", autocompletion=complete_workspace)
-]
 Subscription = Annotated[str, typer.Argument(metavar="SUBSCRIPTION_ID", help="Id of the subscription.")]
 
 app = make_app(help="Have events sent to a program of yours (webhooks).", epilog=_EXAMPLES)
@@ -39,57 +35,47 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="hook")
 
 
-def _print(
-    rows: list[dict[str, Any]],
-    columns: tuple[str, ...],
-    *,
-    json: bool,
-    csv: bool,
-    table: bool,
-    fields: str | None,
-    empty: str,
-) -> None:
-    print_rows(rows, columns, Layout(json, csv, table, fields), empty=empty)
-
-
-@app.command("event-types")
-def list_event_types(
-    json: AsJson = False, csv: AsCsv = False, table: AsTable = False, fields: Fields = None
-) -> None:
+@list_command(app, "event-types", ("event_type", "description"), empty="There is none.")
+def list_event_types() -> list[dict[str, Any]]:
     """List what can be subscribed to."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_hook_event_types()
-    columns = ("event_type", "description")
-    _print(rows, columns, json=json, csv=csv, table=table, fields=fields, empty="There is none.")
+        return client.list_hook_event_types()
 
 
-@app.command("secrets")
-def list_secrets(
-    workspace: Workspace = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+@list_command(
+    app,
+    "secrets",
+    ("id", "workspace_id", "value"),
+    empty="There is no secret yet; `fieldpack hook create-secret` makes one.",
+)
+def list_secrets(workspace: AnyWorkspace = None) -> list[dict[str, Any]]:
     """List the secrets that sign events."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_hook_secrets(workspace)
-    empty = "There is no secret yet; `fieldpack hook create-secret` makes one."
-    columns = ("id", "workspace_id", "value")
-    _print(rows, columns, json=json, csv=csv, table=table, fields=fields, empty=empty)
+        return client.list_hook_secrets(workspace)
 
 
 @app.command("create-secret")
-def create_secret(workspace: NeededWorkspace, json: AsJson = False) -> None:
-    """Make the secret that signs a workspace's events, in place of the one there is."""
+def create_secret(
+    workspace: Workspace,
+    is_agreed: Annotated[
+        bool, typer.Option("--delete-old-secret", help="Replace the one there is, and don't ask.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Make the secret that signs a workspace's events, in place of the one there is, after asking at a terminal."""
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
 
     with Client() as client:
+        if not is_agreed and sys.stdin.isatty() and client.list_hook_secrets(workspace):
+            question = (
+                "Replace the secret there is? Receivers refuse what the new one signs until they have it."
+            )
+            typer.confirm(question, abort=True, err=True)
         made = client.create_hook_secret(workspace)
     if json:
         print_json(made)
@@ -97,22 +83,27 @@ def create_secret(workspace: NeededWorkspace, json: AsJson = False) -> None:
         print_text(f"{made['value']}")
 
 
-@app.command("list")
+@list_command(app, "list", _COLUMNS, empty="There is no such subscription.")
 def list_hooks(
-    workspace: Workspace = None,
-    disabled: Annotated[bool, typer.Option("--disabled", help="List those that are not enabled.")] = False,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+    workspace: AnyWorkspace = None,
+    enabled: Annotated[
+        bool, typer.Option("-e", "--enabled", help="List those that are enabled (the default).")
+    ] = False,
+    disabled: Annotated[
+        bool, typer.Option("-d", "--disabled", help="List those that are not enabled.")
+    ] = False,
+    limit: Limit = None,
+    offset: Offset = 0,
+) -> list[dict[str, Any]]:
     """List subscriptions."""
     from fieldpack.client import Client
 
     with Client() as client:
-        rows = client.list_hooks(workspace, is_enabled=not disabled)
-    empty = "There is no subscription that is not enabled." if disabled else "There is no subscription yet."
-    _print(rows, _COLUMNS, json=json, csv=csv, table=table, fields=fields, empty=empty)
+        wanted = [
+            state for state, is_wanted in ((True, enabled or not disabled), (False, disabled)) if is_wanted
+        ]
+        rows = [row for state in wanted for row in client.list_hooks(workspace, is_enabled=state)]
+    return cut(rows, limit, offset)
 
 
 @app.command("create")
@@ -123,7 +114,7 @@ def create_hook(
     target_url: Annotated[
         str, typer.Option("-u", "--url", "--target-url", help="Where events are sent; https.")
     ],
-    workspace: NeededWorkspace,
+    workspace: Workspace,
     confirm: Annotated[
         bool, typer.Option("--confirm/--no-confirm", help="Confirm it at once, where the server allows that.")
     ] = True,
@@ -190,7 +181,6 @@ def update_hook(
     """Change a subscription. Enabled again, it goes on with what waits."""
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
-    from fieldpack.errors import UsageError
 
     if event_type is None and target_url is None and enable is None:
         raise UsageError("Give what to change: --event-type, --url, --enable or --disable.")
@@ -216,9 +206,21 @@ def delete_hook(subscription_id: Subscription) -> None:
     print_text(f"Deleted {subscription_id}.")
 
 
-@app.command("events")
+def _summarise(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with what came of the last attempt, in a word or a sentence."""
+    attempts = row.get("attempts") or []
+    last = attempts[-1] if attempts else {}
+    return {**row, "tries": len(attempts), "last": last.get("error") or last.get("status_code")}
+
+
+@list_command(app, "events", _EVENT_COLUMNS, empty="There is no such event.", flatten=_summarise)
 def list_events(
-    subscription_id: Subscription,
+    subscription_id: Annotated[
+        str | None, typer.Argument(metavar="[SUBSCRIPTION_ID]", help="Id of the subscription.")
+    ] = None,
+    subscription: Annotated[
+        str | None, typer.Option("-s", "--subscription", help="The same, as an option.")
+    ] = None,
     status: Annotated[
         list[str] | None,
         typer.Option("--status", help="Only those PENDING, SUCCEEDED or FAILED; repeatable."),
@@ -226,26 +228,20 @@ def list_events(
     resource_id: Annotated[
         str | None, typer.Option("--resource-id", help="Only those about this study, submission or export.")
     ] = None,
-    json: AsJson = False,
-    csv: AsCsv = False,
-    table: AsTable = False,
-    fields: Fields = None,
-) -> None:
+    limit: Limit = None,
+    offset: Offset = 0,
+) -> list[dict[str, Any]]:
     """List the events of a subscription, newest first, and what became of them."""
     from fieldpack.client import Client
 
+    wanted = subscription_id or subscription
+    if wanted is None or (subscription_id and subscription):
+        raise UsageError(
+            "Say whose events, once: `fieldpack hook events SUBSCRIPTION_ID`, or -s SUBSCRIPTION_ID."
+        )
     with Client() as client:
-        rows = client.list_hook_events(subscription_id, statuses=status or (), resource_id=resource_id)
-    shown = rows if json else [_summarise(row) for row in rows]
-    empty = "There is no such event."
-    _print(shown, _EVENT_COLUMNS, json=json, csv=csv, table=table, fields=fields, empty=empty)
-
-
-def _summarise(row: dict[str, Any]) -> dict[str, Any]:
-    """An event with what came of the last attempt, in a word or a sentence."""
-    attempts = row.get("attempts") or []
-    last = attempts[-1] if attempts else {}
-    return {**row, "tries": len(attempts), "last": last.get("error") or last.get("status_code")}
+        rows = client.list_hook_events(wanted, statuses=status or (), resource_id=resource_id)
+    return cut(rows, limit, offset)
 
 
 @app.command("test")

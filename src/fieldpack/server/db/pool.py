@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, scalar_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 from fieldpack.server.db.server_role import as_owner
 
-__all__ = ["Connection", "Database"]
+__all__ = ["Connection", "Database", "fetch_count"]
 
 Connection = psycopg.AsyncConnection[DictRow]
 
 QUEUE_SECONDS = 20.0
 CONNECT_SECONDS = 5
 RECONNECT_SECONDS = 5.0  # after it the next who wants a connection tries, rather than a back-off of minutes
+
+
+async def fetch_count(connection: Connection, query: LiteralString, values: Sequence[Any] = ()) -> int:
+    """The number that a query such as `SELECT count(*) …` answers."""
+    row = await (await connection.cursor(row_factory=scalar_row).execute(query, values)).fetchone()
+    return int(row or 0)
 
 
 class Database:

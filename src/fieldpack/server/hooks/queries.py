@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.columns import columns_of
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.pool import Connection, fetch_count
 from fieldpack.server.hooks.rows import AttemptRow, BacklogRow, EventRow, SecretRow, SubscriptionRow
 
 SECRET = columns_of(SecretRow, "s")
@@ -333,16 +333,12 @@ async def forget_answers(connection: Connection, resource_id: UUID) -> None:
     )
 
 
-async def remove_old_events(connection: Connection, days: float) -> int:
-    """Forget events that were sent, or given up, longer ago than this; how many there were."""
-    cursor = await connection.execute(
-        """
-        DELETE FROM hook_events
-        WHERE status <> 'PENDING' AND updated_at < now() - make_interval(secs => %s)
-        """,
-        [days * 86400],
-    )
-    return cursor.rowcount
+async def remove_old_events(connection: Connection, days: float, *, dry_run: bool = False) -> int:
+    """Forget events that were sent, or given up, longer ago than this; how many. With `dry_run` only say it."""
+    old = "FROM hook_events WHERE status <> 'PENDING' AND updated_at < now() - make_interval(secs => %s)"
+    if dry_run:
+        return await fetch_count(connection, f"SELECT count(*) {old}", [days * 86400])
+    return (await connection.execute(f"DELETE {old}", [days * 86400])).rowcount
 
 
 async def find_backlog(connection: Connection) -> BacklogRow:

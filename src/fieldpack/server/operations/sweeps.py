@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.changes.queries import remove_changes
 from fieldpack.server.cleanup.garbage import collect_garbage, count_garbage
 from fieldpack.server.collections.queries import transaction_time
 from fieldpack.server.context import Context
 from fieldpack.server.exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
+from fieldpack.server.hooks.queries import remove_old_events
 from fieldpack.server.operations.orphans import find_orphans
 from fieldpack.server.pictures.service import sweep_unused
 from fieldpack.server.storage import LocalStorage, Multipart
+from fieldpack.server.tickets.queries import sweep_used
 from fieldpack.server.uploads.sweeps import sweep_abandoned
 from fieldpack.server.values.uuids import is_uuid
 
@@ -45,6 +48,9 @@ class Swept:
         orphaned_bytes: their size.
         objects_unfinished: multipart uploads that nobody will finish.
         temporary_files: leftovers of dead processes on this machine.
+        changes_forgotten: entries of the log of changes past `change_log_days`.
+        hook_events_forgotten: events of webhooks that were sent, or given up, before that.
+        used_links_forgotten: links for one opening that were used, and have expired.
     """
 
     exports_outdated: list[str]
@@ -56,6 +62,9 @@ class Swept:
     orphaned_bytes: int
     objects_unfinished: int
     temporary_files: int
+    changes_forgotten: int
+    hook_events_forgotten: int
+    used_links_forgotten: int
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,6 +94,10 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
         orphaned_bytes += sum(entry.size_bytes for entry in page)
         if not dry_run:
             await context.storage.delete([entry.key for entry in page])
+    async with database.transaction() as connection:
+        changes = await remove_changes(connection, settings.change_log_days, dry_run=dry_run)
+        events = await remove_old_events(connection, settings.change_log_days, dry_run=dry_run)
+        used = await sweep_used(connection, dry_run=dry_run)
     return Swept(
         exports_outdated=outdated,
         exports_surplus=[name for name in surplus if name not in set(outdated)],
@@ -95,6 +108,9 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
         orphaned_bytes=orphaned_bytes,
         objects_unfinished=await abort_unfinished(context, dry_run=dry_run),
         temporary_files=await remove_leftovers(context, dry_run=dry_run),
+        changes_forgotten=changes,
+        hook_events_forgotten=events,
+        used_links_forgotten=used,
     )
 
 

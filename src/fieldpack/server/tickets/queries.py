@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.pool import Connection, fetch_count
 
 __all__ = ["is_used", "link_ticket", "sweep_used", "use_ticket"]
 
@@ -38,7 +38,9 @@ async def link_ticket(connection: Connection, id: str, submission_id: UUID) -> N
     )
 
 
-async def sweep_used(connection: Connection) -> int:
-    """Forget what has expired, and would be refused for that; how many those were."""
-    cursor = await connection.execute("DELETE FROM used_tickets WHERE expires_at < now() - interval '1 hour'")
-    return cursor.rowcount
+async def sweep_used(connection: Connection, *, dry_run: bool = False) -> int:
+    """Forget what has expired, and would be refused for that; how many those were. With `dry_run` only say it."""
+    old = "FROM used_tickets WHERE expires_at < now() - interval '1 hour'"
+    if dry_run:
+        return await fetch_count(connection, f"SELECT count(*) {old}")
+    return (await connection.execute(f"DELETE {old}")).rowcount

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
+from fieldpack.cli.options import DataDir
+
 __all__ = ["register"]
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-]
 
 _SERVE_EXAMPLES = """\b
 Examples:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fieldpack.cli.options import DataDir
 
 __all__ = ["register"]
 
@@ -20,10 +21,7 @@ def open_page(
         str | None, typer.Option(help="E-mail of the researcher to sign in, where there are several.")
     ] = None,
     is_printed: Annotated[bool, typer.Option("--print", help="Print the link; open no browser.")] = False,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-    ] = None,
+    data_dir: DataDir = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; open no browser.")] = False,
 ) -> None:
     """Open the researcher's page, signed in by a link that works once, within 15 minutes.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fieldpack.cli.options import AsJson, DataDir
 
 __all__ = ["register"]
 
@@ -24,13 +25,10 @@ def sweep(
             help="Also remove files without a row that were there when the database was last restored.",
         ),
     ] = False,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_dir: DataDir = None,
+    json: AsJson = False,
 ) -> None:
-    """Remove old exports, abandoned uploads, unused pictures, and stored objects nothing refers to.
+    """Remove old exports, abandoned uploads, unused pictures, old log entries, and stored objects nothing refers to.
 
     Workers do this by themselves, every hour or day. What a collection, an export or a valid link needs is
     never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS, and those
@@ -64,6 +62,9 @@ def sweep(
         ),
         (swept["objects_unfinished"], "unfinished multipart upload", "unfinished multipart uploads", ""),
         (swept["temporary_files"], "temporary file", "temporary files", "on this machine"),
+        (swept["changes_forgotten"], "entry", "entries", "of the log of changes, past their time"),
+        (swept["hook_events_forgotten"], "event", "events", "of webhooks, past their time"),
+        (swept["used_links_forgotten"], "used link", "used links", "that have expired"),
     ):
         what = one if count == 1 else several
         print_text(f"  {count:>7,}  {what} {rest}".rstrip())

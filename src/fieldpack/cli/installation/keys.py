@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir, load
 
 __all__ = ["register"]
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-COLUMNS = ("purpose", "key_id", "signs", "created_at", "retired_at", "expires_at")
+_COLUMNS = ("purpose", "key_id", "signs", "created_at", "retired_at", "expires_at")
 _EXAMPLES = """\b
 Examples:
   fieldpack keys rotate          new keys; what the old ones signed stays good until its time is over
@@ -31,22 +27,14 @@ def register(root: typer.Typer) -> None:
     root.add_typer(keys_app, name="keys")
 
 
-def _print(rows: list[dict[str, Any]], json: bool) -> None:
-    from fieldpack.cli.output import print_json, print_table
-
-    if json:
-        print_json(rows)
-    else:
-        print_table(rows, COLUMNS, empty="There are no keys yet; they are made when they are first needed.")
-
-
-@keys_app.command("list")
-def list_keys(data_dir: DataDir = None, json: AsJson = False) -> None:
+@list_command(
+    keys_app, "list", _COLUMNS, empty="There are no keys yet; they are made when they are first needed."
+)
+def list_keys(data_dir: DataDir = None) -> list[dict[str, Any]]:
     """List the keys by name, and until when each is good. Their secrets are never shown."""
-    from fieldpack.server.config import load_settings
     from fieldpack.server.run.administration import administer, list_keys
 
-    _print(administer(load_settings(data_dir=data_dir), list_keys), json)
+    return administer(load(data_dir), list_keys)
 
 
 @keys_app.command("rotate")
@@ -66,7 +54,11 @@ def rotate_keys(
     it is refused at once: researchers sign in again, and downloads and participants who come by personal links need
     fresh ones. Whoever takes part notices nothing.
     """
-    from fieldpack.server.config import load_settings
+    from fieldpack.cli.output import print_json, print_table
     from fieldpack.server.run.administration import rotate_keys
 
-    _print(rotate_keys(load_settings(data_dir=data_dir), now=now), json)
+    rows = rotate_keys(load(data_dir), now=now)
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows, _COLUMNS, empty="")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir
 
 __all__ = ["register"]
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-COLUMNS = ("at", "actor", "action", "object", "collection_id", "address", "credential", "details", "position")
+_COLUMNS = (
+    "at",
+    "actor",
+    "action",
+    "object",
+    "collection_id",
+    "address",
+    "credential",
+    "details",
+    "position",
+)
 _EXAMPLES = """\b
 Examples:
   fieldpack audit list --since 2026-11-01 --actor ada@example.org
@@ -35,7 +43,21 @@ def register(root: typer.Typer) -> None:
     root.add_typer(audit_app, name="audit")
 
 
-@audit_app.command("list")
+def _flatten(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as one row of text: a person by what is known of them, else by the subject's id."""
+    actor, about = entry["actor"], entry["object"]
+    credential = entry["credential"]
+    named = about["submission_id"] or about["id"] or about["subject_id"]
+    return {
+        **entry,
+        "actor": actor["email"] or " ".join(filter(None, (actor["type"], actor["subject_id"]))),
+        "object": " ".join(filter(None, (about["type"], named))),
+        "credential": f"{credential['type']} {credential['id'] or ''}".strip() if credential else None,
+        "details": ", ".join(f"{name} {value}" for name, value in entry["details"].items()),
+    }
+
+
+@list_command(audit_app, "list", _COLUMNS, empty="There are no such entries.", flatten=_flatten)
 def list_entries(
     since: Annotated[
         str | None, typer.Option(help="From this day or time on (UTC unless it says so).")
@@ -57,37 +79,13 @@ def list_entries(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 200,
     data_dir: DataDir = None,
-    json: AsJson = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-) -> None:
+) -> list[dict[str, Any]]:
     """List who did or saw what, newest first."""
-    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
     from fieldpack.server.config import load_settings
     from fieldpack.server.run.auditing import list_log, parse_wanted
 
-    form = pick_format(json=json, csv=csv, table=False)
     wanted = parse_wanted(since=since, until=until, actor=actor, action=action, object=object)
-    entries = list_log(load_settings(data_dir=data_dir), wanted, limit)
-    if form == "json":
-        print_json(entries)
-    elif form == "csv":
-        print_csv([_flatten(entry) for entry in entries], COLUMNS)
-    else:
-        print_table([_flatten(entry) for entry in entries], COLUMNS, empty="There are no such entries.")
-
-
-def _flatten(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry as one row of text: a person by what is known of them, else by the subject's id."""
-    actor, about = entry["actor"], entry["object"]
-    credential = entry["credential"]
-    named = about["submission_id"] or about["id"] or about["subject_id"]
-    return {
-        **entry,
-        "actor": actor["email"] or " ".join(filter(None, (actor["type"], actor["subject_id"]))),
-        "object": " ".join(filter(None, (about["type"], named))),
-        "credential": f"{credential['type']} {credential['id'] or ''}".strip() if credential else None,
-        "details": ", ".join(f"{name} {value}" for name, value in entry["details"].items()),
-    }
+    return list_log(load_settings(data_dir=data_dir), wanted, limit)
 
 
 @audit_app.command("verify")

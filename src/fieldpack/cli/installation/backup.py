@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from fieldpack.cli.lazy import make_app
+from fieldpack.cli.lists import list_command
+from fieldpack.cli.options import AsJson, DataDir
 from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
@@ -52,11 +54,6 @@ Examples:
     + _EXIT_CODES
 )
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of the database, files and keys [FIELDPACK_DATA_DIR]."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of backups.")]
 Keep = Annotated[int | None, typer.Option("--keep", min=1, help="Keep the newest N backups, remove others.")]
 KeepDays = Annotated[
@@ -269,27 +266,31 @@ def _verify_stream(target: str, check: Callable[..., BackupCheck], tell: _Progre
         return check(file, f"The backup {target}", tell=tell)
 
 
-@backup_app.command("list")
-def list_backups(folder: Folder, json: AsJson = False) -> None:
+def _flatten(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "submissions": row["counts"]["submissions"],
+        "files": row["objects"],
+        "size": say_bytes(row["object_bytes"]),
+    }
+
+
+@list_command(
+    backup_app,
+    "list",
+    ("name", "submissions", "files", "size", "keys", "program"),
+    empty="There are no backups.",
+    flatten=_flatten,
+)
+def list_backups(folder: Folder) -> list[dict[str, Any]]:
     """List the backups of a folder, oldest first. It does not check them; `verify` does."""
-    from fieldpack.cli.output import print_json, print_table
     from fieldpack.errors import UsageError
     from fieldpack.server.backup.folder import BackupFolder
 
     found = BackupFolder(folder)
     if not found.root.is_dir():
         raise UsageError(f"There is no folder {folder}.")
-    rows = [_describe(found.read_manifest(name)) for name in found.list_names()]
-    if json:
-        print_json(rows)
-        return
-    for row in rows:
-        row["submissions"] = row["counts"]["submissions"]
-        row["files"] = row["objects"]
-        row["size"] = say_bytes(row["object_bytes"])
-    print_table(
-        rows, ("name", "submissions", "files", "size", "keys", "program"), empty="There are no backups."
-    )
+    return [_describe(found.read_manifest(name)) for name in found.list_names()]
 
 
 @backup_app.command("prune")

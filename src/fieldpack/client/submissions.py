@@ -1,0 +1,190 @@
+"""The routes of submissions and of what participants answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Literal
+
+from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
+from fieldpack.errors import ApiError, UsageError
+
+__all__ = ["SubmissionRoutes"]
+
+SubmissionAction = Literal[
+    "APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"
+]
+
+
+class SubmissionRoutes(Routes):
+    """Every route of submissions and responses, a method each; see `Client`."""
+
+    def list_submissions(
+        self, study_id: str, *, status: str | None = None, ordering: str | None = None
+    ) -> list[Json]:
+        """The submissions of a study.
+
+        Args:
+            study_id: the study.
+            status: only those in this status; all without it.
+            ordering: the field to sort by, such as `-completed_at`; without it, in the order they were started.
+        """
+        asked = {"status": status, "ordering": ordering}
+        path = f"/studies/{path_segment(study_id)}/submissions/"
+        return list(self._iter(path, {name: text for name, text in asked.items() if text}))
+
+    def page_submissions(
+        self,
+        study_id: str,
+        *,
+        page: int = 1,
+        page_size: int = 20,
+        ordering: str | None = None,
+        submitted_from: date | None = None,
+        submitted_before: date | None = None,
+        **narrowed: str | bool | None,
+    ) -> tuple[list[Json], int]:
+        """One page of the submissions of a study that all of what is given holds for (`GET /submissions`).
+
+        Args:
+            study_id: the study.
+            page: which, from 1.
+            page_size: how many are on one.
+            ordering: `started_at`, `submission_reward` or `study_name`, `-` before it for descending.
+            submitted_from: completed on this day or later, in UTC.
+            submitted_before: completed before this day.
+            narrowed: `status`, a status or several as `(active|approved)`; and any of the booleans `completed,
+                returned, awaiting_review, approved, active, timeout, rejected, screened_out, completeoractive`.
+
+        Returns:
+            The submissions, and how many there are on all pages.
+        """
+        asked: dict[str, str | int] = {"study": study_id, "page": page, "page_size": page_size}
+        days = {"submitted_from": submitted_from, "submitted_before": submitted_before}
+        given = {
+            "ordering": ordering,
+            **{name: f"{day:%d/%m/%Y}" for name, day in days.items() if day is not None},
+            **{
+                name: str(value).lower() if isinstance(value, bool) else value
+                for name, value in narrowed.items()
+            },
+        }
+        asked |= {name: text for name, text in given.items() if text}
+        answer = self._transport.request("GET", "/submissions/", params=asked)
+        return read_page(answer, "/submissions/")
+
+    def get_submission_counts(self, study_id: str) -> dict[str, int]:
+        """How many submissions of a study are in each status, and the `TOTAL`."""
+        return self._get(f"/studies/{path_segment(study_id)}/submissions/counts/")
+
+    def get_submission(self, submission_id: str) -> Json:
+        """One submission."""
+        return self._get(f"/submissions/{path_segment(submission_id)}/")
+
+    def transition_submission(
+        self,
+        submission_id: str,
+        action: SubmissionAction,
+        *,
+        message: str | None = None,
+        rejection_category: str | None = None,
+        completion_code: str | None = None,
+        completion_code_data: Mapping[str, Any] | None = None,
+    ) -> Json:
+        """Approve, reject or complete a submission, undo that, return it or screen its participant out.
+
+        Args:
+            submission_id: which.
+            action: what to do.
+            message: what the participant is told; `REJECT` needs it.
+            rejection_category: why, such as `LOW_EFFORT`; `REJECT` needs it.
+            completion_code: a researcher's code; `COMPLETE` needs it.
+            completion_code_data: `percentage_of_reward` and `message_to_participant`, kept with the decision.
+        """
+        body = {
+            "action": action,
+            "message": message,
+            "rejection_category": rejection_category,
+            "completion_code": completion_code,
+            "completion_code_data": completion_code_data,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/transition/", body)
+
+    def mark_test(self, submission_id: str, is_test: bool = True) -> Json:
+        """Mark a submission as a test, or as none any more (fieldpack only)."""
+        return self._send("PATCH", f"/submissions/{path_segment(submission_id)}", {"test": is_test})
+
+    def bulk_approve_submissions(
+        self,
+        submission_ids: Sequence[str] | None = None,
+        *,
+        study_id: str | None = None,
+        participant_ids: Sequence[str] | None = None,
+    ) -> Any:
+        """Approve many: by `submission_ids`, or by `study_id` and `participant_ids`.
+
+        Raises:
+            UsageError: both or neither were given.
+        """
+        by_participant = study_id is not None and participant_ids is not None
+        if (submission_ids is not None) == by_participant:
+            raise UsageError("Give either submission_ids, or study_id and participant_ids.")
+        if submission_ids is not None:
+            body: Json = {"submission_ids": list(submission_ids)}
+        else:
+            body = {"study_id": study_id, "participant_ids": list(participant_ids or ())}
+        return self._transport.request("POST", "/submissions/bulk-approve/", body=body)
+
+    def request_return(self, submission_id: str, reasons: Sequence[str]) -> Json:
+        """Ask a participant to return a submission."""
+        body = {"request_return_reasons": list(reasons)}
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/request-return/", body)
+
+    def delete_submission(self, submission_id: str) -> None:
+        """Erase a participant's answers and files, and every export that holds them.
+
+        No error when it does not exist any more: the request is repeated when its answer was lost.
+        """
+        try:
+            self._transport.request("DELETE", f"/submissions/{path_segment(submission_id)}")
+        except ApiError as error:
+            if error.status not in (404, 410):
+                raise
+
+    # Looking through responses (fieldpack only)
+
+    def get_overview(self, collection_id: str) -> Json:
+        """A collection in numbers: submissions by state, days, times, how many answered each question."""
+        return self._get(f"{collection_path(collection_id)}/overview")
+
+    def page_responses(
+        self,
+        collection_id: str,
+        *,
+        limit: int = 200,
+        after: str | None = None,
+        **narrowed: str | Sequence[str] | None,
+    ) -> tuple[list[Json], int, str | None]:
+        """One page of a collection's submissions with their answers, newest first unless `sort` says otherwise.
+
+        Args:
+            collection_id: whose.
+            limit: how many are on a page.
+            after: what the page before said comes next.
+            narrowed: `state, study, participant, since, before, files, note, shorter, longer, search, where, sort`, as
+                the reference of the API has them.
+
+        Returns:
+            The submissions, how many there are on all pages, and what to ask the next page with; None on the last.
+        """
+        asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
+        asked |= {"limit": limit} | ({"after": after} if after else {})
+        path = f"{collection_path(collection_id)}/submissions"
+        answer = self._transport.request("GET", path, params=asked)
+        rows, count = read_page(answer, path)
+        return rows, count, answer["meta"].get("next")
+
+    def get_response(self, submission_id: str) -> Json:
+        """A submission with its answers, the collection as its participant saw it, and the notes on it."""
+        return self._get(f"/submissions/{path_segment(submission_id)}/response")
