@@ -50,6 +50,14 @@ def test_made_listed_changed_deleted(api: httpx.Client) -> None:
     path = f"/participant-groups/{first['id']}"
     assert expect(api.get(path), 200) == first
     assert expect(api.patch(path, json={"name": "Other"}), 200) == {**first, "name": "Other"}
+    since = expect(api.get(f"{path}/participants"), 200)["results"][1]
+    patched = expect(api.patch(path, json={"participant_ids": ["c", "b"]}), 200)
+    assert (patched["name"], patched["participant_count"]) == ("Other", 2)
+    kept = {row["participant_id"]: row for row in expect(api.get(f"{path}/participants"), 200)["results"]}
+    assert kept["b"] == since  # who stays has been in it since then
+    assert set(kept) == {"b", "c"}
+    refused(api.patch(path, json={"participant_ids": "b"}), 400, "participant_ids")
+    expect(api.patch(path, json={"participant_ids": ["a", "b"]}), 200)
     expect(api.delete(path), 204)
     for answer in (api.get(path), api.delete(path), api.get(f"{path}/participants")):
         refused(answer, 404)

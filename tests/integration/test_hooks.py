@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -277,6 +278,12 @@ def test_redirects(hooked: Hooked, path: str) -> None:
         "-name": (307, {"Location": f"http://localhost:{hooked.receiver.url.rpartition(':')[2]}{path}-end"}),
         "-loop": (307, {"Location": f"{path}-loop"}),
         "-odd": (307, {"Location": "http://[x"}),
+        "-decimal": (307, {"Location": "https://167772161/"}),
+        "-hexadecimal": (308, {"Location": "https://0x0a.1/"}),
+        "-six": (307, {"Location": "https://[::ffff:10.0.0.1]/"}),
+        "-user": (307, {"Location": "https://example.org@10.0.0.1/"}),
+        "-dots": (307, {"Location": "https://10\u3002\u3002".encode().decode("latin-1") + "0.1/"}),
+        "-metadata": (308, {"Location": "//169.254.169.254/latest/meta-data/"}),
     }
 
     def answer(request: Received) -> tuple[int, dict[str, str], bytes]:
@@ -298,6 +305,8 @@ def test_redirects(hooked: Hooked, path: str) -> None:
     assert found["-name"] is not None
     assert found["-loop"] == "The receiver answered 307."
     assert "no URL" in found["-odd"]
+    for name in ("-decimal", "-hexadecimal", "-six", "-user", "-dots", "-metadata"):
+        assert str(found[name]).startswith("Not sent: "), (name, found[name])
     assert len(hooked.receiver.taken(f"{path}-end")) == 2
 
 
@@ -380,9 +389,19 @@ def test_the_backlog_is_in_the_metrics(hooked: Hooked, path: str) -> None:
     hooked.receiver.answer = lambda request: (500, {}, b"")
     subscription = hooked.subscribe(SUBMISSION, path)
     expect(hooked.api.post(f"{subscription}/test"), 201)
-    text = httpx.get(f"{hooked.server.url}/metrics", trust_env=False).text
-    assert "\nfieldpack_hook_events 1\n" in text
-    assert "\nfieldpack_oldest_hook_event_seconds " in text
+
+    def figure(name: str) -> float:
+        text = httpx.get(f"{hooked.server.url}/metrics", trust_env=False, timeout=60).text
+        [value] = re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)
+        return float(value)
+
+    assert figure("fieldpack_hook_events") == 1
+    with connected(hooked.server) as database:  # as if it had waited since, and an hour is over
+        database.execute("UPDATE hook_events SET created_at = created_at - interval '1 hour'")
+    assert 3600 <= figure("fieldpack_oldest_hook_event_seconds") < 7200
+    hooked.receiver.answer = lambda request: (200, {}, b"")
+    hurry(hooked)
+    wait_for(lambda: figure("fieldpack_hook_events") == figure("fieldpack_oldest_hook_event_seconds") == 0)
 
 
 def test_another_workspaces(hooked: Hooked, path: str) -> None:
@@ -421,7 +440,7 @@ def test_the_commands(hooked: Hooked, path: str) -> None:
     assert got.is_signed(secret)
     wait_for(lambda: [row["status"] for row in run("events", made["id"])] == ["SUCCEEDED"])
     assert run("events", made["id"], "--status", "FAILED", "--status", "pending") == []
-    csv = ("events", made["id"], "--csv", "--fields", "id,tries,last")
+    csv = ("events", "-s", made["id"], "--csv", "--fields", "id,tries,last", "-l", "1")
     assert hooked.server.run("hook", *csv, **settings).stdout == f"id,tries,last\n{event},1,200\n"
     hooked.server.run("hook", "resend", made["id"], event, **settings)
     assert len(hooked.wait(path, 2)) == 2

@@ -1,12 +1,16 @@
 """What public scripts for the hosted service ask, in their order: they come here by another base URL.
 
-Written from what they call, without their code: the service class of a laboratory's framework (Dallinger), the
-recruiting module of another (AutoRA), and a lab's script that approves and rejects. What has no meaning here
-is refused in a way that says so.
+Written from what they call, without their code; the tests list the calls in their order: the service class of
+a laboratory's framework (Dallinger's `prolific.py`), the recruiting module of another (AutoRA's recruitment manager), a
+lab's script that approves and rejects, a lab's scripts that admit to the next session and remind who has not come
+(cgoldman123/prolific_automated_data_processing), and a notebook (vivianamarquez/demo-prolific-meetup-2). What has no
+meaning here is refused in a way that says so: bonuses, messages, the hosted service's own surveys.
 """
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -130,3 +134,94 @@ def test_a_labs_review_script(api: httpx.Client) -> None:
     assert (rejected["status"], rejected["participant"]) == ("REJECTED", "quick")
     assert expect(api.post(f"/submissions/{quick}/transition/", json={"action": "UNREJECT"}), 200)
     refused(api.post("/bulk-bonus-payments/x/pay/"), 404)
+
+
+def parse_time(text: str) -> datetime:
+    """As that script reads times: with a fraction of a second, which it adds where there is none."""
+    return datetime.strptime(text if "." in text else text.replace("Z", ".000000Z"), "%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def test_a_labs_reminder_scripts(api: httpx.Client) -> None:
+    """Sessions on several days: who passed is approved and admitted to the next one, who does not come is reminded.
+
+    `GET /studies/{id}/submissions/?limit=500&offset=0`, `POST /submissions/{id}/transition/` APPROVE,
+    `GET /participant-groups/{id}/participants`, `PATCH /participant-groups/{id}/` with `participant_ids`; a day later
+    `GET /participant-groups/{id}/participants/?limit=200&offset=0`, `GET /studies/{id}/submissions/?limit=200&offset=0`
+    of the next study, `GET` and `POST /messages/`.
+    """
+    first, following = Scenario.create(api), Scenario.create(api)
+    for name in ("ada", "bo"):
+        first.take_part(name)
+    first.start("cy")
+    workspace = first.collection["workspace_id"]
+    body = {"workspace_id": workspace, "name": "Session 2", "participant_ids": ["earlier"]}
+    group = f"/participant-groups/{expect(api.post('/participant-groups/', json=body), 201)['id']}"
+    listed = expect(api.get(f"/studies/{first.study['id']}/submissions/?limit=500&offset=0"), 200)["results"]
+    passed = []
+    for row in listed:
+        if row["status"] == "AWAITING REVIEW":
+            pattern = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in row["completed_at"] else "%Y-%m-%dT%H:%M:%S%z"
+            assert datetime.strptime(row["completed_at"], pattern) <= datetime.now(UTC)
+            expect(api.post(f"/submissions/{row['id']}/transition/", json={"action": "APPROVE"}), 200)
+            passed.append(row["participant_id"])
+    assert passed == ["ada", "bo"]
+    there = [row["participant_id"] for row in expect(api.get(f"{group}/participants"), 200)["results"]]
+    expect(api.patch(f"{group}/", json={"participant_ids": list({*there, *passed})}), 200)
+
+    members = expect(api.get(f"{group}/participants/?limit=200&offset=0"), 200)["results"]
+    assert {row["participant_id"] for row in members} == {"earlier", "ada", "bo"}
+    assert all(parse_time(row["datetime_created"]) for row in members)
+    following.start("ada")
+    come = expect(api.get(f"/studies/{following.study['id']}/submissions/?limit=200&offset=0"), 200)[
+        "results"
+    ]
+    started = {row["participant_id"] for row in come if row["status"] in ("ACTIVE", "AWAITING REVIEW")}
+    assert {row["participant_id"] for row in members} - started == {"earlier", "bo"}
+    since = {
+        "user_id": "bo",
+        "created_after": members[0]["datetime_created"],
+        "study_id": following.study["id"],
+    }
+    refused(api.get("/messages/", params=since), 404)
+    message = {"recipient_id": "bo", "body": "Will you go on?", "study_id": following.study["id"]}
+    refused(api.post("/messages/", json=message), 404)
+
+
+def test_a_notebook(api: httpx.Client, collection: dict[str, Any]) -> None:
+    """From a question to a plot, in cells: `GET /users/me/`, `POST /surveys/`, `POST /studies/`, `POST
+    /studies/{id}/transition/`, `GET /studies/{id}/`, `GET /studies/{id}/export/`.
+
+    What it asks of the hosted service's surveys a collection does here, and of that CSV an export.
+    """
+    api.headers["Content-Type"] = (
+        "application/json"  # on every request of its session, those without a body too
+    )
+    me = expect(api.get("/users/me/"), 200)
+    survey = {"researcher_id": me["id"], "title": "Unique?", "sections": [], "questions": []}
+    refused(api.post("/surveys/", content=json.dumps(survey)), 404)
+    projects = f"/workspaces/{collection['workspace_id']}/projects/"
+    project = expect(api.post(projects, content=json.dumps({"title": "Meetup"})), 201)["id"]
+    draft = {
+        "name": "One question", "internal_name": "One question 20251001_120000", "description": "One question",
+        "external_study_url": "https://prolific.com/surveys/1",
+        "completion_codes": [{"code": "AI_DAILYLIFE_1", "code_type": "COMPLETED",
+                              "actions": [{"action": "AUTOMATICALLY_APPROVE"}]}],
+        "estimated_completion_time": 1, "max_time": 2, "reward": 100, "total_available_places": 20,
+        "device_compatibility": ["desktop", "tablet", "mobile"], "peripheral_requirements": [],
+        "privacy_notice": "For research only.", "project": project,
+    }  # fmt: skip
+    refused(
+        api.post("/studies/", content=json.dumps(draft)), 400, "data_collection_id", "data_collection_method"
+    )
+    draft |= OURS | {"data_collection_id": collection["id"]}
+    study = expect(api.post("/studies/", content=json.dumps(draft)), 201)["id"]
+    published = api.post(f"/studies/{study}/transition/", content=json.dumps({"action": "PUBLISH"}))
+    assert published.status_code == 200
+    Scenario(api, collection, {"id": study}).take_part("a")
+    found = expect(api.get(f"/studies/{study}/"), 200)
+    assert (found["name"], found["status"], found["total_available_places"]) == ("One question", "ACTIVE", 20)
+    assert (found["places_taken"], found["project"]) == (1, project)
+    assert datetime.fromisoformat(found["published_at"].replace("Z", "+00:00")) <= datetime.now(UTC)
+    [row] = expect(api.get(f"/studies/{study}/submissions/"), 200)["results"]
+    assert row["status"] == "APPROVED"  # as its completion code says
+    refused(api.get(f"/studies/{study}/export/"), 404)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,8 +24,10 @@ import pytest
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import TABLES, Postponed, scrub
 from tests.files_there import iter_contents
+from tests.gates import wait_for
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, insert_submissions
+from tests.receiver import receiving
 from tests.scenario import PNG, Scenario, expect
 
 GONE_SECONDS = 300.0  # 10 on a machine with nothing else to do
@@ -32,7 +36,7 @@ GONE_SECONDS = 300.0  # 10 on a machine with nothing else to do
 @pytest.fixture(scope="module")
 def server() -> Iterator[Installation]:
     """One of its own: every file of it is looked into."""
-    with installed(FIELDPACK_RESERVE_MB="1") as installation:
+    with installed(FIELDPACK_RESERVE_MB="1", FIELDPACK_HOOK_TARGETS="127.0.0.1") as installation:
         yield installation
 
 
@@ -88,6 +92,41 @@ def find_meaning(server: Installation, submission_id: str) -> bytes:
     return subject.bytes + UUID(submission_id).bytes
 
 
+def say(submission_id: str) -> bytes:
+    """What a receiver says of a submission: bytes that can only be of it."""
+    return hashlib.sha256(submission_id.encode()).hexdigest().encode()
+
+
+@contextmanager
+def told(api: httpx.Client, workspace_id: str) -> Iterator[None]:
+    """Events of submissions go to a receiver, which says something of each."""
+    expect(api.post("/hooks/secrets", json={"workspace_id": workspace_id}), 201)
+    with receiving() as receiver:
+        receiver.answer = lambda request: (200, {}, say(request.event["resource_id"]))
+        body = {
+            "event_type": "submission.status.change",
+            "target_url": receiver.url,
+            "workspace_id": workspace_id,
+        }
+        made = api.post("/hooks/subscriptions", json=body)
+        path = f"/hooks/subscriptions/{expect(made, 201)['id']}"
+        expect(api.post(path, json={"secret": made.headers["x-hook-secret"]}), 200)
+        yield
+        expect(api.delete(path), 204)
+
+
+def count_said(server: Installation, submission_id: str) -> int:
+    """How many answers of a receiver about a submission are kept."""
+    with connected(server) as database:
+        row = database.execute(
+            "SELECT count(a.answer) FROM hook_attempts a JOIN hook_events e ON e.id = a.event_id"
+            " WHERE e.resource_id = %s",
+            [submission_id],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def create(api: httpx.Client) -> Scenario:
     questions: list[dict[str, Any]] = [
         {"type": "free_text", "description": "How was it?"},
@@ -106,14 +145,35 @@ def people_in(scenario: Scenario) -> set[str]:
 def test_no_file_holds_anything_of_the_erased(api: httpx.Client, server: Installation) -> None:
     scenario = create(api)
     scenario.take_part("stays", "Stays", [("stays.png", PNG)])
-    erased, markers = leave_traces(scenario, server)
-    with connected(server) as database:  # names are in its statistics, as they are some time later by itself
-        database.execute("ANALYZE; CHECKPOINT")
-    held = find_on_disk(server, markers)
-    assert set(held) >= {"person", "session", "secret", "name", "message", "content", "meaning"}, held
-    assert len(held) > 10, held  # pieces of the long answer
-    expect(api.delete(f"/submissions/{erased}"), 204)
-    wait_until_gone(server, markers)
+    with told(api, scenario.collection["workspace_id"]):
+        erased, markers = leave_traces(scenario, server)
+        markers["said"] = say(erased)
+        wait_for(lambda: count_said(server, erased) == 3)  # started, submitted, rejected
+        with connected(
+            server
+        ) as database:  # names are in its statistics, as they are some time later by itself
+            database.execute("ANALYZE; CHECKPOINT")
+        held = find_on_disk(server, markers)
+        assert set(held) >= {
+            "person",
+            "session",
+            "secret",
+            "name",
+            "message",
+            "content",
+            "meaning",
+            "said",
+        }, held
+        assert len(held) > 10, held  # pieces of the long answer
+        expect(api.delete(f"/submissions/{erased}"), 204)
+        wait_until_gone(server, markers)
+        with connected(
+            server
+        ) as database:  # what was to be told, and to be done, is there, without any of it
+            for table in ("changes", "hook_events", "procrastinate_jobs"):
+                row = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+                assert row is not None
+                assert row[0] > 0, table
     assert people_in(scenario) == {"stays"}
     assert find_on_disk(server, markers) == {}
 

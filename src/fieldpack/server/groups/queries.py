@@ -101,6 +101,14 @@ async def remove_members(connection: Connection, group_ids: list[UUID], particip
     )
 
 
+async def keep_members(connection: Connection, group_id: UUID, participant_ids: list[str]) -> None:
+    """Remove everybody else from a group."""
+    await connection.execute(
+        "DELETE FROM participant_group_members WHERE group_id = %s AND NOT participant_id = ANY(%s)",
+        [group_id, participant_ids],
+    )
+
+
 async def change_membership(
     connection: Connection, workspace_id: UUID, group_id: UUID, participant_id: str, *, added: bool
 ) -> None:

@@ -59,12 +59,7 @@ async def patch_group(
 ) -> dict[str, Any]:
     """Change what is given; the rest stays."""
     async with context.database.transaction() as connection:
-        group = await service.get_group(connection, caller, group_id, Action.GROUPS_WRITE)
-        await queries.update_group(connection, group_id, body.name, body.description)
-        await write_entry(
-            connection, caller.actor, "group.update", object_id=group_id, workspace_id=group.workspace_id
-        )
-        row = await service.get_group(connection, caller, group_id)
+        row = await service.update_group(connection, caller, group_id, body)
     return service.describe_group(row)
 
 

@@ -25,10 +25,11 @@ class GroupInput(BaseModel):
 
 
 class GroupPatch(BaseModel):
-    """What may change later."""
+    """What may change later; `participant_ids` is who is in it from then on."""
 
     name: Name | None = None
     description: Description | None = None
+    participant_ids: ParticipantIds | None = None
 
 
 class Members(BaseModel):

@@ -12,10 +12,10 @@ from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.groups import queries
 from fieldpack.server.groups.rows import GroupRow, MemberRow
-from fieldpack.server.groups.schemas import GroupInput
+from fieldpack.server.groups.schemas import GroupInput, GroupPatch
 from fieldpack.server.problems import not_found
 
-__all__ = ["create_group", "describe_group", "describe_member", "get_group"]
+__all__ = ["create_group", "describe_group", "describe_member", "get_group", "update_group"]
 
 
 async def get_group(
@@ -42,6 +42,24 @@ async def create_group(
     await queries.insert_group(connection, group_id, workspace_id, given.name, given.description, caller.id)
     await queries.add_members(connection, [group_id], given.participant_ids or [])
     await write_entry(connection, caller.actor, "group.create", object_id=group_id, workspace_id=workspace_id)
+    return await get_group(connection, caller, group_id)
+
+
+async def update_group(connection: Connection, caller: Caller, group_id: UUID, given: GroupPatch) -> GroupRow:
+    """The group with what is given; of who stays in it, it is kept since when."""
+    group = await get_group(connection, caller, group_id, Action.GROUPS_WRITE)
+    await queries.update_group(connection, group_id, given.name, given.description)
+    if given.participant_ids is not None:
+        await queries.keep_members(connection, group_id, given.participant_ids)
+        await queries.add_members(connection, [group_id], given.participant_ids)
+    await write_entry(
+        connection,
+        caller.actor,
+        "group.update",
+        object_id=group_id,
+        workspace_id=group.workspace_id,
+        count=None if given.participant_ids is None else len(given.participant_ids),
+    )
     return await get_group(connection, caller, group_id)
 
 
