@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pkgutil
 import signal
 import sys
 import tempfile
@@ -12,20 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fieldpack.cli
 from tests.installation import environment
 
 TIMEOUT_SECONDS = 300.0
 MODULES = [
-    "fieldpack.cli.root",
-    "fieldpack.cli.accounts.tokens",
-    "fieldpack.cli.accounts.workspaces",
-    "fieldpack.cli.audit",
-    "fieldpack.cli.backup",
-    "fieldpack.cli.collections.commands",
-    "fieldpack.cli.studies.commands",
-    "fieldpack.cli.studies.submissions",
-    "fieldpack.cli.sweep",
-    "fieldpack.cli.webhooks.commands",
+    *(
+        found.name
+        for found in pkgutil.walk_packages(fieldpack.cli.__path__, "fieldpack.cli.")
+        if not found.ispkg
+    ),
     "fieldpack.server.backup.making",
     "fieldpack.server.backup.restoring",
     "fieldpack.server.run.serve",
