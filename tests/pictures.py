@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
@@ -75,3 +76,38 @@ def make_told() -> dict[str, bytes]:
     }
     # what phones hang on to the end: a film, another picture, an archive
     return {name: data + b"PK\3\4" + SECRET for name, data in told.items()}
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAAAA"
+    "AERAAAIAAQAAAAAB7AABAAAAAAAAACUAAgAAAAACEQABAAAAAAAAAD4AAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZl"
+    "AgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH/"
+    "/wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29s"
+    "cm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAA"
+    "AwgICAAAAAlpcm90AwAAABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAGttZGF0AAAAISgBrxmA70ml"
+    "v//ihh/5rWv+v7IX//LxJ34ken/W5ENtbwAAAAZFeGlmAABNTQAqAAAACAACAQ8AAgAAAA4AAAAmARIAAwAAAAEABgAAAAAAAFNFQ1JFVC1DQU1F"
+    "UkEA"
+)
+"""Written by a phone's encoder: 64 x 48, its left half red and its right half blue, to be shown turned to the right."""
+
+
+def make_halves(width: int = 64, height: int = 48) -> Image.Image:
+    """A picture whose left half is red and whose right half is blue."""
+    image = Image.new("RGB", (width, height), "red")
+    image.paste("blue", (width // 2, 0, width, height))
+    return image
+
+
+def make_film(seconds: int = 2, container: str = "mp4", codec: str = "mpeg4") -> bytes:
+    """A film of moving noise, 160 x 90."""
+    import av
+
+    frames: Any = av.VideoFrame
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as film:
+        stream: Any = film.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for _ in range(10 * seconds):
+            film.mux(stream.encode(frames.from_image(make_drawing(160, 90))))
+        film.mux(stream.encode())
+    return out.getvalue()

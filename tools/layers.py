@@ -34,7 +34,8 @@ LAYERS = (
     "server.groups routes, server.hooks routes, server.tickets",
     "server.collections routes, server.studies, server.uploads",
     "server.collections, server.pictures routes, server.audit routes, demo, assistants",
-    "server.pictures, server.projects, server.groups, server.hooks, server.changes, server.accounts routes, client",
+    "server.pictures, server.thumbnails, server.projects, server.groups, server.hooks, server.changes, "
+    "server.accounts routes, client",
     "server.erasures, server.http, server.jobs, export",
     "server.accounts, server.cleanup, server.selection, server.context, convert, report",
     "server.audit",

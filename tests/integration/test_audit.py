@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from fieldpack.server.app import API
+from tests.gates import wait_for
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.integration.test_roles import ACCOUNT, OPEN, app_routes
@@ -131,6 +132,11 @@ PAGES: dict[str, list[str]] = {
     "GET /workbench/collections/{collection_id}/responses": ["response.list"],
     "POST /workbench/collections/{collection_id}/responses/approve": ["submission.transition"],
     "GET /workbench/collections/{collection_id}/files/{file_key}": ["file.read"],
+    "GET /workbench/collections/{collection_id}/files/{file_key}/thumbnail": [],  # the page that shows it has one
+    "GET /workbench/collections/{collection_id}/gallery": ["response.list"],
+    "POST /workbench/collections/{collection_id}/gallery": ["submission.transition"],
+    "GET /workbench/collections/{collection_id}/gallery/files": ["response.list"],
+    "GET /workbench/submissions/{submission_id}/answers": ["response.read"],
     "GET /workbench/workspaces/{workspace_id}/hooks": [],
     "POST /workbench/workspaces/{workspace_id}/hooks": ["hook.update"],
     "GET /workbench/collections/{collection_id}/studies/new": [],
@@ -157,6 +163,10 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "1000"}),
+    "POST /workbench/collections/{collection_id}/gallery": (
+        "",
+        {"go": "approve", "chosen": "{submission_id}"},
+    ),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "approve"}),
     "POST /workbench/submissions/{submission_id}/erase": ("", {"participant": "{participant}"}),
 }
@@ -352,6 +362,8 @@ def test_what_a_page_leaves(
         answer = browser.request(method, world.fill(path + query, **changed), data=data or None)
         assert answer.status_code < 400, answer.text
 
+    if page.endswith("/thumbnail"):  # it is made by and by
+        wait_for(lambda: browser.get(world.fill(path, **changed)).status_code == 200)
     entries = entries_of(server, work)
     assert actions_of(entries) == PAGES[page]
     for entry in entries:

@@ -20,6 +20,7 @@ from fieldpack.server.accounts.access import ResearcherRoute
 from fieldpack.server.accounts.permissions.roles import ALLOWED, WIRE_NAMES, Action, Role, covers, may
 from fieldpack.server.app import API, create_app
 from fieldpack.server.config import load_settings
+from tests.gates import wait_for
 from tests.installation import Installation
 from tests.integration.rows import insert_researcher
 from tests.integration.test_routes_table import STUDY, TABLE, World, world
@@ -186,6 +187,11 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/collections/{collection_id}/responses": PERSONAL,
     "POST /workbench/collections/{collection_id}/responses/approve": REVIEWERS,
     "GET /workbench/collections/{collection_id}/files/{file_key}": PERSONAL,
+    "GET /workbench/collections/{collection_id}/files/{file_key}/thumbnail": PERSONAL,
+    "GET /workbench/collections/{collection_id}/gallery": PERSONAL,
+    "POST /workbench/collections/{collection_id}/gallery": PERSONAL,
+    "GET /workbench/collections/{collection_id}/gallery/files": PERSONAL,
+    "GET /workbench/submissions/{submission_id}/answers": PERSONAL,
     "GET /workbench/submissions/{submission_id}": PERSONAL,
     "POST /workbench/submissions/{submission_id}": PERSONAL,
     "GET /workbench/submissions/{submission_id}/erase": WRITERS,
@@ -195,6 +201,10 @@ PAGES: dict[str, Allowed] = {
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
     "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
+    "POST /workbench/collections/{collection_id}/gallery": (
+        "",
+        {"go": "note", "chosen": "{submission_id}", "message": "x"},
+    ),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "100"}),
@@ -360,6 +370,9 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
     method, _, path = page.partition(" ")
     origin = {"Origin": cast.server.url}
     query, form = FORMS.get(page, ("", {}))
+    form = {name: cast.world.fill(text) for name, text in form.items()}
+    if page.endswith("/thumbnail"):  # it is made by and by
+        wait_for(lambda: cast.browsers[OWNER].get(cast.world.fill(path)).status_code == 200)
     urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = cast.browsers[role].request(
         method,

@@ -66,7 +66,7 @@ def imported(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("part", "extras"),
     [
-        ("server", ("server", "store", "pandas")),
+        ("server", ("server", "store", "films", "pandas")),
         ("client", ()),
         ("pictures", ()),
         ("assistants", ("mcp",)),

@@ -23,7 +23,7 @@ __all__ = ["Settings", "load_settings"]
 PREFIX = "FIELDPACK_"
 STORAGE_SCHEMES = ("file", "s3", "gs", "az")
 ROLES = ("owner", "editor", "reviewer", "analyst", "viewer")  # which `accounts` knows the meaning of
-QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks")
+QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks", "thumbnails")
 
 
 class Settings(BaseSettings):
@@ -88,8 +88,9 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Jobs one worker runs at a time.")
     worker_queues: str = Field(
-        default="exports,parts,maintenance,hooks",
-        description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`, `hooks`.",
+        default="exports,parts,maintenance,hooks,thumbnails",
+        description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`, `hooks`,"
+        " `thumbnails`.",
     )
     archive_part_mb: int = Field(
         default=64,
@@ -127,6 +128,21 @@ class Settings(BaseSettings):
     )
     picture_unused_days: FiniteFloat = Field(
         default=7, gt=0, description="Uploaded pictures that no collection took for this long are removed."
+    )
+    thumbnail_file_mb: int = Field(
+        default=512, ge=1, description="Files larger than this, in MiB, get no thumbnail."
+    )
+    thumbnail_megapixels: int = Field(
+        default=120, ge=1, le=2000, description="Pictures and films of more million pixels get no thumbnail."
+    )
+    thumbnail_memory_mb: int = Field(
+        default=1024, ge=256, description="Memory that making one file's thumbnails may take, in MiB."
+    )
+    thumbnail_seconds: int = Field(
+        default=20,
+        ge=1,
+        le=120,
+        description="Processor time that making one file's thumbnails may take; by the clock four times that.",
     )
     change_log_days: FiniteFloat = Field(
         default=30, gt=0, description="What happened, and which webhooks told of it, is forgotten after this."

@@ -23,6 +23,7 @@ __all__ = [
     "HOOKS_QUEUE",
     "MAINTENANCE_QUEUE",
     "PARTS_QUEUE",
+    "THUMBNAILS_QUEUE",
     "WorkerContext",
     "blueprint",
     "defer",
@@ -33,6 +34,7 @@ EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
 MAINTENANCE_QUEUE = "maintenance"
 HOOKS_QUEUE = "hooks"
+THUMBNAILS_QUEUE = "thumbnails"
 
 blueprint = Blueprint()
 

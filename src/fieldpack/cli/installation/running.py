@@ -74,7 +74,8 @@ def worker(
     queue: Annotated[
         list[str] | None,
         typer.Option(
-            help="Take jobs from this queue only: exports, parts or maintenance. Repeatable; all by default"
+            help="Take jobs from this queue only: exports, parts, maintenance, hooks or thumbnails. Repeatable; all by"
+            " default"
             " [FIELDPACK_WORKER_QUEUES]."
         ),
     ] = None,

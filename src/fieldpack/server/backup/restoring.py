@@ -46,11 +46,12 @@ from fieldpack.server.erasures.erasure_list import list_erasures, read_erasures,
 from fieldpack.server.exports import transitions
 from fieldpack.server.exports.keys import INDEX, object_key, stored_key
 from fieldpack.server.installation import queries as installation_queries
-from fieldpack.server.installation.marker import OBJECT_PREFIXES, Marker, find_marker, has_objects, put_marker
+from fieldpack.server.installation.marker import Marker, find_marker, has_objects, put_marker
 from fieldpack.server.installation.opening import open_context, reach_database
 from fieldpack.server.pictures.queries import delete_pictures
-from fieldpack.server.storage import Storage, open_storage
+from fieldpack.server.storage import PREFIXES, Storage, open_storage
 from fieldpack.server.submissions.lifecycle import erase
+from fieldpack.server.thumbnails.queries import forget_all
 from fieldpack.server.uploads.service import remove_uploads
 
 __all__ = ["Restored", "restore"]
@@ -204,7 +205,7 @@ class _Restoring:
         await put_marker(self.storage, Marker(self.source.installation or "", restoring=identity))
         present: dict[str, int] = {}
         if goes_on or self.reuse_storage:
-            for prefix in OBJECT_PREFIXES:
+            for prefix in PREFIXES:
                 async for page in self.storage.iter_objects(prefix):
                     present |= {entry.key: entry.size_bytes for entry in page}
         return present
@@ -248,6 +249,7 @@ class _Restoring:
                         f"The rows that were restored are not those that the manifest of {manifest.name} counts."
                     )
                 uploads = await queries.restart_uploads(connection)
+                await forget_all(connection)
                 await transitions.start_all_over(connection, self.settings.delivery)
                 await erasure_queries.insert_erasures(connection, self.erasures)
                 await installation_queries.set_restored(connection)

@@ -29,6 +29,8 @@ TABLES = (
     "answers",
     "uploads",
     "blobs",
+    "thumbnails",
+    "thumbnail_files",
     "participant_tokens",
     "audit_subjects",
     "participant_group_members",

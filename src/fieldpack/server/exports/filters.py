@@ -16,7 +16,7 @@ from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["parse_filter", "read_view", "write_view"]
 
-LISTS = ("state", "study", "where")
+LISTS = ("state", "study", "submission", "where")
 OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
 
 

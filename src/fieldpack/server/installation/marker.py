@@ -24,7 +24,7 @@ from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import ERASURES_PREFIX
 from fieldpack.server.installation import queries
-from fieldpack.server.storage import Storage, open_storage
+from fieldpack.server.storage import PREFIXES, Storage, open_storage
 from fieldpack.server.uploads.known import list_known
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 MARKER = "installation.json"
-OBJECT_PREFIXES = ("blobs/", "uploads/", "exports/")
 LARGEST_MARKER = 1 << 16
 
 log = structlog.get_logger()
@@ -96,7 +95,7 @@ async def put_marker(storage: Storage, marker: Marker) -> None:
 
 async def has_objects(storage: Storage) -> bool:
     """Whether anything of participants' or exports is stored."""
-    for prefix in (*OBJECT_PREFIXES, ERASURES_PREFIX):
+    for prefix in (*PREFIXES, ERASURES_PREFIX):
         async for page in storage.iter_objects(prefix):
             if page:
                 return True
@@ -182,7 +181,7 @@ async def raise_generation(
 async def _require_known(settings: Settings, storage: Storage, connection: Connection) -> None:
     """Without a marker, as in installations older than those: the files must be some that the database knows."""
     found = False
-    for prefix in OBJECT_PREFIXES:
+    for prefix in PREFIXES:
         async for page in storage.iter_objects(prefix):
             found = True
             if await list_known(connection, prefix, [entry.key for entry in page]):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from fieldpack.server.collections.queries import transaction_time
 from fieldpack.server.context import Context
 from fieldpack.server.installation.queries import find_restored
-from fieldpack.server.storage import StoredObject
+from fieldpack.server.storage import PREFIXES, StoredObject
 from fieldpack.server.uploads.known import list_known
 
 __all__ = ["find_orphans", "remove_orphans"]
@@ -25,7 +25,7 @@ async def find_orphans(
     """
     async with context.database.transaction() as connection:
         restored_at = await find_restored(connection)
-    for prefix in ("blobs/", "uploads/", "exports/"):
+    for prefix in PREFIXES:
         async for page in context.storage.iter_objects(prefix):
             async with context.database.transaction() as connection:
                 before = await transaction_time(connection) - timedelta(hours=hours)

@@ -24,7 +24,7 @@ from fieldpack.server.exports.maintenance import list_wanted_builds, remove_outd
 from fieldpack.server.hooks.queries import remove_old_events
 from fieldpack.server.operations.orphans import find_orphans
 from fieldpack.server.pictures.service import sweep_unused
-from fieldpack.server.storage import LocalStorage, Multipart
+from fieldpack.server.storage import PREFIXES, LocalStorage, Multipart
 from fieldpack.server.tickets.queries import sweep_used
 from fieldpack.server.uploads.sweeps import sweep_abandoned
 from fieldpack.server.values.uuids import is_uuid
@@ -134,7 +134,7 @@ def _abort_unfinished(
 ) -> int:
     builds, before = wanted
     aborted = 0
-    for prefix in ("blobs/", "uploads/", "exports/"):
+    for prefix in PREFIXES:
         for entry in list(multipart.iter_unfinished(prefix)):
             parts = entry.key.split("/")
             build = parts[2] if prefix == "exports/" and len(parts) > 2 else ""

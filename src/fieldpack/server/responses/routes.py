@@ -41,6 +41,9 @@ class Note(BaseModel):
 def _filters(
     state: Annotated[list[str] | None, Query(description="A status; several are any of them.")] = None,
     study: Annotated[list[str] | None, Query(description="A study's id; several are any of them.")] = None,
+    submission: Annotated[
+        list[str] | None, Query(description="A submission's id; several are any of them.")
+    ] = None,
     participant: Word = None,
     since: Annotated[
         str | None, Query(description="Completed, or else started, at or after this day or time.")

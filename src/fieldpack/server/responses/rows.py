@@ -42,6 +42,13 @@ class FileRow:
     content_type: str
     size_bytes: int
     sha256: str  # in hexadecimal
+    blob_id: UUID
+    thumbnail: (
+        str | None
+    )  # whether small pictures are `made`, `waiting` or `unreadable`; None: nobody has asked yet
+    thumbnail_width: int | None  # of the small one, in pixels
+    thumbnail_height: int | None
+    has_large: bool  # whether there is also one large enough to look at, of what browsers can't show
 
 
 @dataclass(frozen=True, slots=True)

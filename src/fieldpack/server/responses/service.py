@@ -39,6 +39,7 @@ __all__ = [
     "describe_response",
     "find_view",
     "list_page",
+    "list_unasked",
     "open_response",
     "read_view",
 ]
@@ -183,6 +184,11 @@ async def list_page(
         write_cursor(rows[0]) if has_before else None,
         write_cursor(rows[-1]) if has_after else None,
     )
+
+
+def list_unasked(files: Sequence[FileRow]) -> list[tuple[UUID, str]]:
+    """Blobs of these files that nobody has asked small pictures of, and their content types."""
+    return [(file.blob_id, file.content_type) for file in files if file.thumbnail is None]
 
 
 def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, Any]:

@@ -34,13 +34,15 @@ from fieldpack.server.hooks import tasks as hooks_tasks
 from fieldpack.server.hooks.delivery import requeue_waiting
 from fieldpack.server.installation.marker import raise_generation
 from fieldpack.server.installation.opening import open_context
-from fieldpack.server.jobs import HOOKS_QUEUE, WorkerContext, queue_app
+from fieldpack.server.jobs import HOOKS_QUEUE, THUMBNAILS_QUEUE, WorkerContext, queue_app
 from fieldpack.server.operations import maintenance
 from fieldpack.server.operations.sweeps import remove_leftovers
 from fieldpack.server.pictures import tasks as pictures_tasks
 from fieldpack.server.run import worker_queries as queries
 from fieldpack.server.studies import tasks as studies_tasks
 from fieldpack.server.submissions import tasks as submissions_tasks
+from fieldpack.server.thumbnails import service as thumbnails
+from fieldpack.server.thumbnails import tasks as thumbnails_tasks
 from fieldpack.server.tickets import tasks as tickets_tasks
 from fieldpack.server.uploads import tasks as uploads_tasks
 
@@ -51,6 +53,8 @@ STALLED_SECONDS = 15.0
 WATCH_SECONDS = 2.0
 POLL_SECONDS = 2.0
 HOOKS_AT_ONCE = 16  # receivers that are sent to at a time
+THUMBNAILS_AT_ONCE = 2  # child processes that each have a processor to themselves
+APART = {HOOKS_QUEUE: HOOKS_AT_ONCE, THUMBNAILS_QUEUE: THUMBNAILS_AT_ONCE}
 REGISTER_SECONDS = 0.05
 LEFTOVERS_SECONDS = 3600.0
 GRACE_SECONDS = 15.0
@@ -60,6 +64,7 @@ LAST_RESORT_SECONDS = 5.0
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
     *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks),
+    thumbnails_tasks,
 )
 
 log = structlog.get_logger()
@@ -112,11 +117,12 @@ async def run_worker(settings: Settings, database_url: str) -> None:
 
 
 def _share_queues(settings: Settings) -> list[tuple[list[str], int]]:
-    """Queues, and how many jobs of these run at a time: a receiver of webhooks that hangs holds up no other queue."""
+    """Queues, and how many jobs of these run at a time: a receiver of webhooks that hangs, or a thousand pictures that
+    are to be made small, hold up no other queue."""
     queues = settings.worker_queues.split(",")
-    others = [name for name in queues if name != HOOKS_QUEUE]
+    others = [name for name in queues if name not in APART]
     shares = [(others, settings.worker_concurrency)] if others else []
-    return [*shares, ([HOOKS_QUEUE], HOOKS_AT_ONCE)] if HOOKS_QUEUE in queues else shares
+    return [*shares, *(([name], APART[name]) for name in queues if name in APART)]
 
 
 def _give_up() -> None:
@@ -167,3 +173,4 @@ async def hand_back(context: Context, app: App) -> None:
             log.warning("job.taken_back", job_id=job_id)
         await exports_maintenance.requeue_lost(connection)
         await requeue_waiting(connection)
+        await thumbnails.requeue_waiting(connection)

@@ -22,12 +22,13 @@ from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
+__all__ = ["MOST_CHOSEN", "MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
 
 Test = Literal["is", "contains", "between", "answered", "missing"]
 TESTS: tuple[str, ...] = get_args(Test)
 MOST_CONDITIONS = 10
 MOST_TEXT = 500
+MOST_CHOSEN = 500  # submissions that are named one by one
 MOST_DIGITS = 1000  # of a bound, before its point or after it; PostgreSQL's numeric holds more
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LENGTH = re.compile(r"(\d{1,9})(s|m|h|d)?", re.ASCII)
@@ -74,6 +75,7 @@ class ResponseFilter:
 
     state: tuple[str, ...] = ()  # any of these
     study: tuple[UUID, ...] = ()  # any of these
+    submission: tuple[UUID, ...] = ()  # any of these, chosen one by one
     participant: str | None = None
     since: datetime | None = None  # completed, or else started, at or after this
     before: datetime | None = None  # the same, before this
@@ -88,6 +90,7 @@ class ResponseFilter:
         """The filter as parameters of a URL, in its one normal form; none for all responses."""
         found = [("state", state) for state in self.state]
         found += [("study", str(study)) for study in self.study]
+        found += [("submission", str(submission)) for submission in self.submission]
         if self.participant is not None:
             found.append(("participant", self.participant))
         for name in ("since", "before"):
@@ -108,13 +111,13 @@ class ResponseFilter:
 
     def as_details(self) -> dict[str, Any]:
         """What the audit log says of it: of a person's id and of words, no more than that they were looked for."""
-        named = ("participant", "files", "note", "shorter", "longer", "search")
+        named = ("submission", "participant", "files", "note", "shorter", "longer", "search")
         return {
             "status": list(self.state) or None,
             "studies": list(self.study) or None,
             "since": self.since,
             "until": self.before,
-            "filters": [name for name in named if getattr(self, name) is not None] or None,
+            "filters": [name for name in named if getattr(self, name) not in (None, ())] or None,
             "questions": [condition.instruction_id for condition in self.where] or None,
         }
 
@@ -139,7 +142,7 @@ def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[st
     """
     values: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
-    lists: dict[str, list[Any]] = {"state": [], "study": [], "where": []}
+    lists: dict[str, list[Any]] = {"state": [], "study": [], "submission": [], "where": []}
     for name, text in parameters:
         text = text.strip()
         if name not in NAMES or not text:
@@ -160,6 +163,8 @@ def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[st
             values[name] = value
     if len(lists["where"]) > MOST_CONDITIONS:
         errors["where"] = [f"At most {MOST_CONDITIONS} conditions."]
+    if len(lists["submission"]) > MOST_CHOSEN:
+        errors["submission"] = [f"At most {MOST_CHOSEN} submissions."]
     if errors:
         raise Problem(INVALID, errors)
     return ResponseFilter(**values | {name: tuple(found) for name, found in lists.items()})
@@ -175,6 +180,12 @@ def _parse_state(text: str, _: Collection[str]) -> str:
 def _parse_study(text: str, _: Collection[str]) -> UUID:
     if not is_uuid(text):
         raise ValueError(f"There is no study {text}.")
+    return UUID(text)
+
+
+def _parse_submission(text: str, _: Collection[str]) -> UUID:
+    if not is_uuid(text):
+        raise ValueError(f"There is no submission {text[:MOST_TEXT]}.")
     return UUID(text)
 
 
@@ -252,6 +263,7 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
 _PARSERS: dict[str, Any] = {
     "state": _parse_state,
     "study": _parse_study,
+    "submission": _parse_submission,
     "participant": _parse_participant,
     "since": _parse_from,
     "before": _parse_before,

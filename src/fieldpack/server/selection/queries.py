@@ -38,6 +38,8 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
         add("s.status = ANY(%(state)s)", state=list(wanted.state))
     if wanted.study:
         add("s.study_id = ANY(%(study)s)", study=list(wanted.study))
+    if wanted.submission:
+        add("s.id = ANY(%(submission)s)", submission=list(wanted.submission))
     if wanted.participant is not None:
         add("s.participant_id = %(participant)s", participant=wanted.participant)
     if wanted.since is not None:

@@ -7,13 +7,23 @@ from urllib.parse import urlsplit
 
 from fieldpack.errors import ConfigError
 from fieldpack.server.config import Settings
-from fieldpack.server.storage.base import Buffer, Storage, StoredObject, blob_key, span_key, upload_prefix
+from fieldpack.server.storage.base import (
+    PREFIXES,
+    Buffer,
+    Storage,
+    StoredObject,
+    blob_key,
+    span_key,
+    thumbnail_key,
+    upload_prefix,
+)
 from fieldpack.server.storage.local import LocalStorage
 from fieldpack.server.storage.multipart import Multipart
 from fieldpack.server.storage.proofs import FileRange
 from fieldpack.server.storage.remote import RemoteStorage
 
 __all__ = [
+    "PREFIXES",
     "Buffer",
     "FileRange",
     "LocalStorage",
@@ -24,6 +34,7 @@ __all__ = [
     "blob_key",
     "open_storage",
     "span_key",
+    "thumbnail_key",
     "upload_prefix",
 ]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -18,13 +21,16 @@ if TYPE_CHECKING:
     from fieldpack.server.storage.proofs import Proofs
 
 from fieldpack.errors import BlobMissing
+from fieldpack.files import write_all
 
 __all__ = [
+    "PREFIXES",
     "Buffer",
     "Storage",
     "StoredObject",
     "blob_key",
     "span_key",
+    "thumbnail_key",
     "upload_prefix",
 ]
 
@@ -33,6 +39,9 @@ T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
 LONGEST_LINK_SECONDS = 7 * 86400  # what all providers allow
+
+PREFIXES = ("blobs/", "uploads/", "exports/", "thumbnails/")
+"""What the keys of everything begin with that rows refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,12 @@ def blob_key(blob_id: uuid.UUID | str) -> str:
     return f"blobs/{name[:2]}/{name}"
 
 
+def thumbnail_key(blob_id: uuid.UUID | str, side: int) -> str:
+    """Where a small picture of a blob is: `thumbnails/<2 hex>/<blob>-<side>`."""
+    name = str(blob_id)
+    return f"thumbnails/{name[:2]}/{name}-{side}"
+
+
 def upload_prefix(upload_id: uuid.UUID | str) -> str:
     """The beginning of the keys of an upload's stored spans."""
     return f"uploads/{upload_id}/"
@@ -61,7 +76,7 @@ def span_key(upload_id: uuid.UUID | str, offset: int) -> str:
 
 
 class Storage(ABC):
-    """Objects by key. Keys are ours alone: `blobs/…`, `exports/…`, `uploads/…`; an object never changes.
+    """Objects by key. Keys are ours alone: one of `PREFIXES`, and what tells one from another; an object never changes.
 
     What was put is durable when the call returns: it survives a power cut. Every method raises
     `BlobMissing` for a key that isn't there, `StorageUnavailable` for a passing fault, `StorageFull`
@@ -128,6 +143,23 @@ class Storage(ABC):
             The positions of those that were not filled.
         """
         return list(range(len(objects)))
+
+    async def open_whole(self, key: str, size_bytes: int) -> int:
+        """A descriptor for reading a whole object, from its beginning; the caller closes it.
+
+        Of an object in a bucket it is a copy in `scratch` that has no name, and is gone once it is closed.
+
+        Raises:
+            BlobDamaged: the object's size is another.
+        """
+        with tempfile.TemporaryFile(dir=self.scratch) as copy:
+            async with contextlib.aclosing(
+                self.iter_range(key, 0, size_bytes, size_bytes=size_bytes)
+            ) as chunks:
+                async for chunk in chunks:
+                    await self.run(write_all, copy.fileno(), chunk)
+            os.lseek(copy.fileno(), 0, os.SEEK_SET)
+            return os.dup(copy.fileno())
 
     @abstractmethod
     async def size(self, key: str) -> int:

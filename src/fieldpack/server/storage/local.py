@@ -199,6 +199,9 @@ class LocalStorage(Storage):
             found.append(data)
         return found
 
+    async def open_whole(self, key: str, size_bytes: int) -> int:
+        return await self.run(self._open_checked, key, size_bytes)
+
     async def size(self, key: str) -> int:
         return await self.run(self._size, key)
 

@@ -14,6 +14,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import GONE, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem, conflict, not_found
 from fieldpack.server.storage import blob_key, upload_prefix
+from fieldpack.server.thumbnails.service import keys_of
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import LiveDigests
 from fieldpack.server.uploads.rows import Claim, HolderRow, UploadRow
@@ -358,7 +359,7 @@ async def remove_uploads(
         if row.blob_id is None:
             keys.update((blob_key(row.id), upload_prefix(row.id)))
         else:
-            keys.add(blob_key(row.blob_id))
+            keys.update((blob_key(row.blob_id), *keys_of(row.blob_id)))
     counted = sum(row.length_bytes for row in rows if row.failure is None)
     await queries.subtract_bytes(connection, study_id, submission_id, counted)
     removed = [row.id for row in rows]

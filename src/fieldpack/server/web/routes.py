@@ -10,6 +10,8 @@ from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
 from fieldpack.server.web.workbench.audit.pages import router as audit
+from fieldpack.server.web.workbench.gallery.files import router as files
+from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.passkey_pages import router as passkeys
@@ -30,6 +32,8 @@ router.include_router(accounts)
 router.include_router(invitations)
 router.include_router(researchers)
 router.include_router(responses)
+router.include_router(files)
+router.include_router(gallery)
 router.include_router(studies)
 router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(hooks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import UUID
@@ -20,11 +20,19 @@ from fieldpack.server.http.sending.ranges import select_range
 from fieldpack.server.http.sending.zerocopy import EXTENSION
 from fieldpack.server.storage import Buffer, FileRange, blob_key
 
-__all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob"]
+__all__ = ["ByteStream", "DownloadAborted", "content_disposition", "send_blob", "send_whole"]
 
 TOGETHER_BYTES = 64 * 1024
 KERNEL_BYTES = 4 * 1024 * 1024  # the send itself waits until the socket has accepted it
 COUNTED_BYTES = 4 * 1024 * 1024
+
+CONTAINED = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    # kept, but asked about before every use: what was erased must not be shown
+    "Cache-Control": "private, no-cache",
+}
+"""Headers of what strangers sent: nothing in it acts, and no cache that many share has it."""
 
 log = structlog.get_logger()
 
@@ -159,9 +167,7 @@ def send_blob(request: Request, context: Context, file: StoredFile, *, inline: b
     headers = selected.headers(etag) | {
         "Content-Type": file.content_type,
         "Content-Disposition": "inline" if inline else content_disposition(safe_name(file.file_name)),
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "private, no-cache",
+        **CONTAINED,
     }
 
     def chunks() -> AsyncGenerator[Buffer]:
@@ -171,3 +177,24 @@ def send_blob(request: Request, context: Context, file: StoredFile, *, inline: b
         )
 
     return ByteStream(chunks, status=selected.status, headers=headers)
+
+
+async def send_whole(
+    request: Request, content_type: str, size_bytes: int, sha256: bytes, read: Callable[[], Awaitable[bytes]]
+) -> Response:
+    """Something small that was made of what a stranger sent; conditional and range requests work.
+
+    Args:
+        sha256: of the bytes, for the ETag.
+        read: brings the bytes; it is not called when the client has them.
+    """
+    etag = f'"{sha256.hex()}"'
+    selected = select_range(request.headers, size_bytes, etag, method=request.method)
+    headers = selected.headers(etag) | {
+        "Content-Type": content_type,
+        "Content-Disposition": "inline",
+        **CONTAINED,
+    }
+    if selected.status == 304:
+        return Response(status_code=304, headers=headers)
+    return Response((await read())[selected.start : selected.stop], selected.status, headers)

@@ -32,6 +32,7 @@ from fieldpack.server.problems import (
     conflict,
     not_found,
 )
+from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.content_types import HEAD_BYTES, Verdict, judge_content, judge_head
 from fieldpack.server.uploads.receive.digests import LiveDigests
@@ -312,6 +313,7 @@ class Reception:
                 self.content_type or "application/octet-stream",
             ):
                 raise ShutOut
+            await request_thumbnails(connection, [(self.sink.blob_id, self.content_type or "")])
             if self.spans or made:
                 keys = await queries.delete_spans(connection, self.upload_id)
                 keys += [span.key for span in made]

@@ -12,19 +12,18 @@ from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
-from fieldpack.server.collections.service import open_file
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.ids import CollectionId, FileKey, SubmissionId
+from fieldpack.server.http.ids import CollectionId, SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
-from fieldpack.server.http.sending.stream import send_blob
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import overview, service
 from fieldpack.server.responses.queries import ORDERS
 from fieldpack.server.submissions import service as submissions
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
+from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
@@ -122,6 +121,7 @@ async def show_responses(
         page = await service.list_page(
             connection, view, ROWS, after=after or None, before=before_place or None
         )
+        await request_thumbnails(connection, service.list_unasked(page.files))
         studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
         allowed = await _allowed(connection, caller, collection_id)
         pending = await service.count_reviewable(connection, view) if allowed["review"] else 0
@@ -150,6 +150,8 @@ async def show_responses(
         collection=view.collection,
         path=path,
         base=_collection_path(collection_id),
+        gallery=views.link_to(f"{_collection_path(collection_id)}/gallery", parameters),
+        has_files=any(each.type == "file_upload" for each in view.questions),
         chips=views.describe_conditions(view, studies, catalogue, path, kept),
         cleared=views.link_to(path, kept),
         wanted=view.wanted,
@@ -200,20 +202,6 @@ async def approve_shown(
     return see_other(views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()))
 
 
-@router.get("/workbench/collections/{collection_id}/files/{file_key}")
-async def show_file(
-    request: Request,
-    context: CurrentContext,
-    caller: SignedIn,
-    collection_id: CollectionId,
-    file_key: FileKey,
-) -> Response:
-    """One uploaded file: shown where browsers show its type and nothing in it can act, else saved."""
-    async with context.database.transaction() as connection:
-        file = await open_file(connection, caller, collection_id, file_key)
-    return send_blob(request, context, file, inline=file.content_type in views.SHOWN_TYPES)
-
-
 @router.get("/workbench/submissions/{submission_id}")
 async def show_response(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
@@ -234,6 +222,7 @@ async def _show(
     async with context.database.transaction() as connection:
         view = await service.find_view(connection, caller, submission_id, parameters)
         found = await service.open_response(connection, view, submission_id)
+        await request_thumbnails(connection, service.list_unasked(found.files))
         allowed = await _allowed(connection, caller, view.collection.id)
     catalogue = catalogue_of(request)
     base = _collection_path(view.collection.id)

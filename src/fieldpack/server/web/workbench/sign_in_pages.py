@@ -193,5 +193,7 @@ def _sign_in_once(request: Request, code: str, caller: Caller | None) -> Respons
 async def sign_out(request: Request, context: CurrentContext) -> Response:
     """End the session."""
     response = see_other("/sign-in")
+    # small pictures are kept by browsers, if only to be asked about (W3C Clear Site Data §3.1)
+    response.headers["Clear-Site-Data"] = '"cache"'
     await forget_researcher(request, response, context)
     return response

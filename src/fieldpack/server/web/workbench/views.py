@@ -10,19 +10,19 @@ from uuid import UUID
 
 import orjson
 
+from fieldpack.filetypes import extension_of
 from fieldpack.server.collections.schemas import value_key
 from fieldpack.server.problems import Problem
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
 from fieldpack.server.selection.filters import Condition
+from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web.catalogue import Catalogue, message
 
 __all__ = [
-    "SHOWN_TYPES",
     "Chip",
     "cells_of",
     "describe_conditions",
-    "kind_of",
     "link_to",
     "pages_of",
     "say_all",
@@ -33,20 +33,6 @@ __all__ = [
 ]
 
 MOST_CHARACTERS = 200
-# what browsers show themselves, and in which nothing can act; an SVG, say, could
-PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/bmp")
-FILMS = ("video/mp4", "video/webm", "video/ogg", "video/quicktime")
-SOUNDS = (
-    "audio/mpeg",
-    "audio/mp4",
-    "audio/ogg",
-    "audio/wav",
-    "audio/x-wav",
-    "audio/webm",
-    "audio/flac",
-    "audio/aac",
-)
-SHOWN_TYPES = frozenset((*PICTURES, *FILMS, *SOUNDS))
 STATE_TEXTS = {
     "ACTIVE": message("researcher.active"),
     "APPROVED": message("researcher.approved"),
@@ -199,6 +185,7 @@ def describe_conditions(
 
 
 FILTER_TEXTS = {
+    "submission": message("filter.chip_submission"),
     "participant": message("filter.chip_participant"),
     "since": message("filter.chip_since"),
     "before": message("filter.chip_before"),
@@ -250,13 +237,9 @@ def cells_of(
     ]
 
 
-def kind_of(content_type: str) -> str:
-    """How a file can be shown: `picture`, `film`, `sound`, or `other` for a card."""
-    if content_type in PICTURES:
-        return "picture"
-    if content_type in FILMS:
-        return "film"
-    return "sound" if content_type in SOUNDS else "other"
+def say_extension(file_name: str) -> str:
+    """What a card shows of a file that can't be shown: its extension, or nothing."""
+    return extension_of(file_name).removeprefix(".").upper()[:5]
 
 
 def pages_of(
@@ -270,7 +253,11 @@ def pages_of(
                 "title": item["description"],
                 "lines": say_answer(item, (answers or {}).get(item["id"])),
                 "files": [
-                    {"file": file, "kind": kind_of(file.content_type)}
+                    {
+                        "file": file,
+                        "kind": kind_of(file.content_type),
+                        "extension": say_extension(file.file_name),
+                    }
                     for file in files
                     if str(file.instruction_id) == item["id"]
                 ],

@@ -1,0 +1,154 @@
+"""Small pictures of one file, made by a child process that is ended when it takes too long, and believed in nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import orjson
+
+from fieldpack.server.thumbnails.formats import decoder_of, sides_of
+
+__all__ = ["Limits", "NotRendered", "Rendered", "RenderedImage", "can_render", "render"]
+
+CHILD = "fieldpack.server.thumbnails.child"
+MOST_ANSWER_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 16
+SLOWER = 4  # how much longer a file may take by the clock than on a processor: machines are busy
+POSIX = os.name == "posix"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file may take: bytes of memory, seconds of a processor, pixels."""
+
+    memory_bytes: int
+    seconds: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedImage:
+    """A small picture, as a WebP file."""
+
+    side: int
+    width: int
+    height: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What was made of a file; width and height are of the original, upright."""
+
+    width: int
+    height: int
+    images: list[RenderedImage]
+
+
+class NotRendered(Exception):
+    """No small picture can be made of a file.
+
+    Attributes:
+        reason: `unreadable`, `limit` when it was ended for its memory or processor time, `time` for that of the clock,
+            `type` for what nothing here decodes.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def can_render(content_type: str) -> bool:
+    """Whether small pictures are made of such files here."""
+    return POSIX and decoder_of(content_type, with_films=_has_films()) is not None
+
+
+def _has_films() -> bool:
+    return find_spec("av") is not None
+
+
+async def render(descriptor: int, content_type: str, limits: Limits) -> Rendered:
+    """Make the small pictures of a file.
+
+    Args:
+        descriptor: the file, open for reading from its beginning; the caller closes it.
+
+    Raises:
+        NotRendered: there are none.
+        OSError: no process can be started.
+    """
+    decoder = decoder_of(content_type, with_films=_has_films())
+    if decoder is None or not POSIX:
+        raise NotRendered("type")
+    sides = sides_of(content_type)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-B", "-m", CHILD, *decoder, ",".join(str(side) for side in sides)),
+        *(str(limits.pixels), str(limits.memory_bytes), str(limits.seconds)),
+        stdin=descriptor,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.seconds * SLOWER):
+            answer = await _read(process)
+            code = await process.wait()
+    except TimeoutError:
+        raise NotRendered("time") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if code != 0:
+        raise NotRendered("limit" if code < 0 else "unreadable")
+    return read_answer(answer, sides)
+
+
+async def _read(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None
+    answer = bytearray()
+    while chunk := await process.stdout.read(CHUNK_BYTES):
+        answer += chunk
+        if len(answer) > MOST_ANSWER_BYTES:
+            raise NotRendered("unreadable")
+    return bytes(answer)
+
+
+def read_answer(answer: bytes, sides: tuple[int, ...]) -> Rendered:
+    """What a child answered, which may have been taken over by the file that it read.
+
+    Raises:
+        NotRendered: it is not what it has to be.
+    """
+    line, _, body = answer.partition(b"\n")
+    try:
+        head = orjson.loads(line)
+        images = []
+        for entry in head["images"]:
+            side, width, height, size = (_number(entry[name]) for name in ("side", "width", "height", "size"))
+            if side not in sides or max(width, height) > side:
+                raise ValueError
+            data, body = body[:size], body[size:]
+            if len(data) != size or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+                raise ValueError
+            images.append(RenderedImage(side, width, height, data))
+        if sorted(image.side for image in images) != sorted(sides) or body:
+            raise ValueError
+        return Rendered(_number(head["width"]), _number(head["height"]), images)
+    except (KeyError, TypeError, ValueError):
+        raise NotRendered("unreadable") from None
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 31:
+        raise ValueError
+    return value

@@ -1,0 +1,1 @@
+"""Uploaded files to look at: the gallery, each file itself, and small pictures of them."""
