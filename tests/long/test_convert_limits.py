@@ -369,6 +369,30 @@ def test_answers_keep_the_labels_of_options_that_are_gone() -> None:
     assert "Stone" in codebook
 
 
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [(1, "1"), ("1", 1), (True, "true"), ("0.5", 0.5), (1, 2), (1, True), (True, False), ("kg", 7), (2, "lb")],
+)
+def test_options_that_are_gone_are_told_by_their_type(now: Any, before: Any) -> None:
+    """`1`, `"1"` and `true` are three, whenever they were offered."""
+    from fieldpack.tables.raw import read_raw
+    from fieldpack.tables.wide import build_columns
+
+    gone = [option(before, "Earlier")]
+    survey = [
+        ask("multiple_choice", "Q", id="q", options=[option(now, "Later")], retired_options=gone),
+        ask("free_text_with_unit", "W", id="w", unit_options=[option(now, "Later")], retired_options=gone),
+    ]
+    rows = [
+        {"answers": {"q": {"value": [value]}, "w": {"value": "1", "unit": value}}} for value in (now, before)
+    ]
+    export = open_case(survey, rows)
+    for bulk in (True, False):
+        columns = {c.name: c.data for c in build_columns(read_raw(export, bulk=bulk), TableOptions())}
+        assert columns["Q"].to_pylist() == ["Later", "Earlier"]
+        assert columns["W (unit)"].to_pylist() == ["Later", "Earlier"]
+
+
 # Folders
 
 

@@ -82,8 +82,11 @@ class Instruction:
 
     @property
     def has_alike_units(self) -> bool:
-        """Whether two units differ only in type, as 1 and "1" do."""
-        return len({scalar_text(unit.value) for unit in self.unit_options}) < len(self.unit_options)
+        """Whether two units, offered now or before, differ only in type, as 1 and "1" do."""
+        units = (*self.unit_options, *self.retired_options) if self.unit_options else ()
+        texts = {unit.value for unit in units if isinstance(unit.value, str)}
+        others = {scalar_text(unit.value) for unit in units if not isinstance(unit.value, str)}
+        return not texts.isdisjoint(others)
 
     def unit_text(self, value: Scalar) -> str:
         """A unit as a text: as JSON writes it where units differ in type alone, else the plain one."""

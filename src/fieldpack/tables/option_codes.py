@@ -36,6 +36,7 @@ class OptionCodes:
         for option in instruction.options:
             self._add(option.value, option.label)
         self._retired = {_key(_narrow(option.value)): option for option in instruction.retired_options}
+        self._retired_by_text = {scalar_text(value): option for (_, value), option in self._retired.items()}
         domains = {_get_domain(value) for value in self.values}
         self.domain: Domain = domains.pop() if len(domains) == 1 else "mixed" if domains else "text"
 
@@ -54,14 +55,18 @@ class OptionCodes:
         return code
 
     def encode(self, value: Scalar) -> int:
-        """The code of a value; `1` and `"1"` are one option unless the question has both."""
+        """The code of a value; `1` and `"1"` are one option unless the question has, or had, both."""
         value = _narrow(value)
         code = self._exact.get(_key(value))
+        if code is not None:
+            return code
+        text = scalar_text(value)
+        retired = self._retired.get(_key(value))
+        if retired is None:
+            code = self._by_text.get(text)
+            retired = self._retired_by_text.get(text)
         if code is None:
-            code = self._by_text.get(scalar_text(value))
-        if code is None:
-            retired = self._retired.get(_key(value))
-            code = self._add(value, retired.label if retired else scalar_text(value))
+            code = self._add(retired.value, retired.label) if retired else self._add(value, text)
         return code
 
     def encode_array(self, values: pa.Array) -> pa.Array:
