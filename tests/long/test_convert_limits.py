@@ -371,7 +371,17 @@ def test_answers_keep_the_labels_of_options_that_are_gone() -> None:
 
 @pytest.mark.parametrize(
     ("now", "before"),
-    [(1, "1"), ("1", 1), (True, "true"), ("0.5", 0.5), (1, 2), (1, True), (True, False), ("kg", 7), (2, "lb")],
+    [
+        (1, "1"),
+        ("1", 1),
+        (True, "true"),
+        ("0.5", 0.5),
+        (1, 2),
+        (1, True),
+        (True, False),
+        ("kg", 7),
+        (2, "lb"),
+    ],
 )
 def test_options_that_are_gone_are_told_by_their_type(now: Any, before: Any) -> None:
     """`1`, `"1"` and `true` are three, whenever they were offered."""

@@ -7,10 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from fieldpack.cli import main
+from fieldpack.cli.root import app
 
 # what libraries say, which nobody should have to read
 FOREIGN = re.compile(
@@ -140,27 +143,61 @@ def test_a_database_that_cannot_be_reached(
         listener.close()
 
 
+WORKSPACE = "3f0c9a52-5f1e-4a0e-9f5b-1d6f0d6a7e11"
 # every command that works on an installation, but those that may make one
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["worker"],
-        ["sweep"],
-        ["sweep", "--dry-run"],
-        ["keys", "list"],
-        ["keys", "rotate"],
-        ["keys", "rotate", "--now"],
-        ["open"],
-        ["open", "--print"],
-        ["token", "list"],
-        ["token", "revoke", "x"],
-        ["token", "create", "--name", "x"],
-        ["workspace", "list"],
-        ["workspace", "create", "--title", "x"],
-        ["workspace", "features", "3f0c9a52-5f1e-4a0e-9f5b-1d6f0d6a7e11", "--collections", "off"],
-    ],
-    ids=" ".join,
-)
+ON_AN_INSTALLATION = [
+    ["worker"],
+    ["sweep"],
+    ["sweep", "--dry-run"],
+    ["keys", "list"],
+    ["keys", "rotate"],
+    ["keys", "rotate", "--now"],
+    ["open"],
+    ["open", "--print"],
+    ["token", "list"],
+    ["token", "revoke", "x"],
+    ["token", "rotate", "x"],
+    ["token", "create", "--name", "x"],
+    ["workspace", "list"],
+    ["workspace", "create", "--title", "x"],
+    ["workspace", "features", WORKSPACE, "--collections", "off"],
+    ["workspace", "members", "list", WORKSPACE],
+    ["workspace", "members", "add", WORKSPACE, "a@example.org", "--role", "viewer"],
+    ["workspace", "members", "role", WORKSPACE, "a@example.org", "viewer"],
+    ["workspace", "members", "remove", WORKSPACE, "a@example.org"],
+    ["workspace", "invite", WORKSPACE, "--role", "viewer"],
+    ["workspace", "invitations", "list", WORKSPACE],
+    ["workspace", "invitations", "revoke", WORKSPACE],
+    ["audit", "list"],
+    ["audit", "verify"],
+    ["audit", "export"],
+    ["audit", "export", "-o", "log.jsonl"],
+    ["backup", "create", "backups"],
+    ["backup", "backups"],
+]
+MAKING = (("serve",), ("demo",), ("restore",))
+
+
+def walk(command: Any, context: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The commands that take `--data-dir`, each by its names."""
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from walk(inner, typer.Context(inner, parent=context, info_name=name), (*path, name))
+    elif any(parameter.name == "data_dir" for parameter in command.params):
+        yield path
+
+
+def test_every_command_on_an_installation_is_looked_at() -> None:
+    program = typer.main.get_command(app)
+    found = set(walk(program, typer.Context(program, info_name="fieldpack"))) - set(MAKING)
+    missing = [
+        path for path in found if not any(tuple(row[: len(path)]) == path for row in ON_AN_INSTALLATION)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", ON_AN_INSTALLATION, ids=" ".join)
 def test_no_installation_by_accident(
     capsys: pytest.CaptureFixture[str], nowhere: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -168,7 +205,7 @@ def test_no_installation_by_accident(
     assert (
         f"There is no installation in {nowhere / 'fieldpack-data'}: run this where `fieldpack serve`" in shown
     )
-    if "create" in command:
+    if "create" in command and command[0] != "backup":
         return
     wrong = nowhere / "wrong"
     assert str(wrong) in refused(capsys, [*command, "--data-dir", str(wrong)], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,6 +146,7 @@ def export(
     """Write the whole chain as lines of JSON, from which any program can verify it (docs/security.md)."""
     from fieldpack.cli.output import print_note
     from fieldpack.errors import FieldpackError
+    from fieldpack.files import replace_file
     from fieldpack.server.config import load_settings
     from fieldpack.server.run.auditing import export_log
     from fieldpack.text import say_count
@@ -154,9 +156,8 @@ def export(
         count = export_log(settings, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
     else:
-        try:
-            with output.open("wb" if force else "xb") as file:
-                count = export_log(settings, file.write)
-        except FileExistsError:
-            raise FieldpackError(f"{output} is there already; --force overwrites it.") from None
+        if os.path.lexists(output) and not force:
+            raise FieldpackError(f"{output} is there already; --force overwrites it.")
+        with replace_file(output) as draft, draft.open("xb") as file:
+            count = export_log(settings, file.write)
     print_note(f"{say_count(count, 'entry', 'entries')} written.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -98,14 +98,13 @@ def back_up_to_folder(
         FieldpackError, OSError: none was made; says why.
     """
     folder = BackupFolder(root)
-    storage = open_storage(settings)
-    try:
+    with _open_installation(settings) as (url, storage):
         stored = storage.root if isinstance(storage, LocalStorage) else None
         name = folder.begin(stored, settings.data_dir)
         with folder.locked():
             destination = FolderDestination(folder, name)
             manifest = _run(
-                settings, storage, destination, keys=keys, erasure_list=folder.erasures, tell=tell
+                settings, url, storage, destination, keys=keys, erasure_list=folder.erasures, tell=tell
             )
             try:
                 return Made(manifest, folder.prune(keep, keep_days))
@@ -113,8 +112,6 @@ def back_up_to_folder(
                 raise BackupError(
                     f"The backup {manifest.name} was made, and is whole; but no old one was removed: {error}"
                 ) from error
-    finally:
-        storage.close()
 
 
 def back_up_to_stream(settings: Settings, out: IO[bytes], *, keys: bool, tell: Tell) -> Made:
@@ -123,15 +120,29 @@ def back_up_to_stream(settings: Settings, out: IO[bytes], *, keys: bool, tell: T
     Raises:
         FieldpackError, OSError: none was made, and the stream lacks its end; says why.
     """
-    storage = open_storage(settings)
+    with _open_installation(settings) as (url, storage):
+        destination = StreamDestination(out)
+        return Made(_run(settings, url, storage, destination, keys=keys, erasure_list=None, tell=tell))
+
+
+@contextmanager
+def _open_installation(settings: Settings) -> Iterator[tuple[str, Storage]]:
+    """The database's URL and the storage; the database first, as opening storage makes its folder."""
+    url, embedded = reach_database(settings)
     try:
-        return Made(_run(settings, storage, StreamDestination(out), keys=keys, erasure_list=None, tell=tell))
+        storage = open_storage(settings)
+        try:
+            yield url, storage
+        finally:
+            storage.close()
     finally:
-        storage.close()
+        if embedded is not None:
+            embedded.close()
 
 
 def _run(
     settings: Settings,
+    url: str,
     storage: Storage,
     destination: Destination,
     *,
@@ -139,7 +150,6 @@ def _run(
     erasure_list: Path | None,
     tell: Tell,
 ) -> Manifest:
-    url, embedded = reach_database(settings)
     try:
         return asyncio.run(_Making(settings, storage, destination, url, keys, erasure_list, tell).run())
     except psycopg.OperationalError as error:
@@ -149,8 +159,6 @@ def _run(
         ) from error
     finally:
         destination.close()
-        if embedded is not None:
-            embedded.close()
 
 
 @dataclass

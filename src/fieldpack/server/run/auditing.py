@@ -51,6 +51,7 @@ def verify_log(settings: Settings, files: Sequence[Path]) -> Verdict:
     Raises:
         FieldpackError: a file is none of checkpoints.
     """
+    restored_at = administer(settings, find_restored)  # first, as opening storage makes its folder
     storage = open_storage(settings)
     try:
         checkpoints, damaged = asyncio.run(read_checkpoints(storage))
@@ -58,7 +59,6 @@ def verify_log(settings: Settings, files: Sequence[Path]) -> Verdict:
         storage.close()
     for path in files:
         checkpoints += _read_lines(path)
-    restored_at = administer(settings, find_restored)
     distinct = list(dict.fromkeys(checkpoints))
     verdict = administer(settings, lambda connection: verify(connection, distinct, restored_at))
     for key in damaged:
