@@ -77,6 +77,19 @@ def test_an_empty_text_field_was_not_given(tmp_path: Path, word: str) -> None:
     assert read_template(write(tmp_path, "description: 'null'\n")).body == {"description": "null"}
 
 
+@pytest.mark.parametrize("word", ["~", "null", "Null", "NULL"])
+def test_a_word_for_nothing_is_text_where_there_must_be_some(tmp_path: Path, word: str) -> None:
+    option, item = f"{{label: {word}, value: {word}}}", f"{{description: {word}, caption: {word}}}"
+    text = f"name: {word}\noptions: [{option}]\npage_items: [{item}]\n"
+    assert read_template(write(tmp_path, text)).body == {
+        "name": word,
+        "options": [{"label": word, "value": None}],
+        "page_items": [{"description": word, "caption": None}],
+    }
+    assert read_template(write(tmp_path, "name:\n")).body == {"name": None}
+    assert read_template(write(tmp_path, '{"name": null}', "t.json")).body == {"name": None}
+
+
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [

@@ -290,7 +290,7 @@ def test_the_example_is_right_and_json_and_yaml_are_read_alike(capsys: pytest.Ca
     assert yaml is not None
     from fieldpack.cli.collections.files.documents import build
 
-    assert build(yaml, lambda path: False)[0] == build(plain, lambda path: False)[0] == WHOLE
+    assert build(yaml, lambda *_: False)[0] == build(plain, lambda *_: False)[0] == WHOLE
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,13 @@ _TEXT_FIELDS = frozenset(
         *("external_study_url", "completion_code", "code", "actor", "filter_id", "contact"),
     )
 )
+# Of these, the ones that can't be left out: `label: Null` is an answer in German.
+_NEEDED_FIELDS = frozenset(
+    (
+        *("name", "description", "task_name", "task_introduction", "task_steps"),
+        *("label", "heading", "content", "alt_text"),
+    )
+)
 _TEXT_LISTS = frozenset(("accepted_file_types", "selected_values"))
 _CONTAINERS = {
     "collection_items": "page",
@@ -158,14 +165,20 @@ def read_template(path: Path) -> Template:
     return Template(shown, folder, body, lines, written)
 
 
-def _is_text(path: documents.Path) -> bool:
-    """Whether what stands at `path` is text, so that a number or a word such as `no` is too."""
+def _is_text(path: documents.Path, node: documents.Scalar) -> bool:
+    """Whether what stands at `path` is text, so that a number or a word such as `no` is too.
+
+    A word for nothing is one where there must be text; a collection's own description may be left out.
+    """
+    if node.is_null:
+        is_needed = path[-1] in _NEEDED_FIELDS and (path[-1] != "description" or len(path) > 1)
+        return is_needed and node.text != ""
     if isinstance(path[-1], str):
         return path[-1] in _TEXT_FIELDS
     return len(path) > 1 and path[-2] in _TEXT_LISTS
 
 
-def _is_never_text(path: documents.Path) -> bool:
+def _is_never_text(path: documents.Path, node: documents.Scalar) -> bool:
     """JSON's quotes say what is text."""
     return False
 

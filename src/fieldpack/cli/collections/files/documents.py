@@ -69,6 +69,7 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+IsText = Callable[[Path, Scalar], bool]
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 
@@ -127,12 +128,12 @@ def read_json(raw: bytes) -> Node:
     return root
 
 
-def build(node: Node, is_text: Callable[[Path], bool]) -> tuple[Any, dict[Path, int], dict[Path, str]]:
+def build(node: Node, is_text: IsText) -> tuple[Any, dict[Path, int], dict[Path, str]]:
     """The data of a document.
 
     Args:
         node: its root.
-        is_text: whether what stands at a path is text as it is written, whatever it looks like.
+        is_text: whether what is no text by itself is text as it is written, because of where it stands.
 
     Returns:
         The data; the line of everything in it by its path (an object's fields by the line of their name); and
@@ -146,7 +147,7 @@ def build(node: Node, is_text: Callable[[Path], bool]) -> tuple[Any, dict[Path, 
 
 
 class _Builder:
-    def __init__(self, is_text: Callable[[Path], bool]) -> None:
+    def __init__(self, is_text: IsText) -> None:
         self._is_text = is_text
         self._above: set[int] = set()
         self._left = MOST_VALUES
@@ -179,7 +180,7 @@ class _Builder:
 
     def _read(self, node: Scalar, path: Path) -> Any:
         value = node.value
-        if not isinstance(value, str) and not node.is_null and self._is_text(path):
+        if not isinstance(value, str) and self._is_text(path, node):
             return node.text
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.written[path] = node.text
