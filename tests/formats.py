@@ -193,6 +193,9 @@ FORMATS: list[Format] = [
     _accept("a.rtf", b"{\\rtf1\\ansi hello}", "application/rtf"),
     _accept("word.doc", b"{\\rtf1\\ansi hello}", "application/rtf"),
     _accept("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", "application/postscript"),
+    _accept("windows.ps", b"\4%!PS-Adobe-3.0\r\n", "application/postscript"),
+    _accept("printed.ps", b"\x1b%-12345X@PJL\r\n%!PS-Adobe-3.0\r\n\4", "application/postscript"),
+    _accept("clipboard.wmf", b"\1\0\x09\0\0\3" + bytes(600), "image/wmf"),
     # texts and data
     _accept("a.txt", b"BM is no bitmap, II* no TIFF\n", "text/plain"),
     _accept("xmoov.txt", b"the moov atom\n", "text/plain"),
@@ -220,6 +223,8 @@ FORMATS: list[Format] = [
     _accept("a.sav", b"$FL2@(#) SPSS DATA FILE" + bytes(600), "application/x-spss-sav"),
     _accept("a.dta", b"<stata_dta><header><release>118</release>" + bytes(600), "application/x-stata-dta"),
     _accept("old.dta", b"\x73\2\1\0" + bytes(600), "application/x-stata-dta"),
+    _accept("large.nc", b"CDF\5" + bytes(600), "application/x-netcdf"),
+    _accept("old.feather", b"FEA1\0\0\0\0" + bytes(600), "application/vnd.apache.arrow.file"),
     _accept("a.dcm", bytes(128) + b"DICM" + bytes(600), "application/dicom"),
     _accept("brain.nii.gz", gzip.compress(bytes(400)), "application/gzip"),
     _accept("a.zip", package(("notes.txt", "hello")), "application/zip"),
