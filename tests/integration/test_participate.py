@@ -398,6 +398,16 @@ def test_a_low_limit_holds_and_strangers_do_not_use_it_up() -> None:
 def test_a_placeholder_is_no_participant(scenario: Scenario, text: str) -> None:
     start = f"/participate/studies/{scenario.study['id']}/submissions"
     refused(scenario.api.post(start, json={"participant_id": text}), 400, "participant_id")
+    named = {"participant_ids": ["somebody", text]}
+    refused(scenario.api.post(f"/studies/{scenario.study['id']}/links", json=named), 400, "participant_ids.1")
+    group = {"workspace_id": scenario.study["workspace"], "name": "G"}
+    refused(scenario.api.post("/participant-groups", json={**group, **named}), 400, "participant_ids.1")
+    made = expect(scenario.api.post("/participant-groups", json=group), 201)
+    refused(
+        scenario.api.post(f"/participant-groups/{made['id']}/participants", json=named),
+        400,
+        "participant_ids.1",
+    )
     path = f"/participate/{scenario.study['id']}"
     root = str(scenario.api.base_url).removesuffix("/api/v1/")
     with httpx.Client(

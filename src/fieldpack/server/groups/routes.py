@@ -11,7 +11,7 @@ from fieldpack.server.accounts.permissions.authorization import find_workspaces
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.groups import queries, service
-from fieldpack.server.groups.schemas import GroupInput, GroupPatch, Members
+from fieldpack.server.groups.schemas import FormerMembers, GroupInput, GroupPatch, NewMembers
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import GroupId
 from fieldpack.server.http.listing import Page, envelope
@@ -96,7 +96,7 @@ async def list_members(
 @router.post("/{group_id}/participants")
 @asks(Action.GROUPS_WRITE)
 async def add_members(
-    context: CurrentContext, caller: CurrentCaller, group_id: GroupId, body: Members
+    context: CurrentContext, caller: CurrentCaller, group_id: GroupId, body: NewMembers
 ) -> dict[str, Any]:
     """Add participants; all who are in the group now."""
     async with context.database.transaction() as connection:
@@ -118,7 +118,7 @@ async def add_members(
 @router.delete("/{group_id}/participants")
 @asks(Action.GROUPS_WRITE)
 async def remove_members(
-    context: CurrentContext, caller: CurrentCaller, group_id: GroupId, body: Members
+    context: CurrentContext, caller: CurrentCaller, group_id: GroupId, body: FormerMembers
 ) -> dict[str, Any]:
     """Remove participants; all who are in the group still."""
     async with context.database.transaction() as connection:

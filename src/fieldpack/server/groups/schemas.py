@@ -7,12 +7,13 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from fieldpack.server.values.participant_ids import ParticipantId
+from fieldpack.server.values.placeholders import NamedParticipantId
 
 MANY = 10_000
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True)]
 Description = Annotated[str, StringConstraints(max_length=10_000)]
-ParticipantIds = Annotated[list[ParticipantId], Field(max_length=MANY)]
+Most = Field(max_length=MANY)
 
 
 class GroupInput(BaseModel):
@@ -21,7 +22,7 @@ class GroupInput(BaseModel):
     workspace_id: str
     name: Name
     description: Description | None = None
-    participant_ids: ParticipantIds | None = None
+    participant_ids: Annotated[list[NamedParticipantId] | None, Most] = None
 
 
 class GroupPatch(BaseModel):
@@ -32,7 +33,13 @@ class GroupPatch(BaseModel):
     participant_ids: ParticipantIds | None = None
 
 
-class Members(BaseModel):
-    """Who comes into a group, or leaves it."""
+class NewMembers(BaseModel):
+    """Who comes into a group."""
 
-    participant_ids: ParticipantIds
+    participant_ids: Annotated[list[NamedParticipantId], Most]
+
+
+class FormerMembers(BaseModel):
+    """Who leaves it."""
+
+    participant_ids: Annotated[list[ParticipantId], Most]

@@ -13,11 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
 from fieldpack.server.tickets.hosted import MOST_CHARACTERS as TOKEN_CHARACTERS
 from fieldpack.server.tickets.personal import MOST_CHARACTERS
 from fieldpack.server.values.json_types import Boolean, Number
 from fieldpack.server.values.participant_ids import ParticipantId
+from fieldpack.server.values.placeholders import NamedParticipantId, is_no_session
 
 MANY = 10_000
 
@@ -27,18 +27,11 @@ Code = Annotated[str, StringConstraints(max_length=200)]
 class StartInput(BaseModel):
     """Who takes part, as the recruiting service names them (`PROLIFIC_PID` and `SESSION_ID`)."""
 
-    participant_id: ParticipantId
+    participant_id: NamedParticipantId
     session_id: Annotated[str, StringConstraints(max_length=200)] | None = None
     resume_code: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] | None = None
     link: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)] | None = None
     prolific_token: Annotated[str, StringConstraints(max_length=TOKEN_CHARACTERS)] | None = None
-
-    @field_validator("participant_id")
-    @classmethod
-    def _is_filled_in(cls, value: str) -> str:
-        if is_no_participant(value):
-            raise ValueError("Is a placeholder that was not filled in: give the participant's own id.")
-        return value
 
     @field_validator("session_id")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, Field
 
 from fieldpack.server.values.json_types import Boolean
-from fieldpack.server.values.participant_ids import ParticipantId
+from fieldpack.server.values.placeholders import NamedParticipantId
 
 MANY = 10_000
 
@@ -15,6 +15,6 @@ MANY = 10_000
 class LinksInput(BaseModel):
     """For whom, and for how long."""
 
-    participant_ids: Annotated[list[ParticipantId], Field(min_length=1, max_length=MANY)]
+    participant_ids: Annotated[list[NamedParticipantId], Field(min_length=1, max_length=MANY)]
     expires_at: AwareDatetime | None = None
     once: Boolean = False

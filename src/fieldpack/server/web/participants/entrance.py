@@ -20,7 +20,6 @@ from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.problems import INVALID, RESUME_CODE_NEEDED, RESUME_CODE_WRONG, Problem
 from fieldpack.server.submissions import lifecycle
 from fieldpack.server.submissions.admission import NOT_ADMITTED_DETAIL, is_admitted
-from fieldpack.server.submissions.answering.placeholders import is_no_participant, is_no_session
 from fieldpack.server.submissions.beginning.start import Visitor, has_begun, is_code_needed
 from fieldpack.server.submissions.participation import start_submission
 from fieldpack.server.submissions.schemas import StartInput
@@ -28,6 +27,7 @@ from fieldpack.server.tickets.access import find_kept, keep_opened, read_hosted
 from fieldpack.server.tickets.hosted import TOKEN
 from fieldpack.server.tickets.personal import Ticket, read_ticket, require_unused
 from fieldpack.server.values.participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
+from fieldpack.server.values.placeholders import is_no_participant, is_no_session
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.contacts import StudyPageRoute
 from fieldpack.server.web.participants.forms import text_of
