@@ -253,6 +253,11 @@ def test_a_contact_is_given_changed_and_taken_away(api: httpx.Client) -> None:
         ([".heic", ".pdf"], "Take a photo"),
         ([".mov", ".pdf"], "Record a video"),
         ([".pdf"], None),
+        ([".JFIF", ".webm"], "Take a photo"),
+        ([".heif", ".qt"], "Take a photo or video"),
+        ([".png", ".webp", ".tif"], None),  # phones' photos are called otherwise, and would be refused
+        ([".m4v", ".flv", ".3gp", ".m4a"], None),
+        ([".omv"], None),
     ],
 )
 def test_the_camera_takes_what_is_accepted(api: httpx.Client, types: list[str], button: str | None) -> None:

@@ -27,10 +27,8 @@ SHORT_TEXT = 80
 CONTENT = ("rich_text", "image")
 CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 MIB = 1 << 20
-CAMERA_TYPES = {
-    "image/*": {"jpeg", "png", "heic", "heif", "webp"},
-    "video/*": {"mp4", "mov", "webm", "3gp"},
-}
+# what phones call what their cameras make: another name is refused, whatever it may hold
+CAMERA_NAMES = {"image/*": {".jpg", ".heic"}, "video/*": {".mp4", ".mov"}}
 CAMERA_TEXTS = {"image/*": message("files.camera_photo"), "video/*": message("files.camera_video")}
 # what is wrong, by the reasons of submissions/answering/answers.py
 PROBLEMS = {
@@ -231,7 +229,7 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
     view["accept"] = ",".join(accepted.names)
     view["has_field"] = False
     view["files"] = files
-    kinds = [kind for kind, types in CAMERA_TYPES.items() if types & accepted.holds]
+    kinds = [kind for kind, names in CAMERA_NAMES.items() if not names.isdisjoint(accepted.names)]
     view["camera"] = ",".join(kinds)
     camera_text = CAMERA_TEXTS[kinds[0]] if len(kinds) == 1 else message("files.camera")
     view["camera_text"] = catalogue.text(camera_text)
