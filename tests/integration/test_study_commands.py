@@ -91,7 +91,9 @@ def test_reviewing(command: Any, api: httpx.Client, tmp_path: Path) -> None:
     assert api.get(f"/submissions/{ids[4]}").status_code == 404
 
 
-def test_projects_groups_and_oneself(command: Any, api: httpx.Client, tmp_path: Path) -> None:
+def test_projects_groups_and_oneself(
+    command: Any, api: httpx.Client, server: Installation, tmp_path: Path
+) -> None:
     workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
     project = json.loads(command("project", "create", "-t", "Pilot", "-w", workspace, "--json").stdout)
     assert "Pilot" in command("project", "list", "-w", workspace).stdout
@@ -106,6 +108,16 @@ def test_projects_groups_and_oneself(command: Any, api: httpx.Client, tmp_path: 
     left = command("participant", "view", group["id"], "--csv").stdout
     assert "bo" in left
     assert "ada" not in left
+    tab = {"_FIELDPACK_COMPLETE": "complete_zsh"}
+    for words, id, name in (
+        ("project view", project["id"], "Pilot"),
+        ("participant view", group["id"], "Panel"),
+        ("study list -p", project["id"], "Pilot"),
+    ):
+        line = f"fieldpack {words} {id[:4]}"
+        offered = server.run(check=False, **tab, _TYPER_COMPLETE_ARGS=line).stdout
+        assert id in offered
+        assert name in offered
     me = expect(api.get("/users/me"), 200)
     assert json.loads(command("whoami", "--json").stdout)["email"] == me["email"]
 

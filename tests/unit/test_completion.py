@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from fieldpack.cli import main
+from fieldpack.cli.root import app
 from tests.hostile_server import TOKEN, make_archive, serve_hostile
 
 
@@ -59,6 +62,33 @@ def test_subcommands_and_options_are_offered(
 ) -> None:
     assert offer("fieldpack collection e", monkeypatch, capsys) == ({"export", "exports", "erase"}, "")
     assert offer("fieldpack convert a.zip --num", monkeypatch, capsys) == ({"--numbers"}, "")
+
+
+THINGS = ("collection", "study", "workspace", "project", "group", "subscription")
+
+
+def iter_parameters(command: Any, context: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every parameter of every command, behind the command's names."""
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from iter_parameters(
+                inner, typer.Context(inner, parent=context, info_name=name), (*path, name)
+            )
+        return
+    for parameter in command.params:
+        yield (*path, parameter)
+
+
+def test_every_id_of_something_with_a_name_is_offered() -> None:
+    pytest.importorskip("fieldpack.server.config", reason="needs the server extra")
+    program = typer.main.get_command(app)
+    bare = [
+        (*path, parameter.name)
+        for *path, parameter in iter_parameters(program, typer.Context(program, info_name="fieldpack"))
+        if str(parameter.name).removesuffix("_id") in THINGS and parameter._custom_shell_complete is None
+    ]
+    assert bare == []
 
 
 @pytest.mark.parametrize("word", ["export", "get", "sync", "erase", "publish"])

@@ -15,7 +15,19 @@ import typer
 if TYPE_CHECKING:
     from fieldpack.client import Client
 
-__all__ = ["CollectionId", "StudyId", "complete_collection", "complete_study", "complete_workspace"]
+__all__ = [
+    "CollectionId",
+    "GroupId",
+    "ProjectId",
+    "StudyId",
+    "SubscriptionId",
+    "WorkspaceId",
+    "complete_collection",
+    "complete_project",
+    "complete_study",
+    "complete_subscription",
+    "complete_workspace",
+]
 
 LONGEST_WAIT = 1.0
 """Seconds that a person waits for what may be offered."""
@@ -25,7 +37,7 @@ Offers = list[tuple[str, str]]
 
 def complete_collection(incomplete: str) -> Offers:
     """Ids of collections that begin with what is typed, newest first, with their names."""
-    return _offer(_list_collections, incomplete, "name")
+    return _offer(_of_each_workspace(lambda client, id: client.list_collections(id)), incomplete, "name")
 
 
 def complete_workspace(incomplete: str) -> Offers:
@@ -38,9 +50,36 @@ def complete_study(incomplete: str) -> Offers:
     return _offer(lambda client: client.list_studies(), incomplete, "name")
 
 
-def _list_collections(client: Client) -> Iterable[dict[str, Any]]:
-    for workspace in client.list_workspaces():
-        yield from client.list_collections(str(workspace["id"]))
+def complete_project(incomplete: str) -> Offers:
+    """Ids of projects that begin with what is typed, with their titles."""
+    return _offer(_of_each_workspace(lambda client, id: client.list_projects(id)), incomplete, "title")
+
+
+def complete_group(incomplete: str) -> Offers:
+    """Ids of participant groups that begin with what is typed, with their names."""
+    return _offer(lambda client: client.list_participant_groups(), incomplete, "name")
+
+
+def complete_subscription(incomplete: str) -> Offers:
+    """Ids of subscriptions to events that begin with what is typed, with where they are sent."""
+
+    def ask(client: Client) -> Iterable[dict[str, Any]]:
+        yield from client.list_hooks()
+        yield from client.list_hooks(is_enabled=False)
+
+    return _offer(ask, incomplete, "target_url")
+
+
+def _of_each_workspace(
+    ask: Callable[[Client, str], Iterable[dict[str, Any]]],
+) -> Callable[[Client], Iterable[dict[str, Any]]]:
+    """What each workspace has, one after the other."""
+
+    def ask_all(client: Client) -> Iterable[dict[str, Any]]:
+        for workspace in client.list_workspaces():
+            yield from ask(client, str(workspace["id"]))
+
+    return ask_all
 
 
 def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, label: str) -> Offers:
@@ -76,4 +115,24 @@ CollectionId = Annotated[
 
 StudyId = Annotated[
     str, typer.Argument(metavar="STUDY_ID", help="Id of the study.", autocompletion=complete_study)
+]
+
+WorkspaceId = Annotated[
+    str,
+    typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.", autocompletion=complete_workspace),
+]
+
+ProjectId = Annotated[
+    str, typer.Argument(metavar="PROJECT_ID", help="Id of the project.", autocompletion=complete_project)
+]
+
+GroupId = Annotated[
+    str, typer.Argument(metavar="GROUP_ID", help="Id of the group.", autocompletion=complete_group)
+]
+
+SubscriptionId = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUBSCRIPTION_ID", help="Id of the subscription.", autocompletion=complete_subscription
+    ),
 ]

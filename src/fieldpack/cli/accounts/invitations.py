@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import WorkspaceId, complete_collection, complete_workspace
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson, DataDir, load
@@ -18,13 +19,22 @@ invitations_app = make_app(help="List invitations to a workspace, and withdraw t
 def invite(
     workspace_id: Annotated[
         str | None,
-        typer.Argument(metavar="[WORKSPACE_ID]", help="Id of the workspace; the only one without it."),
+        typer.Argument(
+            metavar="[WORKSPACE_ID]",
+            help="Id of the workspace; the only one without it.",
+            autocompletion=complete_workspace,
+        ),
     ] = None,
     role: Annotated[
         str, typer.Option(help="The role: owner, editor, reviewer, analyst or viewer.")
     ] = "viewer",
     collection: Annotated[
-        str | None, typer.Option(metavar="COLLECTION_ID", help="The role is on this collection alone.")
+        str | None,
+        typer.Option(
+            metavar="COLLECTION_ID",
+            help="The role is on this collection alone.",
+            autocompletion=complete_collection,
+        ),
     ] = None,
     email: Annotated[str | None, typer.Option(help="Only for who has this address.")] = None,
     expires: Annotated[
@@ -55,7 +65,7 @@ def invite(
     empty="There are no invitations.",
 )
 def list_invitations(
-    workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
+    workspace_id: WorkspaceId,
     data_dir: DataDir = None,
 ) -> list[dict[str, Any]]:
     """List invitations to a workspace, newest first."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fieldpack.cli.completion import WorkspaceId, complete_collection
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson, DataDir, load
@@ -27,13 +28,13 @@ Examples:
 
 members_app = make_app(help="Say who may do what in a workspace.", epilog=_EXAMPLES)
 
-WorkspaceId = Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")]
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address of the researcher.")]
 Collection = Annotated[
     str | None,
     typer.Option(
         metavar="COLLECTION_ID",
         help="On this collection alone, in place of the role in the workspace.",
+        autocompletion=complete_collection,
     ),
 ]
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import complete_workspace
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson, DataDir, load
@@ -32,7 +33,10 @@ def register(root: typer.Typer) -> None:
 @token_app.command("create")
 def create_token(
     name: Annotated[str, typer.Option(help="What to know it by.")],
-    workspace: Annotated[str | None, typer.Option(help="Workspace id; the first one without it.")] = None,
+    workspace: Annotated[
+        str | None,
+        typer.Option(help="Workspace id; the first one without it.", autocompletion=complete_workspace),
+    ] = None,
     researcher: Annotated[
         str | None, typer.Option(help="E-mail of the researcher, made if new; the first one without it.")
     ] = None,

@@ -10,7 +10,7 @@ import typer
 
 from fieldpack.cli.accounts.invitations import invitations_app, invite
 from fieldpack.cli.accounts.members import members_app
-from fieldpack.cli.completion import complete_workspace
+from fieldpack.cli.completion import WorkspaceId, complete_workspace
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
 from fieldpack.cli.options import AsJson, DataDir, Limit, Offset, load
@@ -132,7 +132,7 @@ def show_balance(
 
 @workspace_app.command("features")
 def switch_features(
-    workspace_id: Annotated[str, typer.Argument(metavar="WORKSPACE_ID", help="Id of the workspace.")],
+    workspace_id: WorkspaceId,
     collections: Annotated[
         str | None, typer.Option(help="`on` or `off`: whether Collections are available.")
     ] = None,

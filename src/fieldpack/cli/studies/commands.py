@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldpack.cli.completion import StudyId
+from fieldpack.cli.completion import StudyId, complete_project
 from fieldpack.cli.inputs import read_object
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import list_command
@@ -54,7 +54,10 @@ Status = Annotated[
     str,
     typer.Option("-s", "--status", help="all, or a status such as active, unpublished, paused, completed."),
 ]
-Project = Annotated[str | None, typer.Option("-p", "--project", help="Only those of this project.")]
+Project = Annotated[
+    str | None,
+    typer.Option("-p", "--project", help="Only those of this project.", autocompletion=complete_project),
+]
 
 
 def register(root: typer.Typer) -> None:

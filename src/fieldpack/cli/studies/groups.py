@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import GroupId, ProjectId
 from fieldpack.cli.inputs import read_ids
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
@@ -23,7 +24,6 @@ participant_app = make_app(help="Group participants, whom studies then admit or 
 Participants = Annotated[
     list[str] | None, typer.Option("-p", "--participant-id", help="Id; may be given several times.")
 ]
-GroupId = Annotated[str, typer.Argument(metavar="GROUP_ID", help="Id of the group.")]
 
 
 def register(root: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def list_projects(workspace: Workspace, limit: Limit = None, offset: Offset = 0)
 
 @project_app.command("view")
 def view_project(
-    project_id: Annotated[str, typer.Argument(metavar="PROJECT_ID", help="Id of the project.")],
+    project_id: ProjectId,
     web: Annotated[bool, typer.Option("-W", "--web", help="Open its page in the browser.")] = False,
     json: AsJson = False,
 ) -> None:

@@ -153,7 +153,10 @@ def bulk_approve(
     submission_ids: Annotated[
         list[str] | None, typer.Option("-i", "--submission-id", help="Id; may be given several times.")
     ] = None,
-    study: Annotated[str | None, typer.Option("-s", "--study", help="The study of the participants.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("-s", "--study", help="The study of the participants.", autocompletion=complete_study),
+    ] = None,
     participant_ids: Annotated[
         list[str] | None, typer.Option("-p", "--participant-id", help="Id; may be given several times.")
     ] = None,

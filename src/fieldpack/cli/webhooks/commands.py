@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import SubscriptionId, complete_subscription
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
 from fieldpack.cli.options import AnyWorkspace, AsJson, Limit, Offset, Workspace
@@ -25,7 +26,6 @@ Examples:
   fieldpack hook events SUBSCRIPTION_ID --status FAILED
 """
 
-Subscription = Annotated[str, typer.Argument(metavar="SUBSCRIPTION_ID", help="Id of the subscription.")]
 
 app = make_app(help="Have events sent to a program of yours (webhooks).", epilog=_EXAMPLES)
 
@@ -148,7 +148,7 @@ def create_hook(
 
 @app.command("confirm")
 def confirm_hook(
-    subscription_id: Subscription,
+    subscription_id: SubscriptionId,
     secret: Annotated[
         str, typer.Argument(metavar="SECRET", help="What came with it, or to the target, as X-Hook-Secret.")
     ],
@@ -168,7 +168,7 @@ def confirm_hook(
 
 @app.command("update")
 def update_hook(
-    subscription_id: Subscription,
+    subscription_id: SubscriptionId,
     event_type: Annotated[str | None, typer.Option("-e", "--event-type", help="What to be told of.")] = None,
     target_url: Annotated[
         str | None, typer.Option("-u", "--url", "--target-url", help="Where events are sent.")
@@ -196,7 +196,7 @@ def update_hook(
 
 
 @app.command("delete")
-def delete_hook(subscription_id: Subscription) -> None:
+def delete_hook(subscription_id: SubscriptionId) -> None:
     """Delete a subscription, and its events."""
     from fieldpack.cli.output import print_text
     from fieldpack.client import Client
@@ -216,10 +216,18 @@ def _summarise(row: Mapping[str, Any]) -> dict[str, Any]:
 @list_command(app, "events", _EVENT_COLUMNS, empty="There is no such event.", flatten=_summarise)
 def list_events(
     subscription_id: Annotated[
-        str | None, typer.Argument(metavar="[SUBSCRIPTION_ID]", help="Id of the subscription.")
+        str | None,
+        typer.Argument(
+            metavar="[SUBSCRIPTION_ID]",
+            help="Id of the subscription.",
+            autocompletion=complete_subscription,
+        ),
     ] = None,
     subscription: Annotated[
-        str | None, typer.Option("-s", "--subscription", help="The same, as an option.")
+        str | None,
+        typer.Option(
+            "-s", "--subscription", help="The same, as an option.", autocompletion=complete_subscription
+        ),
     ] = None,
     status: Annotated[
         list[str] | None,
@@ -245,7 +253,7 @@ def list_events(
 
 
 @app.command("test")
-def send_test_event(subscription_id: Subscription, json: AsJson = False) -> None:
+def send_test_event(subscription_id: SubscriptionId, json: AsJson = False) -> None:
     """Have an event sent that nothing has caused, to try the receiver."""
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.client import Client
@@ -262,7 +270,7 @@ def send_test_event(subscription_id: Subscription, json: AsJson = False) -> None
 
 @app.command("resend")
 def resend_event(
-    subscription_id: Subscription,
+    subscription_id: SubscriptionId,
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="Id of the event.")],
 ) -> None:
     """Have an event sent again, under its own id."""

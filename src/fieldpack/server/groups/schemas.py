@@ -30,7 +30,7 @@ class GroupPatch(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
-    participant_ids: ParticipantIds | None = None
+    participant_ids: Annotated[list[NamedParticipantId] | None, Most] = None
 
 
 class NewMembers(BaseModel):
