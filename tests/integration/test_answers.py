@@ -502,6 +502,13 @@ def test_a_name_that_is_empty_is_refused(person: Participant) -> None:
     assert kept(person) == ({}, {})
 
 
+def test_a_map_of_very_many_names_is_refused_as_a_whole(person: Participant) -> None:
+    """Refusals name each that is wrong; what has no end to it is none to look at one by one."""
+    for name in ("x{}", "00000000-0000-4000-8000-{:012}"):
+        refused(save_all(person, {name.format(n): None for n in range(10_001)}), 400, "body")
+        assert len(refused(save_all(person, {name.format(n): None for n in range(10_000)}), 400)) == 10_000
+
+
 def test_an_instruction_named_twice_is_refused(person: Participant) -> None:
     text = person.item(TEXT)
     given = json.dumps({text: {"value": "a"}})[:-1] + f', "{text.upper()}": {{"value": "b"}}}}'

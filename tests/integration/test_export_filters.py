@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -87,6 +88,8 @@ def test_the_same_filter_written_otherwise_is_the_same_export(answered: Answered
     ("given", "field"),
     [
         ({"filter": "x"}, "filter"),
+        ({"filter": {f"x{n}": 1 for n in range(101)}}, "filter"),
+        ({"filter": {"study": [str(UUID(int=n)) for n in range(1001)]}}, "filter.study"),
         ({"filter": {"colour": "red"}}, "filter.colour"),
         ({"filter": {"note": "yes"}}, "filter.note"),
         ({"filter": {"state": "DONE"}}, "filter.state"),

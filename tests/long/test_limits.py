@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -23,7 +24,9 @@ from fieldpack.server.config import Settings
 from fieldpack.server.http.large import LARGE_BYTES, run_large
 from fieldpack.server.http.routing import MAX_ERRORS, ApiRoute
 from fieldpack.server.problems import Problem
+from fieldpack.server.selection.filters import parse_filter
 from fieldpack.server.submissions.answering.answers import find_broken
+from fieldpack.server.submissions.answering.saving import MOST_TOGETHER, read_map
 from fieldpack.server.values.html import MAX_NESTING, MAX_TABLE_CELLS, count_table_cells, is_deep, sanitise
 from tests.proportion import require_proportional
 
@@ -218,6 +221,26 @@ def test_files_are_found_by_their_question() -> None:
         assert find_broken(items, {}, files) == {}
 
     require_proportional(work, 2_000)
+
+
+def test_values_of_a_filter_are_looked_at_in_proportion() -> None:
+    def work(size: int) -> None:
+        values = [("study", str(UUID(int=number))) for number in range(size)]
+        assert len(parse_filter([*values, *values], ()).study) == size
+
+    require_proportional(work, 1_500)
+
+
+@pytest.mark.parametrize(
+    "name", ["x{}", "00000000-0000-4000-8000-{:012}", "00000000-0000-4000-8000-00000000000x{}"]
+)
+def test_a_map_of_answers_is_read_in_proportion(name: str) -> None:
+    given = {
+        size: {name.format(n): None for n in range(size)} for size in (MOST_TOGETHER // 4, MOST_TOGETHER)
+    }
+    require_proportional(lambda size: read_map(given[size]), MOST_TOGETHER // 4)
+    with pytest.raises(Problem, match="body"):
+        read_map({**given[MOST_TOGETHER], "one more": None})
 
 
 # other people's requests

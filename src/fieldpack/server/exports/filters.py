@@ -18,6 +18,8 @@ __all__ = ["parse_filter", "read_view", "write_view"]
 
 LISTS = ("state", "study", "submission", "where")
 OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
+MOST_NAMES = 100
+MOST_VALUES = 1_000  # of one name
 
 
 def parse_filter(
@@ -39,12 +41,16 @@ def parse_filter(
     errors: dict[str, list[str]] = {}
     for name, text in parameters:
         _parse_one(name, text, found, errors)
+    if given is not None and len(given) > MOST_NAMES:
+        raise Problem(INVALID, {"filter": [f"Has {len(given):,} names; at most {MOST_NAMES} are looked at."]})
     rest: list[tuple[str, str]] = []
     for name, value in (given or {}).items():
         if value is None or value == "" or value == []:
             continue  # clients send every field they know
         values = value if isinstance(value, list) else [value]
-        if not all(isinstance(each, str | int | bool) for each in values):
+        if len(values) > MOST_VALUES:
+            errors[f"filter.{name}"] = [f"Give at most {MOST_VALUES:,} of these."]
+        elif not all(isinstance(each, str | int | bool) for each in values):
             errors[f"filter.{name}"] = ["Must be a text, or a list of texts."]
         elif name in OF_BODIES:
             rest += [(name, _say(each)) for each in values]

@@ -142,7 +142,8 @@ def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[st
     """
     values: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
-    lists: dict[str, list[Any]] = {"state": [], "study": [], "submission": [], "where": []}
+    # each once, in their order
+    lists: dict[str, dict[Any, None]] = {"state": {}, "study": {}, "submission": {}, "where": {}}
     for name, text in parameters:
         text = text.strip()
         if name not in NAMES or not text:
@@ -155,8 +156,7 @@ def parse_filter(parameters: Iterable[tuple[str, str]], questions: Collection[st
             errors.setdefault(name, []).append(str(error))
             continue
         if name in lists:
-            if value not in lists[name]:
-                lists[name].append(value)
+            lists[name][value] = None
         elif name in values:
             errors[name] = ["Give this parameter once."]
         else:

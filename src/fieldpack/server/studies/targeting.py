@@ -84,9 +84,10 @@ def read_targeting(fields: Fields, known_studies: Sequence[str], known_groups: S
     )
 
 
-def _known_by_list(known_studies: Sequence[str], known_groups: Sequence[str]) -> dict[str, Sequence[str]]:
+def _known_by_list(known_studies: Sequence[str], known_groups: Sequence[str]) -> dict[str, frozenset[str]]:
     """Of each kind of list whose values are ids of ours: those that are known here."""
-    return {**dict.fromkeys(STUDY_LISTS, known_studies), **dict.fromkeys(GROUP_LISTS, known_groups)}
+    studies, groups = frozenset(known_studies), frozenset(known_groups)
+    return {**dict.fromkeys(STUDY_LISTS, studies), **dict.fromkeys(GROUP_LISTS, groups)}
 
 
 def find_unenforced(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> list[str]:

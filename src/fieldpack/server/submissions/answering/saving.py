@@ -19,7 +19,10 @@ from fieldpack.server.uploads.queries import lock_submission
 from fieldpack.server.uploads.service import require_open
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["Answering", "open_answers", "save_answer", "save_answers"]
+__all__ = ["MOST_TOGETHER", "Answering", "open_answers", "read_map", "save_answer", "save_answers"]
+
+MOST_TOGETHER = 10_000
+"""Answers in one request: more than a collection asks, and few enough to be looked at in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +127,7 @@ async def save_answers(
         Problem: 400 by instruction id, for what is none of this submission or is not what it takes; else 412 by
             instruction id for what was changed elsewhere; 404 and 409 as for one.
     """
-    if not isinstance(given, dict):
-        raise Problem(INVALID, {"body": ["Send an object: instruction ids, and the answer to each."]})
-    unknown = [key for key in given if not is_uuid(key)]
-    refused: dict[str, list[str]] = {
-        key or "body": ["This is no instruction of this submission."] for key in unknown
-    }
-    by_id: dict[UUID, Any] = {}
-    for key, value in given.items():
-        if key in unknown:
-            continue
-        if UUID(key) in by_id:
-            refused[key] = ["This instruction is named twice."]
-        by_id[UUID(key)] = value
+    by_id, refused = read_map(given)
     answering = await open_answers(connection, caches, submission_id, by_id)
     answers: dict[UUID, dict[str, Any] | None] = {}
     stale: dict[str, list[str]] = {}
@@ -159,6 +150,28 @@ async def save_answers(
     if stale:
         raise Problem(PRECONDITION_FAILED, stale)
     return await _write_all(answering, answers)
+
+
+def read_map(given: Any) -> tuple[dict[UUID, Any], dict[str, list[str]]]:
+    """What is sent for each instruction, and the names that are refused, each with why.
+
+    Raises:
+        Problem: 400 for what is no map, or has no end to it.
+    """
+    if not isinstance(given, dict):
+        raise Problem(INVALID, {"body": ["Send an object: instruction ids, and the answer to each."]})
+    if len(given) > MOST_TOGETHER:
+        raise Problem(INVALID, {"body": [f"Send at most {MOST_TOGETHER:,} answers at a time."]})
+    by_id: dict[UUID, Any] = {}
+    refused: dict[str, list[str]] = {}
+    for key, value in given.items():
+        if not is_uuid(key):
+            refused[key or "body"] = ["This is no instruction of this submission."]
+            continue
+        if UUID(key) in by_id:
+            refused[key] = ["This instruction is named twice."]
+        by_id[UUID(key)] = value
+    return by_id, refused
 
 
 def _read_revision(value: Any) -> str | None:
