@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +19,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.orphans import find_orphans, remove_orphans
 from fieldpack.server.run.administration import opened_database
+from fieldpack.server.uploads.rows import FileRow
 from fieldpack.server.uploads.service import list_files
 from fieldpack.server.uploads.sweeps import sweep_abandoned
 from tests.installation import Installation
@@ -73,7 +74,7 @@ def test_abandoned_uploads_go_and_others_stay(server: Installation, scenario: Sc
     left = begin(returned)
     participant.http.post(f"{returned.path}/return", headers=returned.headers)
 
-    async def work(context: Context) -> tuple[list[UUID], list[UUID], list[dict[str, Any]]]:
+    async def work(context: Context) -> tuple[list[UUID], list[UUID], list[FileRow]]:
         async with context.database.transaction() as connection:
             for upload_id, age in ((old, "8 days"), (finished, "80 days"), (left, "2 hours")):
                 await connection.execute(
@@ -95,7 +96,7 @@ def test_abandoned_uploads_go_and_others_stay(server: Installation, scenario: Sc
     assert {old, left} <= set(planned)
     assert set(planned) == set(swept)
     assert not {fresh, finished} & set(swept)
-    assert [file["id"] for file in files] == [finished, fresh]
+    assert [file.id for file in files] == [finished, fresh]
     assert path_of(server, finished).exists()
 
 

@@ -22,8 +22,8 @@ from fieldpack.errors import BlobDamaged
 from fieldpack.server.caches import Caches
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
-from fieldpack.server.exports.rows import BuildRow
-from fieldpack.server.exports.serve.reading import Archive, ArchiveCaches, MemberSpan
+from fieldpack.server.exports.rows import BuildRow, MemberSpan
+from fieldpack.server.exports.serve.reading import Archive, ArchiveCaches
 from fieldpack.server.storage import FileRange, blob_key
 from fieldpack.server.storage.local import LocalStorage
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -121,8 +122,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C."""
     _Run.is_debugged = False
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # others raise
+        if isinstance(stream, io.TextIOWrapper):  # what a program put in its place may take any character
+            with contextlib.suppress(ValueError):
+                stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if args is None else args)
     command: Any = typer.main.get_command(app)
     try:

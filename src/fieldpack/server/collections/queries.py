@@ -16,6 +16,7 @@ from fieldpack.server.collections.rows import (
     FileRow,
     ItemRow,
     PageRow,
+    PlacedItem,
     ResponseFile,
     ResponseRow,
 )
@@ -210,15 +211,23 @@ async def retire_items(connection: Connection, collection_id: UUID) -> None:
 
 
 async def keep_items(
-    connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[tuple[int, int, dict[str, Any]]]
+    connection: Connection, collection_id: UUID, by: UUID, placed: Iterable[PlacedItem]
 ) -> None:
-    """Store items with the number of their page and their own number on it. The caller has locked the counter."""
+    """Store items and where they are. The caller has locked the counter."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
             KEEP_ITEM,
             [
-                [body["id"], collection_id, body["type"], page_order, item_order, Json(body), by]
-                for page_order, item_order, body in placed
+                [
+                    item.body["id"],
+                    collection_id,
+                    item.body["type"],
+                    item.page_order,
+                    item.item_order,
+                    Json(item.body),
+                    by,
+                ]
+                for item in placed
             ],
         )
 

@@ -48,6 +48,15 @@ class ItemRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedItem:
+    """An item of a version that is being written, and where it is."""
+
+    page_order: int  # of its page, from 0
+    item_order: int  # on its page, from 0
+    body: dict[str, Any]  # as the API answers it
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseFile:
     """A file of an answer."""
 

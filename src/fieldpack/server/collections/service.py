@@ -17,7 +17,14 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.collections import queries
-from fieldpack.server.collections.rows import CollectionRow, FileRow, ItemRow, PageRow, ResponseRow
+from fieldpack.server.collections.rows import (
+    CollectionRow,
+    FileRow,
+    ItemRow,
+    PageRow,
+    PlacedItem,
+    ResponseRow,
+)
 from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
 from fieldpack.server.db.pool import Connection
@@ -230,7 +237,7 @@ async def _write_version(
     described = body["collection_items"]
     await queries.keep_pages(connection, [UUID(page["id"]) for page in described], collection_id, caller.id)
     placed = [
-        (page_number, item_number, item)
+        PlacedItem(page_number, item_number, item)
         for page_number, page in enumerate(described)
         for item_number, item in enumerate(page["page_items"])
     ]

@@ -17,6 +17,7 @@ __all__ = [
     "Filter",
     "InstructionRow",
     "LostRow",
+    "MemberSpan",
     "NarrowedRow",
     "ObjectRow",
     "OptionsRow",
@@ -127,13 +128,22 @@ class PartRow(ArchiveRow):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSpan:
+    """A span of a member that was read without the rest. Its fields, in this order, are what is stored of it."""
+
+    member_no: int  # in the archive, from 0
+    name: str
+    length: int  # bytes
+    crc32: int  # of the span
+    member_crc32: int  # the one on record for the whole member
+
+
+@dataclass(frozen=True, slots=True)
 class SentPartRow:
     """A part that is in the bucket."""
 
     etag: str
-    member_spans: list[
-        list[Any]
-    ]  # the fields of a `MemberSpan` each: members that other parts hold the rest of
+    member_spans: list[MemberSpan]  # of the members that other parts hold the rest of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -55,8 +55,22 @@ async def find_secret(connection: Connection, workspace_id: UUID) -> SecretRow |
     return await cursor.fetchone()
 
 
-async def insert_subscription(connection: Connection, columns: dict[str, Any]) -> SubscriptionRow:
-    """Add a subscription, by column."""
+async def insert_subscription(
+    connection: Connection,
+    workspace_id: UUID,
+    event_type: str,
+    target_url: str,
+    *,
+    is_enabled: bool,
+    confirmation_sha256: bytes,
+    created_by: UUID,
+) -> SubscriptionRow:
+    """A new subscription, which is not confirmed.
+
+    Args:
+        confirmation_sha256: of the secret that confirms it.
+        created_by: researcher.
+    """
     cursor = await connection.cursor(row_factory=class_row(SubscriptionRow)).execute(
         f"""
         INSERT INTO hook_subscriptions AS h (id, workspace_id, event_type, target_url, is_enabled,
@@ -65,7 +79,15 @@ async def insert_subscription(connection: Connection, columns: dict[str, Any]) -
                 %(confirmation_sha256)s, %(created_by)s)
         RETURNING {SUBSCRIPTION}
         """,
-        columns,
+        {
+            "id": uuid4(),
+            "workspace_id": workspace_id,
+            "event_type": event_type,
+            "target_url": target_url,
+            "is_enabled": is_enabled,
+            "confirmation_sha256": confirmation_sha256,
+            "created_by": created_by,
+        },
     )
     row = await cursor.fetchone()
     assert row is not None

@@ -98,15 +98,12 @@ async def create_subscription(
     secret = secrets.token_urlsafe(SECRET_BYTES)
     row = await queries.insert_subscription(
         connection,
-        {
-            "id": uuid4(),
-            "workspace_id": workspace_id,
-            "event_type": event_type,
-            "target_url": target_url,
-            "is_enabled": is_enabled,
-            "confirmation_sha256": _hash(secret),
-            "created_by": caller.id,
-        },
+        workspace_id,
+        event_type,
+        target_url,
+        is_enabled=is_enabled,
+        confirmation_sha256=_hash(secret),
+        created_by=caller.id,
     )
     await write_entry(connection, caller.actor, "hook.create", object_id=row.id, workspace_id=workspace_id)
     return row, secret

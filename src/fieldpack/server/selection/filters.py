@@ -25,7 +25,7 @@ from fieldpack.server.values.uuids import is_uuid
 __all__ = ["MOST_CHOSEN", "MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
 
 Test = Literal["is", "contains", "between", "answered", "missing"]
-TESTS: tuple[str, ...] = get_args(Test)
+TESTS: tuple[Test, ...] = get_args(Test)
 MOST_CONDITIONS = 10
 MOST_TEXT = 500
 MOST_CHOSEN = 500  # submissions that are named one by one
@@ -233,15 +233,16 @@ def _parse_length(text: str, _: Collection[str]) -> int:
 
 def _parse_condition(text: str, questions: Collection[str]) -> Condition:
     identifier, _, rest = text.partition(":")
-    test, _, operand = rest.partition(":")
+    named, _, operand = rest.partition(":")
+    test = next((test for test in TESTS if test == named), None)
     if not is_uuid(identifier) or str(UUID(identifier)) not in questions:
         raise ValueError(f"There is no question {identifier[:MOST_TEXT]} in this collection.")
-    if test not in TESTS:
+    if test is None:
         raise ValueError(f"A question is followed by one of {', '.join(TESTS)}.")
     if len(operand) > MOST_TEXT:
         raise ValueError(f"At most {MOST_TEXT} characters.")
     if test in ("answered", "missing"):
-        return Condition(UUID(identifier), test)  # type: ignore[arg-type]  # one of TESTS, as was just asked
+        return Condition(UUID(identifier), test)
     if not operand:
         raise ValueError(f"What it {test} is missing.")
     if test == "between":
@@ -254,7 +255,7 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
             raise ValueError("`between` takes two numbers with a comma, either of which may be left out.")
         if any(abs(number.adjusted()) > MOST_DIGITS for number in numbers):
             raise ValueError(f"`between` takes numbers of at most {MOST_DIGITS} digits.")
-    condition = Condition(UUID(identifier), test, operand)  # type: ignore[arg-type]  # the same
+    condition = Condition(UUID(identifier), test, operand)
     if test == "is" and "\0" in str(condition.option):
         raise ValueError("Text must not contain U+0000.")
     return condition

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,8 +13,8 @@ from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.resuming import SECURED
-from fieldpack.server.studies.rows import StudyRow
-from fieldpack.server.studies.service import decide_columns, get_study
+from fieldpack.server.studies.rows import StudyColumns, StudyRow
+from fieldpack.server.studies.service import columns_of, get_study, with_fields
 from fieldpack.server.studies.targeting import BLOCKED_STUDIES
 
 __all__ = ["clone_study", "make_trial", "trial_url"]
@@ -22,18 +23,10 @@ COPY = " copy"
 MAX_NAME = 2_000
 
 
-def _columns(row: StudyRow, caller: Caller, fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "workspace_id": row.workspace_id,
-        "collection_id": row.collection_id,
-        "project_id": row.project_id,
-        "created_by": caller.id,
-        "name": row.name,
-        "total_available_places": row.total_available_places,
-        "resume": row.resume,
-        **decide_columns(fields),
-        "maximum_allowed_time": row.maximum_allowed_time,
-    }
+def _columns(row: StudyRow, caller: Caller, fields: dict[str, Any]) -> StudyColumns:
+    """Those of a copy with these fields, made by the caller. Its time is that of the study, whoever set it."""
+    columns = with_fields(columns_of(row), fields)
+    return replace(columns, created_by=caller.id, maximum_allowed_time=row.maximum_allowed_time)
 
 
 def _with_blocked(filters: list[Any], study_id: UUID) -> list[Any]:
@@ -62,7 +55,7 @@ async def clone_study(
     if block_previous:
         fields["filters"] = _with_blocked(fields.get("filters", []), study_id)
     clone_id = uuid4()
-    await queries.insert_study(connection, {"id": clone_id, **_columns(row, caller, fields)})
+    await queries.insert_study(connection, clone_id, _columns(row, caller, fields))
     await write_entry(connection, caller.actor, "study.create", study_id=clone_id)
     return await get_study(connection, caller, clone_id)
 
@@ -76,18 +69,16 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
     if row.test:
         return row
     fields = {name: value for name, value in row.fields.items() if name not in ("filters", SECURED)}
-    columns = {
-        **_columns(row, caller, fields),
-        "max_submissions_per_participant": -1,
-        "max_concurrent_submissions": -1,
-        "resume": "link",
-        "test": True,
-        "test_of": study_id,
-    }
+    columns = replace(
+        _columns(row, caller, fields),
+        max_submissions_per_participant=-1,
+        max_concurrent_submissions=-1,
+        resume="link",
+    )
     trial_id = await queries.find_trial(connection, study_id)
     if trial_id is None:
         trial_id = uuid4()
-        await queries.insert_study(connection, {"id": trial_id, **columns})
+        await queries.insert_study(connection, trial_id, columns, test_of=study_id)
         await queries.transition_study(connection, trial_id, ["UNPUBLISHED"], "ACTIVE")
     else:
         await queries.update_study(connection, trial_id, columns)

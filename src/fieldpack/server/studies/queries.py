@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.studies.rows import StudyRow
+from fieldpack.server.studies.rows import StudyColumns, StudyRow
 
 
 def select_known_studies(study: str) -> str:
@@ -61,26 +61,35 @@ FIND = f"""
 """
 
 
-async def insert_study(connection: Connection, columns: dict[str, Any]) -> None:
-    """A new study, by column."""
-    names = list(columns)
-    await connection.execute(
-        sql.SQL("INSERT INTO studies ({}) VALUES ({})").format(
-            sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(", ").join(map(sql.Placeholder, names))
-        ),
-        {**columns, "fields": Jsonb(columns["fields"])},
-    )
+COLUMNS = [field.name for field in fields(StudyColumns)]
+INSERT = f"""
+    INSERT INTO studies (id, test, test_of, {", ".join(COLUMNS)})
+    VALUES (%(id)s, %(test_of)s::uuid IS NOT NULL, %(test_of)s, {", ".join(f"%({name})s" for name in COLUMNS)})
+"""
+UPDATE = f"UPDATE studies SET {', '.join(f'{name} = %({name})s' for name in COLUMNS)} WHERE id = %(id)s"
 
 
-async def update_study(connection: Connection, study_id: UUID, columns: dict[str, Any]) -> None:
-    """Write these columns; a study that was full and now has places is open again, and the reverse."""
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns
-    )
-    await connection.execute(
-        sql.SQL("UPDATE studies SET {} WHERE id = %(study_id)s").format(assignments),
-        {**columns, "fields": Jsonb(columns["fields"]), "study_id": study_id},
-    )
+def _values_of(columns: StudyColumns) -> dict[str, Any]:
+    """The columns by name, ready for a statement."""
+    values = {name: getattr(columns, name) for name in COLUMNS}
+    return {**values, "fields": Jsonb(columns.fields)}
+
+
+async def insert_study(
+    connection: Connection, study_id: UUID, columns: StudyColumns, test_of: UUID | None = None
+) -> None:
+    """A new, unpublished study.
+
+    Args:
+        test_of: the study that this one is a copy of, for trying it; None for a study of its own.
+    """
+    await connection.execute(INSERT, {**_values_of(columns), "id": study_id, "test_of": test_of})
+
+
+async def update_study(connection: Connection, study_id: UUID, columns: StudyColumns) -> None:
+    """Write all these columns; a study that was full and now has places is open again, and the reverse. The caller
+    has locked the study."""
+    await connection.execute(UPDATE, {**_values_of(columns), "id": study_id})
     await settle_status(connection, study_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,3 +38,20 @@ class StudyRow:
     researcher_email: str
     researcher_first_name: str
     researcher_last_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyColumns:
+    """What is written of a study when it is created or changed: each field is a column of its table."""
+
+    workspace_id: UUID
+    collection_id: UUID
+    project_id: UUID | None
+    created_by: UUID  # researcher
+    name: str
+    total_available_places: int
+    resume: Resume
+    fields: dict[str, Any] = field(default_factory=dict)  # as in `StudyRow`
+    maximum_allowed_time: int | None = None  # minutes; None for no end
+    max_submissions_per_participant: int = 1  # -1 for no limit
+    max_concurrent_submissions: int = -1  # -1 for no limit

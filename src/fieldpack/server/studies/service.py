@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,19 +29,20 @@ from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
 from fieldpack.server.studies.resuming import SECURED, Resume, choose_resume
-from fieldpack.server.studies.rows import StudyRow
+from fieldpack.server.studies.rows import StudyColumns, StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch, StudyTransition
 from fieldpack.server.studies.targeting import find_unenforced, names_participants
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
+    "columns_of",
     "create_study",
-    "decide_columns",
     "delete_study",
     "describe_study",
     "get_study",
     "patch_study",
     "transition_study",
+    "with_fields",
 ]
 
 log = structlog.get_logger()
@@ -165,17 +167,26 @@ def _fields(given: StudyFields) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in OWN_COLUMNS | COMPUTED}
 
 
-def decide_columns(fields: dict[str, Any]) -> dict[str, Any]:
-    """The columns that the kept fields decide."""
+def with_fields(columns: StudyColumns, fields: dict[str, Any]) -> StudyColumns:
+    """A study's columns with these fields, and with what the fields decide.
+
+    Without `maximum_allowed_time` a submission may take four times as long as it is estimated to.
+    """
     config = fields.get("submissions_config", {})
     estimated = fields.get("estimated_completion_time")
     default_minutes = max(LEAST_MINUTES_BY_DEFAULT, 4 * estimated) if estimated else MINUTES_BY_DEFAULT
-    return {
-        "fields": fields,
-        "maximum_allowed_time": fields.get("maximum_allowed_time", default_minutes),
-        "max_submissions_per_participant": config.get("max_submissions_per_participant", 1),
-        "max_concurrent_submissions": config.get("max_concurrent_submissions", -1),
-    }
+    return replace(
+        columns,
+        fields=fields,
+        maximum_allowed_time=fields.get("maximum_allowed_time", default_minutes),
+        max_submissions_per_participant=config.get("max_submissions_per_participant", 1),
+        max_concurrent_submissions=config.get("max_concurrent_submissions", -1),
+    )
+
+
+def columns_of(row: StudyRow) -> StudyColumns:
+    """What is written of a study, as it is now."""
+    return StudyColumns(**{field.name: getattr(row, field.name) for field in fields_of(StudyColumns)})
 
 
 def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
@@ -207,20 +218,16 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
     )
     fields = _with_code(_fields(given))
     study_id = uuid4()
-    await queries.insert_study(
-        connection,
-        {
-            "id": study_id,
-            "workspace_id": collection.workspace_id,
-            "collection_id": collection.id,
-            "project_id": project,
-            "created_by": caller.id,
-            "name": given.name,
-            "total_available_places": given.total_available_places,
-            "resume": _resume(fields, given, "link"),
-            **decide_columns(fields),
-        },
+    columns = StudyColumns(
+        workspace_id=collection.workspace_id,
+        collection_id=collection.id,
+        project_id=project,
+        created_by=caller.id,
+        name=given.name,
+        total_available_places=given.total_available_places,
+        resume=_resume(fields, given, "link"),
     )
+    await queries.insert_study(connection, study_id, with_fields(columns, fields))
     await write_entry(connection, caller.actor, "study.create", study_id=study_id)
     return await get_study(connection, caller, study_id)
 
@@ -232,25 +239,25 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     if "submissions_config" in new:
         new["submissions_config"] = old.get("submissions_config", {}) | new["submissions_config"]
     fields = _with_code({**old, **new})
-    columns = decide_columns(fields)
+    columns = with_fields(columns_of(row), fields)
     if given.resume is not None or SECURED in new:
-        columns["resume"] = _resume(fields, given, row.resume)
+        columns = replace(columns, resume=_resume(fields, given, row.resume))
     if given.name is not None:
-        columns["name"] = given.name
+        columns = replace(columns, name=given.name)
     if given.total_available_places is not None:
         if given.total_available_places < row.places_taken:
             raise conflict(f"Places taken already: {row.places_taken:,}; there can't be fewer.")
-        columns["total_available_places"] = given.total_available_places
+        columns = replace(columns, total_available_places=given.total_available_places)
     if given.data_collection_id is not None and given.data_collection_id != str(row.collection_id):
         if row.status not in ("UNPUBLISHED", "SCHEDULED"):
             raise conflict("The collection of a published study can't be changed; create another study.")
         collection = await _get_collection(connection, caller, given.data_collection_id)
-        columns |= {"collection_id": collection.id, "workspace_id": collection.workspace_id}
+        columns = replace(columns, collection_id=collection.id, workspace_id=collection.workspace_id)
         if collection.workspace_id != row.workspace_id:
-            columns["project_id"] = None  # it stays behind in its own workspace
+            columns = replace(columns, project_id=None)  # a project is of one workspace
     if given.project and given.project != describe_project(row):
-        workspace_id = columns.get("workspace_id", row.workspace_id)
-        columns["project_id"] = await _find_project(connection, workspace_id, given.project)
+        project = await _find_project(connection, columns.workspace_id, given.project)
+        columns = replace(columns, project_id=project)
     await queries.update_study(connection, study_id, columns)
     changed = sorted(given.model_fields_set & set(StudyPatch.model_fields))
     await write_entry(connection, caller.actor, "study.update", study_id=study_id, changed=changed)

@@ -41,8 +41,9 @@ from fieldpack.server.submissions.answering.answers import (
     is_empty,
     put_numbers_right,
 )
-from fieldpack.server.submissions.rows import SubmissionRow
+from fieldpack.server.submissions.rows import FilePlace, SubmissionRow
 from fieldpack.server.uploads import service as uploads
+from fieldpack.server.uploads.rows import FileRow
 
 __all__ = [
     "erase",
@@ -181,33 +182,33 @@ class _Record:
 
     responses: bytes  # JSON of the archive's `responses`
     answer_count: int  # instructions answered, by a value or by files
-    places: list[tuple[UUID, int, str]]  # of each file: its upload, its number, its member name
+    places: list[FilePlace]
 
 
 def _record(
-    submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[dict[str, Any]]
+    submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[FileRow]
 ) -> _Record:
     """The archive's `responses` of this submission, written once, and where its files go."""
     names = MemberNames(str(submission_id))
     by_item = group_files(files)
     saved: list[tuple[str, str, dict[str, Any]]] = []
     uploaded: dict[str, list[FileEntry]] = {}
-    places: list[tuple[UUID, int, str]] = []
+    places: list[FilePlace] = []
     for item in items:
         if item["type"] == "file_upload":
             entries: list[FileEntry] = []
             for file in by_item.get(item["id"], []):
-                if file["status"] != "complete":
-                    continue
-                path = names.add(file["file_name"])
-                places.append((file["id"], len(places), path))
+                if file.sha256 is None or file.content_type is None:
+                    continue  # not complete
+                path = names.add(file.file_name)
+                places.append(FilePlace(file.id, len(places), path))
                 entries.append(
                     {
                         "path": path,
-                        "file_name": file["file_name"],
-                        "content_type": file["content_type"],
-                        "size_bytes": file["size_bytes"],
-                        "sha256": file["sha256"],
+                        "file_name": file.file_name,
+                        "content_type": file.content_type,
+                        "size_bytes": file.size_bytes,
+                        "sha256": file.sha256,
                     }
                 )
             if entries:

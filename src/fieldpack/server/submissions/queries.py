@@ -14,7 +14,7 @@ from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.line_queries import write_line_end
-from fieldpack.server.submissions.rows import AnswerRow, HeldRow, SavedRow, SubmissionRow
+from fieldpack.server.submissions.rows import AnswerRow, FilePlace, HeldRow, SavedRow, SubmissionRow
 from fieldpack.server.uploads.queries import OPEN
 
 FIND = f"""
@@ -262,13 +262,13 @@ async def set_submitted(
     )
 
 
-async def set_file_places(connection: Connection, places: list[tuple[UUID, int, str]]) -> None:
-    """Where each upload stands among the files of its submission, and its member name."""
+async def set_file_places(connection: Connection, places: list[FilePlace]) -> None:
+    """Store where each upload stands in the archive. The caller has locked the submission."""
     if places:
         async with connection.cursor() as cursor:
             await cursor.executemany(
                 "UPDATE uploads SET position = %s, path = %s WHERE id = %s",
-                [(position, path, upload_id) for upload_id, position, path in places],
+                [(place.position, place.path, place.upload_id) for place in places],
             )
 
 

@@ -66,3 +66,12 @@ class SavedRow:
     instruction_id: UUID
     revision: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """Where a file of a submission stands in the archive."""
+
+    upload_id: UUID
+    position: int  # among the files of its submission, from 0
+    path: str  # its member name

@@ -17,7 +17,7 @@ from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.thumbnails.service import keys_of
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import LiveDigests
-from fieldpack.server.uploads.rows import Claim, HolderRow, UploadRow
+from fieldpack.server.uploads.rows import Claim, FileRow, HolderRow, UploadRow
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes, say_count
 
@@ -301,26 +301,9 @@ def describe_upload(row: UploadRow) -> dict[str, Any]:
     }
 
 
-async def list_files(connection: Connection, submission_id: UUID) -> list[dict[str, Any]]:
-    """The files of a submission, finished (`complete`) or not (`uploading`), in the order they were begun.
-
-    Each is `{id, instruction_id, file_name, content_type, size_bytes, sha256, status, offset, created_at}`;
-    those that were refused are left out.
-    """
-    return [
-        {
-            "id": row.id,
-            "instruction_id": row.instruction_id,
-            "file_name": row.file_name,
-            "content_type": row.content_type,
-            "size_bytes": row.size_bytes,
-            "sha256": row.sha256,
-            "status": row.status,
-            "offset": row.offset,
-            "created_at": row.created_at,
-        }
-        for row in await queries.list_files(connection, submission_id)
-    ]
+async def list_files(connection: Connection, submission_id: UUID) -> list[FileRow]:
+    """The files of a submission, finished or not, in the order they were begun; without those that were refused."""
+    return await queries.list_files(connection, submission_id)
 
 
 async def remove_upload(context: Context, submission_id: UUID, study_id: UUID, upload_id: UUID) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,15 @@ from psycopg.types.json import Json
 
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports.rows import ArchiveRow, BuildRow, Facts, ObjectRow, PartRow, SentPartRow
+from fieldpack.server.exports.rows import (
+    ArchiveRow,
+    BuildRow,
+    Facts,
+    MemberSpan,
+    ObjectRow,
+    PartRow,
+    SentPartRow,
+)
 from fieldpack.server.jobs import PARTS_QUEUE, defer
 
 # jobs of exports come before jobs of parts: a new export starts before the last part of an earlier one is sent
@@ -163,7 +171,7 @@ async def finish_part(
     build: UUID,
     number: int,
     etag: str,
-    member_spans: Sequence[tuple[Any, ...]],
+    member_spans: Sequence[MemberSpan],
     before: float,
 ) -> bool:
     """Record that a part is in the bucket, and enqueue the last step after the last part; False when the build was
@@ -175,7 +183,7 @@ async def finish_part(
         UPDATE export_parts SET etag = %s, pieces = %s, sent_bytes = stop_offset - start_offset
         WHERE export_id = %s AND build = %s AND number = %s AND etag IS NULL
         """,
-        [etag, Json(member_spans), export_id, build, number],
+        [etag, Json([astuple(span) for span in member_spans]), export_id, build, number],
     )
     if cursor.rowcount:
         await _move(connection, export_id, build, before)
@@ -190,12 +198,11 @@ async def finish_part(
 
 async def list_parts(connection: Connection, export_id: UUID, build: UUID) -> list[SentPartRow]:
     """The parts of a build, in order, once all are in the bucket."""
-    async with connection.cursor(row_factory=class_row(SentPartRow)) as cursor:
-        await cursor.execute(
-            """
-            SELECT etag, pieces AS member_spans FROM export_parts
-            WHERE export_id = %s AND build = %s ORDER BY number
-            """,
-            [export_id, build],
-        )
-        return await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT etag, pieces FROM export_parts WHERE export_id = %s AND build = %s ORDER BY number",
+        [export_id, build],
+    )
+    return [
+        SentPartRow(row["etag"], [MemberSpan(*fields) for fields in row["pieces"]])
+        for row in await cursor.fetchall()
+    ]

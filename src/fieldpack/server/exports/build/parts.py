@@ -27,8 +27,8 @@ from fieldpack.server.exports.build import part_queries as queries
 from fieldpack.server.exports.build.checksums import combine_crc32
 from fieldpack.server.exports.build.ends import Interrupted, Superseded
 from fieldpack.server.exports.keys import archive_name, build_prefix, object_key
-from fieldpack.server.exports.rows import BuildRow, Facts, ObjectRow, PartRow, SentPartRow
-from fieldpack.server.exports.serve.reading import Archive, MemberSpan, open_archive
+from fieldpack.server.exports.rows import BuildRow, Facts, MemberSpan, ObjectRow, PartRow, SentPartRow
+from fieldpack.server.exports.serve.reading import Archive, open_archive
 from fieldpack.server.storage import Buffer, FileRange, Multipart
 
 __all__ = ["begin_object", "finish_object", "plan_parts", "send_part"]
@@ -219,13 +219,13 @@ def _complete(context: Context, export: ObjectRow) -> bool:
         return transitions.complete(connection, export, export.facts, context.settings)
 
 
-def _check_member_spans(spans: Iterable[list[Any]]) -> None:
+def _check_member_spans(spans: Iterable[MemberSpan]) -> None:
     """Check the members that two or more parts share: their spans, in order, have the CRC-32 of the member.
 
     Raises:
         BlobDamaged: one has another.
     """
-    for _, group in groupby((MemberSpan(*span) for span in spans), key=lambda span: span.member_no):
+    for _, group in groupby(spans, key=lambda span: span.member_no):
         found = list(group)
         if combine_crc32((span.crc32, span.length) for span in found) != found[0].member_crc32:
             raise BlobDamaged(f"The stored bytes of {found[0].name} are not those on record.")

@@ -22,12 +22,12 @@ from fieldpack.errors import BlobDamaged
 from fieldpack.server.caches import Recent
 from fieldpack.server.context import Context
 from fieldpack.server.exports.keys import INDEX, read_head_crc32, stored_key
-from fieldpack.server.exports.rows import ArchiveRow, BuildRow
+from fieldpack.server.exports.rows import ArchiveRow, BuildRow, MemberSpan
 from fieldpack.server.exports.serve.sharing import Shared
 from fieldpack.server.storage import Buffer, FileRange
 from fieldpack.server.storage.buffers import Buffers
 
-__all__ = ["Archive", "ArchiveCaches", "MemberSpan", "open_archive"]
+__all__ = ["Archive", "ArchiveCaches", "open_archive"]
 
 CHUNK_BYTES = 512 * 1024
 KERNEL_BYTES = 1024 * 1024
@@ -37,16 +37,6 @@ SLOW_SECONDS = 0.5
 CACHED_INDEXES = 64
 CACHED_PAGES = 48  # of about 400 KB each
 TAIL_BYTES = 64 * 1024
-
-
-class MemberSpan(NamedTuple):
-    """A span of a member that was read without the rest: its CRC-32, and the one on record for the member."""
-
-    member_no: int
-    name: str
-    length: int
-    crc32: int
-    member_crc32: int
 
 
 class SmallMember(NamedTuple):

@@ -15,6 +15,7 @@ import orjson
 from fieldpack.server.collections.schemas import value_key
 from fieldpack.server.problems import INVALID, Problem
 from fieldpack.server.submissions.answering.numbers import Ambiguous, read_number
+from fieldpack.server.uploads.rows import FileRow
 from fieldpack.text import say_count
 
 __all__ = [
@@ -254,7 +255,7 @@ def _check_rule(rule: dict[str, Any], text: str) -> Broken | None:
 
 
 def find_problems(
-    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[dict[str, Any]]
+    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[FileRow]
 ) -> dict[str, list[str]]:
     """What keeps a submission from being submitted: sentences by instruction id; empty when nothing does."""
     broken = find_broken(items, answers, files)
@@ -262,7 +263,7 @@ def find_problems(
 
 
 def find_broken(
-    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[dict[str, Any]]
+    items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[FileRow]
 ) -> dict[str, list[Broken]]:
     """The rules that a submission breaks as it is, by instruction id."""
     found: dict[str, list[Broken]] = {}
@@ -281,16 +282,16 @@ def find_broken(
     return found
 
 
-def group_files(files: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def group_files(files: list[FileRow]) -> dict[str, list[FileRow]]:
     """Files by the id of their instruction, in their order."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[FileRow]] = {}
     for file in files:
-        found.setdefault(str(file["instruction_id"]), []).append(file)
+        found.setdefault(str(file.instruction_id), []).append(file)
     return found
 
 
-def _check_files(item: dict[str, Any], files: list[dict[str, Any]]) -> list[Broken]:
-    if any(file["status"] == "uploading" for file in files):
+def _check_files(item: dict[str, Any], files: list[FileRow]) -> list[Broken]:
+    if any(file.status == "uploading" for file in files):
         return [Broken("unfinished")]
     count = len(files)
     if not count and not item["required"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,8 +24,9 @@ from fieldpack.server.submissions import queries as submission_queries
 from fieldpack.server.submissions.access import find_participant
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.beginning.codes import get_code
-from fieldpack.server.submissions.rows import SubmissionRow
+from fieldpack.server.submissions.rows import AnswerRow, SubmissionRow
 from fieldpack.server.uploads import service as uploads
+from fieldpack.server.uploads.rows import FileRow
 from fieldpack.server.web.catalogue import Catalogue
 from fieldpack.server.web.participants.contacts import StudyPageRoute
 from fieldpack.server.web.participants.entrance import Text, see_other
@@ -42,17 +44,34 @@ URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 # the questions
 
 
-async def _load(context: Context, submission: SubmissionRow) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the pages of a submission show."""
+
+    body: dict[str, Any]  # the collection as it was when the participant started
+    saved: list[AnswerRow]
+    files: list[FileRow]
+    code: str | None  # to go on elsewhere with; see `_code_of`
+
+    @property
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """The saved answers, by instruction id."""
+        return {str(row.instruction_id): row.value for row in self.saved}
+
+    @property
+    def revisions(self) -> dict[str, int]:
+        """How often each answer was saved, by instruction id."""
+        return {str(row.instruction_id): row.revision for row in self.saved}
+
+
+async def _load(context: Context, submission: SubmissionRow) -> _Loaded:
     async with context.database.transaction() as connection:
-        saved = await submission_queries.list_answers(connection, submission.id)
-        return {
-            "body": await get_version(connection, submission.collection_id, submission.collection_version),
-            "saved": saved,
-            "answers": {str(row.instruction_id): row.value for row in saved},
-            "revisions": {str(row.instruction_id): row.revision for row in saved},
-            "files": await uploads.list_files(connection, submission.id),
-            "code": await _code_of(connection, submission),
-        }
+        return _Loaded(
+            await get_version(connection, submission.collection_id, submission.collection_version),
+            await submission_queries.list_answers(connection, submission.id),
+            await uploads.list_files(connection, submission.id),
+            await _code_of(connection, submission),
+        )
 
 
 async def _code_of(connection: Connection, submission: SubmissionRow) -> str | None:
@@ -76,11 +95,11 @@ async def resume(
     return see_other(f"{path}/{_last_page(loaded)}?resumed=1")
 
 
-def _last_page(loaded: dict[str, Any]) -> int:
+def _last_page(loaded: _Loaded) -> int:
     """The page of the newest answer or file; the first when there is none."""
-    did = [(row.updated_at, str(row.instruction_id)) for row in loaded["saved"]]
-    did += [(file["created_at"], str(file["instruction_id"])) for file in loaded["files"]]
-    return number_pages(loaded["body"]).get(max(did)[1], 1) if did else 1
+    did = [(row.updated_at, str(row.instruction_id)) for row in loaded.saved]
+    did += [(file.created_at, str(file.instruction_id)) for file in loaded.files]
+    return number_pages(loaded.body).get(max(did)[1], 1) if did else 1
 
 
 @router.get("/participate/submissions/{submission_id}/done")
@@ -156,7 +175,7 @@ async def show_step(
     if not submission.open:
         return see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
-    return _show_form(request, submission, loaded, _parse_step(step, loaded["body"]), Outcome())
+    return _show_form(request, submission, loaded, _parse_step(step, loaded.body), Outcome())
 
 
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
@@ -170,7 +189,7 @@ def _parse_step(step: str, body: dict[str, Any]) -> int | str:
 def _show_form(
     request: Request,
     submission: SubmissionRow,
-    loaded: dict[str, Any],
+    loaded: _Loaded,
     step: int | str,
     outcome: Outcome,
     *,
@@ -179,11 +198,11 @@ def _show_form(
     catalogue = catalogue_of(request)
     base = f"/participate/submissions/{submission.id}/"
     pages = view_pages(
-        loaded["body"],
+        loaded.body,
         catalogue,
-        answers={**loaded["answers"], **outcome.unsaved},
-        revisions=loaded["revisions"],
-        files=loaded["files"],
+        answers={**loaded.answers, **outcome.unsaved},
+        revisions=loaded.revisions,
+        files=loaded.files,
         errors=outcome.errors,
         unclear=outcome.unclear,
     )
@@ -193,24 +212,24 @@ def _show_form(
         request,
         "form.html",
         status=status,
-        task_name=loaded["body"]["task_details"]["task_name"],
+        task_name=loaded.body["task_details"]["task_name"],
         pages=pages,
         step=step,
         base=base,
         action=f"{base}{step}",
-        error_rows=error_rows(loaded["body"], outcome.errors, base, step),
+        error_rows=error_rows(loaded.body, outcome.errors, base, step),
         submission_id=submission.id,
         deadline=deadline,
         seconds_left=(deadline - datetime.now(UTC)).total_seconds() if deadline else None,
         late=late,
-        code=loaded["code"],
+        code=loaded.code,
         preview="",
         state={
             "submission": submission.id,
             "api": f"/api/v1/participate/submissions/{submission.id}",
             "base": base,
             "step": step,
-            "files": loaded["files"],
+            "files": loaded.files,
             "unsaved": list(outcome.unsaved),
             "preview": False,
             "texts": catalogue.for_browser(),
@@ -243,8 +262,8 @@ async def post_step(
     if not submission.open:  # perhaps in another tab
         return see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
-    at = _parse_step(step, loaded["body"])
-    async with read_form(request, context, submission, questions_of(loaded["body"])) as form:
+    at = _parse_step(step, loaded.body)
+    async with read_form(request, context, submission, questions_of(loaded.body)) as form:
         return await _take_step(request, context, submission, loaded, at, form)
 
 
@@ -252,7 +271,7 @@ async def _take_step(
     request: Request,
     context: Context,
     submission: SubmissionRow,
-    loaded: dict[str, Any],
+    loaded: _Loaded,
     at: int | str,
     form: FormData,
 ) -> Response:
@@ -261,10 +280,10 @@ async def _take_step(
     base = f"/participate/submissions/{submission.id}/"
     if at == REVIEW:
         if go == "back":
-            return see_other(f"{base}{len(loaded['body']['collection_items'])}")
+            return see_other(f"{base}{len(loaded.body['collection_items'])}")
         return await _submit(request, context, submission, loaded, catalogue)
     assert isinstance(at, int)
-    questions = questions_of(loaded["body"], at)
+    questions = questions_of(loaded.body, at)
     remove = text_of(form, "remove")
     if remove:
         await uploads.remove_upload(context, submission.id, submission.study_id, parse_id("Upload", remove))
@@ -279,7 +298,7 @@ async def _take_step(
     )
     loaded = await _load(context, submission)
     if go == "next" and not outcome.errors:
-        broken = find_broken(questions, loaded["answers"], loaded["files"])
+        broken = find_broken(questions, loaded.answers, loaded.files)
         outcome.errors = _in_words(broken, catalogue)
     if outcome.errors and go != "back":
         return _show_form(request, submission, loaded, at, outcome, status=400)
@@ -287,7 +306,7 @@ async def _take_step(
         return see_other(f"{base}{at}")
     if go == "back":
         return see_other(f"{base}{max(at - 1, 1)}")
-    return see_other(f"{base}{at + 1 if at < len(loaded['body']['collection_items']) else REVIEW}")
+    return see_other(f"{base}{at + 1 if at < len(loaded.body['collection_items']) else REVIEW}")
 
 
 def _in_words(broken: dict[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
@@ -300,7 +319,7 @@ async def _submit(
     request: Request,
     context: Context,
     submission: SubmissionRow,
-    loaded: dict[str, Any],
+    loaded: _Loaded,
     catalogue: Catalogue,
 ) -> Response:
     try:
@@ -309,8 +328,8 @@ async def _submit(
     except Problem as problem:
         if problem.type is not ANSWERS_INCOMPLETE:
             raise
-        items = questions_of(loaded["body"])
-        broken = find_broken(items, loaded["answers"], loaded["files"])
+        items = questions_of(loaded.body)
+        broken = find_broken(items, loaded.answers, loaded.files)
         outcome = Outcome(errors=_in_words(broken, catalogue))
         return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
     response: Response = see_other(f"/participate/submissions/{submission.id}/done")

@@ -16,6 +16,7 @@ from fieldpack.server.submissions.answering.answers import (
     is_empty,
     is_number,
 )
+from fieldpack.server.uploads.rows import FileRow
 from fieldpack.server.uploads.service import find_accepted
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import view_reading
@@ -53,7 +54,7 @@ def view_pages(
     *,
     answers: dict[str, Any],
     revisions: dict[str, int],
-    files: list[dict[str, Any]],
+    files: list[FileRow],
     errors: dict[str, list[str]],
     unclear: Collection[str] = (),
 ) -> list[View]:
@@ -87,7 +88,7 @@ def view_item(
     *,
     answer: dict[str, Any] | None,
     revision: int,
-    files: list[dict[str, Any]],
+    files: list[FileRow],
     errors: list[str],
     is_unclear: bool = False,
 ) -> View:
@@ -212,7 +213,7 @@ def _view_choices(view: View, catalogue: Catalogue, answer: dict[str, Any] | Non
     }
 
 
-def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) -> None:
+def _view_upload(view: View, catalogue: Catalogue, files: list[FileRow]) -> None:
     low, high = view["min_file_count"], view["max_file_count"]
     if low == high:
         rule = catalogue.text("files.count", count=high)
@@ -242,11 +243,11 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[dict[str, Any]]) 
 
 
 def summarise(
-    item: dict[str, Any], catalogue: Catalogue, answer: dict[str, Any] | None, files: list[dict[str, Any]]
+    item: dict[str, Any], catalogue: Catalogue, answer: dict[str, Any] | None, files: list[FileRow]
 ) -> list[str]:
     """An answer in lines, as the review step shows it; the scripts build the same."""
     if item["type"] == "file_upload":
-        return [file["file_name"] for file in files]
+        return [file.file_name for file in files]
     if answer is None or is_empty(answer):
         return []
     value = answer["value"]
