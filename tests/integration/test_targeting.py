@@ -9,8 +9,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from fieldpack.server.accounts.permissions.roles import Role
 from tests.installation import Installation
-from tests.integration.rows import turn_back_deadline
+from tests.integration.rows import insert_researcher, turn_back_deadline
 from tests.integration.test_pages import page, words
 from tests.refusals import refused
 from tests.scenario import SESSION, Scenario, expect
@@ -125,6 +126,47 @@ def test_studies_unknown_here_are_named(api: httpx.Client, server: Installation)
     assert mixed.study["unenforced"] == [f"filters.{allow}.{foreign}", f"filters.{block}.{unknown}"]
     assert admits(mixed, "a")
     assert not admits(mixed, "b")
+
+
+def test_who_may_not_see_who_took_part_can_have_no_study_ask(api: httpx.Client, server: Installation) -> None:
+    """An editor of one collection learns nothing of other studies by starting their own with somebody's id."""
+    known, own = Scenario.create(api), Scenario.create(api, filters=[])
+    known.take_part("a")
+    workspace, collection = known.study["workspace"], own.collection["id"]
+    group = expect(api.post("/participant-groups", json={"workspace_id": workspace, "name": "G"}), 201)["id"]
+    _, editor = insert_researcher(server, collection_roles={collection: Role.EDITOR})
+    # of the workspace, and on the other collection no more than counts
+    _, narrowed = insert_researcher(
+        server,
+        role=Role.EDITOR,
+        workspace_id=workspace,
+        collection_roles={known.collection["id"]: Role.VIEWER},
+    )
+    base = {key: own.study[key] for key in ("name", "total_available_places", "data_collection_method",
+                                            "data_collection_id")}  # fmt: skip
+    path = f"/studies/{own.study['id']}"
+    asks = [filter_by(f"previous_studies_{kind}", known.study["id"]) for kind in ("allowlist", "blocklist")]
+    grouped = [filter_by(f"participant_group_{kind}", group) for kind in ("allowlist", "blocklist")]
+    action = {"action": "ADD_TO_PARTICIPANT_GROUP", "participant_group": group}
+    codes = [{"code": "C", "code_type": "COMPLETED", "actions": [action]}]
+    for token, fields in (
+        *((editor, {"filters": [each]}) for each in (*asks, *grouped)),
+        (editor, {"completion_codes": codes}),
+        *((narrowed, {"filters": [each]}) for each in asks),
+    ):
+        with server.client(token) as client:
+            refused(client.post("/studies", json={**base, **fields}), 403)
+            refused(client.patch(path, json=fields), 403)
+    assert expect(api.get(path), 200)["filters"] == []
+    with server.client(narrowed) as client:  # groups are the workspace's, of which they are an editor
+        expect(client.patch(path, json={"filters": grouped[:1], "completion_codes": codes}), 200)
+    # what an owner put in stays, whoever changes the study and copies it
+    expect(api.patch(path, json={"filters": [asks[1]]}), 200)
+    with server.client(editor) as client:
+        study = expect(client.patch(path, json={"name": "Mine", "filters": [asks[1], AGE]}), 200)
+        assert study["filters"] == [asks[1], AGE]
+        expect(client.post(f"{path}/clone"), 200)
+        refused(client.patch(path, json={"filters": [asks[0], grouped[1]]}), 403)
 
 
 def test_who_has_started_may_resume(api: httpx.Client) -> None:

@@ -236,8 +236,6 @@ def test_types_are_passed_over_for_a_reason() -> None:
 STATE = re.compile(r"^(?:dict|set|list|OrderedDict|deque|Weak\w+|defaultdict)\b")
 MEMOS = {
     "fieldpack.archive.zipstructs._dates",  # of days, the same in every process
-    "fieldpack.server.studies.service._rounded",  # what was logged once
-    "fieldpack.server.accounts.credentials.passwords._lanes",  # the turns of an event loop, which it goes with
 }
 
 

@@ -12,6 +12,7 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies import queries
+from fieldpack.server.studies.references import require_references
 from fieldpack.server.studies.resuming import SECURED
 from fieldpack.server.studies.rows import StudyColumns, StudyRow
 from fieldpack.server.studies.service import columns_of, get_study, with_fields
@@ -57,7 +58,9 @@ async def clone_study(
     clone_id = uuid4()
     await queries.insert_study(connection, clone_id, _columns(row, caller, fields))
     await write_entry(connection, caller.actor, "study.create", study_id=clone_id)
-    return await get_study(connection, caller, clone_id)
+    clone = await get_study(connection, caller, clone_id)
+    await require_references(connection, caller, clone, row)
+    return clone
 
 
 async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> StudyRow:

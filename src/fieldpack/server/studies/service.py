@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
-
-import structlog
 
 from fieldpack.server.accounts.permissions.authorization import (
     find_allowed,
@@ -28,6 +25,7 @@ from fieldpack.server.problems import conflict, invalid, not_found
 from fieldpack.server.projects.queries import find_project
 from fieldpack.server.studies import queries
 from fieldpack.server.studies.completion_codes import PARTICIPANT
+from fieldpack.server.studies.references import require_references
 from fieldpack.server.studies.resuming import SECURED, Resume, choose_resume
 from fieldpack.server.studies.rows import StudyColumns, StudyRow
 from fieldpack.server.studies.schemas import StudyFields, StudyInput, StudyPatch, StudyTransition
@@ -44,9 +42,6 @@ __all__ = [
     "transition_study",
     "with_fields",
 ]
-
-log = structlog.get_logger()
-_rounded: set[UUID] = set()  # studies whose stored fraction was logged by this process
 
 METHOD = "AI_TASK_BUILDER_COLLECTION"
 CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -211,7 +206,11 @@ def _resume(fields: dict[str, Any], given: StudyFields, before: Resume) -> Resum
 
 
 async def create_study(connection: Connection, caller: Caller, given: StudyInput) -> StudyRow:
-    """A new, unpublished study in the workspace of its collection."""
+    """A new, unpublished study in the workspace of its collection.
+
+    Raises:
+        Problem: 400 for what does not fit; 403 as `require` and `require_references` say.
+    """
     collection = await _get_collection(connection, caller, given.data_collection_id)
     project = (
         await _find_project(connection, collection.workspace_id, given.project) if given.project else None
@@ -229,11 +228,18 @@ async def create_study(connection: Connection, caller: Caller, given: StudyInput
     )
     await queries.insert_study(connection, study_id, with_fields(columns, fields))
     await write_entry(connection, caller.actor, "study.create", study_id=study_id)
-    return await get_study(connection, caller, study_id)
+    row = await get_study(connection, caller, study_id)
+    await require_references(connection, caller, row)
+    return row
 
 
 async def patch_study(connection: Connection, caller: Caller, study_id: UUID, given: StudyPatch) -> StudyRow:
-    """Change what was given; the rest stays."""
+    """Change what was given; the rest stays.
+
+    Raises:
+        Problem: 404, 400 for what does not fit, 403 as in `create_study`; 409 for fewer places than are taken, or
+            another collection of a study that was published.
+    """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     old, new = row.fields, _fields(given)
     if "submissions_config" in new:
@@ -261,7 +267,9 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
     await queries.update_study(connection, study_id, columns)
     changed = sorted(given.model_fields_set & set(StudyPatch.model_fields))
     await write_entry(connection, caller.actor, "study.update", study_id=study_id, changed=changed)
-    return await get_study(connection, caller, study_id)
+    after = await get_study(connection, caller, study_id)
+    await require_references(connection, caller, after, row)
+    return after
 
 
 async def transition_study(
@@ -296,16 +304,6 @@ async def delete_study(connection: Connection, caller: Caller, study_id: UUID) -
     await write_entry(
         connection, caller.actor, "study.delete", object_id=study_id, collection_id=row.collection_id
     )
-
-
-def whole_reward(study_id: UUID, fields: dict[str, Any]) -> int:
-    """The reward in whole minor units; a fraction, as earlier versions kept, is rounded up and logged once."""
-    stored = fields.get("reward", 0)
-    whole: int = math.ceil(stored)
-    if whole != stored and study_id not in _rounded:
-        _rounded.add(study_id)
-        log.warning("study.reward_rounded", study_id=str(study_id), stored=stored, reward=whole)
-    return whole
 
 
 def describe_project(row: StudyRow) -> Any:
@@ -400,7 +398,7 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
         "status": row.status,
         "total_available_places": row.total_available_places,
         "places_taken": row.places_taken,
-        "reward": whole_reward(row.id, fields),
+        "reward": fields.get("reward", 0),
         "estimated_completion_time": fields.get("estimated_completion_time", 0),
         "maximum_allowed_time": row.maximum_allowed_time,
         "device_compatibility": fields.get("device_compatibility", []),

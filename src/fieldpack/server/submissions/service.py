@@ -16,7 +16,6 @@ from fieldpack.server.erasures.erasure_list import keep_erasure
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.problems import INVALID, Problem, conflict, invalid, not_found
 from fieldpack.server.studies.completion_codes import code_given, find_researcher_code, handle
-from fieldpack.server.studies.service import whole_reward
 from fieldpack.server.submissions import lifecycle, queries
 from fieldpack.server.submissions.lifecycle import follow_groups, state_of
 from fieldpack.server.submissions.lists.queries import count_by_status
@@ -62,7 +61,7 @@ def describe_submission(row: SubmissionRow) -> dict[str, Any]:
         "completed_at": completed,
         "is_complete": completed is not None,
         "time_taken": int((completed - row.started_at).total_seconds()) if completed else 0,
-        "reward": whole_reward(row.study_id, row.study_fields),
+        "reward": row.study_fields.get("reward", 0),
         "status": status,
         "study_code": code_given(row.study_fields["completion_codes"], row.study_code)[0],
         "entered_code": row.entered_code,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fieldpack.server.accounts.credentials.budgets import Throttled
+from fieldpack.server.caches import Caches
 from fieldpack.text import normalise
 
 __all__ = ["LEAST_CHARACTERS", "MOST_CHARACTERS", "check", "find_fault", "hash_password"]
@@ -20,24 +19,12 @@ __all__ = ["LEAST_CHARACTERS", "MOST_CHARACTERS", "check", "find_fault", "hash_p
 LEAST_CHARACTERS = 12
 MOST_CHARACTERS = 1000
 LEAST_DIFFERENT = 5
-MOST_WAITING = 20  # strangers' tries in a process that wait for the one before; a dozen take about a second
+MOST_WAITING = 20  # tries from unknown browsers that wait in a process; a dozen take about a second
 BUSY_SECONDS = 5.0
 
 T = TypeVar("T")
 
 _hasher = PasswordHasher()  # the library's profile: RFC 9106's for little memory, 64 MiB and 3 passes
-
-
-@dataclass(slots=True)
-class _Lanes:
-    """Of a process: those who are known don't queue behind those who guess."""
-
-    known: asyncio.Lock = field(default_factory=asyncio.Lock)
-    unknown: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
-
-
-_lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lanes] = WeakKeyDictionary()
 
 
 def _normal(password: str) -> str:
@@ -63,24 +50,35 @@ def find_fault(password: str, email: str) -> str | None:
     return None
 
 
-async def _run(work: Callable[[], T], *, is_known: bool) -> T:
-    """In a thread, one at a time in each lane: a flood of guesses takes one core and one share of memory.
+class Hashing:
+    """Hashes of a process, computed in threads: one at a time for browsers that are known, and one for all others.
 
-    Raises:
-        Throttled: too many wait already.
+    So those who guess take one core and the memory of one hash at most, and nobody who is known waits for them. A part
+    of `Context.caches`.
     """
-    lanes = _lanes.setdefault(asyncio.get_running_loop(), _Lanes())
-    if is_known:
-        async with lanes.known:
-            return await asyncio.to_thread(work)
-    if lanes.waiting >= MOST_WAITING:
-        raise Throttled(BUSY_SECONDS)
-    lanes.waiting += 1
-    try:
-        async with lanes.unknown:
-            return await asyncio.to_thread(work)
-    finally:
-        lanes.waiting -= 1
+
+    def __init__(self) -> None:
+        self._known = asyncio.Lock()
+        self._unknown = asyncio.Lock()
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T], *, is_known: bool) -> T:
+        """What `work` returns, once it is its turn.
+
+        Raises:
+            Throttled: too many wait already.
+        """
+        if is_known:
+            async with self._known:
+                return await asyncio.to_thread(work)
+        if self._waiting >= MOST_WAITING:
+            raise Throttled(BUSY_SECONDS)
+        self._waiting += 1
+        try:
+            async with self._unknown:
+                return await asyncio.to_thread(work)
+        finally:
+            self._waiting -= 1
 
 
 @cache
@@ -89,15 +87,19 @@ def _nobodys_hash() -> str:
     return _hasher.hash("nobody has this password")
 
 
-async def hash_password(password: str) -> str:
+async def hash_password(caches: Caches, password: str) -> str:
     """The hash to store, in the PHC string format."""
-    return await _run(lambda: _hasher.hash(_normal(password)), is_known=True)
+    return await caches.get(Hashing).run(lambda: _hasher.hash(_normal(password)), is_known=True)
 
 
-async def check(hash: str | None, password: str, *, is_known: bool) -> str | None:
-    """Whether `password` is that of `hash`: the hash to store from now on, None when it isn't.
+async def check(caches: Caches, hash: str | None, password: str, *, is_known: bool) -> str | None:
+    """Compare a password with a hash: the hash to store from now on, or None when it is not the right one.
 
     Takes as long where there is no hash.
+
+    Args:
+        hash: in the PHC string format; None where there is no account or no password.
+        is_known: the browser signed in to this account before.
 
     Raises:
         Throttled: too many others are being looked at.
@@ -113,4 +115,4 @@ async def check(hash: str | None, password: str, *, is_known: bool) -> str | Non
             return None
         return _hasher.hash(text) if _hasher.check_needs_rehash(hash) else hash
 
-    return await _run(compare, is_known=is_known)
+    return await caches.get(Hashing).run(compare, is_known=is_known)

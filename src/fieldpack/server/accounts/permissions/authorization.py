@@ -19,6 +19,7 @@ from fieldpack.server.problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN
 
 __all__ = [
     "find_allowed",
+    "find_allowed_studies",
     "find_workspaces",
     "is_allowed",
     "not_a_member",
@@ -176,3 +177,12 @@ async def find_allowed(
 ) -> set[UUID]:
     """Those of these collections on which the caller may do `action`."""
     return await queries.list_with_role(connection, caller.id, list(collections), roles_that(caller, action))
+
+
+async def find_allowed_studies(
+    connection: Connection, caller: Caller, action: Action, studies: Iterable[UUID]
+) -> set[UUID]:
+    """Those of these studies on which the caller may do `action`."""
+    return await queries.list_studies_with_role(
+        connection, caller.id, list(studies), roles_that(caller, action)
+    )

@@ -162,3 +162,17 @@ async def list_with_role(
         {"ids": collection_ids, "researcher": researcher_id, "roles": roles},
     )
     return {row["id"] for row in await cursor.fetchall()}
+
+
+async def list_studies_with_role(
+    connection: Connection, researcher_id: UUID, study_ids: list[UUID], roles: list[str]
+) -> set[UUID]:
+    """Those of these studies on which the researcher has one of these roles."""
+    cursor = await connection.execute(
+        f"""
+        SELECT s.id FROM studies s WHERE s.id = ANY(%(ids)s)
+          AND {select_role("s.workspace_id", "s.collection_id", "%(researcher)s")} = ANY(%(roles)s)
+        """,
+        {"ids": study_ids, "researcher": researcher_id, "roles": roles},
+    )
+    return {row["id"] for row in await cursor.fetchall()}
