@@ -13,6 +13,7 @@ from fieldpack.server.web.workbench.audit.pages import router as audit
 from fieldpack.server.web.workbench.gallery.files import router as files
 from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
+from fieldpack.server.web.workbench.members.pages import router as members
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.passkey_pages import router as passkeys
 from fieldpack.server.web.workbench.provider_pages import router as provider
@@ -30,6 +31,7 @@ router.include_router(passkeys)
 router.include_router(provider)
 router.include_router(accounts)
 router.include_router(invitations)
+router.include_router(members)
 router.include_router(researchers)
 router.include_router(responses)
 router.include_router(files)

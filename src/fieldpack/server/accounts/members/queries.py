@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from fieldpack.server.accounts.members.rows import MembershipRow
+from fieldpack.server.accounts.members.rows import MembershipRow, NarrowerRow
 from fieldpack.server.db.pool import Connection
 
 _MEMBER: LiteralString = "r.id, r.email, r.first_name, r.last_name, m.role, m.created_at"
@@ -132,6 +132,20 @@ async def list_of_collection(
     )
     total = await counted.fetchone()
     return rows, total["count"] if total else 0
+
+
+async def list_narrower(connection: Connection, workspace_id: UUID, limit: int) -> list[NarrowerRow]:
+    """The roles on single collections of a workspace, by the collection's name."""
+    cursor = await connection.cursor(row_factory=class_row(NarrowerRow)).execute(
+        f"""
+        SELECT {_MEMBER}, c.id AS collection_id, c.name AS collection_name
+        FROM collection_roles m JOIN collections c ON c.id = m.collection_id
+        JOIN researchers r ON r.id = m.researcher_id
+        WHERE c.workspace_id = %s ORDER BY c.name, c.id, m.created_at, r.id LIMIT %s
+        """,
+        [workspace_id, limit],
+    )
+    return await cursor.fetchall()
 
 
 async def find_on_collection(

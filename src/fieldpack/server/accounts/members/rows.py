@@ -17,3 +17,11 @@ class MembershipRow:
     last_name: str
     role: str  # one of `roles.Role`
     created_at: datetime  # when they were first given a role here
+
+
+@dataclass(frozen=True, slots=True)
+class NarrowerRow(MembershipRow):
+    """A researcher with a role on one collection of a workspace."""
+
+    collection_id: UUID
+    collection_name: str

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from fieldpack.server.accounts.members import queries
-from fieldpack.server.accounts.members.rows import MembershipRow
+from fieldpack.server.accounts.members.rows import MembershipRow, NarrowerRow
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Action, Role
 from fieldpack.server.accounts.queries import (
@@ -26,6 +26,8 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import conflict, invalid, not_found
 
 __all__ = [
+    "LAST_OWNER",
+    "OWNER_OF_ALL",
     "CollectionMembers",
     "Members",
     "WorkspaceMembers",
@@ -33,6 +35,7 @@ __all__ = [
     "change_role",
     "describe_member",
     "list_members",
+    "list_narrower",
     "remove_member",
 ]
 
@@ -129,6 +132,18 @@ async def list_members(
     action = Action.WORKSPACE_READ if isinstance(members, WorkspaceMembers) else Action.MEMBERS_MANAGE
     await members.require(connection, caller, action)
     return await members.list(connection, limit, offset)
+
+
+async def list_narrower(
+    connection: Connection, caller: Caller, workspace_id: UUID, limit: int
+) -> list[NarrowerRow]:
+    """The roles on single collections of a workspace, by the collection's name; at most `limit`.
+
+    Raises:
+        Problem: 404, 403.
+    """
+    await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
+    return await queries.list_narrower(connection, workspace_id, limit)
 
 
 async def add_member(

@@ -25,6 +25,7 @@ from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
 from fieldpack.server.web.workbench.account_pages import ACCOUNT, say_role
+from fieldpack.server.web.workbench.members.pages import list_places, list_role_texts
 from fieldpack.server.web.workbench.sessions import find_signed_in, keep_entry, visitor_of
 from fieldpack.server.web.workbench.signed_in import CurrentSession, WorkbenchRoute, see_other
 
@@ -154,7 +155,9 @@ async def _show(
     async with context.database.transaction() as connection:
         rows, _ = await invitations.list_invitations(connection, signed_in.caller, identifier, MOST, 0)
         workspace = await find_workspace(connection, identifier)
-    assert workspace is not None
+        assert workspace is not None
+        collections = await list_places(connection, signed_in.caller, workspace)
+    names = {collection.id: collection.name for collection in collections}
     states = {
         "open": words.text("invitations.open"),
         "accepted": words.text("invitations.accepted"),
@@ -169,10 +172,16 @@ async def _show(
         caller=signed_in.caller,
         workspace=workspace,
         action=INVITATIONS.replace("{workspace_id}", str(identifier)),
-        roles=[(role.value, say_role(words, role)) for role in reversed(Role)],
+        roles=list_role_texts(words),
+        collections=collections,
         most_days=MOST_DAYS,
         invitations=[
-            {**each, "state": states[each["status"]], "role_text": say_role(words, each["role"])}
+            {
+                **each,
+                "state": states[each["status"]],
+                "role_text": say_role(words, each["role"]),
+                "collection_name": names.get(each["collection_id"], each["collection_id"]),
+            }
             for each in described
         ],
         **{"link": "", "error": "", **values},
@@ -194,6 +203,7 @@ async def invite(
     """Make a link, and show it this once."""
     form = await read_unknown_form(request)
     role, days, email = text_of(form, "role"), text_of(form, "days"), text_of(form, "email").strip()
+    collection = text_of(form, "collection")
     if role not in list(Role):
         raise invalid("role", f"Must be one of {', '.join(Role)}.")
     if not (days.isdecimal() and days.isascii() and 1 <= int(days[:4]) <= MOST_DAYS):
@@ -205,11 +215,12 @@ async def invite(
                 signed_in.caller,
                 parse_id("Workspace", workspace_id),
                 Role(role),
+                collection_id=parse_id("Collection", collection) if collection else None,
                 email=email or None,
                 life=timedelta(days=int(days)),
             )
     except Problem as problem:
-        if problem.type.status != 400:
+        if not isinstance(problem.detail, dict) or "email" not in problem.detail:
             raise
         error = catalogue_of(request).text("join.email_wrong")
         return await _show(request, context, signed_in, workspace_id, status=400, error=error)
