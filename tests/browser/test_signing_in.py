@@ -9,11 +9,14 @@ import pyotp
 import pytest
 from playwright.sync_api import BrowserContext, CDPSession, Page, expect
 
+from fieldpack.server.accounts.permissions.roles import Role
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import PHONE, violations
 from tests.installation import Installation, installed
+from tests.integration.rows import connected, insert_researcher
 from tests.integration.test_invitations import code_of, invite, new_email
 from tests.integration.test_signing_in import PASSWORD, by_link, make_researcher
+from tests.scenario import Scenario
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,22 @@ def test_a_passkey_is_made_signs_in_and_is_removed(own: Installation, visitors: 
     if button.count():  # others have one
         button.click()
         expect(page.locator("main")).to_contain_text("not known here")
+    with connected(own) as database:
+        entries = database.execute(
+            """
+            SELECT e.action, e.details->>'step' FROM audit_entries e JOIN audit_subjects s ON s.id = e.actor_id
+            JOIN researchers r ON r.id = s.researcher_id WHERE r.email = %s ORDER BY e.id
+            """,
+            [email],
+        ).fetchall()
+    assert entries == [
+        ("session.begin", "link"),
+        ("credential.update", "passkey added"),
+        ("session.end", None),
+        ("session.begin", "passkey"),
+        ("credential.update", "passkey removed"),
+        ("session.end", None),
+    ]
 
 
 def test_an_authenticator_that_does_not_know_its_user_makes_none(
@@ -158,11 +177,23 @@ def test_an_invitation_without_scripts(own: Installation, visitors: Contexts) ->
 @pytest.mark.parametrize("options", [{}, {**PHONE, "color_scheme": "dark"}], ids=["desktop", "phone, dark"])
 def test_the_pages_are_for_everybody(own: Installation, visitors: Contexts, options: dict[str, Any]) -> None:
     """By axe, and without anything that sticks out."""
-    page = sign_in_by_link(own, visitors(**options), make_researcher(own))
+    email = make_researcher(own)
+    page = sign_in_by_link(own, visitors(**options), email)
     page.get_by_label("New password").fill(PASSWORD)
     page.get_by_label("The same once more").fill(PASSWORD)
     page.get_by_role("button", name="Set a password").click()
+    with own.client() as api:
+        collection = Scenario.create(api).collection
+    with connected(own) as database:
+        database.execute(
+            "INSERT INTO memberships (workspace_id, researcher_id, role)"
+            " SELECT %s, id, 'owner' FROM researchers WHERE email = %s",
+            [collection["workspace_id"], email],
+        )
+    insert_researcher(own, collection_roles={collection["id"]: Role.VIEWER})
     for path in (
+        f"/workbench/workspaces/{collection['workspace_id']}/members",
+        f"/researcher/workspaces/{collection['workspace_id']}/invitations",
         "/researcher/account",
         "/researcher/account/second-factor",
         "/sign-in",

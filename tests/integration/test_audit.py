@@ -17,7 +17,7 @@ import pytest
 from fieldpack.server.app import API
 from tests.gates import wait_for
 from tests.installation import Installation
-from tests.integration.rows import connected
+from tests.integration.rows import connected, insert_researcher
 from tests.integration.test_roles import ACCOUNT, OPEN, app_routes
 from tests.integration.test_routes_table import STUDY as STUDY_BODY
 from tests.integration.test_routes_table import TABLE, World, subscribe, world
@@ -125,6 +125,9 @@ PAGES: dict[str, list[str]] = {
     "GET /researcher/workspaces/{workspace_id}/invitations": [],
     "POST /researcher/workspaces/{workspace_id}/invitations": ["invitation.create"],
     "POST /researcher/workspaces/{workspace_id}/invitations/{invitation_id}/revoke": ["invitation.revoke"],
+    "GET /workbench/members": [],
+    "GET /workbench/workspaces/{workspace_id}/members": [],
+    "POST /workbench/workspaces/{workspace_id}/members": ["member.update"],
     "GET /workbench/workspaces/{workspace_id}/audit": ["audit.list"],
     "POST /researcher/collections/{collection_id}/export": ["export.request"],
     "GET /researcher/collections/{collection_id}/exports/{export_id}": ["export.link"],
@@ -156,6 +159,10 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/collections/{collection_id}/responses/approve": (
         "?participant={participant}",
         {"count": "1"},
+    ),
+    "POST /workbench/workspaces/{workspace_id}/members": (
+        "",
+        {"go": "change", "researcher": "{researcher_id}", "role": "analyst"},
     ),
     "POST /workbench/workspaces/{workspace_id}/hooks": (
         "",
@@ -405,6 +412,56 @@ def test_what_is_done_to_an_account(world: World, server: Installation) -> None:
     ]
     subject = subject_of(server, "researcher_id", me(world))
     assert {entry["subject_id"] for entry in entries} == {subject}
+
+
+def invited(world: World, role: str) -> str:
+    """The code of an invitation to the workspace."""
+    path = f"/workspaces/{world.ids['workspace_id']}/invitations"
+    made = expect(world.api.post(path, json={"role": role}), 201)
+    return parse_qs(urlsplit(made["url"]).query)["code"][0]
+
+
+def test_whoever_accepts_an_invitation_leaves_an_entry(world: World, server: Installation) -> None:
+    """As somebody new, and as who is signed in; a look at the link, or following it again, leaves nothing."""
+    headers, code = {"Origin": server.url}, invited(world, "viewer")
+    email = f"{uuid4()}@example.org"
+
+    def join() -> None:
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=60) as client:
+            assert client.get("/join", params={"code": code}).status_code == 200
+            form = {"code": code, "email": email, "name": "N N"}
+            assert client.post("/join", data=form).status_code == 303
+            assert client.post("/join", data={**form, "email": f"2-{email}"}).status_code == 403
+
+    entries = entries_of(server, join)
+    assert [(entry["action"], entry["details"]) for entry in entries] == [
+        ("invitation.accept", {"role": "viewer"}),
+        ("session.begin", {"step": "invitation"}),
+    ]
+    with connected(server) as database:
+        row = database.execute("SELECT id::text FROM researchers WHERE email = %s", [email]).fetchone()
+    assert row is not None
+    subject = subject_of(server, "researcher_id", row[0])
+    assert subject is not None
+    for entry in entries:
+        assert entry["actor_type"] == "researcher"
+        assert (entry["actor_id"], entry["subject_id"]) == (subject, subject)
+        assert email not in str(entry)
+    assert entries[0]["workspace_id"] == world.ids["workspace_id"]
+    assert entries[0]["object_id"] is not None
+
+    code = invited(world, "reviewer")
+    _, token = insert_researcher(server)
+
+    def accept() -> None:
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=60) as client:
+            assert client.post("/sign-in", data={"token": token}).status_code == 303
+            assert client.post("/join", data={"code": code}).status_code == 303
+
+    entries = entries_of(server, accept)
+    assert actions_of(entries) == ["session.begin", "invitation.accept"]
+    assert entries[1]["details"] == {"role": "reviewer"}
+    assert entries[1]["actor_id"] == entries[0]["subject_id"]
 
 
 def test_lists_say_what_was_asked_for_and_how_much_was_shown(

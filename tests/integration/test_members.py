@@ -201,3 +201,135 @@ def test_members_by_command(server: Installation, api: httpx.Client, workspace: 
     shown = server.run("workspace", "members", "list", workspace).stdout
     assert first in shown
     assert email not in shown
+
+
+class TestPage:
+    """The page of a workspace's members."""
+
+    @pytest.fixture
+    def browser(self, server: Installation) -> Iterator[httpx.Client]:
+        """The first researcher, signed in."""
+        with self.signed_in(server, server.token) as client:
+            yield client
+
+    def signed_in(self, server: Installation, token: str) -> httpx.Client:
+        client = httpx.Client(
+            base_url=server.url, headers={"Origin": server.url}, trust_env=False, timeout=60
+        )
+        assert client.post("/sign-in", data={"token": token}).status_code == 303
+        return client
+
+    def test_an_owner_lists_invites_changes_and_removes(
+        self, api: httpx.Client, workspace: str, people: Any, browser: httpx.Client
+    ) -> None:
+        path = f"/workbench/workspaces/{workspace}/members"
+        member, client = people(workspace, "viewer")
+        page = browser.get(path)
+        assert page.status_code == 200
+        assert f"{member}@example.org" in page.text
+        assert path in browser.get("/researcher").text
+        invitations = f"/researcher/workspaces/{workspace}/invitations"
+        assert f'action="{invitations}"' in page.text
+        form = {"role": "editor", "days": "3", "email": "guest@example.org"}
+        assert "/join?code=" in browser.post(invitations, data=form).text
+        changed = browser.post(path, data={"go": "change", "researcher": member, "role": "editor"})
+        assert (changed.status_code, changed.headers["location"]) == (303, path)
+        [found] = [
+            each
+            for each in expect(client.get(f"/workspaces/{workspace}/members"), 200)["results"]
+            if each["id"] == member
+        ]
+        assert found["role"] == "editor"
+        removed = browser.post(path, data={"go": "remove", "researcher": member})
+        assert removed.status_code == 303
+        refused(client.get(f"/workspaces/{workspace}/members"), 403)
+        again = browser.post(path, data={"go": "remove", "researcher": member})
+        assert again.status_code == 404
+        assert "no such role any more" in again.text
+
+    def test_the_last_owner_stays(
+        self, api: httpx.Client, workspace: str, people: Any, browser: httpx.Client
+    ) -> None:
+        path = f"/workbench/workspaces/{workspace}/members"
+        me = expect(api.get("/users/me"), 200)["id"]
+        for form in ({"go": "remove"}, {"go": "change", "role": "viewer"}):
+            answer = browser.post(path, data={**form, "researcher": me})
+            assert answer.status_code == 409
+            assert "last owner" in answer.text
+        german = browser.post(
+            path, data={"go": "remove", "researcher": me}, headers={"Accept-Language": "de"}
+        )
+        assert "Machen Sie zuerst jemand anderen" in german.text
+        people(workspace, "owner")
+        left = browser.post(path, data={"go": "change", "role": "viewer", "researcher": me})
+        assert (left.status_code, left.headers["location"]) == (303, "/researcher")
+        assert browser.get(path).status_code == 403
+
+    def test_roles_on_single_collections(
+        self, api: httpx.Client, workspace: str, people: Any, browser: httpx.Client
+    ) -> None:
+        path = f"/workbench/workspaces/{workspace}/members"
+        collection = expect(api.post("/data-collection/collections", json=collection_body(workspace)), 201)[
+            "id"
+        ]
+        member, client = people(workspace, "viewer")
+        roles = f"/data-collection/collections/{collection}/members"
+        place = {"collection": collection}
+        given = {"go": "give", "email": f"{member}@example.org", "role": "reviewer", **place}
+        assert browser.post(path, data=given).status_code == 303
+        assert [each["role"] for each in expect(api.get(roles), 200)["results"]] == ["reviewer"]
+        assert browser.post(path, data=given).status_code == 409
+        form = {"researcher": member, **place}
+        assert browser.post(path, data={"go": "change", "role": "analyst", **form}).status_code == 303
+        assert [each["role"] for each in expect(api.get(roles), 200)["results"]] == ["analyst"]
+        assert browser.post(path, data={"go": "remove", **form}).status_code == 303
+        assert expect(api.get(roles), 200)["results"] == []
+        expect(client.get(f"/workspaces/{workspace}"), 200)  # the role in the workspace is still there
+        owner, _ = people(workspace, "owner")
+        answer = browser.post(path, data={**given, "email": f"{owner}@example.org"})
+        assert answer.status_code == 409
+        assert "owner of all its collections" in answer.text
+        invitations = f"/researcher/workspaces/{workspace}/invitations"
+        made = browser.post(invitations, data={"role": "viewer", "days": "1", **place})
+        assert made.status_code == 200
+        listed = expect(api.get(f"/workspaces/{workspace}/invitations"), 200)["results"]
+        assert [each["collection_id"] for each in listed] == [collection]
+
+    def test_what_a_form_of_ours_does_not_send_is_refused(
+        self, api: httpx.Client, workspace: str, people: Any, server: Installation, browser: httpx.Client
+    ) -> None:
+        path = f"/workbench/workspaces/{workspace}/members"
+        member, _ = people(workspace, "viewer")
+        for form in ({}, {"go": "promote"}, {"go": "change", "researcher": member, "role": "king"}):
+            assert browser.post(path, data=form).status_code == 400
+        elsewhere = browser.post(
+            path,
+            data={"go": "change", "researcher": member, "role": "owner"},
+            headers={"Origin": "https://elsewhere.example"},
+        )
+        assert elsewhere.status_code == 403
+        _, token = insert_researcher(server, role=Role.EDITOR, workspace_id=workspace)
+        with self.signed_in(server, token) as editor:
+            for answer in (
+                editor.get(path),
+                editor.get("/workbench/members"),
+                editor.post(path, data={"go": "change", "researcher": member, "role": "owner"}),
+            ):
+                assert answer.status_code == 403
+        [found] = [
+            each
+            for each in expect(api.get(f"/workspaces/{workspace}/members"), 200)["results"]
+            if each["id"] == member
+        ]
+        assert found["role"] == "viewer"
+
+    def test_its_address_without_a_workspace_leads_to_one(
+        self, workspace: str, browser: httpx.Client
+    ) -> None:
+        answer = browser.get("/workbench/members")
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/workbench/workspaces/")
+        page = browser.get(answer.headers["location"])
+        assert f"/workbench/workspaces/{workspace}/members" in page.text
+        with httpx.Client(base_url=str(browser.base_url), trust_env=False) as nobody:
+            assert nobody.get("/workbench/members").headers["location"].startswith("/sign-in")

@@ -107,6 +107,16 @@ def scripts(tmp_path: Path) -> Path:
     return folder
 
 
+def migrate_to(revision: str, url: str, scripts: Path) -> None:
+    """Bring a database to an earlier version of the schema, and no further."""
+    for script in (scripts / "versions").glob("*.py"):
+        script.unlink()
+    for path in (MIGRATIONS / "versions").glob("*.py"):
+        if path.name[:4] <= revision:
+            shutil.copy(path, scripts / "versions")
+    migrate(url, migrations=scripts)
+
+
 def read_version(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version").fetchall()]
@@ -152,10 +162,7 @@ def test_the_schema_of_this_code(url: str) -> None:
 
 
 def test_lines_of_an_older_database_end_as_those_written_now(url: str, scripts: Path) -> None:
-    for script in (scripts / "versions").glob("*.py"):
-        script.unlink()
-    shutil.copy(MIGRATIONS / "versions" / "0001_initial.py", scripts / "versions")
-    migrate(url, migrations=scripts)
+    migrate_to("0001", url, scripts)
     with psycopg.connect(url) as connection:
         connection.execute("SET session_replication_role = replica")  # no study, no collection: only this row
         connection.execute(
@@ -186,11 +193,7 @@ def test_ids_of_an_older_database_become_what_can_be_seen_of_them(
     url: str, scripts: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two that become one stay two submissions, of which the one to go on with is found first."""
-    for script in (scripts / "versions").glob("*.py"):
-        script.unlink()
-    for name in ("0001_initial.py", "0002_line_end.py"):
-        shutil.copy(MIGRATIONS / "versions" / name, scripts / "versions")
-    migrate(url, migrations=scripts)
+    migrate_to("0002", url, scripts)
     study, collection, quiet = (str(uuid4()) for _ in range(3))
     stored = [  # id, session, ordinal, response
         ("plain", "s", 1, "active"),
@@ -263,11 +266,7 @@ def test_ids_of_an_older_database_become_what_can_be_seen_of_them(
 def test_the_one_key_of_before_stays_good_and_nothing_else_has_it(
     url: str, scripts: Path, upgraded: bool
 ) -> None:
-    for script in (scripts / "versions").glob("*.py"):
-        script.unlink()
-    for name in ("0001_initial.py", "0002_line_end.py"):
-        shutil.copy(MIGRATIONS / "versions" / name, scripts / "versions")
-    migrate(url, migrations=scripts)
+    migrate_to("0002", url, scripts)
     if upgraded:
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO settings VALUES ('link_key', %s)", [b"k" * 32])
@@ -387,11 +386,7 @@ def test_the_logging_of_the_program_is_left_alone(
 
 def test_studies_under_way_stay_open_by_their_links(url: str, scripts: Path) -> None:
     """What a study said of secured links meant nothing before: participants have no others."""
-    for script in (scripts / "versions").glob("*.py"):
-        script.unlink()
-    for path in sorted((MIGRATIONS / "versions").glob("000[1-7]_*.py")):
-        shutil.copy(path, scripts / "versions")
-    migrate(url, migrations=scripts)
+    migrate_to("0007", url, scripts)
     study, collection, quiet = (str(uuid4()) for _ in range(3))
     others = [
         ("active and secured", "ACTIVE", '{"is_external_study_url_secure": true, "completion_codes": []}'),
@@ -423,3 +418,137 @@ def test_studies_under_way_stay_open_by_their_links(url: str, scripts: Path) -> 
         "a word of their own": "link",
     }
     assert not any(kept for _, _, kept in rows)
+
+
+def test_sessions_of_an_older_database_say_how_they_began(url: str, scripts: Path) -> None:
+    """They go on, and there is no password or second factor that anybody would be asked for."""
+    migrate_to("0017", url, scripts)
+    researcher, token, by_token, by_link = (str(uuid4()) for _ in range(4))
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO researchers (id, email) VALUES (%s, 'r@example.org')", [researcher])
+        connection.execute(
+            "INSERT INTO tokens (id, researcher_id, name, token_sha256) VALUES (%s, %s, 't', 'x')",
+            [token, researcher],
+        )
+        for session, of in ((by_token, token), (by_link, None)):
+            connection.execute(
+                "INSERT INTO researcher_sessions (id, token_sha256, researcher_id, token_id, expires_at)"
+                " VALUES (%s, %s, %s, %s, now() + interval '1 day')",
+                [session, session.encode(), researcher, of],
+            )
+    migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT id::text, method, address, agent, ended_at IS NULL, expires_at > now() FROM researcher_sessions"
+        ).fetchall()
+        assert sorted(rows) == sorted(
+            [(by_token, "token", None, None, True, True), (by_link, "link", None, None, True, True)]
+        )
+        for table in ("passwords", "second_factors", "recovery_codes", "sign_in_steps", "known_devices"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.NotNullViolation, match="method"):
+            connection.execute(
+                "INSERT INTO researcher_sessions (id, token_sha256, researcher_id, expires_at)"
+                " VALUES (gen_random_uuid(), 'y', %s, now())",
+                [researcher],
+            )
+        connection.execute("DELETE FROM researchers WHERE id = %s", [researcher])
+        assert connection.execute("SELECT count(*) FROM researcher_sessions").fetchone() == (0,)
+
+
+INVITE = """
+INSERT INTO invitations (id, code_sha256, workspace_id, collection_id, role, created_by, expires_at)
+SELECT gen_random_uuid(), %(code)s, workspace_id, %(collection)s, 'viewer', created_by, now() FROM studies
+WHERE id = %(study)s
+"""
+
+
+def test_members_of_an_older_database_can_invite(url: str, scripts: Path) -> None:
+    """Invitations are of the workspaces, collections and researchers that are there, and go with each."""
+    migrate_to("0020", url, scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        connection.execute(
+            "INSERT INTO memberships (workspace_id, researcher_id, role)"
+            " SELECT workspace_id, created_by, 'owner' FROM studies"
+        )
+    migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert connection.execute("SELECT role FROM memberships").fetchall() == [("owner",)]
+        assert connection.execute("SELECT count(*) FROM invitations").fetchone() == (0,)
+        for code, where in ((b"whole", None), (b"one", quiet)):
+            connection.execute(INVITE, {"code": code, "collection": where, "study": study})
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute(INVITE, {"code": b"one", "collection": None, "study": study})
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("UPDATE invitations SET role = 'WORKSPACE_ADMIN'")
+        connection.execute("DELETE FROM collections WHERE id = %s", [quiet])
+        assert connection.execute("SELECT code_sha256 FROM invitations").fetchall() == [(b"whole",)]
+
+
+def test_accounts_of_an_older_database_take_passkeys_and_identities(url: str, scripts: Path) -> None:
+    """Who was invited before stays a member; what a provider or a passkey says goes with the account."""
+    migrate_to("0021", url, scripts)
+    study, collection, quiet, guest = (str(uuid4()) for _ in range(4))
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        connection.execute(INVITE, {"code": b"code", "collection": None, "study": study})
+        connection.execute("INSERT INTO researchers (id, email) VALUES (%s, 'guest@example.org')", [guest])
+        connection.execute("UPDATE invitations SET accepted_at = now(), accepted_by = %s", [guest])
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT accepted_by::text FROM invitations").fetchall() == [(guest,)]
+        for table in ("passkeys", "external_identities", "spent_challenges"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        connection.execute(
+            "INSERT INTO external_identities (issuer, subject, researcher_id, workspace_id)"
+            " SELECT 'https://id.example.org', 'g', %s, workspace_id FROM studies",
+            [guest],
+        )
+        connection.execute(
+            "INSERT INTO passkeys (id, researcher_id, name, public_key, sign_count) VALUES ('i', %s, 'n', 'k', 0)",
+            [guest],
+        )
+        connection.execute("DELETE FROM researchers WHERE id = %s", [guest])
+        for table in ("passkeys", "external_identities"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        assert connection.execute("SELECT accepted_at IS NULL, accepted_by FROM invitations").fetchall() == [
+            (False, None)
+        ]
+
+
+def test_fractions_of_rewards_are_rounded_up_and_named(
+    url: str, scripts: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    migrate_to("0022", url, scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    rewards = {"whole": "100", "a fraction": "100.2", "written as one": "7.0", "text": '"1.5"', "none": None}
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        for name, reward in rewards.items():
+            fields = "{}" if reward is None else f'{{"reward": {reward}, "kept": 1.5}}'
+            connection.execute(
+                """
+                INSERT INTO studies (id, workspace_id, collection_id, created_by, name, total_available_places, fields)
+                SELECT gen_random_uuid(), workspace_id, collection_id, created_by, %s, 1, %s::jsonb
+                FROM studies WHERE id = %s
+                """,
+                [name, fields, study],
+            )
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name, fields->>'reward', fields->>'kept' FROM studies WHERE id <> %s ORDER BY name",
+            [study],
+        ).fetchall()
+    assert rows == [
+        ("a fraction", "101", "1.5"),
+        ("none", None, None),
+        ("text", "1.5", "1.5"),
+        ("whole", "100", "1.5"),
+        ("written as one", "7", "1.5"),
+    ]
+    log = capfd.readouterr().out
+    assert log.count("study.reward_rounded") == 1
+    assert "stored=100.2" in log

@@ -172,6 +172,9 @@ PAGES: dict[str, Allowed] = {
     "GET /researcher/workspaces/{workspace_id}/invitations": OWNERS,
     "POST /researcher/workspaces/{workspace_id}/invitations": OWNERS,
     "POST /researcher/workspaces/{workspace_id}/invitations/{invitation_id}/revoke": OWNERS,
+    "GET /workbench/members": OWNERS,
+    "GET /workbench/workspaces/{workspace_id}/members": OWNERS,
+    "POST /workbench/workspaces/{workspace_id}/members": OWNERS,
     "GET /workbench/workspaces/{workspace_id}/audit": OWNERS,
     "POST /researcher/collections/{collection_id}/export": EXPORTERS,
     "GET /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
@@ -200,6 +203,10 @@ PAGES: dict[str, Allowed] = {
 # what pages' forms send, where an empty one is refused before anybody's role is asked for
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
+    "POST /workbench/workspaces/{workspace_id}/members": (
+        "",
+        {"go": "change", "researcher": "{researcher_id}", "role": "viewer"},
+    ),
     "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
@@ -377,7 +384,7 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
     answer = cast.browsers[role].request(
         method,
         cast.world.fill(path) + query,
-        data=form,
+        data={name: cast.world.fill(text) for name, text in form.items()},
         headers={**origin, **urlencoded} if method == "POST" else {},
     )
     if role in PAGES[page]:

@@ -16,9 +16,12 @@ import pytest
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
+from fieldpack.server.http.intake import connections
 from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.orphans import find_orphans, remove_orphans
 from fieldpack.server.run.administration import opened_database
+from fieldpack.server.uploads.receive import reception
+from fieldpack.server.uploads.receive.receiving import receive
 from fieldpack.server.uploads.rows import FileRow
 from fieldpack.server.uploads.service import list_files
 from fieldpack.server.uploads.sweeps import sweep_abandoned
@@ -98,6 +101,50 @@ def test_abandoned_uploads_go_and_others_stay(server: Installation, scenario: Sc
     assert not {fresh, finished} & set(swept)
     assert [file.id for file in files] == [finished, fresh]
     assert path_of(server, finished).exists()
+
+
+class SilentBody:
+    """A body of which these bytes come, and then nothing, on a connection that stays open."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.asked = 0
+
+    async def read(self) -> bytes | None:
+        self.asked += 1
+        if self._data:
+            data, self._data = self._data, b""
+            return data
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes any more")
+
+
+@pytest.mark.parametrize("sent", [PNG[:20], b""])
+def test_of_a_client_that_falls_silent_what_came_is_kept(
+    server: Installation, scenario: Scenario, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """The upload lets go of it by itself, before its connection is closed, and is gone on with from there."""
+    assert reception.IDLE_SECONDS == 60.0 < connections.IDLE_SECONDS
+    monkeypatch.setattr(reception, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(reception, "TICK_SECONDS", 0.1)
+    participant = scenario.start("p1")
+    upload_id = begin(participant)
+    body = SilentBody(sent)
+
+    async def work(context: Context) -> int:
+        submission_id = UUID(participant.submission_id)
+        async with asyncio.timeout(120):  # for ever, if it waited for the body
+            return await receive(context, submission_id, upload_id, 0, len(PNG), body, None)
+
+    assert inside(server, work) == len(sent)
+    assert body.asked > 1
+    path = f"{participant.path}/uploads/{upload_id}"
+    headers = {**participant.headers, "Tus-Resumable": "1.0.0"}
+    assert participant.http.head(path, headers=headers).headers["Upload-Offset"] == str(len(sent))
+    headers |= {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(len(sent))}
+    answer = participant.http.patch(path, headers=headers, content=PNG[len(sent) :])
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, str(len(PNG)))
+    assert path_of(server, upload_id).read_bytes() == PNG
 
 
 def test_orphans_are_found_and_what_rows_need_never_is(server: Installation, scenario: Scenario) -> None:

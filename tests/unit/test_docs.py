@@ -139,3 +139,37 @@ def file_type_rows() -> list[str]:
 def test_the_table_of_file_types_is_documented() -> None:
     written = (DOCS / "file-types.md").read_text().splitlines()
     assert [line for line in written if line.startswith("| `.")] == file_type_rows()
+
+
+def rows_of_contributing() -> dict[str, str]:
+    """What CONTRIBUTING.md says of each new thing: which files to touch."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| new | files to touch |")[2].partition("\n\n")[0]
+    return dict(re.findall(r"^\| (an? [^|]+) \| (.+) \|$", table, re.MULTILINE))
+
+
+@pytest.mark.parametrize("new", rows_of_contributing())
+def test_files_that_contributors_are_sent_to_are_there(new: str) -> None:
+    """Each by its path from the repository, the package or the server, or by its name beside one that is."""
+    row = rows_of_contributing()[new]
+    named = re.findall(r"`([\w/.-]+\.(?:py|js|html|yaml|md)|[\w/]+/)`|\b(docs/[\w-]+\.md)", row)
+    assert named, new
+    package = ROOT / "src" / "fieldpack"
+    below = [path.name for folder in (package, ROOT / "tests") for path in folder.rglob("*.py")]
+    for name in (quoted or plain for quoted, plain in named):
+        found = any((folder / name).exists() for folder in (ROOT, package, package / "server"))
+        assert found or ("/" not in name and name in below), f"{new}: {name}"
+
+
+def test_whoever_adds_an_item_type_is_sent_to_every_file_that_knows_them() -> None:
+    row = rows_of_contributing()["an item type"]
+    package = ROOT / "src" / "fieldpack"
+    knowing = [
+        path.relative_to(package)
+        for path in package.rglob("*.*")
+        if path.suffix in (".py", ".js", ".html")
+        and "free_text_with_unit" in path.read_text(encoding="utf-8")
+    ]
+    assert len(knowing) > 10
+    for path in knowing:
+        assert path.name in row, path

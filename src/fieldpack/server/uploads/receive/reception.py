@@ -45,7 +45,9 @@ from fieldpack.server.uploads.service import closed, fail_upload, find_accepted,
 __all__ = ["DAMAGED", "Body", "Reception", "too_much"]
 
 TICK_SECONDS = 1.0
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = (
+    60.0  # without a byte; below the 75 s after which the connection is closed (`http/intake/connections`)
+)
 PULSE_SECONDS = 2.0
 DAMAGED = "The stored bytes of this file were damaged. Upload it again."
 
