@@ -404,6 +404,16 @@ def test_rows_are_types_on_their_way_in() -> None:
     assert found == JSON
 
 
+LOCKING = re.compile(r"FOR (NO KEY )?(UPDATE|SHARE)|\bpg_(try_)?advisory_|LOCK TABLE")
+
+
+def test_queries_say_which_locks_they_take() -> None:
+    for name, query in iter_queries():
+        said = inspect.getdoc(query) or ""
+        if LOCKING.search(inspect.getsource(query).replace(said, "")):
+            assert re.search(r"\b[Ll]ock", said), name
+
+
 def test_modules_are_nouns() -> None:
     for name in MODULES:
         for part in name.split("."):

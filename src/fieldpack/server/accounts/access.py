@@ -1,4 +1,4 @@
-"""The researcher behind a request, and whether they may see what it is about: found before its body is read."""
+"""The researcher behind a request, and whether they may do what it asks for: known before its body is read."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _ACTION = "asks"  # attribute of an endpoint: the action that it is
 
 
 def asks(action: Action) -> Callable[[Endpoint], Endpoint]:
-    """Mark a route that takes a body: `action` is asked for, on what its path names, before the body is read.
+    """Mark a route that takes a body: `action` is checked, on the object that its path names, before the body is read.
 
-    The service asks again, as pages come to it too.
+    The service checks again, because pages call it too.
     """
 
     def mark(endpoint: Endpoint) -> Endpoint:
@@ -47,7 +47,7 @@ class ResearcherRoute(ApiRoute):
 
     @property
     def action(self) -> Action | None:
-        """What this route asks for before it reads a body; None where its path names nothing to ask about."""
+        """The action that is checked before the body is read; None where the path names no object."""
         return getattr(self.endpoint, _ACTION, None)
 
     async def authenticate(self, request: Request) -> None:

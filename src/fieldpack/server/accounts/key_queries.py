@@ -11,12 +11,12 @@ from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
 _COLUMNS = columns_of(KeyRow, "signing_keys")
-# A key is as good as PostgreSQL's clock says, the same for every process.
+# By PostgreSQL's clock, which is the same for every process.
 _LIVE: LiteralString = "(expires_at IS NULL OR expires_at > clock_timestamp())"
 
 
 async def find_current(connection: Connection, purpose: str) -> KeyRow | None:
-    """The key that signs."""
+    """The key of this purpose that signs; None where there is none yet."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
             f"SELECT {_COLUMNS} FROM signing_keys WHERE purpose = %s AND retired_at IS NULL", [purpose]
@@ -25,7 +25,7 @@ async def find_current(connection: Connection, purpose: str) -> KeyRow | None:
 
 
 async def find_live(connection: Connection, purpose: str, id: str) -> KeyRow | None:
-    """The key of this name, unless its time is over."""
+    """The key of this name, unless it has expired."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
             f"SELECT {_COLUMNS} FROM signing_keys WHERE purpose = %s AND id = %s AND {_LIVE}", [purpose, id]
@@ -34,7 +34,7 @@ async def find_live(connection: Connection, purpose: str, id: str) -> KeyRow | N
 
 
 async def list_keys(connection: Connection) -> list[KeyRow]:
-    """All keys that are good for anything, newest first."""
+    """All keys whose signatures are still accepted, newest first."""
     async with connection.cursor(row_factory=class_row(KeyRow)) as cursor:
         await cursor.execute(
             f"SELECT {_COLUMNS} FROM signing_keys WHERE {_LIVE}"
@@ -44,7 +44,7 @@ async def list_keys(connection: Connection) -> list[KeyRow]:
 
 
 async def insert_current(connection: Connection, purpose: str, id: str, secret: bytes) -> None:
-    """A key that signs from now on, unless another process was first."""
+    """Store a key that signs from now on; return whether it was stored. Another process may have stored one first."""
     await connection.execute(
         """
         INSERT INTO signing_keys (purpose, id, secret) VALUES (%s, %s, %s)
@@ -55,12 +55,13 @@ async def insert_current(connection: Connection, purpose: str, id: str, secret: 
 
 
 async def lock_keys(connection: Connection) -> None:
-    """Let nobody else change keys until this transaction ends. Signing and checking go on."""
+    """Lock the table of keys until commit: nobody else changes it meanwhile. Signing and checking go on."""
     await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def retire_current(connection: Connection, purpose: str, seconds: float) -> None:
-    """Let the key that signs sign no more, and be good for `seconds` more, or as long as the last link handed out."""
+    """Let the current key sign no more. Its signatures are accepted for `seconds` more, and as long as any link of
+    an export."""
     await connection.execute(
         """
         UPDATE signing_keys SET retired_at = now(), expires_at = greatest(
@@ -73,12 +74,12 @@ async def retire_current(connection: Connection, purpose: str, seconds: float) -
 
 
 async def delete_expired(connection: Connection) -> None:
-    """Delete keys that no valid signature can be of any more."""
+    """Delete keys whose signatures are not accepted any more."""
     await connection.execute(f"DELETE FROM signing_keys WHERE NOT {_LIVE}")
 
 
 async def delete_all(connection: Connection) -> None:
-    """Every key, and with them every link and session that they signed."""
+    """Delete every key, and every session and sign-in link that they signed."""
     await connection.execute("DELETE FROM signing_keys")
     await connection.execute("DELETE FROM researcher_sessions")
     await connection.execute("DELETE FROM sign_in_links")

@@ -1,7 +1,7 @@
 """The keys that sign: one for download links, one for researchers' cookies, one for participants' personal links.
 
-They are rows, read whenever something is signed or checked: so a new key signs at once in every process, and one that
-was taken away is good for nothing at once. A signature names its key, so that others may follow it.
+They are rows, read whenever something is signed or checked. So a new key is used by every process at once, and a
+deleted one is accepted by none. A signature names its key, so that several can be valid.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ KEY_ID = r"[0-9a-z]{1,16}"
 SECRET_BYTES = 32
 SESSION_LIFE = timedelta(hours=12)
 TICKET_LIFE = timedelta(days=366)  # of a personal link, at most
-SLACK = timedelta(minutes=10)  # for whoever signs with the old key while it is being retired
+SLACK = timedelta(minutes=10)  # because another process may sign with the old key while it is being retired
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key, and its name in what it signs."""
+    """A key, and the name by which signatures refer to it."""
 
     id: str
     secret: bytes
@@ -57,7 +57,7 @@ class SigningKey:
 
 
 async def get_signing_key(connection: Connection, purpose: Purpose) -> SigningKey:
-    """The key to sign with; made if there is none, in a new installation or in one restored without its keys."""
+    """The key to sign with. It is made if there is none: in a new installation, or one restored without its keys."""
     row = await queries.find_current(connection, purpose)
     if row is None:
         await queries.insert_current(connection, purpose, *_make())
@@ -67,7 +67,7 @@ async def get_signing_key(connection: Connection, purpose: Purpose) -> SigningKe
 
 
 async def find_key(connection: Connection, purpose: Purpose, id: str) -> SigningKey | None:
-    """The key of this name, as long as what it signed is good."""
+    """The key of this name, as long as its signatures are accepted."""
     row = await queries.find_live(connection, purpose, id)
     return SigningKey(row.id, row.secret) if row else None
 
@@ -77,13 +77,13 @@ def _make() -> tuple[str, bytes]:
 
 
 async def rotate(connection: Connection, link_life: timedelta, *, now: bool) -> list[KeyRow]:
-    """New keys for every purpose. The keys that are good afterwards.
+    """Make new keys for every purpose; returns the keys whose signatures are accepted afterwards.
 
     Args:
-        connection: in a transaction, with which the new keys begin to sign.
-        link_life: how long a link is good that was signed a moment ago.
-        now: end at once every link, personal ones too, and every session there is, and every sign-in link; otherwise
-            the old keys stay good as long as anything that they signed.
+        connection: the new keys sign once its transaction is committed.
+        link_life: how long a link that was signed a moment ago is valid.
+        now: make every link, personal ones too, every session and every sign-in link invalid at once. Otherwise the old
+            keys are accepted until everything that they signed has expired.
     """
     await queries.lock_keys(connection)
     if now:

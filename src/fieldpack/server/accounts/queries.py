@@ -22,7 +22,8 @@ async def find_setting(connection: Connection, name: str) -> bytes | None:
 
 
 async def lock_accounts(connection: Connection) -> None:
-    """Serialise what must happen once in an installation, until this transaction ends."""
+    """Take the advisory lock of accounts until commit, so that what must happen once in an installation happens
+    once."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('fieldpack.accounts'))")
 
 
@@ -50,7 +51,7 @@ async def insert_researcher(
 async def insert_membership(
     connection: Connection, workspace_id: UUID, researcher_id: UUID, role: str
 ) -> bool:
-    """Make a researcher a member of a workspace; False, and nothing changed, for one who is."""
+    """Make a researcher a member of a workspace; return False, and change nothing, for somebody who is one."""
     cursor = await connection.execute(
         "INSERT INTO memberships (workspace_id, researcher_id, role) VALUES (%s, %s, %s)"
         " ON CONFLICT DO NOTHING",
@@ -60,7 +61,7 @@ async def insert_membership(
 
 
 async def find_caller(connection: Connection, token_sha256: bytes, address: str | None) -> CallerRow | None:
-    """The researcher of a token that is good; notes its use and where from, at most once a minute."""
+    """The researcher of a valid token. Stores when and from where the token is used, at most once a minute."""
     cursor = await connection.cursor(row_factory=class_row(CallerRow)).execute(
         """
         SELECT r.id, r.email, r.first_name, r.last_name, t.id AS token_id, t.role AS cap,
@@ -95,13 +96,13 @@ async def list_researchers(connection: Connection, limit: int) -> list[Researche
 
 
 async def has_collections(connection: Connection) -> bool:
-    """Whether there is any collection, of anyone."""
+    """Whether there is any collection in this installation."""
     cursor = await connection.execute("SELECT 1 FROM collections LIMIT 1")
     return await cursor.fetchone() is not None
 
 
 async def has_collection(connection: Connection, workspace_id: UUID, collection_id: UUID) -> bool:
-    """Whether a collection is there, and of this workspace."""
+    """Whether there is this collection in this workspace."""
     cursor = await connection.execute(
         "SELECT 1 FROM collections WHERE id = %s AND workspace_id = %s", [collection_id, workspace_id]
     )
@@ -109,7 +110,7 @@ async def has_collection(connection: Connection, workspace_id: UUID, collection_
 
 
 async def find_first_researcher(connection: Connection, workspace_id: UUID | None = None) -> UUID | None:
-    """The oldest owner, of one workspace or of any; else the oldest member, and where no workspace was given the oldest
+    """The oldest owner of the workspace, or of any if None; else the oldest member; else, if None, the oldest
     researcher."""
     cursor = await connection.execute(
         """
@@ -126,7 +127,7 @@ async def find_first_researcher(connection: Connection, workspace_id: UUID | Non
 
 
 async def find_first_workspace(connection: Connection, researcher_id: UUID | None = None) -> UUID | None:
-    """The oldest workspace, of those in which a researcher has a role or of all."""
+    """The oldest workspace in which a researcher has a role, or of all if None."""
     cursor = await connection.execute(
         f"""
         SELECT w.id FROM workspaces w
@@ -140,7 +141,7 @@ async def find_first_workspace(connection: Connection, researcher_id: UUID | Non
 
 
 async def find_workspace(connection: Connection, workspace_id: UUID) -> WorkspaceRow | None:
-    """A workspace, whoever asks."""
+    """A workspace; None for an unknown one."""
     cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(
         f"SELECT {WORKSPACE} FROM workspaces w WHERE w.id = %s", [workspace_id]
     )
@@ -180,7 +181,7 @@ async def list_members(connection: Connection, workspace_ids: list[UUID]) -> lis
 
 
 async def set_collections_enabled(connection: Connection, workspace_id: UUID, enabled: bool) -> bool:
-    """Switch Collections on or off; False when there is no such workspace."""
+    """Switch Collections on or off in a workspace; return whether there is such a workspace."""
     cursor = await connection.execute(
         "UPDATE workspaces SET collections_enabled = %s WHERE id = %s RETURNING id", [enabled, workspace_id]
     )
@@ -188,7 +189,7 @@ async def set_collections_enabled(connection: Connection, workspace_id: UUID, en
 
 
 async def set_export_dialect(connection: Connection, workspace_id: UUID, dialect: str) -> bool:
-    """Whether there is such a workspace, whose exports are requested in this way from now on."""
+    """Set how exports of a workspace are requested from now on; return whether there is such a workspace."""
     cursor = await connection.execute(
         "UPDATE workspaces SET export_dialect = %s WHERE id = %s RETURNING id", [dialect, workspace_id]
     )

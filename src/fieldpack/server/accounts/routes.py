@@ -48,7 +48,7 @@ async def list_workspaces(context: CurrentContext, caller: CurrentCaller, page: 
 async def create_workspace(
     context: CurrentContext, caller: CurrentCaller, body: WorkspaceInput
 ) -> dict[str, Any]:
-    """A new workspace, whose owner is the caller."""
+    """A new workspace. The caller is its owner."""
     async with context.database.transaction() as connection:
         await require_somewhere(connection, caller, Action.WORKSPACE_CREATE)
         return await service.create_workspace(
@@ -74,7 +74,7 @@ async def get_workspace(
 async def get_balance(
     context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId
 ) -> dict[str, Any]:
-    """What a workspace has to spend: nothing, and nothing costs anything."""
+    """The money of a workspace: always zero, because nobody is paid through this server."""
     async with context.database.transaction() as connection:
         await require(
             connection, caller, Action.WORKSPACE_READ, workspace=workspace_id, foreign=not_a_member()

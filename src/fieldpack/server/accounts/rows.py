@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class CallerRow:
-    """The researcher of a live API token."""
+    """The researcher of a valid API token."""
 
     id: UUID  # the researcher's
     email: str
@@ -22,7 +22,7 @@ class CallerRow:
 
 @dataclass(frozen=True, slots=True)
 class HolderRow:
-    """The researcher whom a session or a link is for."""
+    """The researcher of a session or a sign-in link."""
 
     id: UUID
     email: str
@@ -42,10 +42,10 @@ class EndedRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key that signs, and its life."""
+    """A key that signs, and how long it is used."""
 
     purpose: str  # `links` or `sessions`
-    id: str  # what signatures name it by
+    id: str  # the name by which signatures refer to it
     secret: bytes
     created_at: datetime
     retired_at: datetime | None  # since when it signs nothing new; None for the one that does
@@ -66,7 +66,7 @@ class MemberRow:
 
 @dataclass(frozen=True, slots=True)
 class ResearcherRow:
-    """A researcher, as far as choosing one needs."""
+    """A researcher, with what one chooses them by."""
 
     id: UUID
     email: str
@@ -74,7 +74,7 @@ class ResearcherRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionHolderRow:
-    """The researcher of a session that lasts, and the session."""
+    """A session that has not ended, and its researcher."""
 
     id: UUID  # the researcher's
     email: str
@@ -95,7 +95,7 @@ class SessionRow:
     id: UUID
     method: str
     token_name: str | None  # of the API token that it was signed in with
-    address: str | None  # where it was used last; None where that isn't known
+    address: str | None  # from which it was used last; None where that isn't known
     agent: str | None  # what the browser called itself
     created_at: datetime
     last_used_at: datetime  # to the minute
@@ -104,7 +104,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """How a researcher stands to a workspace, a collection or what belongs to one."""
+    """A researcher's role in a workspace, or on a collection and what belongs to it."""
 
     collection_id: UUID | None  # None for a workspace
     collections_enabled: bool  # whether Collections are on in the workspace

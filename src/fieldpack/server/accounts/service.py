@@ -1,4 +1,4 @@
-"""Workspaces, researchers and their tokens: who may ask, and what they are members of."""
+"""Workspaces, researchers and their tokens: who makes a request, and what they are members of."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Caller:
 
     @property
     def actor(self) -> Actor:
-        """The same for the audit log."""
+        """The caller, for audit entries."""
         credential_id = self.session_id if self.is_session else self.token_id
         return Actor(
             "researcher",
@@ -55,12 +55,13 @@ class Caller:
 
 
 def hash_token(token: str) -> bytes:
-    """What is stored of a token: it has 256 random bits, so a plain SHA-256 can't be searched back."""
+    """What is stored of a token. It has 256 random bits, so a plain SHA-256 can't be reversed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def is_email(text: str) -> bool:
-    """Whether `text` can be an e-mail address: one that is none only never reaches anybody."""
+    """Whether `text` looks like an e-mail address. This only catches mistakes; a wrong address just receives
+    nothing."""
     return _EMAIL.fullmatch(text) is not None
 
 
@@ -68,10 +69,10 @@ async def authenticate(connection: Connection, authorization: str | None, addres
     """The researcher whose token the `Authorization` header carries.
 
     Args:
-        address: where the request came from, to be shown beside the token.
+        address: from which the request came; it is stored and shown beside the token.
 
     Raises:
-        Problem: 401 when it is missing, malformed, unknown, revoked or expired.
+        Problem: 401 when the token is missing, malformed, unknown, revoked or expired.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() not in ("token", "bearer") or not token.strip():
@@ -106,7 +107,7 @@ async def create_workspace(
 async def describe_workspaces(
     connection: Connection, rows: list[WorkspaceRow], reader: UUID | None
 ) -> list[dict[str, Any]]:
-    """Workspaces as the API answers them. Who has a role on single collections only sees the title."""
+    """Workspaces as the API answers them. Who only has roles on single collections sees only the title."""
     users = await list_users(connection, [row.id for row in rows])
     own = {id for id, members in users.items() if any(member["id"] == reader for member in members)}
     return [
@@ -121,7 +122,7 @@ async def describe_workspaces(
 
 
 def describe_balance() -> dict[str, Any]:
-    """What a workspace has to spend, in minor units: nothing, and nothing costs anything."""
+    """The money of a workspace, in minor units: always zero, because nobody is paid through this server."""
     parts = {"rewards": 0, "fees": 0, "vat": 0}
     return {
         "currency_code": CURRENCY,
@@ -148,6 +149,7 @@ async def list_users(connection: Connection, workspace_ids: list[UUID]) -> dict[
 
 
 async def find_upgrade(connection: Connection) -> datetime | None:
-    """When this installation was brought from the first schemas to this one; None if it began with a later one."""
+    """When this installation was upgraded from a version before `__Host-` cookies; None if it began with a later
+    version."""
     found = await queries.find_setting(connection, "upgraded_at")
     return datetime.fromtimestamp(float(found), UTC) if found else None

@@ -22,7 +22,7 @@ async def insert_session(
     agent: str,
     life: timedelta,
 ) -> None:
-    """A session; those whose time is over go."""
+    """Store a session. Deletes expired ones."""
     await connection.execute("DELETE FROM researcher_sessions WHERE expires_at < now()")
     await connection.execute(
         """
@@ -35,7 +35,7 @@ async def insert_session(
 
 
 async def find_session(connection: Connection, token_sha256: bytes) -> SessionHolderRow | None:
-    """Whose session this is, while it lasts: until it is ended, its time is over, or its API token is."""
+    """A session that has not ended or expired, nor has the API token that it began with; with its researcher."""
     async with connection.cursor(row_factory=class_row(SessionHolderRow)) as cursor:
         await cursor.execute(
             """
@@ -53,7 +53,7 @@ async def find_session(connection: Connection, token_sha256: bytes) -> SessionHo
 
 
 async def note_use(connection: Connection, token_sha256: bytes, address: str) -> None:
-    """Note that a session is used now, and from which address."""
+    """Store that a session is used now, and from which address."""
     await connection.execute(
         "UPDATE researcher_sessions SET last_used_at = now(), address = %s WHERE token_sha256 = %s",
         [address, token_sha256],
@@ -61,7 +61,7 @@ async def note_use(connection: Connection, token_sha256: bytes, address: str) ->
 
 
 async def list_sessions(connection: Connection, researcher_id: UUID) -> list[SessionRow]:
-    """A researcher's sessions that last, the one used last first."""
+    """A researcher's sessions that have not ended, the one used last first."""
     async with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
         await cursor.execute(
             """
@@ -78,7 +78,7 @@ async def list_sessions(connection: Connection, researcher_id: UUID) -> list[Ses
 
 
 async def end_session_of(connection: Connection, researcher_id: UUID, session_id: UUID) -> bool:
-    """Whether it was one of the researcher's that lasted."""
+    """End a session of this researcher; return whether there was one that had not ended."""
     cursor = await connection.execute(
         """
         UPDATE researcher_sessions SET ended_at = now()
@@ -90,7 +90,7 @@ async def end_session_of(connection: Connection, researcher_id: UUID, session_id
 
 
 async def end_sessions(connection: Connection, researcher_id: UUID, spared: UUID | None) -> int:
-    """End a researcher's sessions but the one that is spared; how many lasted."""
+    """End a researcher's sessions, but one if given; return how many had not ended."""
     cursor = await connection.execute(
         """
         UPDATE researcher_sessions SET ended_at = now()
@@ -102,7 +102,7 @@ async def end_sessions(connection: Connection, researcher_id: UUID, spared: UUID
 
 
 async def end_session(connection: Connection, token_sha256: bytes) -> EndedRow | None:
-    """End a session; None for one that is over already."""
+    """End a session; return what was ended, None for one that had ended already."""
     async with connection.cursor(row_factory=class_row(EndedRow)) as cursor:
         await cursor.execute(
             """
@@ -117,7 +117,8 @@ async def end_session(connection: Connection, token_sha256: bytes) -> EndedRow |
 async def find_token_holder(
     connection: Connection, token_id: UUID, expires_at: int, cookie_sha256: bytes
 ) -> HolderRow | None:
-    """The researcher of a live token, for a cookie that names it until `expires_at` (Unix time) and was not ended."""
+    """The researcher of a valid token, for a cookie of an earlier version, which names the token and its end,
+    `expires_at` (Unix time); None when the cookie was ended."""
     async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
         await cursor.execute(
             """
@@ -140,7 +141,7 @@ async def insert_ended(
     token_id: UUID,
     expires_at: int,
 ) -> None:
-    """Remember a cookie that has no row as ended, for as long as it would have lasted."""
+    """Store that a cookie of an earlier version was ended, until it would have expired."""
     await connection.execute(
         """
         INSERT INTO researcher_sessions
@@ -157,7 +158,7 @@ async def insert_ended(
 async def insert_link(
     connection: Connection, code_sha256: bytes, researcher_id: UUID, life: timedelta
 ) -> None:
-    """A link; those whose time is over go."""
+    """Store a sign-in link. Deletes expired ones."""
     await connection.execute("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
     await connection.execute(
         "INSERT INTO sign_in_links (code_sha256, researcher_id, expires_at) VALUES (%s, %s, now() + %s)",
@@ -166,7 +167,7 @@ async def insert_link(
 
 
 async def find_link(connection: Connection, code_sha256: bytes) -> HolderRow | None:
-    """Whom a link signs in, while it is good: before it is used, and its time is over."""
+    """The researcher of a sign-in link that was not used and has not expired."""
     async with connection.cursor(row_factory=class_row(HolderRow)) as cursor:
         await cursor.execute(
             """
@@ -180,7 +181,8 @@ async def find_link(connection: Connection, code_sha256: bytes) -> HolderRow | N
 
 
 async def use_link(connection: Connection, code_sha256: bytes) -> UUID | None:
-    """Use a link up; the researcher whom it signs in. Of several at once, one gets it."""
+    """Store that a sign-in link was used, and return its researcher; None when it is not valid any more. Of several
+    requests at once one gets the researcher."""
     cursor = await connection.execute(
         """
         UPDATE sign_in_links SET used_at = now()

@@ -1,7 +1,7 @@
-"""Researchers' sessions in the browser, and links that sign in once: what a cookie or a code is good for.
+"""Researchers' sessions in the browser, and links that sign in once.
 
-A cookie is `<token>.<key>.<signature>`: the token's hash is a row, which signing out ends, and the signature refuses
-what nobody made before it is looked for.
+A session's cookie is `<token>.<key>.<signature>`. The token's hash is a row, which signing out ends. The signature is
+checked first, so that invented cookies cost no look into the database.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MOST_NAMED = 10
 MOST_AGENT_CHARACTERS = 400
 FRESH = timedelta(hours=1)
 _COOKIE = re.compile(rf"([\w-]{{43}})\.({KEY_ID})\.([0-9a-f]{{64}})", re.ASCII)
-# <id of the API token>.<Unix time of its end>.<signature>: until 12 hours after the upgrade that brought rows
+# <id of the API token>.<Unix time of its end>.<signature>: accepted until 12 hours after the upgrade to rows
 _OLD_COOKIE = re.compile(r"(([0-9a-f-]{36})\.(\d{1,12}))\.([0-9a-f]{64})", re.ASCII)
 
 
@@ -57,9 +57,9 @@ class Visitor:
 
     Attributes:
         address: of the client, as people read it.
-        network: what counts as one address: IPv4's, or the /64 of an IPv6 one.
-        agent: what the browser calls itself; '' where it doesn't.
-        device: the value of the cookie that browsers keep which somebody signed in from before.
+        network: what limits count as one address: an IPv4 address, or the /64 of an IPv6 one.
+        agent: the browser's name for itself; '' without one.
+        device: value of the cookie that marks browsers in which somebody signed in before.
     """
 
     address: str
@@ -70,12 +70,12 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Whoever is signed in, and by which session.
+    """A researcher who is signed in, and their session.
 
     Attributes:
         session_id: None for a cookie from before sessions were rows.
         method: how they signed in.
-        since: when; None where it isn't known.
+        since: when they signed in; None where it isn't known.
     """
 
     caller: Caller
@@ -85,9 +85,10 @@ class SignedIn:
 
     @property
     def may_change_credentials(self) -> bool:
-        """Whether they have shown lately who they are: what they set up now outlasts the session.
+        """Whether they signed in within the last hour, and not with an API token: what they set up now outlasts the
+        session.
 
-        Not with an API token: who came by somebody's token would be in for good, also once it is revoked.
+        Somebody who found an API token could otherwise keep access after the token is revoked.
         """
         return self.method != "token" and self.since is not None and self.since > datetime.now(UTC) - FRESH
 
@@ -103,7 +104,8 @@ async def begin_session(
     method: Method,
     token_id: UUID | None = None,
 ) -> str:
-    """Sign a researcher in for half a day: the cookie's value. It ends with the API token, if it was by one."""
+    """Begin a session of twelve hours; returns the cookie's value. A session that began with an API token ends with
+    it."""
     key = await get_signing_key(connection, "sessions")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     agent = visitor.agent.replace("\0", "")[:MOST_AGENT_CHARACTERS]
@@ -129,10 +131,12 @@ async def begin_session(
 async def find_session(
     connection: Connection, cookie: str, address: str, *, of_before: bool = False
 ) -> SignedIn | None:
-    """Whoever is signed in; None for a cookie that is forged, expired or ended, or whose API token was revoked.
+    """The researcher who is signed in; None for a cookie that is forged, expired or ended, or whose API token was
+    revoked.
 
-    With `of_before` only a cookie from before sessions were rows will do: a newer one never had the name that it came
-    under, so somebody else put it there.
+    Args:
+        of_before: accept only a cookie from before sessions were rows. Newer ones never had the name that it came
+            under, so one of them under that name was put there by somebody else.
     """
     token = None if of_before else await _read(connection, cookie)
     if token is None:
@@ -148,7 +152,7 @@ async def find_session(
 
 
 async def end_session(connection: Connection, cookie: str) -> None:
-    """Sign out: nobody gets in by this cookie any more, wherever a copy of it is."""
+    """Sign out. The cookie is not accepted any more, wherever there is a copy of it."""
     token = await _read(connection, cookie)
     if token is not None:
         ended = await sessions.end_session(connection, hash_token(token))
@@ -167,14 +171,14 @@ async def end_session(connection: Connection, cookie: str) -> None:
 
 
 async def _read(connection: Connection, cookie: str) -> str | None:
-    """The token of a cookie that we signed."""
+    """The token of a cookie; None when we did not sign it."""
     found = _COOKIE.fullmatch(cookie)
     key = await find_key(connection, "sessions", found[2]) if found else None
     return found[1] if found and key and key.has_signed(_signed(found[1]), found[3]) else None
 
 
 async def _find_old(connection: Connection, cookie: str) -> HolderRow | None:
-    """The holder of a cookie from before sessions were rows."""
+    """The researcher of a cookie from before sessions were rows."""
     found = _OLD_COOKIE.fullmatch(cookie)
     key = await find_key(connection, "sessions", FIRST) if found else None
     if found is None or key is None or not key.has_signed(f"researcher:{found[1]}", found[4]):
@@ -203,14 +207,14 @@ def _caller(
 
 
 async def make_sign_in_code(connection: Connection, email: str | None) -> str:
-    """A code that signs a researcher in, once, within a quarter of an hour.
+    """A code that signs a researcher in once, within 15 minutes.
 
     Args:
         email: of the researcher; None for the only one there is.
 
     Raises:
-        UsageError: there are several, and none was named.
-        FieldpackError: there is none, or none with this address.
+        UsageError: there are several researchers, and none was named.
+        FieldpackError: there is no researcher, or none with this address.
     """
     if email is not None:
         researcher_id = await queries.find_researcher_by_email(connection, email)
@@ -235,11 +239,11 @@ async def make_sign_in_code(connection: Connection, email: str | None) -> str:
 
 
 async def peek_code(connection: Connection, code: str) -> Caller | None:
-    """Whom a code would sign in; looking doesn't use it up."""
+    """The researcher whom a code would sign in. Looking does not use it."""
     holder = await sessions.find_link(connection, hash_token(code))
     return _caller(holder) if holder else None
 
 
 async def use_code(connection: Connection, code: str) -> UUID | None:
-    """Whom a code signs in, which is used up; None when it was already, or its time is over."""
+    """The researcher whom a code signs in, once; None when it was used before or has expired."""
     return await sessions.use_link(connection, hash_token(code))

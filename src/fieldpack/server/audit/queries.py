@@ -100,7 +100,7 @@ async def delete_subject(connection: Connection, submission_id: UUID) -> None:
 
 
 async def take_turn(connection: Connection) -> bool:
-    """Whether this transaction is the one that seals, until its end."""
+    """Take the advisory lock of sealing until commit; return False when another transaction holds it."""
     cursor = await connection.execute(
         "SELECT pg_try_advisory_xact_lock(hashtext('fieldpack.audit.seals')) AS taken"
     )

@@ -31,7 +31,8 @@ async def insert_erasures(connection: Connection, erasures: dict[UUID, datetime]
 async def take_erasures(
     connection: Connection, most: int, submission_id: UUID | None = None
 ) -> list[ErasureRow]:
-    """The oldest that are not listed everywhere (or this one), held until commit, whoever held them before."""
+    """The oldest erasures that are not listed everywhere, or this one. Their rows are locked until commit; waits for
+    others that hold them."""
     cursor = await connection.cursor(row_factory=class_row(ErasureRow)).execute(
         """
         SELECT submission_id, erased_at, stored FROM unlisted_erasures

@@ -35,7 +35,7 @@ def claim(connection: Blocking, export_id: UUID, again: ClaimedRow | None = None
     """A new build of an export that is still to be made; whoever worked on it before is shut out, and what
     they stored is thrown away. Never more than that: a later build may be complete by now.
 
-    None as well when its index is made, and the jobs of its parts are at work.
+    None as well when its index is made, and the jobs of its parts are at work. Locks the export until commit.
 
     Args:
         again: the caller's own build, which an erasure shut out. It starts over, which counts as no other
@@ -145,6 +145,7 @@ async def fail(
 
 async def start_over(connection: Connection, export_ids: list[UUID], *, build: UUID | None = None) -> None:
     """Give those of these exports that are generating another build, and throw away what is stored of the last.
+    Locks them until commit, in the order of their ids.
 
     Args:
         build: do so only while this is their build.

@@ -257,7 +257,8 @@ async def list_waiting(connection: Connection) -> list[UUID]:
 
 
 async def is_erased(connection: Connection, resource_id: UUID) -> bool:
-    """Whether a resource is a submission that was erased; nobody erases it until this transaction ends."""
+    """Whether a resource is an erased submission. Locks the submission (`FOR SHARE`) until commit, so that it is not
+    erased meanwhile."""
     cursor = await connection.execute(
         "SELECT response = 'deleted' AS erased FROM submissions WHERE id = %s FOR SHARE", [resource_id]
     )

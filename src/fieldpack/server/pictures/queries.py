@@ -65,10 +65,11 @@ async def insert_picture(
 async def lock_usable(
     connection: Connection, ids: list[UUID], researcher_id: UUID, collection_id: UUID
 ) -> set[UUID]:
-    """Which of these a researcher may put into a collection: those of their workspaces, and what it shows already.
+    """Which of these pictures a researcher may put into a collection: those of their workspaces, and what it shows
+    already.
 
-    They are held until commit, together with all that the collection shows and may show no longer: so nobody who
-    writes another collection waits for one of them and holds another.
+    They are locked until commit, together with all pictures that the collection shows or may stop showing, in the order
+    of their ids: so two transactions that write collections do not wait for each other.
     """
     cursor = await connection.execute(
         f"""

@@ -1,7 +1,7 @@
-"""Which completion code a submission is handled by, and what its actions do.
+"""Which completion code a submission is handled by, and what the code's actions do.
 
-A code belongs to an actor: participants are given those of actor `participant` and never see the others, which
-researchers hand in by a `COMPLETE` transition. The fields are those of the hosted service's studies.
+A code belongs to an actor. Participants are given those of actor `participant` and never see the others, which
+researchers enter in a `COMPLETE` transition. The fields are those of the hosted service's studies.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ class Handling:
     Attributes:
         status: `APPROVED` or `AWAITING REVIEW`.
         return_reasons: why the participant is asked to return it; None when they are not asked.
-        groups: what becomes of the participant in groups, in order: whether they are added, or removed, and the
-            group's id.
+        groups: the groups that the participant is added to (True) or removed from (False), in this order.
     """
 
     status: str = "AWAITING REVIEW"
@@ -52,7 +51,7 @@ class Handling:
 
 
 def _of_actor(codes: Sequence[Code], actor: str) -> list[Code]:
-    """Codes stored before there were actors are the participants'."""
+    """The codes of an actor. Codes that were stored before there were actors are the participants'."""
     return [code for code in codes if code.get("actor", PARTICIPANT) == actor]
 
 
@@ -63,15 +62,15 @@ def find_participant_code(codes: Sequence[Code]) -> Code | None:
 
 
 def find_researcher_code(codes: Sequence[Code], text: str | None) -> Code | None:
-    """The researchers' code of this text."""
+    """The researchers' code with this text; None without one."""
     return next((code for code in _of_actor(codes, RESEARCHER) if text and code["code"] == text), None)
 
 
 def code_given(codes: Sequence[Code], started_with: str | None) -> tuple[str | None, Code | None]:
-    """What a participant hands in, and the code that handles it.
+    """The completion code that a participant gets, and the code of the study that handles the submission.
 
-    The text is the one of when they started, whatever the study says now, unless it is a researcher's: a study
-    under way may hold submissions that were started with one.
+    The text is the one that was valid when they started, whatever the study says now, unless it is a researchers' code:
+    participants never see those.
     """
     own = _of_actor(codes, PARTICIPANT)
     kept = next((code for code in own if started_with and code["code"] == started_with), None)

@@ -25,13 +25,14 @@ MAX_NAME = 2_000
 
 
 def _columns(row: StudyRow, caller: Caller, fields: dict[str, Any]) -> StudyColumns:
-    """Those of a copy with these fields, made by the caller. Its time is that of the study, whoever set it."""
+    """Those of a copy that the caller makes, with these fields. It allows as much time as the study does."""
     columns = with_fields(columns_of(row), fields)
     return replace(columns, created_by=caller.id, maximum_allowed_time=row.maximum_allowed_time)
 
 
 def _with_blocked(filters: list[Any], study_id: UUID) -> list[Any]:
-    """Filters that leave out who took part in a study, besides whom they leave out already."""
+    """These filters, and one that excludes who took part in this study, besides the studies that are excluded
+    already."""
     added: list[Any] = []
     blocked = [str(study_id)]
     for filter in filters:
@@ -45,10 +46,13 @@ def _with_blocked(filters: list[Any], study_id: UUID) -> list[Any]:
 async def clone_study(
     connection: Connection, caller: Caller, study_id: UUID, *, block_previous: bool
 ) -> StudyRow:
-    """A new, unpublished study as this one is now.
+    """Make a new, unpublished study that is as this one is now.
 
     Args:
-        block_previous: leave out who took part in this one, and in those that it leaves out.
+        block_previous: exclude who took part in this one, and in those that it excludes.
+
+    Raises:
+        Problem: 404; 403.
     """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE)
     internal = str(row.fields.get("internal_name", row.name))
@@ -64,9 +68,13 @@ async def clone_study(
 
 
 async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> StudyRow:
-    """The one copy of a study for trying it, made or made as the study is now; open to whoever has its link.
+    """Make the one copy of a study for trying it, or bring it up to the study as it is now; open to whoever has its
+    link.
 
-    Its submissions are marked as tests. Of a copy for trying it is that copy itself.
+    Its submissions are marked as tests. The trial of a trial is that trial itself.
+
+    Raises:
+        Problem: 404; 403.
     """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     if row.test:
@@ -90,7 +98,7 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
 
 
 def trial_url(origin: str, trial_id: UUID) -> str:
-    """A link that starts a trial as somebody new, and resumes it when it is opened again."""
+    """A link that starts a trial under a new participant id, and resumes it when it is opened again."""
     return (
         f"{origin}/participate/{trial_id}?PROLIFIC_PID=test-{secrets.token_hex(8)}"
         f"&STUDY_ID={trial_id}&SESSION_ID={secrets.token_hex(16)}"

@@ -1,4 +1,4 @@
-"""What scripts ask about money before they go on: nobody is paid through this server, so all of it is zero."""
+"""The cost of a study, which scripts ask for before they go on. It is zero: nobody is paid through this server."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from fieldpack.server.studies.rows import StudyColumns, StudyRow
 
 
 def select_known_studies(study: str) -> str:
-    """SQL of the ids of earlier studies that a study's filters name, and that are of its workspace or that its creator
-    may see, as an array of text.
+    """SQL of the earlier studies that a study's filters name and that count: those of its workspace, and those on which
+    its creator has a role. An array of ids as text.
 
     Args:
         study: alias of the table of studies whose filters are meant.
@@ -34,7 +34,7 @@ def select_known_studies(study: str) -> str:
 
 
 def select_known_groups(study: str) -> str:
-    """SQL of the ids of participant groups of its workspace that a study's filters and codes name, as an array of text.
+    """SQL of the participant groups of its workspace that a study's filters and codes name: an array of ids as text.
 
     Args:
         study: alias of the table of studies that is meant.
@@ -87,14 +87,15 @@ async def insert_study(
 
 
 async def update_study(connection: Connection, study_id: UUID, columns: StudyColumns) -> None:
-    """Write all these columns; a study that was full and now has places is open again, and the reverse. The caller
-    has locked the study."""
+    """Write all these columns, and correct the status when places were added or removed. The caller has locked the
+    study."""
     await connection.execute(UPDATE, {**_values_of(columns), "id": study_id})
     await settle_status(connection, study_id)
 
 
 async def settle_status(connection: Connection, study_id: UUID) -> None:
-    """`AWAITING REVIEW` when every place is taken, `ACTIVE` again when one was freed."""
+    """Set `AWAITING REVIEW` when every place is taken, `ACTIVE` again when one is free. The caller has locked the
+    study, or has just changed its row."""
     await connection.execute(
         """
         UPDATE studies SET status = CASE WHEN places_taken < total_available_places THEN 'ACTIVE'
@@ -144,8 +145,8 @@ async def list_studies(
     *,
     test: bool = False,
 ) -> tuple[list[StudyRow], int]:
-    """Studies on which a researcher has one of these roles, as `ordering` (SQL) says, then newest first; how many there
-    are."""
+    """Studies on which a researcher has one of these roles, in the order of `ordering` (SQL), then newest first; and
+    how many there are."""
     condition = f"""
         {select_role("s.workspace_id", "s.collection_id", "%(researcher)s")} = ANY(%(roles)s)
         AND s.test = %(test)s
@@ -184,10 +185,11 @@ async def transition_study(
     target: str,
     publish_at: datetime | None = None,
 ) -> bool:
-    """Whether the study was in one of `origins` and is in `target` now.
+    """Change the status from one of `origins` to `target`; return whether it was one of them. Locks the study until
+    commit.
 
     Args:
-        publish_at: when it is to be published; needed by the target `SCHEDULED`, and by it alone.
+        publish_at: when it is to be published; required for the target `SCHEDULED`, None for all others.
     """
     cursor = await connection.execute(
         """
@@ -204,7 +206,8 @@ async def transition_study(
 
 
 async def publish_due(connection: Connection, study_id: UUID | None = None) -> list[UUID]:
-    """Publish the studies whose time has come, or this one if its has; their ids."""
+    """Publish the studies, or this one, whose time of publishing has come; returns their ids. Locks them until
+    commit."""
     cursor = await connection.execute(
         """
         UPDATE studies SET status = 'ACTIVE', publish_at = NULL, published_at = coalesce(published_at, now())
@@ -217,7 +220,7 @@ async def publish_due(connection: Connection, study_id: UUID | None = None) -> l
 
 
 async def delete_draft(connection: Connection, study_id: UUID) -> bool:
-    """Whether the study was a draft and is gone now."""
+    """Delete a study that was never published; return whether it was one."""
     cursor = await connection.execute(
         "DELETE FROM studies WHERE id = %s AND status = 'UNPUBLISHED' RETURNING id", [study_id]
     )
@@ -225,14 +228,15 @@ async def delete_draft(connection: Connection, study_id: UUID) -> bool:
 
 
 async def find_trial(connection: Connection, study_id: UUID) -> UUID | None:
-    """The copy for trying a study, locked."""
+    """The id of the copy for trying a study, with its row locked until commit; None without one."""
     cursor = await connection.execute("SELECT id FROM studies WHERE test_of = %s FOR UPDATE", [study_id])
     row = await cursor.fetchone()
     return row["id"] if row else None
 
 
 async def hold_place(connection: Connection, study_id: UUID) -> bool:
-    """Take one place of a study in whatever state, if there is one: for who held one before."""
+    """Take one place of a study, whatever its status, for somebody who had one before; return whether one was free.
+    Locks the study until commit."""
     cursor = await connection.execute(
         """
         UPDATE studies SET places_taken = places_taken + 1
@@ -246,7 +250,7 @@ async def hold_place(connection: Connection, study_id: UUID) -> bool:
 
 
 async def take_place(connection: Connection, study_id: UUID) -> bool:
-    """Take one place of an open study, if there is one."""
+    """Take one place of an open study; return whether it is open and one was free. Locks the study until commit."""
     cursor = await connection.execute(
         """
         UPDATE studies SET places_taken = places_taken + 1
@@ -260,7 +264,7 @@ async def take_place(connection: Connection, study_id: UUID) -> bool:
 
 
 async def free_places(connection: Connection, study_id: UUID, places: int) -> None:
-    """Give places back: who held them returned, ran out of time, or was erased."""
+    """Free places whose participants returned, ran out of time or were erased. Locks the study until commit."""
     await connection.execute(
         "UPDATE studies SET places_taken = places_taken - %s WHERE id = %s", [places, study_id]
     )

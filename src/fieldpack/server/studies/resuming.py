@@ -1,4 +1,4 @@
-"""How participants go on with what they have begun: what a study asks of whoever gives a participant's id."""
+"""What a study asks of participants who go on with a submission, besides their ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ personal link that we signed, or the hosted service's secured link."""
 
 RESUME: tuple[Resume, ...] = get_args(Resume)
 SECURED = "is_external_study_url_secure"
-SESSION_CHARACTERS = 16  # of a session id that nobody guesses; the hosted service's have 24
+SESSION_CHARACTERS = 16  # at least, of a session id that can't be guessed; the hosted service's have 24
 
 
 def is_secured(fields: Mapping[str, Any]) -> bool:
@@ -22,15 +22,15 @@ def is_secured(fields: Mapping[str, Any]) -> bool:
 
 
 def choose_resume(fields: Mapping[str, Any], given: Resume | None, before: Resume) -> Resume:
-    """What a study asks for, after something of it was given.
+    """What a study asks for, after a researcher has changed it.
 
     Args:
-        fields: all the study's fields, what was given among them.
-        given: what the researcher chose now, if anything.
-        before: what it was until now.
+        fields: all fields of the study, with those just given.
+        given: the researcher's choice; None if they made none now.
+        before: the choice until now.
 
     Raises:
-        ValueError: links are to be secured, and something weaker was chosen.
+        ValueError: the hosted service's links are secured, and something weaker was chosen.
     """
     if not is_secured(fields):
         return given or before
@@ -40,6 +40,7 @@ def choose_resume(fields: Mapping[str, Any], given: Resume | None, before: Resum
 
 
 def resume_on_page(resume: Resume, session_id: str | None) -> Resume:
-    """What the pages ask for: as in the API, but a session id that can be guessed, or none, resumes nothing."""
+    """What the pages ask for: as in the API, but where the session id is missing or can be guessed, a code instead
+    of the link."""
     is_weak = len(session_id or "") < SESSION_CHARACTERS
     return "code" if resume == "link" and is_weak else resume

@@ -1,4 +1,4 @@
-"""`/studies` and what can be done with one."""
+"""`/studies`, and the steps of one study."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def clone_study(
     study_id: StudyId,
     body: StudyClone | None = None,
 ) -> dict[str, Any]:
-    """A new, unpublished study as this one is, which leaves out who took part in this one unless told not to."""
+    """A new, unpublished study with the same content. It excludes who took part in this one unless told otherwise."""
     blocks = body is None or body.block_previous_participants is not False
     async with context.database.transaction() as connection:
         row = await copies.clone_study(connection, caller, study_id, block_previous=blocks)
@@ -148,7 +148,7 @@ async def test_study(
 
 @router.get("/{study_id}/cost")
 async def get_cost(context: CurrentContext, caller: CurrentCaller, study_id: StudyId) -> dict[str, Any]:
-    """What a study costs: nothing, here."""
+    """The cost of a study: always zero."""
     async with context.database.transaction() as connection:
         await service.get_study(connection, caller, study_id)
     return describe_cost()

@@ -22,17 +22,17 @@ class StudyRow:
     status: str  # one of `service.STATUSES`
     name: str
     total_available_places: int
-    places_taken: int  # by who has begun, until they return or run out of time
+    places_taken: int  # by participants who started, until they return or run out of time
     maximum_allowed_time: int | None  # minutes; None for no end, as earlier versions kept
     max_submissions_per_participant: int  # -1 for no limit
     max_concurrent_submissions: int  # of one participant; -1 for no limit
     resume: Resume  # what participants need besides their ids, to go on
-    fields: dict[str, Any]  # everything else that the researcher gave, known here or not
+    fields: dict[str, Any]  # everything else that was sent, with a meaning here or not
     created_at: datetime
     published_at: datetime | None  # for the first time
     publish_at: datetime | None  # when it is to be published, while it is SCHEDULED
     test: bool  # a copy for trying: its submissions are tests
-    # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    # ids of earlier studies that its filters name: of its workspace, or with a role of its creator
     known_studies: list[str]
     known_groups: list[str]  # ids of participant groups that its filters and codes name, in its workspace
     researcher_email: str

@@ -1,5 +1,8 @@
-"""What clients send about studies. Clients of the hosted service send every field they know, most of
-them empty: `""`, `0`, `null` and `{}` count as not given. Unknown fields are kept as they came."""
+"""What clients send about studies.
+
+Clients of the hosted service send every field that they know, most of them empty: `""`, `0`, `null` and `{}` count as
+not given. Unknown fields are stored as they came.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ Moment = Annotated[
 
 
 def drop_empty(value: Any) -> Any:
-    """`value` without the members that count as not given. What is inside of those that stay is theirs."""
+    """`value` without the members that count as not given. The content of the other members stays as it is."""
     if not isinstance(value, dict):
         return value
     return {name: inner for name, inner in value.items() if not _is_empty(inner)}
@@ -119,14 +122,14 @@ def _check_filter(filter: Any) -> Any:
 
 
 class SubmissionsConfig(Sparse):
-    """How often one participant may take part. -1 is no limit."""
+    """How often one participant may take part; -1 for no limit."""
 
     max_submissions_per_participant: Annotated[Integer, Field(ge=-1, le=1_000_000)] = 1
     max_concurrent_submissions: Annotated[Integer, Field(ge=-1, le=1_000_000)] = -1
 
 
 class StudyFields(Sparse):
-    """Every field with a meaning here; the rest is kept as it came."""
+    """Every field that has a meaning here; all others are stored as they came."""
 
     internal_name: Annotated[str, StringConstraints(max_length=2_000)] | None = None
     description: Annotated[str, StringConstraints(max_length=200_000)] | None = None

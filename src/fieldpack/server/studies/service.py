@@ -152,10 +152,10 @@ async def _find_project(connection: Connection, workspace_id: UUID, text: str) -
 
 
 def _fields(given: StudyFields) -> dict[str, Any]:
-    """What is kept as JSON: everything given that is neither a column nor computed."""
+    """What is stored as JSON: every field that was given and is neither a column nor computed."""
     fields = given.model_dump(mode="json", exclude_unset=True)
     codes = [code.model_dump(mode="json") for code in given.completion_codes or []]
-    if codes:  # whole, with the defaults of what was left out
+    if codes:  # with the defaults of what was left out
         fields["completion_codes"] = codes
     else:
         fields.pop("completion_codes", None)
@@ -180,12 +180,12 @@ def with_fields(columns: StudyColumns, fields: dict[str, Any]) -> StudyColumns:
 
 
 def columns_of(row: StudyRow) -> StudyColumns:
-    """What is written of a study, as it is now."""
+    """A study's columns, as they are stored now."""
     return StudyColumns(**{field.name: getattr(row, field.name) for field in fields_of(StudyColumns)})
 
 
 def _with_code(fields: dict[str, Any]) -> dict[str, Any]:
-    """A study always has a completion code: the one given, else one made here, reviewed by hand."""
+    """The fields with a completion code: the one given, else a new one, whose submissions are reviewed by hand."""
     if not fields.get("completion_codes"):
         code = fields.get("completion_code") or "".join(secrets.choice(CODE_ALPHABET) for _ in range(8))
         actions = [{"action": fields.get("completion_code_action") or "MANUALLY_REVIEW"}]
@@ -275,10 +275,10 @@ async def patch_study(connection: Connection, caller: Caller, study_id: UUID, gi
 async def transition_study(
     connection: Connection, caller: Caller, study_id: UUID, given: StudyTransition
 ) -> StudyRow:
-    """One step of a study's life.
+    """Do one step of a study's life: publish, schedule, pause, start, stop.
 
     Raises:
-        Problem: 409 from a state that has no such step; 400 for a time of publishing that is over.
+        Problem: 404; 403; 409 from a state that does not have this step; 400 for a time of publishing that is over.
     """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     action, publish_at = given.action, given.publish_at if given.action == "SCHEDULE_PUBLISH" else None
@@ -294,7 +294,11 @@ async def transition_study(
 
 
 async def delete_study(connection: Connection, caller: Caller, study_id: UUID) -> None:
-    """Delete a draft; 409 for a study that was published, or is about to be."""
+    """Delete a study that was never published.
+
+    Raises:
+        Problem: 404; 403; 409 for any other study.
+    """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     if not await queries.delete_draft(connection, study_id):
         raise conflict(
@@ -307,7 +311,7 @@ async def delete_study(connection: Connection, caller: Caller, study_id: UUID) -
 
 
 def describe_project(row: StudyRow) -> Any:
-    """A study's project: its id, or the text that a client gave an earlier version; None for none."""
+    """The id of a study's project, or the text that a client gave to an earlier version; None for none."""
     return str(row.project_id) if row.project_id else row.fields.get("project")
 
 
@@ -325,11 +329,12 @@ async def list_studies(
     ordering: list[str] | None = None,
     test: bool = False,
 ) -> tuple[list[StudyRow], int]:
-    """The studies that the caller may see, as `ordering` (SQL) says, then newest first, and how many they are.
+    """The studies that the caller may see, in the order of `ordering` (SQL), then newest first; and how many there are.
 
     Args:
-        statuses, workspace_id, collection_id, project_id, search: what they must be, or hold in a name; None for any.
-        test: the copies for trying studies instead.
+        statuses, workspace_id, collection_id, project_id: None for any.
+        search: part of a name or internal name, in any case.
+        test: list the copies for trying studies instead.
 
     Raises:
         Problem: 404 for an unknown workspace, 403 for one in which the caller has no role.
@@ -356,7 +361,10 @@ async def list_studies(
 async def describe_studies(
     connection: Connection, caller: Caller, rows: Sequence[StudyRow], origin: str
 ) -> list[dict[str, Any]]:
-    """Studies as the API answers them to this caller: whom one is for, only to whoever may see participants' ids."""
+    """Studies as the API answers them to this caller. Lists of participants are only for who may see participants' ids.
+
+    Leaves an entry in the audit log if a list of participants is answered.
+    """
     collections = {row.collection_id for row in rows}
     shown = await find_allowed(connection, caller, Action.SUBMISSIONS_READ, collections)
     naming = [row for row in rows if row.collection_id in shown and names_participants(row.fields)]
@@ -376,13 +384,13 @@ async def describe_studies(
 
 
 def without_participants(row: StudyRow) -> StudyRow:
-    """A study without its lists of participants, and without unknown fields, as they could hold one too."""
+    """A study without its lists of participants. Unknown fields, which could hold one too, are left out."""
     fields = {name: value for name, value in row.fields.items() if name in IMPERSONAL}
     return replace(row, fields=fields)
 
 
 def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
-    """A study as the API answers it: what was given, and over it what only we know."""
+    """A study as the API answers it: what was given, overwritten by what is stored or computed here."""
     fields = row.fields
     name = f"{row.researcher_first_name} {row.researcher_last_name}".strip()
     return {
@@ -430,7 +438,7 @@ def describe_study(row: StudyRow, origin: str) -> dict[str, Any]:
 
 
 def participant_url(origin: str, study_id: UUID) -> str:
-    """Where participants go, with the placeholders that recruiting services fill in."""
+    """The participants' link, with the placeholders that recruiting services fill in."""
     return (
         f"{origin}/participate/{study_id}?PROLIFIC_PID={{{{%PROLIFIC_PID%}}}}"
         "&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"

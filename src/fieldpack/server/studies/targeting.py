@@ -1,4 +1,4 @@
-"""Whom a study is for, as far as the participant's id tells: which filters are kept to, and which are only kept.
+"""Whom a study is for, as far as a participant's id tells: which filters are enforced, and which are only stored.
 
 Filters are those of the hosted service's studies: `{"filter_id": "custom_allowlist", "selected_values": ["…"]}`.
 """
@@ -35,17 +35,19 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Targeting:
-    """What is kept to. Participants must be in each list of `allowed`, and have taken part in a study of each list
-    of `allowed_studies`; they must not be in `blocked`, nor have taken part in a study of `blocked_studies`. Groups are
-    as studies are, where to be in one is to have taken part.
+    """The filters that are enforced.
+
+    Participants must be in each list of `allowed`, must have taken part in a study of each list of `allowed_studies`,
+    and must be in a group of each list of `allowed_groups`. They must not be in `blocked`, have taken part in a study
+    of `blocked_studies`, or be in a group of `blocked_groups`.
 
     Attributes:
         allowed: lists of participants' ids, as they were given.
         blocked: participants' ids, as they were given.
-        allowed_studies: lists of studies' ids, of those known here.
-        blocked_studies: studies' ids, of those known here.
-        allowed_groups: lists of participant groups' ids, of those known here.
-        blocked_groups: participant groups' ids, of those known here.
+        allowed_studies: lists of ids of studies that are known here.
+        blocked_studies: ids of studies that are known here.
+        allowed_groups: lists of ids of participant groups that are known here.
+        blocked_groups: ids of participant groups that are known here.
     """
 
     allowed: tuple[tuple[str, ...], ...]
@@ -57,7 +59,7 @@ class Targeting:
 
 
 def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The filters that are kept to, with their values; an empty list was not given."""
+    """The filters that are enforced, with their values. One with an empty list counts as not given."""
     for filter in fields.get("filters", []):
         if isinstance(filter, dict) and filter.get("filter_id") in ENFORCED_FILTERS:
             values = tuple(str(value) for value in filter.get("selected_values") or ())
@@ -66,7 +68,7 @@ def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def read_targeting(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> Targeting:
-    """What of a study's fields is kept to; studies and groups that are not known here are left out."""
+    """The filters of a study that are enforced, without studies and groups that are not known here."""
     known = _known_by_list(known_studies, known_groups)
     found: dict[str, list[tuple[str, ...]]] = {name: [] for name in ENFORCED_FILTERS}
     for name, values in _iter_filters(fields):
@@ -85,13 +87,13 @@ def read_targeting(fields: Fields, known_studies: Sequence[str], known_groups: S
 
 
 def _known_by_list(known_studies: Sequence[str], known_groups: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Of each kind of list whose values are ids of ours: those that are known here."""
+    """For each kind of list with ids of ours, the ids that are known here."""
     studies, groups = frozenset(known_studies), frozenset(known_groups)
     return {**dict.fromkeys(STUDY_LISTS, studies), **dict.fromkeys(GROUP_LISTS, groups)}
 
 
 def find_unenforced(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> list[str]:
-    """What of a study's targeting is kept and given back, and not kept to: names such as `filters.age`."""
+    """What of a study's targeting is stored and answered but not enforced: names such as `filters.age`."""
     known = _known_by_list(known_studies, known_groups)
     names = [
         *_iter_unenforced_filters(fields.get("filters", [])),
@@ -120,7 +122,7 @@ def find_unenforced(fields: Fields, known_studies: Sequence[str], known_groups: 
 
 
 def _iter_unenforced_filters(filters: Sequence[Any], *, grouped: bool = False) -> Iterator[str]:
-    """Filters by other than ids, and all that stand in groups of `and` and `or`."""
+    """Filters by anything but ids, and all filters within groups of `and` and `or`."""
     for filter in filters:
         if not isinstance(filter, dict):
             yield "filters"
@@ -136,7 +138,7 @@ def _iter_unenforced_filters(filters: Sequence[Any], *, grouped: bool = False) -
 
 
 def _name_requirement(requirement: Any) -> str:
-    """What an older eligibility requirement calls itself."""
+    """The name of an older eligibility requirement."""
     if not isinstance(requirement, dict):
         return "unknown"
     name = requirement.get("_cls") or requirement.get("id") or "unknown"

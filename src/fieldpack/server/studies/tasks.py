@@ -1,4 +1,4 @@
-"""Periodic: studies whose time has come are published."""
+"""The periodic job that publishes studies whose time has come."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
     name="publish_scheduled", queue=MAINTENANCE_QUEUE, queueing_lock="publish_scheduled", pass_context=True
 )
 async def publish_scheduled(job: JobContext, timestamp: int) -> None:
-    """Publish the studies whose `publish_at` has come, also while no server ran."""
+    """Publish the studies whose `publish_at` has come, also those whose time came while no server ran."""
     worker: WorkerContext = job.additional_context["worker"]
     async with worker.context.database.transaction() as connection:
         published = await publish_due(connection)

@@ -43,7 +43,8 @@ def given_token(request: Request) -> str | None:
 
 
 def earlier_token(request: Request, study_id: UUID) -> str | None:
-    """The token by which a submission to this study may be resumed: the header's, or that of the page's cookie."""
+    """The token with which a submission to this study may be resumed: the header's, or else the one of the page's
+    cookie."""
     token = given_token(request)
     if token is not None:
         return token
@@ -54,7 +55,7 @@ def earlier_token(request: Request, study_id: UUID) -> str | None:
 
 
 def _cookie_token(request: Request, submission_id: UUID) -> Cookie | None:
-    """The token of the page's cookie; writing with it is for pages of this origin only."""
+    """The token of the page's cookie. With it only pages of this origin may write."""
     cookie = read_cookie(request, cookie_name(submission_id))
     if cookie is None or request.method in SAFE_METHODS:
         return cookie
@@ -64,7 +65,7 @@ def _cookie_token(request: Request, submission_id: UUID) -> Cookie | None:
 
 
 class _SubmissionLimit(RateLimit):
-    """Requests a second of each submission."""
+    """The limit of requests per second for each submission."""
 
 
 def _limits(request: Request) -> RateLimit:

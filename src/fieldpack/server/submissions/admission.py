@@ -1,4 +1,4 @@
-"""Who may start a study: what its targeting says of a participant's id, and of the studies they took part in."""
+"""Who may start a study: what its targeting says about a participant's id, earlier studies and groups."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ NOT_ADMITTED_DETAIL = (
 
 
 def _normalise(participant_ids: Iterable[str]) -> set[str]:
-    """The ids of a list as participants' own are; what is too long to be one is nobody's."""
+    """The ids of a list in the form in which participants' ids are stored. Ids that are too long to be one are left
+    out."""
     return {normalise_participant_id(each) for each in participant_ids if len(each) <= MAX_GIVEN}
 
 
 async def is_admitted(connection: Connection, study: StudyRow, participant_id: str) -> bool:
-    """Whether a study's targeting lets this participant start."""
+    """Whether a study's targeting lets this participant start. The id may be as it was sent."""
     targeting = read_targeting(study.fields, study.known_studies, study.known_groups)
     own = normalise_participant_id(participant_id)
     if any(own not in _normalise(allowed) for allowed in targeting.allowed):
@@ -46,7 +47,7 @@ async def is_admitted(connection: Connection, study: StudyRow, participant_id: s
 
 
 async def _is_in_groups(connection: Connection, targeting: Targeting, participant_id: str) -> bool:
-    """Whether a participant is in a group of each list that admits, and in none of one that blocks."""
+    """Whether a participant is in a group of each list that admits, and in none of those that block."""
     asked = {UUID(each) for each in targeting.blocked_groups}
     asked |= {UUID(each) for groups in targeting.allowed_groups for each in groups}
     if not asked:
@@ -58,7 +59,7 @@ async def _is_in_groups(connection: Connection, targeting: Targeting, participan
 
 
 async def require_admitted(connection: Connection, study: StudyRow, participant_id: str) -> None:
-    """Refuse a participant whom the study is not for.
+    """Refuse a participant whom the study's targeting excludes.
 
     Raises:
         Problem: 403.

@@ -56,8 +56,8 @@ __all__ = [
     "time_out_overdue",
 ]
 
-SCRUB_SECONDS = 1.0  # so that an erasure of many submissions is not one run for each
-SCRUB_PRIORITY = 1  # before exports that wait
+SCRUB_SECONDS = 1.0  # so that one run serves many erasures
+SCRUB_PRIORITY = 1  # before waiting exports
 SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
 
 
@@ -67,12 +67,17 @@ def hash_token(token: str) -> bytes:
 
 
 def state_of(row: SubmissionRow) -> tuple[str, str]:
-    """Status and response of a submission: time is up when it is, not when the periodic job has seen it."""
+    """Status and response of a submission. After its deadline it is timed out, also before the periodic job has
+    stored that."""
     return ("TIMED-OUT", "no_submission") if row.overdue else (row.status, row.response)
 
 
 async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> StudyRow:
-    """The study a participant asks for."""
+    """The study that a participant asks for. With `lock` its row is locked until commit.
+
+    Raises:
+        Problem: 404.
+    """
     study = await study_queries.find_study(connection, study_id, lock=lock)
     if study is None:
         raise not_found("Study", study_id)
@@ -80,7 +85,8 @@ async def find_study(connection: Connection, study_id: UUID, *, lock: bool = Fal
 
 
 async def free_overdue_places(connection: Connection, study_id: UUID) -> int:
-    """Time out who is past the maximum time of this study, which the caller has locked; places freed."""
+    """Time out the submissions to this study that are past their deadline; returns how many places that frees. The
+    caller has locked the study."""
     freed = await queries.time_out_study(connection, study_id)
     if freed:
         await study_queries.free_places(connection, study_id, freed)
@@ -88,7 +94,8 @@ async def free_overdue_places(connection: Connection, study_id: UUID) -> int:
 
 
 async def time_out_overdue(database: Database) -> int:
-    """The same in every study, each in a transaction of its own; submissions timed out."""
+    """Time out overdue submissions to every study, each study in a transaction of its own; returns how many places
+    that frees."""
     async with database.transaction() as connection:
         studies = await queries.list_overdue_studies(connection)
     timed_out = 0
@@ -100,7 +107,12 @@ async def time_out_overdue(database: Database) -> int:
 
 
 async def lock_submission(connection: Connection, submission_id: UUID) -> SubmissionRow:
-    """The submission, locked, after the collection's counter and the study, in the common order."""
+    """The submission, locked until commit, after the collection's counter and the study. One past its deadline is timed
+    out.
+
+    Raises:
+        Problem: 404.
+    """
     seen = await queries.find_submission(connection, submission_id)
     if seen is None:
         raise not_found("Submission", submission_id)
@@ -117,10 +129,15 @@ async def lock_submission(connection: Connection, submission_id: UUID) -> Submis
 
 
 async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
-    """Make the response active; the same answer when it is already.
+    """Make the response active. If it is active already, the answer is the same and nothing changes.
+
+    Locks the collection's counter, the study and the submission until commit.
+
+    Returns:
+        `status`, `completion_code` and `completion_url`.
 
     Raises:
-        Problem: 400 by instruction id for what is missing or breaks a rule; 409 when it was returned.
+        Problem: 404; 400 by instruction id for what is missing or breaks a rule; 409 when the submission was returned.
     """
     row = await lock_submission(connection, submission_id)
     fields = row.study_fields
@@ -170,7 +187,8 @@ async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
 
 
 async def follow_groups(connection: Connection, row: SubmissionRow, handling: Handling) -> None:
-    """Add a participant to groups, or take them out, as a code says; not whoever only tries the study."""
+    """Add a participant to groups, or remove them, as a completion code says. Participants who only try the study
+    are left out."""
     if not row.test:
         for added, group_id in handling.groups:
             await change_membership(connection, row.workspace_id, group_id, row.participant_id, added=added)
@@ -178,7 +196,7 @@ async def follow_groups(connection: Connection, row: SubmissionRow, handling: Ha
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is written once of a submission."""
+    """What is stored at submit."""
 
     responses: bytes  # JSON of the archive's `responses`
     answer_count: int  # instructions answered, by a value or by files
@@ -188,7 +206,7 @@ class _Record:
 def _record(
     submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[FileRow]
 ) -> _Record:
-    """The archive's `responses` of this submission, written once, and where its files go."""
+    """The archive's `responses` of this submission, and the places of its files in the archive."""
     names = MemberNames(str(submission_id))
     by_item = group_files(files)
     saved: list[tuple[str, str, dict[str, Any]]] = []
@@ -220,7 +238,11 @@ def _record(
 
 
 async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:
-    """The participant gives up: the place is freed, the response becomes `no_submission`."""
+    """Return a submission because the participant gives up: its place is freed, the response becomes `no_submission`.
+
+    Raises:
+        Problem: 404; 409 after submitting, unless the researcher asked for a return.
+    """
     row = await lock_submission(connection, submission_id)
     if row.status != "RETURNED":
         submitted = row.response == "active" or row.status in SUBMITTED
@@ -234,7 +256,8 @@ async def return_submission(connection: Connection, submission_id: UUID) -> dict
 
 
 async def give_back(connection: Connection, row: SubmissionRow) -> None:
-    """Return a submission that is locked: its place is freed, its response is in no further export."""
+    """Return a submission: its place is freed, and further exports leave it out. The caller has locked it with
+    `lock_submission`."""
     counter = None
     if row.response == "active":
         counter = await collection_queries.raise_counter(connection, row.collection_id)
@@ -244,13 +267,17 @@ async def give_back(connection: Connection, row: SubmissionRow) -> None:
 
 
 async def erase(connection: Connection, caller: Caller | None, submission_id: UUID) -> list[UUID]:
-    """Remove a participant's data; the exports that were touched by it.
+    """Erase a participant's data; returns the exports that contained it.
 
-    Once committed, `erasures.keep_erasure` has it listed for restores. Without a caller nobody's rights are looked at.
+    What is left is a row without anything of the person. Exports under way begin again with another build, so that none
+    completes with what was erased. A place stays taken if the submission had been submitted. Once this is committed,
+    `erasures.keep_erasure` lists the erasure for restores.
 
-    What is left is a tombstone without anything of the person. Exports under way lose their build: none completes with
-    what was erased.
-    A place stays taken when the work had been done.
+    Args:
+        caller: None for an erasure without a check of rights, by the operator or a restore.
+
+    Raises:
+        Problem: 404; 403.
     """
     if caller is not None:
         await require(connection, caller, Action.SUBMISSION_ERASE, submission=submission_id)
@@ -278,17 +305,18 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
         deactivated_counter=row.deactivated_counter,
         without=without,
     )
-    await defer_scrub(connection)  # last: its job sees what was erased by whoever came this far
+    await defer_scrub(connection)  # last, so that its job starts after everything above is written
     return touched
 
 
 async def defer_scrub(
     connection: Connection, delay_seconds: float = SCRUB_SECONDS, waiting: str = ""
 ) -> None:
-    """Have what PostgreSQL keeps of erased rows removed, once for many erasures.
+    """Enqueue the job that removes what PostgreSQL's files still hold of erased rows. One job serves many erasures.
 
     Args:
-        waiting: what readiness is to say of it meanwhile.
+        delay_seconds: until it starts.
+        waiting: why it waits, for readiness; empty if for no special reason.
     """
     await defer(
         connection,

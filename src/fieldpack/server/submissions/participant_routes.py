@@ -48,7 +48,7 @@ async def start(
 
 
 async def _read_ticket(request: Request, context: Context, study_id: UUID, body: StartInput) -> Ticket | None:
-    """What a link or token proves that was sent. A token counts where the study asks for signed links."""
+    """What the link or token that was sent proves; None for a token where the study does not ask for signed links."""
     async with context.database.transaction() as connection:
         study = await lifecycle.find_study(connection, study_id)
         if body.link:
@@ -63,7 +63,7 @@ async def _read_ticket(request: Request, context: Context, study_id: UUID, body:
 
 
 def _with_pictures(request: Request, context: Context, answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer with URLs at which who asked reaches the pictures."""
+    """The answer with URLs of pictures that work from where the client is."""
     return {**answer, "collection": make_absolute(answer["collection"], origin_of(request, context))}
 
 
@@ -71,9 +71,9 @@ def _with_pictures(request: Request, context: Context, answer: dict[str, Any]) -
 async def get_submission(
     request: Request, context: CurrentContext, submission: ParticipantSubmission
 ) -> dict[str, Any]:
-    """Where the participant is: answers, files, and the collection as it was when they started.
+    """A submission's state, answers and files, and the collection as it was when the participant started.
 
-    The token is the one that was sent; a cookie's is not shown to the page's scripts.
+    `token` is the one that was sent in the header. A cookie's token is left out, so that scripts can't read it.
     """
     async with context.database.transaction() as connection:
         row = await queries.find_submission(connection, submission.id)
@@ -140,13 +140,13 @@ async def save_answer(
 
 @router.post("/submit", dependencies=[Depends(discard_body)])
 async def submit(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
-    """Hand in: validated against the collection as it was when they started."""
+    """Submit. Answers are validated against the collection as it was when the participant started."""
     async with context.database.transaction() as connection:
         return await lifecycle.submit(connection, submission.id)
 
 
 @router.post("/return", dependencies=[Depends(discard_body)])
 async def return_submission(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
-    """Give up the place; after submitting only if the researcher asked for it."""
+    """Return the submission, which frees its place. After submitting only if the researcher asked for it."""
     async with context.database.transaction() as connection:
         return await lifecycle.return_submission(connection, submission.id)

@@ -1,4 +1,4 @@
-"""Taking part, as the API and the pages do it: a submission started or resumed, and what its participant sees of it."""
+"""Taking part, for the API and the pages: starting or resuming a submission, and what its participant sees of it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def start_submission(
     on_page: bool = False,
     another: bool = False,
 ) -> tuple[dict[str, Any], bool]:
-    """Start a submission, or resume the one of this participant and session; and whether it is new.
+    """Start a submission, or resume the one of this participant and session.
 
     Args:
         token: of an earlier submission.
@@ -64,7 +64,7 @@ async def start_submission(
         on_page, another: see `Visitor`.
 
     Returns:
-        What `describe` says, and `token`, a new one.
+        What `describe` says, with a new `token`; and whether the submission is new.
 
     Raises:
         Problem: those of `start`, and 409 or 429 for a wrong code.

@@ -52,10 +52,10 @@ async def insert_submission(
     study_code: str | None,
     test: bool = False,
 ) -> None:
-    """A submission that begins now.
+    """Store a submission that begins now. The caller has locked the study, and taken a place.
 
     Args:
-        minutes: until its time is up; None for never.
+        minutes: until its deadline; None for no deadline.
         test: somebody tries the study; such a submission takes no place.
     """
     await connection.execute(
@@ -82,7 +82,7 @@ async def insert_submission(
 
 
 async def keep_token(connection: Connection, submission_id: UUID, token_sha256: bytes) -> None:
-    """Add a token of a participant, of which only the hash is stored."""
+    """Store the hash of a new token of a participant."""
     await connection.execute(
         "INSERT INTO participant_tokens (token_sha256, submission_id) VALUES (%s, %s)",
         [token_sha256, submission_id],
@@ -92,8 +92,8 @@ async def keep_token(connection: Connection, submission_id: UUID, token_sha256: 
 async def find_held(
     connection: Connection, token_sha256: bytes, made_before: datetime | None = None
 ) -> HeldRow | None:
-    """The submission that a token opens, if it was made before a time where one is given; no more than requests that
-    change it ask for."""
+    """The submission of a token; None for an unknown one, or one made after `made_before`. Only the columns that a
+    write needs."""
     cursor = await connection.cursor(row_factory=class_row(HeldRow)).execute(
         f"SELECT s.id, s.study_id FROM submissions s {OPENED_BY}",
         {"token": token_sha256, "before": made_before},
@@ -104,7 +104,7 @@ async def find_held(
 async def find_opened(
     connection: Connection, token_sha256: bytes, made_before: datetime | None = None
 ) -> SubmissionRow | None:
-    """The same, with all that is known of it."""
+    """The same submission with all columns."""
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"{FIND} {OPENED_BY}", {"token": token_sha256, "before": made_before}
     )
@@ -114,7 +114,8 @@ async def find_opened(
 async def find_by_token(
     connection: Connection, token_sha256: bytes, made_before: datetime | None = None
 ) -> UUID | None:
-    """The submission that a token opens, if it was made before a time where one is given."""
+    """The id of the submission of a token, erased ones too; None for an unknown one, or one made after
+    `made_before`."""
     cursor = await connection.execute(
         """
         SELECT submission_id FROM participant_tokens
@@ -140,9 +141,9 @@ async def find_submission(
 async def list_of_participant(
     connection: Connection, study_id: UUID, participant_id: str
 ) -> list[SubmissionRow]:
-    """A participant's submissions to a study: those that can be gone on with first, then the newest.
+    """A participant's submissions to a study: those under way first, then the newest.
 
-    Two may be of one session, where ids that are one now were two when they were started.
+    Two may have the same session id: before ids were normalised, one participant could count as two.
     """
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"{FIND} WHERE s.study_id = %s AND s.participant_id = %s AND s.response <> 'deleted'"
@@ -153,8 +154,8 @@ async def list_of_participant(
 
 
 async def list_taken_part(connection: Connection, study_ids: list[UUID], participant_id: str) -> list[UUID]:
-    """Those of these studies that the participant took part in: started, and neither returned nor ran out of time
-    without a response."""
+    """Those of these studies that the participant took part in: started, and neither returned nor timed out without
+    a response."""
     cursor = await connection.execute(
         """
         SELECT DISTINCT study_id FROM submissions
@@ -177,8 +178,8 @@ async def find_many(
     *,
     lock: bool = False,
 ) -> list[SubmissionRow]:
-    """Submissions by id, or by study and participant, where the researcher has any role; in a fixed order, and their
-    rows locked until commit if `lock`."""
+    """Submissions by id, or by study and participant, on which the researcher has any role; in a fixed order, with
+    their rows locked until commit if `lock`."""
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"""
         {FIND} WHERE s.response <> 'deleted'
@@ -234,11 +235,11 @@ async def set_submitted(
     counter: int,
     entered_code: str | None,
 ) -> None:
-    """Make a response active.
+    """Make a response active. The caller has locked counter, study and submission, in this order.
 
     Args:
         responses: the JSON of `responses` in the archive.
-        counter: the collection's, raised for this.
+        counter: the collection's, which the caller has raised for this.
     """
     line_end = write_line_end("started_at", "now()", "%(responses)s::text")
     await connection.execute(
@@ -273,7 +274,8 @@ async def set_file_places(connection: Connection, places: list[FilePlace]) -> No
 
 
 async def set_returned(connection: Connection, submission_id: UUID, deactivated_counter: int | None) -> None:
-    """Return a submission and free its place. The caller has locked study and submission, and raised the counter."""
+    """Return a submission. The caller has locked study and submission, has raised the counter if the response was
+    active, and frees the place."""
     await connection.execute(
         """
         UPDATE submissions SET status = 'RETURNED', response = 'no_submission', holds_place = false,
@@ -285,9 +287,10 @@ async def set_returned(connection: Connection, submission_id: UUID, deactivated_
 
 
 async def set_unreturned(connection: Connection, submission_id: UUID) -> None:
-    """What was submitted awaits review again; anything else goes on, with all of its study's time.
+    """Undo a return. Of a submission that had been submitted the response is active again; any other goes on, with the
+    study's full time. The caller has locked counter, study and submission.
 
-    The counter of when it first became active stays: exports of that time hold it too.
+    `activated_counter` stays, because exports since then contain the response.
     """
     await connection.execute(
         """
@@ -308,10 +311,11 @@ async def set_unreturned(connection: Connection, submission_id: UUID) -> None:
 async def set_test(
     connection: Connection, submission_id: UUID, is_test: bool, *, holds_place: bool, counter: int | None
 ) -> None:
-    """Mark a submission as a test or as none.
+    """Mark a submission as a test, or as none. The caller has locked it.
 
     Args:
-        counter: the collection's, raised for this, where the response is active: exports since then are without a test.
+        counter: the collection's, raised for this, if the response is active: exports from then on leave tests out.
+            Else None.
     """
     await connection.execute(
         """
@@ -325,7 +329,8 @@ async def set_test(
 
 
 async def set_screened_out(connection: Connection, submission_id: UUID) -> None:
-    """What was submitted stays in exports; who is under way gives the place back."""
+    """Screen a participant out. A response that was submitted stays in exports; otherwise the place is given up. The
+    caller has locked the submission, and frees the place."""
     await connection.execute(
         """
         UPDATE submissions SET status = 'SCREENED OUT', holds_place = false,
@@ -344,12 +349,13 @@ async def set_unrejected(connection: Connection, submission_id: UUID) -> None:
 
 
 async def set_started(connection: Connection, submission_id: UUID) -> None:
-    """Whoever had a place kept is under way."""
+    """Set the status of a submission whose place was reserved to ACTIVE. The caller has locked it."""
     await connection.execute("UPDATE submissions SET status = 'ACTIVE' WHERE id = %s", [submission_id])
 
 
 async def time_out(connection: Connection, submission_id: UUID) -> bool:
-    """Whether this submission ran out of time just now; a place that it held is to be freed."""
+    """Time out this submission if its deadline is over; return whether it was. The caller has locked it, and frees
+    its place."""
     cursor = await connection.execute(
         """
         UPDATE submissions SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
@@ -362,7 +368,7 @@ async def time_out(connection: Connection, submission_id: UUID) -> bool:
 
 
 async def list_overdue_studies(connection: Connection) -> list[UUID]:
-    """Studies in which someone is past the maximum time and still holds a place."""
+    """Studies with submissions that are past their deadline and not timed out yet."""
     cursor = await connection.execute(
         "SELECT DISTINCT study_id FROM submissions"
         " WHERE deadline_at < now() AND response = 'in_progress' AND status = 'ACTIVE'"
@@ -371,7 +377,8 @@ async def list_overdue_studies(connection: Connection) -> list[UUID]:
 
 
 async def time_out_study(connection: Connection, study_id: UUID) -> int:
-    """Time out everyone past the study's maximum time; how many places that frees."""
+    """Time out every submission to a study that is past its deadline; returns how many places that frees. Locks them
+    until commit; the caller has locked the study."""
     cursor = await connection.execute(
         """
         WITH late AS (
@@ -391,7 +398,8 @@ async def time_out_study(connection: Connection, study_id: UUID) -> int:
 
 
 async def set_erased(connection: Connection, submission_id: UUID) -> None:
-    """Leave a tombstone: that there was an erasure, and nothing of the person."""
+    """Erase what is stored of the participant, and leave a row that says only that there was an erasure. The caller
+    has locked the submission."""
     await connection.execute(
         """
         UPDATE submissions SET response = 'deleted', erased_at = now(), holds_place = false,
@@ -444,7 +452,8 @@ async def save_answers(
 async def replace_answers(
     connection: Connection, submission_id: UUID, values: dict[str, dict[str, Any]]
 ) -> None:
-    """Other values for answers that are there, by instruction id; they are the same answers, of the same time."""
+    """Replace the values of answers, by instruction id. Their times and revisions stay. The caller has locked the
+    submission."""
     if values:
         await connection.execute(
             """

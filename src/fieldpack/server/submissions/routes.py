@@ -68,7 +68,7 @@ async def _list(
     order: list[str],
     page: Paging,
 ) -> dict[str, Any]:
-    """A list of a study's submissions, once those whose time is up are told so."""
+    """A page of a study's submissions, after those past their deadline were timed out."""
     await get_study(connection, caller, study_id, Action.SUBMISSIONS_READ, lock=True)
     await lifecycle.free_overdue_places(connection, study_id)
     rows, count = await lists.list_of_study(connection, study_id, narrowed, order, page.limit, page.offset)
@@ -118,7 +118,7 @@ async def list_submissions_of(
         Query(description=f"One of {', '.join(lists.SHORT_ORDERINGS)}; `-` before it is descending."),
     ] = None,
 ) -> dict[str, Any]:
-    """The submissions of a study that all of what is given holds for, as they were started."""
+    """The submissions of a study that match all that is given, in the order of their start."""
     given = {
         "completed": completed,
         "returned": returned,
@@ -156,7 +156,7 @@ async def count_submissions(
 
 @router.post("/submissions/bulk-approve")
 async def bulk_approve(context: CurrentContext, caller: CurrentCaller, body: BulkApproval) -> dict[str, Any]:
-    """Approve many: all of them, or none."""
+    """Approve several submissions: all of them, or none."""
     async with context.database.transaction() as connection:
         return await service.approve_many(connection, caller, body)
 
@@ -177,7 +177,7 @@ async def get_submission(
 async def patch_submission(
     context: CurrentContext, caller: CurrentCaller, submission_id: SubmissionId, body: SubmissionPatch
 ) -> dict[str, Any]:
-    """Mark a submission as a test, or as none any more."""
+    """Mark a submission as a test, or as none."""
     async with context.database.transaction() as connection:
         await service.get_submission(connection, caller, submission_id, Action.STUDY_WRITE)
         await mark_test(connection, submission_id, body.test)

@@ -17,7 +17,7 @@ class SubmissionRow:
     id: UUID
     study_id: UUID
     collection_id: UUID
-    collection_version: int  # the one that its participant sees, whatever came later
+    collection_version: int  # the version that its participant sees, also after later changes
     participant_id: str
     session_id: str | None
     ordinal: int  # from 1, among the participant's submissions to the study
@@ -27,15 +27,15 @@ class SubmissionRow:
     started_at: datetime
     deadline_at: datetime | None  # when the study's maximum time is over; None for no end
     completed_at: datetime | None
-    study_code: str | None  # the completion code of when it was started
+    study_code: str | None  # the study's completion code when it was started
     entered_code: str | None  # the completion code that was handed in
     return_requested: datetime | None  # when the researcher asked for its return
     activated_counter: int | None  # the collection's counter when its response became active
-    deactivated_counter: int | None  # the same when it was active no longer
+    deactivated_counter: int | None  # the same when it stopped being active
     workspace_id: UUID  # of the study
     study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
-    study_resume: Resume  # what the study asks for, to go on
-    overdue: bool  # its time is up, and nobody has written that down yet
+    study_resume: Resume  # what participants need besides their ids, to go on
+    overdue: bool  # past its deadline, and not stored as timed out yet
     test: bool  # somebody tries the study
     has_siblings: bool  # the participant has others to this study
     open: bool  # its answers and files may still change
@@ -43,7 +43,7 @@ class SubmissionRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """A submission whose token was given."""
+    """The submission of a token, with what a write needs of it."""
 
     id: UUID
     study_id: UUID
@@ -54,14 +54,14 @@ class AnswerRow:
     """A saved answer."""
 
     instruction_id: UUID
-    value: dict[str, Any]  # the archive's shape less its type
+    value: dict[str, Any]  # in the shape of the archive, without `type`
     revision: int  # from 1, one more for each change
     updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SavedRow:
-    """What became of an answer that was saved just now."""
+    """An answer that was just saved."""
 
     instruction_id: UUID
     revision: int

@@ -56,7 +56,7 @@ RejectionCategory = Literal[
 
 
 class CompletionCodeData(BaseModel):
-    """What goes with a completion code that pays a part: kept with the decision, since nobody is paid here."""
+    """What goes with a completion code that pays a part. It is stored with the decision; nobody is paid here."""
 
     percentage_of_reward: Annotated[Number | None, Field(gt=0, le=100)] = None
     message_to_participant: Annotated[str | None, Field(max_length=20_000)] = None
@@ -74,7 +74,7 @@ class SubmissionTransition(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, value: Any) -> Any:
-        """Clients send every field they know; an empty one was not given."""
+        """Clients send every field that they know; an empty one was not given."""
         if isinstance(value, dict):
             return {name: inner for name, inner in value.items() if inner not in (None, "")}
         return value
@@ -88,7 +88,7 @@ class SubmissionTransition(BaseModel):
 
 
 class SubmissionPatch(BaseModel):
-    """What of a submission may be changed."""
+    """The fields of a submission that may be changed."""
 
     test: Boolean
 

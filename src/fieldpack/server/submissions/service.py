@@ -1,4 +1,4 @@
-"""What researchers do with submissions: look, review, ask back, erase."""
+"""What researchers do with submissions: read, review, ask for a return, erase."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ORIGINS = {
 Review = dict[str, Any]  # what was said with a decision
 TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
 COMPLETABLE = ("ACTIVE", "AWAITING REVIEW")
-COMPLETED = ("AWAITING REVIEW", "APPROVED")  # where a researcher's code can have led
+COMPLETED = ("AWAITING REVIEW", "APPROVED")  # states that a researchers' code leads to
 NEVER_IN_BULK = ("REJECTED", "RETURNED")
 
 
@@ -56,7 +56,7 @@ def describe_submission(row: SubmissionRow) -> dict[str, Any]:
         "participant_id": row.participant_id,
         "participant": row.participant_id,
         "study_id": row.study_id,
-        "ip": None,  # no address of a participant's is kept
+        "ip": None,  # addresses of participants are not stored
         "started_at": row.started_at,
         "completed_at": completed,
         "is_complete": completed is not None,
@@ -99,7 +99,7 @@ async def count_submissions(connection: Connection, study_id: UUID) -> dict[str,
 
 
 def _is_pending(row: SubmissionRow, action: str) -> bool:
-    """Whether there is something to do; 409 when the submission's state has no such step."""
+    """Whether the action changes anything. Raises a 409 when the submission's state does not have it."""
     if row.status == TARGETS[action]:
         return False
     reviewable = row.status != "TIMED-OUT" or row.response == "active"
@@ -114,7 +114,8 @@ async def transition(
     """Approve, reject or complete one submission, or take one of `STEPS`.
 
     Raises:
-        Problem: 400 for a completion code that is no researcher's; 409 when its state has no such step.
+        Problem: 404; 403; 400 for a completion code that is not a researchers' one; 409 when its state has no such
+            step.
     """
     seen = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW)
     if given.action in STEPS:
@@ -136,7 +137,7 @@ async def transition(
 
 
 def _review_of(given: SubmissionTransition) -> Review | None:
-    """What is kept of a decision; None when nothing was said about it."""
+    """What is stored of a decision besides the status; None when nothing was said."""
     data = given.completion_code_data
     review: Review = {"message": given.message, "rejection_category": given.rejection_category}
     if data is not None:
@@ -160,7 +161,7 @@ def _describe_step(row: SubmissionRow) -> dict[str, Any]:
 async def _review(
     connection: Connection, rows: list[SubmissionRow], status: str, review: Review | None
 ) -> None:
-    """Write a decision on submissions that are locked, and tell exports that a status they show has changed."""
+    """Store a decision on locked submissions, and raise the counter, because exports show the status."""
     for collection_id in sorted({row.collection_id for row in rows if row.response == "active"}):
         await raise_counter(connection, collection_id)
     await queries.set_reviewed(connection, [row.id for row in rows], status, review)
@@ -169,7 +170,7 @@ async def _review(
 async def _complete(
     connection: Connection, row: SubmissionRow, text: str | None, review: Review | None
 ) -> None:
-    """Hand in a researcher's code: its actions are carried out, once."""
+    """Store a researchers' code, and carry out its actions, once."""
     code = find_researcher_code(row.study_fields["completion_codes"], text)
     if code is None:
         raise invalid(
@@ -190,13 +191,14 @@ async def _complete(
 
 
 async def approve_many(connection: Connection, caller: Caller, given: BulkApproval) -> dict[str, Any]:
-    """Approve all that are meant, or none.
+    """Approve all submissions that are named, or none.
 
-    By ids every one is meant; by participants, those of theirs that wait for a review.
+    Named by id, each must be one that can be approved. Named by participant, those of theirs that wait for a review are
+    approved.
 
     Raises:
         Problem: 400 naming what is unknown, or was rejected, returned or has no response; 403 when the caller may not
-            review all of it; 409 for another state.
+            review all of them; 409 for another state.
     """
     ids = given.submission_ids or []
     malformed = [text for text in ids if not is_uuid(text)]
@@ -205,7 +207,7 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     study_id = UUID(given.study_id) if given.study_id and is_uuid(given.study_id) else None
     if given.study_id and study_id is None:
         raise invalid("study_id", f"There is no study {given.study_id}.")
-    if study_id is not None:  # first: who may not know participants' ids is not told who took part
+    if study_id is not None:  # first, because the errors below tell whether a participant took part
         unknown = invalid("study_id", f"There is no study {study_id} in your workspaces.")
         await require(connection, caller, Action.RESPONSES_REVIEW, study=study_id, unknown=unknown)
     wanted = [UUID(text) for text in ids]
@@ -231,7 +233,7 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
 
 
 def _meant_by_id(rows: list[SubmissionRow]) -> list[SubmissionRow]:
-    """All of them; 400 naming those that can't be approved in bulk."""
+    """The submissions that are named by id. Raises a 400 naming those that can't be approved in bulk."""
     refused = [
         f"Submission {row.id} " + (f"is {row.status}." if row.status in NEVER_IN_BULK else "has no response.")
         for row in rows
@@ -245,7 +247,7 @@ def _meant_by_id(rows: list[SubmissionRow]) -> list[SubmissionRow]:
 
 
 def _meant_by_participant(rows: list[SubmissionRow], participants: list[str]) -> list[SubmissionRow]:
-    """Those that wait for a review, and those that are approved; 400 naming who has neither."""
+    """The participants' submissions that wait for a review or are approved. Raises a 400 naming who has neither."""
     meant = [
         row
         for row in rows
@@ -271,7 +273,11 @@ def _require_found(missing: set[Any], field: str, kind: str) -> None:
 async def request_return(
     connection: Connection, caller: Caller, submission_id: UUID, reasons: list[str]
 ) -> dict[str, Any]:
-    """Ask the participant to return their submission; from then on they may, even after submitting."""
+    """Ask the participant to return their submission. From then on they may, even after submitting.
+
+    Raises:
+        Problem: 404; 403; 409 when its state has no such step.
+    """
     row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
     if row.status == "RETURNED":
         raise conflict("This submission was returned already.")
@@ -287,11 +293,13 @@ async def request_return(
 
 
 async def erase_submission(context: Context, caller: Caller, submission_id: UUID) -> int:
-    """Erase a participant's data: answers, files, and every export that holds them; how many exports that were.
+    """Erase a participant's data: answers, files, and every export that contains them; returns the number of these
+    exports.
 
     Raises:
         Problem: as `lifecycle.erase`.
-        StorageUnavailable: what is stored can't be deleted or listed right now; it is tried again until it is.
+        StorageUnavailable: storage can't delete or list right now. The erasure stands; deleting is tried again until it
+            succeeds.
     """
     async with context.database.transaction() as connection:
         export_ids = await lifecycle.erase(connection, caller, submission_id)

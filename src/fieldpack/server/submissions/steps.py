@@ -1,4 +1,4 @@
-"""Steps of a submission that are no decision on its work: undone rejections, returns, screening out."""
+"""Steps of a submission that do not decide on its content: rejections undone, returns, screening out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fieldpack.server.submissions.rows import SubmissionRow
 
 __all__ = ["STEPS", "mark_test", "take_step"]
 
-PLACELESS = ("RETURNED", "TIMED-OUT", "SCREENED OUT")  # who is in one of these holds no place
+PLACELESS = ("RETURNED", "TIMED-OUT", "SCREENED OUT")  # a submission in one of these holds no place
 # step: states it leads from, and those it leads to, where it changes nothing
 STEPS = {
     "UNREJECT": (("REJECTED",), ("AWAITING REVIEW",)),
@@ -26,10 +26,11 @@ STEPS = {
 
 
 async def take_step(connection: Connection, submission_id: UUID, action: str) -> None:
-    """Take one of `STEPS`; in a state that it leads to it changes nothing. Whose rights are looked at before.
+    """Take one of `STEPS`. Where the submission is in the target state already, nothing changes. The caller has checked
+    the rights.
 
     Raises:
-        Problem: 409 when the submission's state has no such step, or there is no place for who comes back.
+        Problem: 409 when the submission's state has no such step, or no place is free for a participant who comes back.
     """
     row = await lock_submission(connection, submission_id)
     origins, ends = STEPS[action]
@@ -56,10 +57,11 @@ async def take_step(connection: Connection, submission_id: UUID, action: str) ->
 
 
 async def mark_test(connection: Connection, submission_id: UUID, is_test: bool) -> None:
-    """Mark a submission as a test, or as none any more; what it is already changes nothing.
+    """Mark a submission as a test, or as none. Where it is that already, nothing changes.
 
     Raises:
-        Problem: 409 for a submission to a copy for trying, and when there is no place for what is no test any more.
+        Problem: 404; 403; 409 for a submission to a copy for trying, and when no place is free for one that is no test
+            any more.
     """
     row = await lock_submission(connection, submission_id)
     if row.test == is_test:
@@ -81,7 +83,8 @@ async def mark_test(connection: Connection, submission_id: UUID, is_test: bool) 
 
 
 async def _take_back(connection: Connection, row: SubmissionRow) -> None:
-    """Undo a return: what was submitted awaits review again, anything else goes on with all of its time."""
+    """Undo a return: a submission that had been submitted waits for review again, any other goes on with the study's
+    full time."""
     if not row.test and not await study_queries.hold_place(connection, row.study_id):
         raise Problem(
             STUDY_FULL,
@@ -93,6 +96,6 @@ async def _take_back(connection: Connection, row: SubmissionRow) -> None:
 
 
 async def _tell_exports(connection: Connection, row: SubmissionRow) -> None:
-    """A status that exports show is about to change."""
+    """Raise the counter, because a status that exports show changes."""
     if row.response == "active":
         await raise_counter(connection, row.collection_id)

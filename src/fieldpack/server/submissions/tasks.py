@@ -1,4 +1,4 @@
-"""Periodic: places of those past the maximum time are freed. After an erasure: the database's files are cleared."""
+"""Jobs: submissions past their deadline are timed out; erased rows are removed from the database's files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = structlog.get_logger()
     pass_context=True,
 )
 async def time_out_submissions(job: JobContext, timestamp: int) -> None:
-    """Time out submissions past their study's maximum time."""
+    """Time out submissions that are past their deadline."""
     worker: WorkerContext = job.additional_context["worker"]
     timed_out = await time_out_overdue(worker.context.database)
     if timed_out:
@@ -39,10 +39,10 @@ async def time_out_submissions(job: JobContext, timestamp: int) -> None:
 
 @blueprint.task(name="scrub", queue=MAINTENANCE_QUEUE, pass_context=True)
 async def scrub_database(job: JobContext, waiting: str = "") -> None:
-    """Remove from the embedded database's files what was erased; one of their own is its operator's.
+    """Remove erased rows from the files of the embedded database. Those of another database are up to its operator.
 
     Args:
-        waiting: why the one before could not, where someone has to do something about it; readiness shows it.
+        waiting: why the last run could not, if somebody has to do something about it; readiness shows it.
     """
     worker: WorkerContext = job.additional_context["worker"]
     if worker.context.settings.database_url is not None:
@@ -58,7 +58,8 @@ async def scrub_database(job: JobContext, waiting: str = "") -> None:
 
 
 async def _scrub_again(worker: WorkerContext, delay_seconds: float, waiting: str = "") -> None:
-    """Enqueue another scrub, however long the database is away; a worker that ends first leaves its job to another."""
+    """Enqueue another run, also while the database can't be reached. If this worker ends first, another worker takes
+    the job."""
     while True:
         try:
             async with worker.context.database.transaction() as connection:
@@ -88,7 +89,7 @@ def _scrub(worker: WorkerContext) -> None:
     pass_context=True,
 )
 async def clear_forgotten_files(job: JobContext, timestamp: int) -> None:
-    """Remove files that the embedded database forgot in a crash, whether or not anything is erased."""
+    """Remove files that PostgreSQL lost track of in a crash, whether or not anything is being erased."""
     worker: WorkerContext = job.additional_context["worker"]
     if worker.context.settings.database_url is None:
         try:

@@ -1,4 +1,4 @@
-"""Style and scripts: read once at start, served under a digest of them all, so browsers may keep them."""
+"""Styles and scripts: read once at start, and served under a digest of all of them, so that browsers may cache them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def asset_url(name: str) -> str:
 
 @router.get("/static/{digest}/{name}")
 async def get_asset(request: Request, digest: str, name: str) -> Response:
-    """One file. Under an older digest, as a page from before an update asks, the one of now."""
+    """One file. Under an older digest, which pages from before an update ask for, the current file."""
     content = _assets.get(name)
     if content is None:
         raise not_found("File", name)

@@ -1,10 +1,10 @@
-"""The words of the pages: a gettext catalogue for each language, `locales/<language>/LC_MESSAGES/fieldpack.po`.
+"""The texts of the pages: a gettext catalogue for each language, `locales/<language>/LC_MESSAGES/fieldpack.po`.
 
-The id of a message is a key, as code and templates use it. English is a catalogue as the others are, and the one that
-they are translated from; a language is one file. In a clone and in the wheel these files are read as they are.
+The id of a message is a key, which code and templates use. English is a catalogue like the others, and the one that
+they are translated from; a language is one file. The files are read as they are, in a clone and in the wheel.
 
-A text may have `{places}`. One with plural forms is chosen by its `{count}`: the forms stand in a file in the order of
-CLDR's categories, as many as the language has, and scripts get them by category, because browsers choose by that.
+A text may have `{places}`. One with plural forms is chosen by its `{count}`. A file has the forms in the order of
+CLDR's categories, as many as the language has; scripts get them by category, because browsers choose by that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 
 def message(key: str) -> str:
-    """`key` itself: marks one that a text is looked up by elsewhere, for `make messages`."""
+    """Return `key`. Marks the key of a text that is looked up elsewhere, so that `make messages` finds it."""
     return key
 
 
@@ -67,16 +67,16 @@ class Catalogue:
 
     @property
     def direction(self) -> str:
-        """Of writing: `ltr` or `rtl`."""
+        """The direction of writing: `ltr` or `rtl`."""
         return _locale(self.language).text_direction
 
     def text(self, key: str, **values: object) -> str:
-        """The text of `key`, with its places filled, numbers as `number` writes them.
+        """The text of `key`, with its places filled in; numbers are written as by `number`.
 
-        Of several forms it is that of `count` in this language, and the one of `other` where there is no count.
+        Of several plural forms it is the one for `count`, and the one of `other` without a count.
 
         Raises:
-            KeyError: a key that isn't there.
+            KeyError: there is no such key.
         """
         found = self.texts[key]
         if not isinstance(found, str):
@@ -96,7 +96,7 @@ class Catalogue:
         return _locale(self.language).plural_form(abs(count))
 
     def number(self, value: float) -> str:
-        """A number with this language's decimal mark, no groups, and as many as 20 decimals: 10000, 0,5."""
+        """A number with this language's decimal mark, without grouping, and with up to 20 decimals: 10000, 0,5."""
         if isinstance(value, int) and value >= 0:
             return str(value)
         digits = f"{Decimal(str(value)):.20f}".rstrip("0").removesuffix(".")
@@ -104,7 +104,8 @@ class Catalogue:
         return digits.replace(".", get_decimal_symbol(marks)).replace("-", get_minus_sign_symbol(marks))
 
     def size(self, size_bytes: float) -> str:
-        """A size as people read it, in powers of 1,000: 1.5 MB. `sizeText` of static/texts.js says the same."""
+        """A number of bytes as people read it, in powers of 1,000: 1.5 MB. `sizeText` of static/texts.js does the
+        same."""
         if size_bytes < 999.5:
             return self.text("size.bytes", number=round(size_bytes))
         size = size_bytes / 1000
@@ -125,10 +126,10 @@ def _short(size: float) -> float:
 
 
 def _read(language: str, file: Traversable) -> tuple[dict[str, Text], frozenset[str]]:
-    """The texts of a file that are there and not fuzzy, and the keys of those that it locates in scripts.
+    """The texts of a file that are translated and not fuzzy, and the keys that its locations say scripts use.
 
     Raises:
-        PoFileError: the file is none.
+        PoFileError: the file is not a catalogue.
     """
     with file.open("rb") as lines:
         found = read_po(lines, locale=_locale(language), abort_invalid=True)
@@ -159,7 +160,7 @@ def _load() -> dict[str, Catalogue]:
             language = str(Locale.parse(folder.name)).replace("_", "-")
             read[language] = _read(language, file)
     source, script_keys = read[SOURCE]
-    # what a language still lacks is said in English
+    # texts that a language lacks are English
     return {
         language: Catalogue(language, {**source, **texts}, script_keys)
         for language, (texts, _) in sorted(read.items())
@@ -176,7 +177,7 @@ _BY_TAG: dict[str, Catalogue] = {
 
 
 def choose_language(accept_language: str) -> Catalogue:
-    """The catalogue that an `Accept-Language` header likes best, else English.
+    """The catalogue that an `Accept-Language` header prefers, else English.
 
     Followed: RFC 4647 §3.4, Lookup. Where there is none of `pt` or `pt-PT`, that of `pt-BR` is closer than English.
     """

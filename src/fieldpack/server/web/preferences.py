@@ -1,4 +1,4 @@
-"""What whoever asks would rather have, by the `Accept` headers of RFC 9110 §12.5."""
+"""What a client prefers, by its `Accept` headers (RFC 9110 §12.5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Q = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII)
 
 
 def preferred_languages(accept_language: str) -> list[str]:
-    """The tags of an `Accept-Language` header, the most wanted first, without those that are refused (`q=0`)."""
+    """The tags of an `Accept-Language` header, the most preferred first, without those that are refused (`q=0`)."""
     weights: dict[str, float] = {}
     for entry in accept_language.split(",", MOST_LANGUAGES)[:MOST_LANGUAGES]:
         tag, *parameters = (part.strip() for part in entry.split(";"))
@@ -24,13 +24,13 @@ def preferred_languages(accept_language: str) -> list[str]:
 
 
 def prefers_html(request: Request) -> bool:
-    """Whether who asked would rather have a page than JSON (RFC 9110 §12.5.1); who has no preference would not."""
+    """Whether a client prefers HTML to JSON (RFC 9110 §12.5.1). One without a preference gets JSON."""
     accept = ",".join(request.headers.getlist("accept"))
     return _quality(accept, "text", "html") > _quality(accept, "application", "json")
 
 
 def _quality(accept: str, kind: str, subtype: str) -> float:
-    """How much an `Accept` header wants a type: that of the most specific range that covers it."""
+    """How much an `Accept` header prefers a type: the weight of the most specific range that includes it."""
     ranges = {f"{kind}/{subtype}": 3, f"{kind}/*": 2, "*/*": 1}
     best, quality = 0, 0.0
     for entry in accept.split(","):
@@ -41,7 +41,7 @@ def _quality(accept: str, kind: str, subtype: str) -> float:
 
 
 def _weight(parameters: list[str]) -> float:
-    """The `q` of a range; 1 without one, 0 where it is none."""
+    """The `q` of a range: 1 without one, 0 where it is not a number."""
     given = next(
         (text.partition("=")[2].strip() for text in parameters if text.replace(" ", "").startswith("q=")), "1"
     )

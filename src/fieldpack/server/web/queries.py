@@ -1,4 +1,4 @@
-"""SQL of the pages: what this browser may resume, and the counts that a researcher sees."""
+"""SQL of the pages: what a browser may resume, and the counts that researchers see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fieldpack.server.web.rows import ContactRow, ReachRow, ResumableRow, StudyC
 async def find_contact(
     connection: Connection, study_id: str | None = None, submission_id: str | None = None
 ) -> ContactRow | None:
-    """What the researcher of a study, or of a submission's study, shows of themselves."""
+    """What the researcher of a study, or of a submission's study, shows of themselves to participants."""
     cursor = await connection.cursor(row_factory=class_row(ContactRow)).execute(
         """
         SELECT t.fields->>'contact' AS contact,
@@ -37,7 +37,7 @@ async def find_resumable(
     token_sha256: bytes,
     made_before: datetime | None,
 ) -> ResumableRow | None:
-    """The submission of this study that this token opens, if it was made before a time where one is given."""
+    """The submission to this study that this token opens; None for another token, or one made after `made_before`."""
     cursor = await connection.cursor(row_factory=class_row(ResumableRow)).execute(
         """
         SELECT s.id, s.participant_id, s.session_id, s.response, s.status,
@@ -88,7 +88,7 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
 
 
 async def count_reach(connection: Connection, submission_id: UUID) -> ReachRow:
-    """What there is of a submission that an erasure would take away."""
+    """What an erasure of a submission would remove."""
     cursor = await connection.cursor(row_factory=class_row(ReachRow)).execute(
         """
         SELECT (SELECT count(*) FROM answers WHERE submission_id = %(id)s) AS answers,

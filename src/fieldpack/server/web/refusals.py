@@ -1,4 +1,4 @@
-"""A refusal as whoever asked can read it: the API's one body for programs, a page for people who followed a link."""
+"""A refusal in the form that a client can read: the API's JSON for programs, a page for people who followed a link."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fieldpack.server.web.rendering import refusal_page
 __all__ = ["answer_refusal"]
 
 API_PREFIX = "/api/v1"
-# what people open in a browser below it: links to archives, also those that were cut short on the way, and exports
+# paths below it that people open in a browser: links to archives, also truncated ones, and exports
 _ARCHIVE_LINK = "/api/v1/data-collection/exports/"
 _EXPORT = re.compile(r"/api/v1/data-collection/collections/[^/]+/export(/[^/]+)?")
 
 
 def _is_for_people(path: str) -> bool:
-    """Whether a browser at this path is a person's, and not that of a page's script."""
+    """Whether a request for this path comes from a person's navigation, and not from a script of a page."""
     inside = path == API_PREFIX or path.startswith(f"{API_PREFIX}/")
     return (
         not inside
@@ -40,7 +40,7 @@ def answer_refusal(
     headers: Mapping[str, str] | None = None,
     information: str = "",
 ) -> Response:
-    """The refusal in the form that was asked for; status, sentence and headers are the same in both."""
+    """The refusal as JSON or as a page, as the client prefers; status, sentence and headers are the same."""
     if _is_for_people(request.url.path) and prefers_html(request):
         return refusal_page(request, type, detail, headers=headers)
     body = problem_body(type, detail, information)

@@ -1,4 +1,4 @@
-"""HTML out: templates, the headers that every page has, and refusals as pages that say what to do."""
+"""Rendering HTML: templates, the headers of every page, and refusals as pages that say what to do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
-    # `same-origin` and not `no-referrer`: under that, browsers send `Origin: null` with our own forms
+    # not `no-referrer`, under which browsers send `Origin: null` with our own forms
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -76,7 +76,7 @@ STATES_BY_STATUS = {
     429: "busy",
     507: "storage_full",
 }
-# states that pass by themselves, so that the same page is worth another try
+# states that end by themselves, so that trying the same page again may help
 PASSING_STATES = ("full", "paused", "unpublished", "busy", "broken", "storage_full")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _TAG = re.compile(r"<[^>]*>")
@@ -102,7 +102,7 @@ def _plain(html: str) -> str:
 
 
 def time_text(at: datetime) -> str:
-    """A moment for readers without scripts; scripts put the reader's own time there."""
+    """A time in UTC, for readers without scripts. Scripts replace it by the reader's own time."""
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
@@ -123,7 +123,7 @@ def catalogue_of(request: Request) -> Catalogue:
 
 
 def _with_time(catalogue: Catalogue, key: str, at: datetime) -> Markup:
-    """A text with a `{time}` in it, which scripts put into the reader's locale and time zone."""
+    """A text with a `{time}` in it, which scripts write in the reader's locale and time zone."""
     before, _, after = catalogue.text(key, time="\0").partition("\0")
     utc = at.astimezone(UTC)
     moment = Markup('<time datetime="{}" data-local>{}</time>').format(utc.isoformat(), time_text(utc))
@@ -146,13 +146,13 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
 
 
 def state_page(request: Request, state: str, *, status: int = 200, sentence: str = "") -> HTMLResponse:
-    """A page that says one thing: why there is nothing to do here now, and what to do instead.
+    """A page that says why there is nothing to do here now, and what to do instead.
 
     Args:
         request: what was asked.
-        state: which one, of the catalogue's.
-        status: of the answer.
-        sentence: what the API would have said.
+        state: which state, by its name in the catalogue.
+        status: HTTP status of the answer.
+        sentence: what the API would have answered.
     """
     retry = _retry(request) if state in PASSING_STATES else None
     return render(request, "state.html", status=status, state=state, retry=retry, sentence=sentence)
@@ -161,7 +161,7 @@ def state_page(request: Request, state: str, *, status: int = 200, sentence: str
 def refusal_page(
     request: Request, type: ProblemType, detail: Detail, *, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
-    """A refusal as a page: its state in words, and the sentence that the API would have answered."""
+    """A refusal as a page: its state as a text, and the sentence that the API would have answered."""
     state = STATES.get(type.error_code) or STATES_BY_STATUS.get(type.status)
     state = state or ("broken" if type.status >= 500 else "invalid")
     response = state_page(request, state, status=type.status, sentence=_sentence(detail))
@@ -178,15 +178,16 @@ def _sentence(detail: Detail) -> str:
 
 
 class PageRoute(APIRoute):
-    """A route that answers pages. Its refusals are pages too for whoever prefers them (`refusals.py`).
+    """A route that answers pages. Its refusals are pages too, for clients that prefer them (`refusals.py`).
 
-    What writes must come from a page of ours, which no other site can make a browser say.
+    Requests that write must come from a page of ours: other sites can make a browser send one, but not with our
+    `Origin`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if self.methods == {"GET"}:
-            self.methods = {"GET", "HEAD"}  # link scanners look before they open
+            self.methods = {"GET", "HEAD"}  # link scanners send HEAD before they open a page
 
     async def prepare(self, request: Request) -> None:
         """Hook: what every page of this route shows, and its refusals."""

@@ -11,7 +11,7 @@ from fieldpack.server.studies.resuming import Resume
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """What the researcher of a study lets participants see of themselves, and their account."""
+    """What a study's researcher shows of themselves to participants, and their account."""
 
     contact: str | None  # text as they wrote it
     shows_account: bool  # whether name and address of the account may be shown
@@ -22,14 +22,14 @@ class ContactRow:
 
 @dataclass(frozen=True, slots=True)
 class ResumableRow:
-    """A submission that this browser holds the token of."""
+    """A submission that this browser has the token of."""
 
     id: UUID
     participant_id: str
     session_id: str | None
     response: str  # `in_progress`, `active` or `no_submission`
     status: str
-    again: bool  # it is over, and another one may begin
+    again: bool  # it is over, and the participant may begin another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class StudyCountsRow:
     places_taken: int
     total_available_places: int
     resume: Resume  # what participants need besides their ids, to go on
-    fields: dict[str, Any]  # what else its researcher gave
+    fields: dict[str, Any]  # everything else that was sent
     known_groups: list[str]  # ids of participant groups that its filters and codes name
-    # ids of earlier studies that its filters name, of its workspace or that its creator may see
+    # ids of earlier studies that its filters name: of its workspace, or with a role of its creator
     known_studies: list[str]
     active: int  # participants at work
     review: int  # submissions that wait for a review
@@ -55,7 +55,7 @@ class StudyCountsRow:
 
 @dataclass(frozen=True, slots=True)
 class ReachRow:
-    """What an erasure of a submission takes away."""
+    """What an erasure of a submission removes."""
 
     answers: int
     files: int

@@ -23,7 +23,8 @@ async def find_spent(connection: Connection, kind: str, slot: int, rate: float) 
 
 
 async def spend(connection: Connection, kind: str, slot: int, rate: float, most: int) -> bool:
-    """Spend one, unless that would be more than `most`: then nothing changes, and the answer is False."""
+    """Spend one try; return False, and change nothing, where that would exceed `most`. Locks the budget's row until
+    commit."""
     cursor = await connection.execute(
         f"""
         INSERT INTO guess_budgets AS b (kind, slot, spent, updated_at)
@@ -38,7 +39,7 @@ async def spend(connection: Connection, kind: str, slot: int, rate: float, most:
 
 
 async def give_back(connection: Connection, kind: str, slot: int) -> None:
-    """What was spent on something that was no guess."""
+    """Give one try back, which was no guess."""
     await connection.execute(
         "UPDATE guess_budgets SET spent = greatest(0, spent - 1) WHERE kind = %s AND slot = %s", [kind, slot]
     )

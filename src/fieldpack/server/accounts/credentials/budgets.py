@@ -1,8 +1,8 @@
-"""How often somebody may guess a password or a code, counted in the database, and so for all processes together.
+"""How often somebody may guess a password or a code, counted in the database and so for all processes together.
 
-There is a budget for each address, one for each account, and one for each device that has signed in to an account
-before. From such a device only its own counts: however much strangers guess, the account's owner gets in from there.
-Spent is one a try, before it is looked at, so that tries at once count all; one that was right is given back.
+There is a budget for each address, one for each account, and one for each device that signed in to an account before.
+For such a device only its own budget counts: however much strangers guess, the account's owner can sign in from there.
+Each try is counted before it is compared, so that tries at the same time all count; a right one is given back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SLOTS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """So many tries at once, and so many more each hour."""
+    """A number of tries that may be made at once, and how many come back each hour."""
 
     kind: str
     most: int
@@ -29,7 +29,7 @@ class Budget:
 
     @property
     def rate(self) -> float:
-        """What comes back in a second."""
+        """Tries that come back in a second."""
         return self.per_hour / 3600
 
 
@@ -40,14 +40,14 @@ DEVICE = Budget("device", 10, 30)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """On whose budget a try goes."""
+    """The budget that one try is counted on."""
 
     budget: Budget
     key: bytes
 
     @property
     def slot(self) -> int:
-        """Any number of keys fall into a bounded number of slots."""
+        """A number from a fixed range for any key, so that the table has a bounded number of rows."""
         return int.from_bytes(hashlib.sha256(self.key).digest()[:4], "big") % SLOTS
 
 
@@ -64,10 +64,10 @@ class Throttled(Exception):
 
 
 async def spend(connection: Connection, claims: Sequence[Claim]) -> float:
-    """Spend one of each budget. The caller commits whatever the answer, so that it counts.
+    """Count one try on each of these budgets. The caller commits whatever the answer is, so that it counts.
 
     Returns:
-        0 when all had one left, else the seconds until the one that had none has.
+        0 when every budget had a try left, else the seconds until the one that had none has one again.
     """
     for claim in claims:
         budget = claim.budget
@@ -81,6 +81,6 @@ async def spend(connection: Connection, claims: Sequence[Claim]) -> float:
 
 
 async def give_back(connection: Connection, claims: Sequence[Claim]) -> None:
-    """The try was right, and so no guess."""
+    """Take one try off these budgets again, because it was right."""
     for claim in claims:
         await queries.give_back(connection, claim.budget.kind, claim.slot)

@@ -22,7 +22,7 @@ __all__ = [
 
 
 def require_fresh(signed_in: SignedIn) -> None:
-    """Only who signed in within the last hour, and not with an API token, changes how they sign in.
+    """Refuse a session that is older than an hour, or that began with an API token: it may not change how one signs in.
 
     Raises:
         Problem: 403.
@@ -35,10 +35,10 @@ def require_fresh(signed_in: SignedIn) -> None:
 
 
 async def set_password(context: Context, signed_in: SignedIn, password: str) -> str | None:
-    """A password, in the place of the one before; every other session of theirs ends.
+    """Set or replace the password; every other session of this researcher ends.
 
     Returns:
-        What is wrong with it (`passwords.find_fault`); None when it is set.
+        What is wrong with the password (see `passwords.find_fault`); None when it was set.
 
     Raises:
         Problem: 403, see `require_fresh`.
@@ -56,13 +56,13 @@ async def set_password(context: Context, signed_in: SignedIn, password: str) -> 
 
 
 async def note_change(connection: Connection, signed_in: SignedIn, step: str) -> None:
-    """Have the audit log say what somebody changed about how they sign in."""
+    """Write the audit entry of a change to how somebody signs in."""
     caller = signed_in.caller
     await write_entry(connection, caller.actor, "credential.update", member_id=caller.id, step=step)
 
 
 async def remove_password(connection: Connection, signed_in: SignedIn) -> None:
-    """No password any more, and no second factor, which is asked for after it.
+    """Remove the password, and the second factor with it, which is only asked for after a password.
 
     Raises:
         Problem: 403, see `require_fresh`.
@@ -74,7 +74,10 @@ async def remove_password(connection: Connection, signed_in: SignedIn) -> None:
 
 
 async def confirm_second_factor(connection: Connection, signed_in: SignedIn, code: str) -> list[str] | None:
-    """From now on the app's codes are asked for after the password; the recovery codes. None for a wrong code.
+    """Turn the second factor on, so that its codes are asked for after the password.
+
+    Returns:
+        The recovery codes; None for a wrong code.
 
     Raises:
         Problem: 403, see `require_fresh`.
@@ -87,7 +90,10 @@ async def confirm_second_factor(connection: Connection, signed_in: SignedIn, cod
 
 
 async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> list[str] | None:
-    """Other recovery codes than before; None without a second factor.
+    """Replace the recovery codes.
+
+    Returns:
+        The new ones; None where there is no second factor.
 
     Raises:
         Problem: 403, see `require_fresh`.
@@ -101,7 +107,7 @@ async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> l
 
 
 async def remove_second_factor(connection: Connection, signed_in: SignedIn) -> None:
-    """The password is enough again.
+    """Turn the second factor off.
 
     Raises:
         Problem: 403, see `require_fresh`.

@@ -18,7 +18,7 @@ TOKEN_BYTES = 32
 
 
 def hash_device(device: str) -> bytes:
-    """What is stored of a device's token, which has 256 random bits."""
+    """What is stored of a device's token. It has 256 random bits, so a plain SHA-256 can't be reversed."""
     return hashlib.sha256(device.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -30,7 +30,8 @@ async def is_known(connection: Connection, device: str | None, researcher_id: UU
 
 
 async def remember(connection: Connection, device: str | None, researcher_id: UUID) -> str:
-    """The device's token from now on. It is a new one each time, so that nobody knows it who planted the old one."""
+    """Return a new token for this device. It is new each time, so that a token that somebody else set before is
+    worth nothing."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     if device:
         await queries.move_device(connection, hash_device(device), hash_device(token))

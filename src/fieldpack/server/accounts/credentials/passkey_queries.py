@@ -25,7 +25,7 @@ async def list_passkeys(connection: Connection, researcher_id: UUID) -> list[Pas
 
 
 async def find_passkey(connection: Connection, id: bytes) -> PasskeyRow | None:
-    """The passkey of this credential id, whoever has it."""
+    """The passkey of this credential id, whichever researcher it belongs to; None for an unknown one."""
     async with connection.cursor(row_factory=class_row(PasskeyRow)) as cursor:
         await cursor.execute(f"SELECT {_COLUMNS} FROM passkeys k WHERE k.id = %s", [id])
         return await cursor.fetchone()
@@ -34,7 +34,7 @@ async def find_passkey(connection: Connection, id: bytes) -> PasskeyRow | None:
 async def insert_passkey(
     connection: Connection, id: bytes, researcher_id: UUID, name: str, public_key: bytes, sign_count: int
 ) -> bool:
-    """False when there is one of this id already, of whomever."""
+    """Store a passkey; return False, and store nothing, when there is one of this id, of any researcher."""
     cursor = await connection.execute(
         """
         INSERT INTO passkeys (id, researcher_id, name, public_key, sign_count) VALUES (%s, %s, %s, %s, %s)
@@ -46,7 +46,7 @@ async def insert_passkey(
 
 
 async def note_use(connection: Connection, id: bytes, old_count: int, new_count: int) -> bool:
-    """Note that it was used; False when it was used elsewhere meanwhile, or removed."""
+    """Store the new signature count; return False when the stored one is another by now, or the passkey is gone."""
     cursor = await connection.execute(
         """
         UPDATE passkeys SET sign_count = %s, last_used_at = now() WHERE id = %s AND sign_count = %s
@@ -58,7 +58,7 @@ async def note_use(connection: Connection, id: bytes, old_count: int, new_count:
 
 
 async def delete_passkey(connection: Connection, researcher_id: UUID, id: bytes) -> bool:
-    """Whether it was one of the researcher's."""
+    """Delete a passkey of this researcher; return whether there was one."""
     cursor = await connection.execute(
         "DELETE FROM passkeys WHERE id = %s AND researcher_id = %s RETURNING id", [id, researcher_id]
     )
@@ -66,7 +66,7 @@ async def delete_passkey(connection: Connection, researcher_id: UUID, id: bytes)
 
 
 async def spend_challenge(connection: Connection, challenge_sha256: bytes, life: timedelta) -> bool:
-    """Use a challenge up; False when it was used before. Those whose time is over go."""
+    """Store that a challenge was answered; return False when it was before. Deletes expired challenges."""
     await connection.execute("DELETE FROM spent_challenges WHERE expires_at < now()")
     cursor = await connection.execute(
         """

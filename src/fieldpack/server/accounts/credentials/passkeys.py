@@ -1,8 +1,8 @@
-"""Passkeys (WebAuthn Level 3): made by who is signed in, and then enough to sign in. No HTTP, no SQL.
+"""Passkeys (WebAuthn Level 3): made by somebody who is signed in, and then enough to sign in. No HTTP, no SQL.
 
-A passkey is something one has and, because it is asked to verify its user, something one knows or is: it needs no
-second factor. Challenges are signed and good for five minutes, so nothing is stored for who only looks; one that was
-used is remembered until then, so that an answer works once.
+The authenticator verifies its user (by PIN, fingerprint …), so a passkey needs no second factor. A challenge is signed
+and valid for five minutes, so nothing is stored for visitors who only look; an answered one is stored until then, so
+that an answer works once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ async def _make_challenge(connection: Connection, purpose: str) -> bytes:
 
 
 async def _use_challenge(connection: Connection, purpose: str, challenge: bytes) -> bool:
-    """Whether we made it for this purpose lately, and it was not used before."""
+    """Return whether we made this challenge for this purpose within five minutes and nobody has answered it; store
+    that it is answered."""
     parts = challenge.decode("ascii", "replace").split(".")
     if len(parts) != 4 or not parts[1].isascii() or not parts[1].isdecimal():
         return False
@@ -63,7 +64,7 @@ async def _use_challenge(connection: Connection, purpose: str, challenge: bytes)
 
 
 def _read(text: str) -> tuple[dict[str, Any], bytes]:
-    """What a browser answered, and the challenge that it says it is for.
+    """A browser's answer, and the challenge that it names.
 
     Raises:
         WrongCredentials: it is no answer of a browser.
@@ -81,7 +82,7 @@ def _host(origin: str) -> str:
 
 
 async def ask_for_new(connection: Connection, signed_in: SignedIn, origin: str) -> str:
-    """What a browser is to be asked for a new passkey, as JSON.
+    """The options with which a browser makes a passkey (`PublicKeyCredentialCreationOptions`), as JSON.
 
     Raises:
         Problem: 403, see `changes.require_fresh`.
@@ -105,10 +106,15 @@ async def ask_for_new(connection: Connection, signed_in: SignedIn, origin: str) 
 
 
 async def keep_new(connection: Connection, signed_in: SignedIn, origin: str, text: str, name: str) -> None:
-    """Keep a passkey that a browser has made.
+    """Store a passkey that a browser has made.
+
+    Args:
+        origin: scheme and host of our pages.
+        text: the browser's answer, as JSON.
+        name: what its researcher calls it.
 
     Raises:
-        WrongCredentials: the answer is not one to our question.
+        WrongCredentials: this is no answer to our challenge, there is such a passkey already, or there are 20.
         Problem: 403, see `changes.require_fresh`.
     """
     require_fresh(signed_in)
@@ -140,7 +146,7 @@ async def keep_new(connection: Connection, signed_in: SignedIn, origin: str, tex
 
 
 async def ask_to_sign_in(connection: Connection, origin: str) -> str:
-    """What a browser is to be asked for any passkey of this server, as JSON."""
+    """The options with which a browser signs in by any passkey of this server, as JSON."""
     options = webauthn.generate_authentication_options(
         rp_id=_host(origin),
         challenge=await _make_challenge(connection, "sign in"),
@@ -150,10 +156,14 @@ async def ask_to_sign_in(connection: Connection, origin: str) -> str:
 
 
 async def enter_with_passkey(connection: Connection, visitor: Visitor, origin: str, text: str) -> Entry:
-    """Sign in whose passkey answered our question.
+    """Sign in the researcher whose passkey answered our challenge.
+
+    Args:
+        origin: scheme and host of our pages.
+        text: the browser's answer, as JSON.
 
     Raises:
-        WrongCredentials: it is none of ours, or the answer is not one to our question.
+        WrongCredentials: the passkey is unknown, or this is no answer to our challenge.
     """
     credential, challenge = _read(text)
     if not await _use_challenge(connection, "sign in", challenge):
@@ -173,17 +183,20 @@ async def enter_with_passkey(connection: Connection, visitor: Visitor, origin: s
         )
     except (WebAuthnException, ValueError, KeyError, TypeError):
         raise WrongCredentials from None
-    # a copy of a key counts by itself: a count that does not rise shows it
+    # a copied passkey has a counter of its own: a count that does not rise shows that there are two
     if not await queries.note_use(connection, row.id, row.sign_count, verified.new_sign_count):
         raise WrongCredentials
     return await enter(connection, visitor, row.researcher_id, "passkey")
 
 
 async def remove(connection: Connection, signed_in: SignedIn, id: str) -> None:
-    """Have a passkey sign in no more.
+    """Delete a passkey of one's own.
+
+    Args:
+        id: in base64url.
 
     Raises:
-        Problem: 404 for none of theirs; 403, see `changes.require_fresh`.
+        Problem: 404 for an unknown one; 403, see `changes.require_fresh`.
     """
     require_fresh(signed_in)
     try:

@@ -28,15 +28,15 @@ _hasher = PasswordHasher()  # the library's profile: RFC 9106's for little memor
 
 
 def _normal(password: str) -> str:
-    """The same text, whichever keyboard typed it (RFC 8265 §4.2)."""
+    """The password in one Unicode form, so that every keyboard gives the same bytes (RFC 8265 §4.2)."""
     return normalise(password)
 
 
 def find_fault(password: str, email: str) -> str | None:
-    """What keeps a text from being a password: `short`, `long`, `simple` or `own`; None when nothing does.
+    """What keeps a text from being a password: `short`, `long`, `simple` or `own`; None for a good one.
 
-    Length is what makes guessing hopeless; rules about kinds of characters only make people write `Password1!`
-    (NIST SP 800-63B §3.1.1).
+    Length makes guessing hopeless; rules about kinds of characters only make people write `Password1!` (NIST SP 800-63B
+    §3.1.1).
     """
     text = _normal(password)
     if len(text) < LEAST_CHARACTERS:
@@ -83,7 +83,7 @@ class Hashing:
 
 @cache
 def _nobodys_hash() -> str:
-    """What is compared with where there is no password, so that it takes as long."""
+    """A hash to compare with where there is no password, so that the answer takes as long."""
     return _hasher.hash("nobody has this password")
 
 

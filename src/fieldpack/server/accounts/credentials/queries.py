@@ -14,7 +14,7 @@ from fieldpack.server.db.pool import Connection
 
 
 async def find_ways(connection: Connection) -> WaysRow:
-    """What researchers of this installation have."""
+    """Which ways to sign in any researcher of this installation has set up."""
     async with connection.cursor(row_factory=class_row(WaysRow)) as cursor:
         await cursor.execute(
             "SELECT EXISTS (SELECT FROM passwords) AS passwords, EXISTS (SELECT FROM passkeys) AS passkeys"
@@ -25,7 +25,8 @@ async def find_ways(connection: Connection) -> WaysRow:
 
 
 async def find_account(connection: Connection, email: str) -> AccountRow | None:
-    """The researcher with this email, in any case, and the hash of their password if they have one."""
+    """The researcher with this email, in any case, and the hash of their password if there is one; None for an
+    unknown one."""
     async with connection.cursor(row_factory=class_row(AccountRow)) as cursor:
         await cursor.execute(
             """
@@ -48,7 +49,7 @@ async def find_password_change(connection: Connection, researcher_id: UUID) -> d
 
 
 async def write_password(connection: Connection, researcher_id: UUID, hash: str) -> None:
-    """Store the hash of a password in place of an earlier one."""
+    """Store the hash of a password, over an earlier one."""
     await connection.execute(
         """
         INSERT INTO passwords (researcher_id, hash) VALUES (%s, %s)
@@ -59,7 +60,8 @@ async def write_password(connection: Connection, researcher_id: UUID, hash: str)
 
 
 async def renew_hash(connection: Connection, researcher_id: UUID, old: str, new: str) -> bool:
-    """Put one hash of the same password in the place of another; False when it was changed or removed meanwhile."""
+    """Replace the hash of a password by another of the same password; return False when the password was changed or
+    removed meanwhile."""
     cursor = await connection.execute(
         "UPDATE passwords SET hash = %s WHERE researcher_id = %s AND hash = %s RETURNING researcher_id",
         [new, researcher_id, old],
@@ -76,7 +78,7 @@ async def delete_password(connection: Connection, researcher_id: UUID) -> None:
 
 
 async def find_factor(connection: Connection, researcher_id: UUID) -> FactorRow | None:
-    """A researcher's second factor, confirmed or not."""
+    """A researcher's second factor, confirmed or not; None without one."""
     async with connection.cursor(row_factory=class_row(FactorRow)) as cursor:
         await cursor.execute(
             """
@@ -91,7 +93,7 @@ async def find_factor(connection: Connection, researcher_id: UUID) -> FactorRow 
 
 
 async def begin_factor(connection: Connection, researcher_id: UUID, secret: bytes) -> None:
-    """A secret to be confirmed; one that is being set up already stays, and so does one that is confirmed."""
+    """Store a secret that is to be confirmed. One that is stored already stays, confirmed or not."""
     await connection.execute(
         "INSERT INTO second_factors (researcher_id, secret) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         [researcher_id, secret],
@@ -99,7 +101,7 @@ async def begin_factor(connection: Connection, researcher_id: UUID, secret: byte
 
 
 async def use_step(connection: Connection, researcher_id: UUID, secret: bytes, step: int) -> bool:
-    """Use the code of a step up, and all before it; False when it was used before."""
+    """Store that the code of this step was used; return False when it, or one of a later step, was used before."""
     cursor = await connection.execute(
         """
         UPDATE second_factors SET last_step = %(step)s, confirmed_at = coalesce(confirmed_at, now())
@@ -117,7 +119,7 @@ async def delete_factor(connection: Connection, researcher_id: UUID) -> None:
 
 
 async def replace_codes(connection: Connection, researcher_id: UUID, hashes: list[bytes]) -> None:
-    """New recovery codes; the old ones are good for nothing."""
+    """Replace a researcher's recovery codes."""
     await connection.execute("DELETE FROM recovery_codes WHERE researcher_id = %s", [researcher_id])
     await connection.execute(
         "INSERT INTO recovery_codes (researcher_id, code_sha256) SELECT %s, unnest(%s::bytea[])",
@@ -126,7 +128,7 @@ async def replace_codes(connection: Connection, researcher_id: UUID, hashes: lis
 
 
 async def use_recovery_code(connection: Connection, researcher_id: UUID, code_sha256: bytes) -> bool:
-    """Use a recovery code up; False when there is none such, or it was used before."""
+    """Store that a recovery code was used; return False for an unknown one, or one that was used before."""
     cursor = await connection.execute(
         """
         UPDATE recovery_codes SET used_at = now()
@@ -143,7 +145,7 @@ async def use_recovery_code(connection: Connection, researcher_id: UUID, code_sh
 async def insert_step(
     connection: Connection, code_sha256: bytes, researcher_id: UUID, life: timedelta
 ) -> None:
-    """Remember that the password was right; those whose time is over go."""
+    """Store that the password was right, and the second factor is asked for. Deletes expired steps."""
     await connection.execute("DELETE FROM sign_in_steps WHERE expires_at < now()")
     await connection.execute(
         "INSERT INTO sign_in_steps (code_sha256, researcher_id, expires_at) VALUES (%s, %s, now() + %s)",
@@ -152,7 +154,8 @@ async def insert_step(
 
 
 async def find_step(connection: Connection, code_sha256: bytes) -> UUID | None:
-    """Whose second factor is to be shown: not of somebody whose password was changed or removed since."""
+    """The researcher whose second factor is asked for; None when the step expired, or the password was changed or
+    removed since."""
     cursor = await connection.execute(
         """
         SELECT s.researcher_id FROM sign_in_steps s JOIN passwords p ON p.researcher_id = s.researcher_id
@@ -165,7 +168,7 @@ async def find_step(connection: Connection, code_sha256: bytes) -> UUID | None:
 
 
 async def delete_step(connection: Connection, code_sha256: bytes) -> bool:
-    """Whether it was still there: of several at once, one goes on."""
+    """Delete a step; return whether it was there. Of several requests at once one gets True."""
     cursor = await connection.execute(
         "DELETE FROM sign_in_steps WHERE code_sha256 = %s RETURNING researcher_id", [code_sha256]
     )
@@ -176,7 +179,7 @@ async def delete_step(connection: Connection, code_sha256: bytes) -> bool:
 
 
 async def is_known_device(connection: Connection, token_sha256: bytes, researcher_id: UUID) -> bool:
-    """Whether this token is of a device that the researcher has confirmed, and is valid."""
+    """Whether this token is of a device that this researcher signed in from before, and has not expired."""
     cursor = await connection.execute(
         "SELECT 1 FROM known_devices WHERE token_sha256 = %s AND researcher_id = %s AND expires_at > now()",
         [token_sha256, researcher_id],
@@ -185,7 +188,7 @@ async def is_known_device(connection: Connection, token_sha256: bytes, researche
 
 
 async def move_device(connection: Connection, old_sha256: bytes, new_sha256: bytes) -> None:
-    """Give a device a new token, for everybody who signed in from it."""
+    """Give a device a new token, for every researcher who signed in from it."""
     await connection.execute(
         "UPDATE known_devices SET token_sha256 = %s WHERE token_sha256 = %s", [new_sha256, old_sha256]
     )
@@ -194,7 +197,7 @@ async def move_device(connection: Connection, old_sha256: bytes, new_sha256: byt
 async def remember_device(
     connection: Connection, token_sha256: bytes, researcher_id: UUID, life: timedelta, most: int
 ) -> None:
-    """A researcher's device; those whose time is over go, and of this researcher's all but the latest `most`."""
+    """Store a researcher's device. Deletes expired devices, and of this researcher's all but the latest `most`."""
     await connection.execute("DELETE FROM known_devices WHERE expires_at < now()")
     await connection.execute(
         """

@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """A researcher who may have a password."""
+    """A researcher, with the hash of their password if there is one."""
 
     researcher_id: UUID
     hash: str | None  # of the password; None without one
@@ -20,14 +20,14 @@ class FactorRow:
     """A researcher's second factor."""
 
     secret: bytes
-    last_step: int  # of 30 seconds since 1970; the last whose code was used
+    last_step: int  # number of 30-second steps since 1970: the last one whose code was used
     confirmed_at: datetime | None  # None while it is being set up
     codes_left: int  # recovery codes that were not used yet
 
 
 @dataclass(frozen=True, slots=True)
 class WaysRow:
-    """How anybody at all can sign in here, besides with a token or a link."""
+    """Ways to sign in, besides tokens and links, that at least one researcher here has set up."""
 
     passwords: bool
     passkeys: bool
@@ -37,10 +37,10 @@ class WaysRow:
 class PasskeyRow:
     """A passkey."""
 
-    id: bytes  # what its authenticator calls it
+    id: bytes  # the credential id, chosen by the authenticator
     researcher_id: UUID
-    name: str  # what its researcher knows it by
+    name: str  # given by its researcher
     public_key: bytes  # COSE, as WebAuthn gives it
-    sign_count: int  # how often it signed; 0 where its authenticator doesn't count
+    sign_count: int  # signatures so far; always 0 where the authenticator doesn't count
     created_at: datetime
     last_used_at: datetime | None

@@ -21,14 +21,14 @@ __all__ = ["RECOVERY_CODES", "begin", "key_uri", "make_codes", "say_secret", "us
 SECRET_BYTES = 20
 STEP_SECONDS = 30
 DIGITS = 6
-STEPS_OFF = 1  # either way, for clocks that differ and people who type slowly (RFC 6238 §5.2)
+STEPS_OFF = 1  # earlier or later, because clocks differ and people type slowly (RFC 6238 §5.2)
 RECOVERY_CODES = 10
 CODE_GROUPS, GROUP_CHARACTERS = 4, 4
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what can be misread
 
 
 async def begin(connection: Connection, researcher_id: UUID) -> FactorRow:
-    """The secret to set an app up with. It is asked for once a code has proved that the app has it."""
+    """The secret to set an app up with. The factor is asked for only after one code has shown that the app has it."""
     await queries.begin_factor(connection, researcher_id, secrets.token_bytes(SECRET_BYTES))
     row = await queries.find_factor(connection, researcher_id)
     assert row is not None
@@ -36,13 +36,13 @@ async def begin(connection: Connection, researcher_id: UUID) -> FactorRow:
 
 
 def say_secret(secret: bytes) -> str:
-    """The secret as apps take it when it is typed: base32, in groups of four."""
+    """The secret in the form in which people type it into an app: base32, in groups of four characters."""
     text = base64.b32encode(secret).decode()
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
 def key_uri(secret: bytes, email: str, host: str) -> str:
-    """What the QR code says: `otpauth://totp/…`, the format that all apps read."""
+    """The content of the QR code: `otpauth://totp/…`, the format of Google Authenticator, which all apps read."""
     issuer = quote(f"fieldpack {host}")
     return (
         f"otpauth://totp/{issuer}:{quote(email)}?secret={base64.b32encode(secret).decode()}&issuer={issuer}"
@@ -50,8 +50,8 @@ def key_uri(secret: bytes, email: str, host: str) -> str:
 
 
 def _find_step(secret: bytes, code: str, now: float) -> int | None:
-    """The step whose code this is, among those that are taken now; the newest of several."""
-    hotp = HOTP(secret, DIGITS, SHA1())  # what apps compute; HMAC does not need what SHA-1 has lost
+    """The step whose code this is, among those that are accepted now, the newest first; None for a wrong code."""
+    hotp = HOTP(secret, DIGITS, SHA1())  # as all apps compute it; collisions of SHA-1 do not weaken HMAC
     current = int(now) // STEP_SECONDS
     found = None
     for step in range(current - STEPS_OFF, current + STEPS_OFF + 1):
@@ -61,9 +61,12 @@ def _find_step(secret: bytes, code: str, now: float) -> int | None:
 
 
 async def use_code(connection: Connection, researcher_id: UUID, text: str) -> bool:
-    """Use a code of the app, or a recovery code, up; each works once.
+    """Accept a code of the app or a recovery code, once.
 
-    A code of the app also confirms a factor that is being set up; a recovery code can't, since there are none yet.
+    A code of the app also confirms a factor that is being set up. A recovery code can't: there are none before that.
+
+    Returns:
+        False for a wrong code, or one that was used before.
     """
     factor = await queries.find_factor(connection, researcher_id)
     if factor is None:
@@ -76,12 +79,12 @@ async def use_code(connection: Connection, researcher_id: UUID, text: str) -> bo
 
 
 def _hash(code: str) -> bytes:
-    """A recovery code has 79 random bits: a plain SHA-256 can't be searched back."""
+    """What is stored of a recovery code. It has 79 random bits, so a plain SHA-256 can't be reversed."""
     return hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
 
 
 async def make_codes(connection: Connection, researcher_id: UUID) -> list[str]:
-    """New recovery codes; this is the only moment that they exist as text."""
+    """New recovery codes, as text. Only their hashes are stored, so they can't be shown again."""
     made = [
         "".join(secrets.choice(ALPHABET) for _ in range(CODE_GROUPS * GROUP_CHARACTERS))
         for _ in range(RECOVERY_CODES)

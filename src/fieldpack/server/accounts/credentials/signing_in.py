@@ -22,12 +22,12 @@ MOST_EMAIL_CHARACTERS = 320
 
 
 class WrongCredentials(Exception):
-    """The address, the password or the code is wrong; which of them is not for who asks to know."""
+    """The address, the password or the code is wrong. The answer never says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a browser gets for signing in: the values of two cookies."""
+    """What a browser gets when it has signed in: the values of two cookies."""
 
     session: str
     device: str
@@ -35,23 +35,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The password was right, and a second factor is to be shown.
+    """The password was right, and the second factor is asked for now.
 
     Attributes:
-        code: names this try, for ten minutes.
+        code: identifies this sign-in, for ten minutes.
     """
 
     code: str
 
 
 async def enter(connection: Connection, visitor: Visitor, researcher_id: UUID, method: Method) -> Entry:
-    """Sign somebody in who has proved who they are, and know their device from now on."""
+    """Begin a session for somebody who has proved who they are, and remember their device."""
     session = await begin_session(connection, visitor, researcher_id, method)
     return Entry(session, await devices.remember(connection, visitor.device, researcher_id))
 
 
 def _claims(visitor: Visitor, account: str, *, is_known: bool) -> list[Claim]:
-    """On which budgets a try goes. A device that is known has one of its own, and needs no other."""
+    """The budgets that a try is counted on. A known device has a budget of its own, and is counted on no other."""
     key = account.encode("utf-8", "surrogatepass")
     if is_known:
         return [Claim(DEVICE, devices.hash_device(visitor.device or "") + key)]
@@ -61,14 +61,17 @@ def _claims(visitor: Visitor, account: str, *, is_known: bool) -> list[Claim]:
 async def sign_in_with_password(
     context: Context, visitor: Visitor, email: str, password: str
 ) -> Entry | Step:
-    """An address and a password.
+    """Sign in with an address and a password.
 
-    Costs and says the same whether or not there is such an account, and whether or not it has a password. The hash is
-    computed between two transactions, so that nobody's connection waits for it.
+    Takes as long, and answers the same, whether or not there is such an account, and whether or not it has a password.
+    The hash is computed between two transactions, so that no connection of the pool waits for it.
+
+    Returns:
+        `Step` where a second factor is asked for.
 
     Raises:
         WrongCredentials: they are not right.
-        Throttled: too many were wrong before.
+        Throttled: too many tries were wrong before.
     """
     name = email.strip().casefold()[:MOST_EMAIL_CHARACTERS]
     async with context.database.transaction() as connection:
@@ -97,11 +100,17 @@ async def sign_in_with_password(
 
 
 async def prove_second_factor(database: Database, visitor: Visitor, step: str, code: str) -> Entry | None:
-    """A code of the app, or a recovery code, after the password. None when that was too long ago.
+    """Sign in with a code of the app, or a recovery code, after the password.
+
+    Args:
+        step: `Step.code`.
+
+    Returns:
+        None when the password was given more than ten minutes ago, or was changed since.
 
     Raises:
-        WrongCredentials: it is not right, or was used before.
-        Throttled: too many were wrong before.
+        WrongCredentials: the code is not right, or was used before.
+        Throttled: too many tries were wrong before.
     """
     async with database.transaction() as connection:
         researcher_id = await queries.find_step(connection, hash_token(step))
@@ -113,7 +122,7 @@ async def prove_second_factor(database: Database, visitor: Visitor, step: str, c
     if wait_seconds:
         raise Throttled(wait_seconds)
     async with database.transaction() as connection:
-        # before anything that would be undone together with it
+        # first, because an exception undoes what was written before it, and a used code has to stay used
         if not await second_factor.use_code(connection, researcher_id, code):
             raise WrongCredentials
         await budgets.give_back(connection, claims)

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from fieldpack.server.accounts.invitations.rows import InvitationRow, OfferRow
 from fieldpack.server.db.pool import Connection
 
-# Nobody is let in by somebody who could not let them in any more.
+# An invitation is valid only as long as whoever made it is an owner; those of the command line have no maker.
 _GOOD: LiteralString = """
     i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > now()
     AND (i.created_by IS NULL OR EXISTS (
@@ -37,7 +37,7 @@ async def insert_invitation(
     created_by: UUID | None,
     expires_at: datetime,
 ) -> None:
-    """Keep an invitation; of its code only the hash."""
+    """Store an invitation; of its code only the hash."""
     await connection.execute(
         """
         INSERT INTO invitations
@@ -49,7 +49,7 @@ async def insert_invitation(
 
 
 async def get_invitation(connection: Connection, id: UUID) -> InvitationRow:
-    """One that is known to be there."""
+    """An invitation that is known to exist."""
     async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
         await cursor.execute(f"{_INVITATION} WHERE i.id = %s", [id])
         row = await cursor.fetchone()
@@ -75,7 +75,8 @@ async def list_invitations(
 
 
 async def revoke_invitation(connection: Connection, id: UUID, workspace_id: UUID | None = None) -> bool:
-    """Whether there was one, of this workspace if given, that nobody had accepted; again changes nothing."""
+    """Revoke an invitation, of this workspace if one is given; return whether there is one that nobody accepted.
+    Again it changes nothing."""
     cursor = await connection.execute(
         """
         UPDATE invitations SET revoked_at = coalesce(revoked_at, now())
@@ -88,7 +89,8 @@ async def revoke_invitation(connection: Connection, id: UUID, workspace_id: UUID
 
 
 async def find_offer(connection: Connection, code_sha256: bytes) -> OfferRow | None:
-    """What a code offers, while it is good."""
+    """The role that a code gives; None once the invitation was used, revoked or has expired, or its maker may not
+    invite any more."""
     async with connection.cursor(row_factory=class_row(OfferRow)) as cursor:
         await cursor.execute(
             f"""
@@ -105,7 +107,8 @@ async def find_offer(connection: Connection, code_sha256: bytes) -> OfferRow | N
 
 
 async def use_invitation(connection: Connection, id: UUID, researcher_id: UUID) -> bool:
-    """Use an invitation up; of several at once, one gets it."""
+    """Store who accepted an invitation; return False when it is not valid any more. Of several requests at once one
+    gets True."""
     cursor = await connection.execute(
         f"""
         UPDATE invitations i SET accepted_at = now(), accepted_by = %s WHERE i.id = %s AND {_GOOD}

@@ -28,7 +28,7 @@ router = APIRouter(
 async def list_invitations(
     context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId, page: Page
 ) -> dict[str, Any]:
-    """A workspace's invitations, newest first; their links were told once."""
+    """A workspace's invitations, newest first, without their links."""
     async with context.database.transaction() as connection:
         rows, count = await service.list_invitations(
             connection, caller, workspace_id, page.limit, page.offset
@@ -45,7 +45,7 @@ async def invite(
     workspace_id: WorkspaceId,
     body: InvitationInput,
 ) -> dict[str, Any]:
-    """An invitation: no other answer has its link."""
+    """Make an invitation. Its link is in this answer and in no other."""
     async with context.database.transaction() as connection:
         code, row = await service.invite(
             connection,
@@ -63,7 +63,7 @@ async def invite(
 async def revoke_invitation(
     context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId, invitation_id: InvitationId
 ) -> Response:
-    """Let nobody follow a link any more."""
+    """Make the link of an invitation invalid."""
     async with context.database.transaction() as connection:
         await service.revoke(connection, caller, workspace_id, invitation_id)
     return Response(status_code=204)

@@ -13,20 +13,20 @@ class InvitationRow:
 
     id: UUID
     workspace_id: UUID
-    collection_id: UUID | None  # where it is narrower than the workspace
+    collection_id: UUID | None  # None for the whole workspace
     role: str  # one of `permissions.roles.Role`
     email: str | None  # whom it is for; None for whoever has the link
     created_at: datetime
-    created_by: str | None  # the e-mail address of who invited; None for one of the command line
+    created_by: str | None  # e-mail address of who invited; None for the command line
     expires_at: datetime
     accepted_at: datetime | None
-    accepted_by: str | None  # the e-mail address of who came
+    accepted_by: str | None  # e-mail address of who accepted
     revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class OfferRow:
-    """What an invitation that is good offers."""
+    """A valid invitation, as whoever follows its link sees it."""
 
     id: UUID
     workspace_id: UUID

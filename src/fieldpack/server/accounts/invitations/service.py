@@ -1,6 +1,6 @@
-"""The rules of invitations: who makes one, and what following it does. No HTTP, no SQL.
+"""The rules of invitations: who makes one, and what following its link does. No HTTP, no SQL.
 
-The code of a link is stored as its hash: only who has the link can follow it, and it works once.
+Of the code in a link only the hash is stored, so nobody can read it in the database. It works once.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ TOKEN_BYTES = 32
 
 
 class AddressTaken(Exception):
-    """Somebody with this address has an account here: they sign in, and follow the link again."""
+    """There is an account with this address: its holder has to sign in, and follow the link again."""
 
 
 def link_of(origin: str, code: str) -> str:
-    """The link for a code. In the query, which no log of ours has."""
+    """The link for a code. The code is in the query, which our logs leave out."""
     return f"{origin}{JOIN}?code={quote(code)}"
 
 
@@ -70,13 +70,13 @@ async def invite(
     email: str | None = None,
     life: timedelta | None = None,
 ) -> tuple[str, InvitationRow]:
-    """An invitation, and its code, which nobody can be told again.
+    """Make an invitation; returns its code, which is not stored and can't be shown again, and its row.
 
     Args:
-        caller: None for the command line of who runs the server.
-        collection_id: of the workspace; the role is on this collection only.
+        caller: None for the command line, which may invite everywhere.
+        collection_id: of the workspace; the role is on this collection only. None for the workspace.
         email: whom it is for; None for whoever has the link.
-        life: how long the link is good; a week without it.
+        life: how long the link is valid; a week if None.
 
     Raises:
         Problem: 404, 403; 400 for an address that is none, or a collection of another workspace.
@@ -134,10 +134,10 @@ async def list_invitations(
 async def revoke(
     connection: Connection, caller: Caller | None, workspace_id: UUID, invitation_id: UUID
 ) -> None:
-    """Let nobody follow a link any more.
+    """Make a link invalid.
 
     Raises:
-        Problem: 404 for none of the workspace's, or one that was accepted; 403.
+        Problem: 404 for an unknown invitation, or one that was accepted; 403.
     """
     await WorkspaceMembers(workspace_id).require(connection, caller, Action.MEMBERS_MANAGE)
     if not await queries.revoke_invitation(connection, invitation_id, workspace_id):
@@ -152,7 +152,8 @@ async def revoke(
 
 
 async def revoke_any(connection: Connection, invitation_id: UUID) -> bool:
-    """Let nobody follow a link any more, of whatever workspace: the command line's. Whether there was one to revoke."""
+    """Make a link invalid, whatever workspace it is of: for the command line. Returns whether there was one to
+    revoke."""
     if not await queries.revoke_invitation(connection, invitation_id):
         return False
     await write_entry(connection, OPERATOR, "invitation.revoke", object_id=invitation_id)
@@ -181,15 +182,15 @@ def describe_invitation(row: InvitationRow) -> dict[str, Any]:
 
 
 async def find_offer(connection: Connection, code: str) -> OfferRow | None:
-    """What a code offers; looking doesn't use it up. None once it is used, revoked or expired."""
+    """The role that a code gives; None when it was used, revoked or has expired. Looking does not use it."""
     return await queries.find_offer(connection, hash_token(code))
 
 
 async def accept(connection: Connection, code: str, researcher_id: UUID, email: str) -> OfferRow | None:
-    """Give a researcher the role that a code offers, unless they have a higher one. None when the code is no good.
+    """Give a researcher the role of an invitation, unless they have one that allows as much. None for an invalid code.
 
     Raises:
-        Problem: 403 for an invitation of somebody else; 409 for one on a collection, for an owner of its workspace.
+        Problem: 403 when the invitation is for another address; 409 for one on a collection whose workspace they own.
     """
     offer = await find_offer(connection, code)
     if offer is None:
@@ -221,10 +222,10 @@ async def accept(connection: Connection, code: str, researcher_id: UUID, email: 
 
 
 async def accept_as_new(connection: Connection, code: str, email: str, name: str) -> UUID | None:
-    """Make a researcher of who follows a link, with the role it offers. None when the code is no good.
+    """Create a researcher with the role of an invitation; returns their id, None for an invalid code.
 
     Raises:
-        AddressTaken: somebody with this address is there.
+        AddressTaken: there is a researcher with this address.
         Problem: 400 for an address that is none.
     """
     offer = await find_offer(connection, code)

@@ -1,7 +1,7 @@
 """SQL of members of workspaces, and of roles on collections.
 
-A workspace that has an owner keeps one: whatever could take the last one away locks the workspace's row first, and then
-looks for another owner in the statement that writes.
+A workspace that has an owner keeps one. So whatever could remove the last owner locks the workspace's row first
+(`lock_members`), and the statement that writes looks for another owner.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _HAS_ANOTHER_OWNER: LiteralString = """
 
 
 async def lock_members(connection: Connection, workspace_id: UUID) -> None:
-    """Let nobody else take roles away in this workspace until this transaction ends."""
+    """Lock the workspace's row until commit, so that nobody else takes roles away in it meanwhile."""
     await connection.execute("SELECT FROM workspaces WHERE id = %s FOR NO KEY UPDATE", [workspace_id])
 
 
 async def list_members(
     connection: Connection, workspace_id: UUID, limit: int, offset: int
 ) -> tuple[list[MembershipRow], int]:
-    """The members of a workspace, who came first first, and how many they are."""
+    """The members of a workspace, in the order in which they joined, and how many there are."""
     cursor = await connection.cursor(row_factory=class_row(MembershipRow)).execute(
         f"SELECT {_MEMBER} FROM memberships m JOIN researchers r ON r.id = m.researcher_id"
         " WHERE m.workspace_id = %s ORDER BY m.created_at, r.id LIMIT %s OFFSET %s",
@@ -56,10 +56,8 @@ async def find_member(
 
 
 async def set_role(connection: Connection, workspace_id: UUID, researcher_id: UUID, role: str) -> bool:
-    """Give a member another role; False, and nothing changed, where that would take the last owner away.
-
-    `lock_members` comes first.
-    """
+    """Give a member another role; return False, and change nothing, for the last owner. The caller has called
+    `lock_members`."""
     cursor = await connection.execute(
         f"""
         UPDATE memberships m SET role = %(role)s
@@ -72,10 +70,8 @@ async def set_role(connection: Connection, workspace_id: UUID, researcher_id: UU
 
 
 async def delete_member(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> bool:
-    """Take a member's role, and theirs on its collections; False, and nothing changed, for the last owner.
-
-    `lock_members` comes first.
-    """
+    """Remove a member, and their roles on collections of the workspace; return False, and change nothing, for the
+    last owner. The caller has called `lock_members`."""
     values = {"workspace": workspace_id, "researcher": researcher_id}
     cursor = await connection.execute(
         f"""
@@ -92,7 +88,7 @@ async def delete_member(connection: Connection, workspace_id: UUID, researcher_i
 
 
 async def delete_collection_roles(connection: Connection, workspace_id: UUID, researcher_id: UUID) -> None:
-    """Take all roles that a researcher has on single collections of a workspace."""
+    """Remove all roles that a researcher has on single collections of a workspace."""
     await connection.execute(
         """
         DELETE FROM collection_roles n USING collections c
@@ -108,7 +104,7 @@ async def delete_collection_roles(connection: Connection, workspace_id: UUID, re
 async def insert_collection_role(
     connection: Connection, collection_id: UUID, researcher_id: UUID, role: str
 ) -> bool:
-    """Give a researcher a role on a collection; False, and nothing changed, for one who has one."""
+    """Give a researcher a role on a collection; return False, and change nothing, when they have one there."""
     cursor = await connection.execute(
         "INSERT INTO collection_roles (collection_id, researcher_id, role) VALUES (%s, %s, %s)"
         " ON CONFLICT DO NOTHING",
@@ -120,7 +116,7 @@ async def insert_collection_role(
 async def list_of_collection(
     connection: Connection, collection_id: UUID, limit: int, offset: int
 ) -> tuple[list[MembershipRow], int]:
-    """Those who have a role on the collection itself, who came first first, and how many they are."""
+    """Those who have a role on the collection itself, in the order in which they got one, and how many there are."""
     cursor = await connection.cursor(row_factory=class_row(MembershipRow)).execute(
         f"SELECT {_MEMBER} FROM collection_roles m JOIN researchers r ON r.id = m.researcher_id"
         " WHERE m.collection_id = %s ORDER BY m.created_at, r.id LIMIT %s OFFSET %s",
@@ -163,7 +159,7 @@ async def find_on_collection(
 async def set_collection_role(
     connection: Connection, collection_id: UUID, researcher_id: UUID, role: str
 ) -> bool:
-    """Whether the researcher had a role on the collection, which is this one now."""
+    """Change a researcher's role on a collection; return whether they had one."""
     cursor = await connection.execute(
         "UPDATE collection_roles SET role = %s WHERE collection_id = %s AND researcher_id = %s",
         [role, collection_id, researcher_id],
@@ -172,7 +168,7 @@ async def set_collection_role(
 
 
 async def delete_collection_role(connection: Connection, collection_id: UUID, researcher_id: UUID) -> bool:
-    """Whether the researcher had a role on the collection, which they have no more."""
+    """Remove a researcher's role on a collection; return whether they had one."""
     cursor = await connection.execute(
         "DELETE FROM collection_roles WHERE collection_id = %s AND researcher_id = %s",
         [collection_id, researcher_id],

@@ -28,7 +28,7 @@ COLLECTION = "/data-collection/collections/{collection_id}/members"
 async def list_members(
     context: CurrentContext, caller: CurrentCaller, workspace_id: WorkspaceId, page: Page
 ) -> dict[str, Any]:
-    """Who has a role in a workspace, who came first first."""
+    """The members of a workspace, in the order in which they joined."""
     async with context.database.transaction() as connection:
         rows, count = await service.list_members(
             connection, caller, WorkspaceMembers(workspace_id), page.limit, page.offset
@@ -79,7 +79,7 @@ async def remove_member(
 async def list_collection_members(
     context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, page: Page
 ) -> dict[str, Any]:
-    """Who has a role on a collection itself."""
+    """Those who have a role on the collection itself, in the order in which they got one."""
     async with context.database.transaction() as connection:
         rows, count = await service.list_members(
             connection, caller, CollectionMembers(collection_id), page.limit, page.offset
@@ -92,7 +92,7 @@ async def list_collection_members(
 async def add_collection_member(
     context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, body: MemberInput
 ) -> dict[str, Any]:
-    """Give somebody a role on one collection, in place of that in its workspace."""
+    """Give somebody a role on one collection. It replaces, on this collection, their role in the workspace."""
     async with context.database.transaction() as connection:
         row = await service.add_member(
             connection, caller, CollectionMembers(collection_id), body.email, body.role, body.name or ""
@@ -121,6 +121,6 @@ async def change_collection_role(
 async def remove_collection_member(
     context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId, researcher_id: ResearcherId
 ) -> None:
-    """Take somebody's role on a collection away: they are left with that in its workspace, if they have one."""
+    """Remove somebody's role on a collection. Their role in the workspace, if they have one, counts again."""
     async with context.database.transaction() as connection:
         await service.remove_member(connection, caller, CollectionMembers(collection_id), researcher_id)

@@ -1,7 +1,7 @@
 """The rules of members: who gives and takes roles, and that a workspace keeps an owner. No HTTP, no SQL.
 
-Each function works on a workspace or on one collection. Without a caller nobody's rights are looked at: the command
-line of who runs the server.
+Each function works on a workspace or on one collection. A caller of None is the command line of whoever runs the
+server, who may do everything.
 """
 
 from __future__ import annotations
@@ -128,7 +128,11 @@ Members = WorkspaceMembers | CollectionMembers
 async def list_members(
     connection: Connection, caller: Caller | None, members: Members, limit: int, offset: int
 ) -> tuple[list[MembershipRow], int]:
-    """The members, who came first first, and how many they are."""
+    """The members, in the order in which they got their role, and how many there are.
+
+    Raises:
+        Problem: 404, 403.
+    """
     action = Action.WORKSPACE_READ if isinstance(members, WorkspaceMembers) else Action.MEMBERS_MANAGE
     await members.require(connection, caller, action)
     return await members.list(connection, limit, offset)
@@ -149,10 +153,11 @@ async def list_narrower(
 async def add_member(
     connection: Connection, caller: Caller | None, members: Members, email: str, role: Role, name: str = ""
 ) -> MembershipRow:
-    """Give somebody a role; who is no researcher here yet is made one, and signs in by a link.
+    """Give somebody a role. Who has no account here yet gets one, and signs in by a link or an invitation.
 
     Raises:
-        Problem: 400 for an address that is none, 409 for somebody who has a role here already; 403.
+        Problem: 400 for an address that is none; 409 for somebody who has a role here already, or who owns the
+            workspace of this collection; 404, 403.
     """
     await members.require(connection, caller, Action.MEMBERS_MANAGE)
     if not is_email(email):
@@ -172,7 +177,7 @@ async def add_member(
 async def change_role(
     connection: Connection, caller: Caller | None, members: Members, researcher_id: UUID, role: Role
 ) -> MembershipRow:
-    """Give a member another role, which counts from their next request on.
+    """Give a member another role. It counts from their next request on.
 
     Raises:
         Problem: 404 when they have none here, 409 for the last owner of a workspace; 403.
@@ -186,9 +191,9 @@ async def change_role(
 async def remove_member(
     connection: Connection, caller: Caller | None, members: Members, researcher_id: UUID
 ) -> None:
-    """Take somebody's role away, from their next request on; of a workspace, those on its collections too.
+    """Remove somebody's role, from their next request on; in a workspace also their roles on its collections.
 
-    Everybody may leave by themselves.
+    Everybody may remove themselves, but not with a token that has a role of its own.
 
     Raises:
         Problem: 404 when they have none here, 409 for the last owner of a workspace; 403.

@@ -1,7 +1,7 @@
-"""May this researcher do that, here? The one place that answers, by action and object. No HTTP, no SQL.
+"""Whether a researcher may do an action with an object: the one place that decides. No HTTP, no SQL.
 
-Every service asks before it looks at, or locks, what it is about. Nothing is remembered between requests: whoever is
-removed, or has another role, has it on the next one, in every process.
+Every service asks before it reads or locks the object. Nothing is cached between requests, so a change of role or a
+removal counts from the next request on, in every process.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = [
     "roles_that",
 ]
 
-# about a workspace's Collections; of a collection everything is, but that studies of it go on
+# refused where Collections are off in the workspace; on a collection all actions are, but those on its studies
 _OF_COLLECTIONS = frozenset({Action.COLLECTION_READ, Action.COLLECTION_WRITE, Action.PICTURES_WRITE})
 _OF_STUDIES = frozenset({Action.STUDY_READ, Action.STUDY_WRITE})
 
 
 def not_a_member(of: str = "this workspace") -> Problem:
-    """A 403 for what is known to exist, in a workspace in which the caller has no role."""
+    """The 403 for a workspace that is known to exist, and in which the caller has no role."""
     return Problem(FORBIDDEN, f"You are not a member of {of}.")
 
 
@@ -58,11 +58,12 @@ async def require(
     Args:
         connection: of the transaction that does it.
         unknown: raised when there is no such object, instead of a 404.
-        foreign: raised when the caller has no role there; without it they learn no more than that it is unknown.
+        foreign: raised when the caller has no role there; without it the answer is the one for an unknown object.
 
     Raises:
-        Problem: 404 for what does not exist, or is none of the caller's; 404 in words of its own where Collections
-            are off in the workspace; 403 when the caller's role, or that of their token, does not allow it.
+        Problem: 404 for an unknown object, or one where the caller has no role; 404 with a text of its own where
+            Collections are off in the workspace; 403 when the caller's role, or the role of their token, does not allow
+            it.
     """
     if group is not None:
         standing = await queries.find_on_group(connection, group, caller.id)
@@ -94,7 +95,7 @@ async def _find(
     study: UUID | None,
     submission: UUID | None,
 ) -> tuple[str, UUID, StandingRow | None]:
-    """What the object is called, its id, and how the caller stands to it."""
+    """The kind and id of the object, and the caller's role there; None for an unknown object."""
     if workspace is not None:
         return "Workspace", workspace, await queries.find_in_workspace(connection, workspace, caller.id)
     if project is not None:
@@ -108,7 +109,7 @@ async def _find(
 
 
 def _refuse(caller: Caller, action: Action, role: Role) -> NoReturn:
-    """403, saying which of the two roles is in the way, and who can change that."""
+    """Raise the 403 that says whether the token's role or the researcher's is too low, and who can change that."""
     if may(role, action):
         raise Problem(
             FORBIDDEN,
@@ -162,7 +163,7 @@ async def find_workspaces(
 
 
 def roles_that(caller: Caller, action: Action) -> list[str]:
-    """The roles with which this caller may do `action`: what lists look for, in SQL."""
+    """The roles with which this caller may do `action`: a condition for lists, in SQL."""
     return [role for role in Role if may(role, action, caller.cap)]
 
 

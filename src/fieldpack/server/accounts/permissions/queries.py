@@ -14,8 +14,8 @@ from fieldpack.server.db.pool import Connection
 def select_role(workspace: str, collection: str, researcher: str) -> str:
     """SQL of a researcher's role on a collection, NULL for none.
 
-    It is the one given for the collection, else the one in its workspace. An owner of the workspace is an owner of
-    all of it, so that no collection can be taken from them.
+    A role on the collection itself replaces the one in its workspace. An owner of the workspace is an owner of every
+    collection in it, so that nobody can take one away from them.
 
     Args:
         workspace, collection, researcher: SQL of their ids.
@@ -52,7 +52,7 @@ async def _find(connection: Connection, query: str, values: dict[str, Any]) -> S
 
 
 async def find_in_workspace(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a workspace; None when there is none."""
+    """A researcher's role in a workspace; None for an unknown workspace."""
     query = """
         SELECT NULL::uuid AS collection_id, w.collections_enabled,
                (SELECT m.role FROM memberships m
@@ -63,7 +63,7 @@ async def find_in_workspace(connection: Connection, id: UUID, researcher_id: UUI
 
 
 async def find_on_project(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a project: as to its workspace. None when there is none."""
+    """A researcher's role in the workspace of a project; None for an unknown project."""
     query = """
         SELECT NULL::uuid AS collection_id, w.collections_enabled,
                (SELECT m.role FROM memberships m
@@ -74,7 +74,7 @@ async def find_on_project(connection: Connection, id: UUID, researcher_id: UUID)
 
 
 async def find_on_group(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a participant group: as to its workspace. None when there is none."""
+    """A researcher's role in the workspace of a participant group; None for an unknown group."""
     query = """
         SELECT NULL::uuid AS collection_id, w.collections_enabled,
                (SELECT m.role FROM memberships m
@@ -85,7 +85,7 @@ async def find_on_group(connection: Connection, id: UUID, researcher_id: UUID) -
 
 
 async def find_on_subscription(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a webhook's subscription: as to its workspace. None when there is none."""
+    """A researcher's role in the workspace of a webhook's subscription; None for an unknown one."""
     query = """
         SELECT NULL::uuid AS collection_id, w.collections_enabled,
                (SELECT m.role FROM memberships m
@@ -96,7 +96,7 @@ async def find_on_subscription(connection: Connection, id: UUID, researcher_id: 
 
 
 async def find_on_collection(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a collection; None when there is none."""
+    """A researcher's role on a collection; None for an unknown collection."""
     query = f"""
         SELECT {_STANDING} FROM collections c JOIN workspaces w ON w.id = c.workspace_id WHERE c.id = %(id)s
     """
@@ -104,7 +104,7 @@ async def find_on_collection(connection: Connection, id: UUID, researcher_id: UU
 
 
 async def find_on_study(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a study: as to its collection. None when there is none."""
+    """A researcher's role on the collection of a study; None for an unknown study."""
     query = f"""
         SELECT {_STANDING}
         FROM studies s JOIN collections c ON c.id = s.collection_id JOIN workspaces w ON w.id = s.workspace_id
@@ -114,7 +114,7 @@ async def find_on_study(connection: Connection, id: UUID, researcher_id: UUID) -
 
 
 async def find_on_submission(connection: Connection, id: UUID, researcher_id: UUID) -> StandingRow | None:
-    """How a researcher stands to a submission: as to its collection. None when there is none, or it was erased."""
+    """A researcher's role on the collection of a submission; None for an unknown or erased one."""
     query = f"""
         SELECT {_STANDING}
         FROM submissions u JOIN studies s ON s.id = u.study_id JOIN workspaces w ON w.id = s.workspace_id
@@ -127,7 +127,7 @@ async def find_on_submission(connection: Connection, id: UUID, researcher_id: UU
 async def list_roles(
     connection: Connection, researcher_id: UUID, workspace_id: UUID | None = None
 ) -> list[str]:
-    """Every role that a researcher has in a workspace, or in any; those on single collections too."""
+    """Every role that a researcher has in a workspace, or in any, also on single collections."""
     cursor = await connection.execute(
         f"""
         SELECT DISTINCT r.role FROM workspaces w

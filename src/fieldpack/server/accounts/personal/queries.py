@@ -12,7 +12,7 @@ from fieldpack.server.db.pool import Connection
 
 
 async def list_tokens(connection: Connection, researcher_id: UUID) -> list[OwnTokenRow]:
-    """A researcher's tokens that are good, oldest first."""
+    """A researcher's valid tokens, oldest first."""
     async with connection.cursor(row_factory=class_row(OwnTokenRow)) as cursor:
         await cursor.execute(
             f"""
@@ -26,7 +26,7 @@ async def list_tokens(connection: Connection, researcher_id: UUID) -> list[OwnTo
 
 
 async def revoke_token(connection: Connection, researcher_id: UUID, token_id: UUID) -> bool:
-    """Whether it was a token of the researcher's that was not revoked."""
+    """Revoke a token of this researcher; return whether there was one that was not revoked."""
     cursor = await connection.execute(
         """
         UPDATE tokens SET revoked_at = now() WHERE id = %s AND researcher_id = %s AND revoked_at IS NULL

@@ -1,4 +1,4 @@
-"""`/users/me/sessions` and `/users/me/tokens`: one's own, with whichever token one has."""
+"""`/users/me/sessions` and `/users/me/tokens`: the caller's own, with any of their tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def end_session(context: CurrentContext, caller: CurrentCaller, session_id
 
 @router.get("/users/me/tokens")
 async def list_tokens(context: CurrentContext, caller: CurrentCaller) -> dict[str, Any]:
-    """The caller's tokens, without their texts, which nobody has."""
+    """The caller's tokens, without their texts, which are not stored."""
     async with context.database.transaction() as connection:
         rows = await queries.list_tokens(connection, caller.id)
     return envelope([asdict(row) for row in rows], len(rows))

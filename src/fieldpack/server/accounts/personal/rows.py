@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class OwnTokenRow:
-    """An API token of the caller's that is good for something."""
+    """A valid API token of the caller."""
 
     id: UUID
     name: str

@@ -1,4 +1,4 @@
-"""One's own sessions and tokens: seen, and ended. No HTTP, no SQL."""
+"""One's own sessions and tokens: listed, and ended. No HTTP, no SQL."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["end_session", "end_sessions", "revoke_token"]
 
 
 async def end_session(connection: Connection, caller: Caller, session_id: UUID) -> None:
-    """Sign a browser of one's own out.
+    """End one of one's own sessions in a browser.
 
     Raises:
-        Problem: 404 when it is none of theirs, or over.
+        Problem: 404 for an unknown session, or one that has ended.
     """
     if not await session_queries.end_session_of(connection, caller.id, session_id):
         raise not_found("Session", session_id)
@@ -27,16 +27,16 @@ async def end_session(connection: Connection, caller: Caller, session_id: UUID) 
 
 
 async def end_sessions(connection: Connection, caller: Caller, but: UUID | None) -> None:
-    """Sign every browser of one's own out, but the one with the session `but`."""
+    """End all of one's own sessions in browsers, but the session `but`."""
     await session_queries.end_sessions(connection, caller.id, but)
     await write_entry(connection, caller.actor, "session.end", member_id=caller.id)
 
 
 async def revoke_token(connection: Connection, caller: Caller, token_id: UUID) -> None:
-    """End a token of one's own, and the sessions that were signed in with it.
+    """Revoke one of one's own tokens, and end the sessions that began with it.
 
     Raises:
-        Problem: 404 when it is none of theirs, or over; 403 when it allows more than that of the request.
+        Problem: 404 for an unknown token, or one that has ended; 403 when it allows more than the request's.
     """
     await require_own(connection, caller, token_id)
     if not await queries.revoke_token(connection, caller.id, token_id):

@@ -1,1 +1,1 @@
-"""Signing in at another provider: whom it vouches for, and who they are here."""
+"""Signing in at an identity provider (OpenID Connect), and which researcher an identity there is."""

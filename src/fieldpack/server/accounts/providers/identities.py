@@ -1,4 +1,4 @@
-"""Whom another provider vouches for, and what they are here: found, made, and given the role of their groups."""
+"""Which researcher an identity of a provider is: found, created, and given the role of their groups."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ EVERYBODY = "*"
 
 
 class NotAdmitted(Exception):
-    """The provider knows them, but they have no account here, and their groups give them none."""
+    """The provider knows this person, but they have no account here, and their groups give them none."""
 
 
 def role_of(groups: frozenset[str], roles: dict[str, str]) -> Role | None:
-    """The highest role that groups give; `*` stands for everybody whom the provider lets in."""
+    """The highest role that these groups give; the group `*` stands for everybody whom the provider lets in. None
+    for no role."""
     found = [Role(role) for group, role in roles.items() if group in groups or group == EVERYBODY]
     return max(found, key=lambda role: sum(covers(role, other) for other in Role), default=None)
 
@@ -34,10 +35,10 @@ def role_of(groups: frozenset[str], roles: dict[str, str]) -> Role | None:
 async def enter_with_identity(
     connection: Connection, visitor: Visitor, identity: Identity, settings: Settings
 ) -> Entry:
-    """Sign in whom a provider vouches for.
+    """Sign in the researcher whom a provider has identified.
 
-    They are known by issuer and subject; the first time by their address, if the provider has verified it. Where
-    groups give roles, somebody new is made a researcher, and the role in the workspace follows their groups each time.
+    They are found by issuer and subject, the first time by their address if the provider has verified it. Where groups
+    give roles, somebody new gets an account, and their role in the workspace follows their groups at each sign-in.
 
     Raises:
         NotAdmitted: they have no account, and get none.
@@ -60,7 +61,7 @@ async def _find_or_make(connection: Connection, identity: Identity, role: Role |
     found = await accounts.find_researcher_by_email(connection, identity.email) if identity.email else None
     if found is not None and identity.is_verified:
         return found
-    # an address that nobody verified opens no account that is there
+    # an address that the provider has not verified may be somebody else's: it opens no existing account
     if found is not None or role is None or not is_email(identity.email):
         raise NotAdmitted
     researcher_id = uuid4()
@@ -77,7 +78,8 @@ async def _follow_groups(
     granted: UUID | None,
     settings: Settings,
 ) -> None:
-    """The role of the groups, in the place of what they gave before. A role that an owner gave is only raised."""
+    """Give a researcher the role of their groups, in place of the one that groups gave before. A role that an owner
+    gave is raised, never lowered."""
     workspace_id = settings.oidc_workspace or await accounts.find_first_workspace(connection)
     if workspace_id is None:
         return
@@ -97,4 +99,4 @@ async def _follow_groups(
         ):
             await members.change(connection, researcher_id, role)
     except Problem:
-        pass  # the last owner stays one, whatever the groups say, and nobody is kept out for having left
+        pass  # the last owner stays one, whatever the groups say; the sign-in goes on

@@ -1,7 +1,7 @@
-"""Signing in at another provider: OpenID Connect's code flow, with PKCE. No SQL.
+"""Signing in at an identity provider: OpenID Connect's code flow, with PKCE. No SQL.
 
-Followed: OpenID Connect Core 1.0 §3.1, Discovery 1.0 §4, RFC 7636 (PKCE, S256), RFC 9700 for what it forbids. The
-state of a try is in the browser's own cookie, signed; nothing is stored before somebody has come back with a code.
+Followed: OpenID Connect Core 1.0 §3.1, Discovery 1.0 §4, RFC 7636 (PKCE, S256), RFC 9700 for what it forbids. The state
+of a sign-in is in a signed cookie of the browser; nothing is stored before the browser has come back with a code.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from fieldpack.server.db.pool import Connection
 
 __all__ = ["STATE_SECONDS", "Identity", "Provider", "ProviderError", "open_state", "seal_state"]
 
-# what a provider signs with its private key; never `none`, nor what we could be made to check with a public key
+# only signatures by private keys: never `none`, nor HMAC, whose key could be the public key that everybody knows
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 METADATA_SECONDS = 3600.0
-KEYS_PAUSE_SECONDS = 60.0  # keys are asked for again at most so often, whatever a token names
+KEYS_PAUSE_SECONDS = 60.0  # between two fetches of the keys, whatever keys tokens name
 TIMEOUT_SECONDS = 10.0
 STATE_SECONDS = 600
 SKEW_SECONDS = 60
@@ -45,13 +45,13 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a provider vouches for.
+    """Who somebody is, as a provider says.
 
     Attributes:
-        issuer, subject: together who it is, for good.
-        email: '' where the provider says none.
-        is_verified: whether the provider says that the address is theirs.
-        groups: that they are in, by the provider's own names.
+        issuer, subject: identify the person; they never change.
+        email: '' where the provider gives none.
+        is_verified: whether the provider says that it has verified the address.
+        groups: names of the provider's groups that the person is in.
     """
 
     issuer: str
@@ -65,7 +65,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A try: what the answer must have, and what redeems it."""
+    """A sign-in under way: what the provider's answer must contain, and what is needed to redeem its code."""
 
     state: str
     nonce: str
@@ -74,7 +74,7 @@ class State:
 
 
 async def seal_state(connection: Connection, state: State) -> str:
-    """A try as the value of a cookie, signed and good for ten minutes."""
+    """The value of the cookie that holds a sign-in under way: signed, and valid for ten minutes."""
     key = await get_signing_key(connection, "sessions")
     content = [state.state, state.nonce, state.verifier, state.next, int(time.time()) + STATE_SECONDS]
     text = base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
@@ -82,7 +82,7 @@ async def seal_state(connection: Connection, state: State) -> str:
 
 
 async def open_state(connection: Connection, cookie: str) -> State | None:
-    """The try that a cookie holds; None for one that we didn't sign, or whose time is over."""
+    """The sign-in that a cookie holds; None when we did not sign it, or it has expired."""
     text, _, rest = cookie.partition(".")
     key_id, _, signature = rest.partition(".")
     key = await find_key(connection, "sessions", key_id) if _KEY_ID.fullmatch(key_id) else None
@@ -98,7 +98,7 @@ def _random() -> str:
 
 @dataclass(slots=True)
 class Provider:
-    """The provider of the settings, and what it has told of itself, kept for an hour."""
+    """The provider of the settings, with its metadata, which is fetched again after an hour."""
 
     settings: Settings
     _metadata: dict[str, Any] = field(default_factory=dict)
@@ -128,10 +128,10 @@ class Provider:
         )
 
     async def begin(self, redirect_uri: str, next: str) -> tuple[str, State]:
-        """Where to send the browser, and the try to remember.
+        """The address at the provider to send the browser to, and the sign-in to keep in its cookie.
 
         Raises:
-            ProviderError: the provider can't be reached, or says what it must not.
+            ProviderError: the provider can't be reached, or its metadata is not to be trusted.
         """
         metadata = await self._discover()
         state = State(_random(), _random(), _random(), next)
@@ -145,10 +145,10 @@ class Provider:
         return url, state
 
     async def redeem(self, redirect_uri: str, state: State, code: str) -> Identity:
-        """Whom a code stands for.
+        """The identity that a code stands for.
 
         Raises:
-            ProviderError: the provider does not take it, or its answer is not to be trusted.
+            ProviderError: the provider refuses the code, or its answer is not to be trusted.
         """
         metadata = await self._discover()
         try:
@@ -169,13 +169,14 @@ class Provider:
 
     @staticmethod
     def _merge(claims: dict[str, Any], more: Any) -> dict[str, Any]:
-        """What the provider says of the same subject when asked for it (Core §5.3.2)."""
+        """The claims of the ID token with those of the userinfo endpoint, which must be of the same subject (Core
+        §5.3.2)."""
         if not isinstance(more, dict) or more.get("sub") != claims["sub"]:
             raise ProviderError("The provider's userinfo is about somebody else.")
         return {**more, **claims}
 
     async def _check(self, id_token: str, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token, after all that Core §3.1.3.7 has one check."""
+        """The claims of an ID token, after every check of Core §3.1.3.7."""
         try:
             token = jwt.decode(id_token, await self._find_keys(id_token), algorithms=list(ALGORITHMS))
             jwt.JWTClaimsRegistry(
@@ -198,7 +199,7 @@ class Provider:
         return claims
 
     async def _find_keys(self, id_token: str) -> KeySet:
-        """The provider's keys; asked for again when a token names one that isn't among them."""
+        """The provider's keys. They are fetched again when a token names one that is not among them."""
         header = json.loads(base64.urlsafe_b64decode(id_token.partition(".")[0] + "=="))
         wanted = header.get("kid") if isinstance(header, dict) else None
         async with self._turn:

@@ -11,7 +11,7 @@ from fieldpack.server.db.pool import Connection
 
 
 async def find_identity(connection: Connection, issuer: str, subject: str) -> IdentityRow | None:
-    """The researcher whom an identity of a provider belongs to."""
+    """The researcher that this identity of a provider belongs to; None for an unknown identity."""
     async with connection.cursor(row_factory=class_row(IdentityRow)) as cursor:
         await cursor.execute(
             """
@@ -24,7 +24,7 @@ async def find_identity(connection: Connection, issuer: str, subject: str) -> Id
 
 
 async def insert_identity(connection: Connection, issuer: str, subject: str, researcher_id: UUID) -> None:
-    """Tie an identity of a provider to a researcher."""
+    """Store that an identity of a provider belongs to a researcher."""
     await connection.execute(
         "INSERT INTO external_identities (issuer, subject, researcher_id) VALUES (%s, %s, %s)",
         [issuer, subject, researcher_id],
@@ -34,7 +34,7 @@ async def insert_identity(connection: Connection, issuer: str, subject: str, res
 async def note_membership(
     connection: Connection, issuer: str, subject: str, workspace_id: UUID | None
 ) -> None:
-    """Remember in which workspace the provider's groups made somebody a member; None for none."""
+    """Store in which workspace the provider's groups made somebody a member; None for none."""
     await connection.execute(
         "UPDATE external_identities SET workspace_id = %s WHERE issuer = %s AND subject = %s",
         [workspace_id, issuer, subject],

@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class IdentityRow:
-    """Who somebody is here whom another provider vouches for."""
+    """The researcher that an identity of a provider belongs to."""
 
     researcher_id: UUID
     workspace_id: UUID | None  # in which the provider's groups made them a member

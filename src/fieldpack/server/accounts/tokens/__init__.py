@@ -1,1 +1,1 @@
-"""API tokens: who they are of, what they allow at most, how long they are good."""
+"""API tokens: whose they are, what they allow at most, how long they are valid."""

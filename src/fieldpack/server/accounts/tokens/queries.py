@@ -28,11 +28,11 @@ async def insert_token(
     role: str | None,
     expires_at: datetime | timedelta | None,
 ) -> datetime | None:
-    """A new token; when it expires.
+    """Store a new token; returns when it expires.
 
     Args:
-        role: what it allows at most; None for all that its researcher may.
-        expires_at: a time, or how long from now by PostgreSQL's clock; None for never.
+        role: what it allows at most; None for all that its researcher may do.
+        expires_at: a time, or a duration from now by PostgreSQL's clock; None for never.
     """
     life = expires_at if isinstance(expires_at, timedelta) else None
     at = None if isinstance(expires_at, timedelta) else expires_at
@@ -50,7 +50,7 @@ async def insert_token(
 
 
 async def find_token(connection: Connection, id: UUID) -> TokenRow | None:
-    """A token that is good."""
+    """A valid token; None for an unknown, revoked or expired one."""
     cursor = await connection.cursor(row_factory=class_row(TokenRow)).execute(
         f"{FIND} WHERE t.id = %s AND {LIVE}", [id]
     )
@@ -58,7 +58,7 @@ async def find_token(connection: Connection, id: UUID) -> TokenRow | None:
 
 
 async def list_tokens(connection: Connection) -> list[TokenRow]:
-    """Every token there ever was, oldest first."""
+    """All tokens, also revoked and expired ones, oldest first."""
     cursor = await connection.cursor(row_factory=class_row(TokenRow)).execute(
         f"{FIND} ORDER BY t.created_at, t.id"
     )
@@ -66,7 +66,7 @@ async def list_tokens(connection: Connection) -> list[TokenRow]:
 
 
 async def revoke_token(connection: Connection, id: UUID) -> bool:
-    """Whether there was such a token; revoking again changes nothing."""
+    """Revoke a token; return whether there is one. Again it changes nothing."""
     cursor = await connection.execute(
         "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING id", [id]
     )
@@ -74,7 +74,8 @@ async def revoke_token(connection: Connection, id: UUID) -> bool:
 
 
 async def expire_token(connection: Connection, id: UUID, after: timedelta) -> datetime | None:
-    """Let a token that is good be good for so long at most; until when. None when it was not good any more."""
+    """Shorten the life of a valid token to this duration from now; returns when it expires, None when it was not
+    valid."""
     cursor = await connection.execute(
         f"""
         UPDATE tokens t SET expires_at = least(t.expires_at, now() + %s)

@@ -1,4 +1,4 @@
-"""`/users/me/tokens`: tokens that a researcher makes for themselves. Seeing and ending them is in `personal/`."""
+"""`/users/me/tokens`: tokens that researchers make for themselves. Listing and revoking are in `personal/`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _describe_new(made: service.NewToken) -> dict[str, Any]:
 
 @router.post("", status_code=201)
 async def create_token(context: CurrentContext, caller: CurrentCaller, body: TokenInput) -> dict[str, Any]:
-    """Another token for the caller: no other answer has its text."""
+    """A new token for the caller. Its text is in this answer and in no other."""
     life = timedelta(days=body.expires_in_days) if body.expires_in_days else None
     async with context.database.transaction() as connection:
         return _describe_new(await service.create_own_token(connection, caller, body.name, body.role, life))
@@ -41,7 +41,7 @@ async def create_token(context: CurrentContext, caller: CurrentCaller, body: Tok
 async def rotate_token(
     context: CurrentContext, caller: CurrentCaller, token_id: TokenId, overlap_hours: Hours = 24
 ) -> dict[str, Any]:
-    """A new token in place of one, which stays good for `overlap_hours`."""
+    """A new token in place of one, which stays valid for `overlap_hours`."""
     async with context.database.transaction() as connection:
         made, until = await service.rotate_own_token(
             connection, caller, token_id, timedelta(hours=overlap_hours)

@@ -1,7 +1,7 @@
-"""The rules of API tokens: made by the command line for anyone, by a researcher for themselves. No HTTP, no SQL.
+"""The rules of API tokens: made on the command line for anyone, by researchers for themselves. No HTTP, no SQL.
 
-A token allows what its researcher may at the time of a request, or less where it has a role. Its text exists once, when
-it is made.
+A token allows what its researcher may do at the time of a request, or less if it has a role. Its text is shown when it
+is made, and not stored.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DAYS = re.compile(r"[0-9]{1,5}")
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token just made: the only moment its text exists."""
+    """A token that was just made, with its text, which is not stored."""
 
     token: str
     token_id: UUID
@@ -63,13 +63,13 @@ async def make_token(
     expires_at: datetime | timedelta | None,
     workspace_id: UUID | None = None,
 ) -> NewToken:
-    """A token for a researcher, whoever asks.
+    """Make a token for a researcher. The caller has checked that it may be made.
 
     Args:
-        actor: who that is, for the audit log.
-        role: what it allows at most.
-        expires_at: a time, or how long from now; None for never.
-        workspace_id: only for the answer.
+        actor: who makes it, for the audit entry.
+        role: what it allows at most; None for all that its researcher may do.
+        expires_at: a time, or a duration from now; None for never.
+        workspace_id: only repeated in the answer.
     """
     token, token_id = secrets.token_urlsafe(TOKEN_BYTES), uuid4()
     until = await queries.insert_token(
@@ -89,10 +89,10 @@ async def make_token(
 
 
 def parse_expiry(text: str) -> datetime | timedelta:
-    """What `--expires` says: a number of days from now, or a date, which is the last day (UTC).
+    """What `--expires` means: a number of days from now, or a date, whose end in UTC it is.
 
     Raises:
-        UsageError: neither, or over already.
+        UsageError: it is neither, or is over.
     """
     if _DAYS.fullmatch(text) and int(text) > 0:
         return timedelta(days=int(text))
@@ -116,14 +116,14 @@ async def create_token(
     role: Role | None = None,
     expires_at: datetime | timedelta | None = None,
 ) -> NewToken:
-    """A token for a researcher, who is made, and made a member, when needed.
+    """Make a token on the command line. The researcher is created, and made a member, if necessary.
 
     Args:
-        name: what to know it by.
-        workspace_id: where they are to be a member; without it any where they have a role, or the first.
-        email: of the researcher; without it the first one, of the workspace or of all.
-        role: what the token allows at most, and what a new member is; without it they are an owner.
-        expires_at: a time, or how long from now; None for never.
+        name: of the token.
+        workspace_id: in which the researcher is to be a member; None for any in which they have a role, else the first.
+        email: of the researcher; None for the first one, of the workspace or of all.
+        role: what the token allows at most, and the role of a new member; None for no limit, and an owner.
+        expires_at: a time, or a duration from now; None for never.
 
     Raises:
         UsageError: an empty name, an address that is none, or a role that is higher than the researcher's.
@@ -161,9 +161,9 @@ async def _make_researcher(connection: Connection, email: str) -> UUID:
 
 
 async def _find_workspace(connection: Connection, known: UUID | None, email: str | None) -> UUID:
-    """The workspace that a token is for when none was named: one in which its researcher has a role, else the first.
+    """The workspace of a token for which none was named: one in which its researcher has a role, else the first.
 
-    Somebody who had a role and left is not taken in again without a word.
+    Somebody who was a member and is none any more is not made one again unless the workspace is named.
     """
     found = await account_queries.find_first_workspace(connection, known) if known else None
     if found is not None:
@@ -181,7 +181,7 @@ async def _find_workspace(connection: Connection, known: UUID | None, email: str
 
 
 async def create_first_token(connection: Connection) -> NewToken | None:
-    """The first start: a workspace, a researcher and a token. None when there is a researcher already."""
+    """At the first start: a workspace, a researcher and a token. None when there is a researcher already."""
     await account_queries.lock_accounts(connection)
     if await account_queries.find_first_researcher(connection) is not None:
         return None
@@ -191,13 +191,13 @@ async def create_first_token(connection: Connection) -> NewToken | None:
 async def rotate_token(
     connection: Connection, token_id: UUID, overlap: timedelta = OVERLAP, actor: Actor = OPERATOR
 ) -> tuple[NewToken, datetime]:
-    """A new token in place of one, of the same name, role and length of life; until when the old one stays good.
+    """Make a token with the name, role and length of life of another; returns it, and until when the old one is valid.
 
     Args:
-        overlap: how long that is, unless it expires before; zero ends it at once.
+        overlap: how long the old one stays valid, unless it expires before; zero ends it at once.
 
     Raises:
-        Problem: 404 when there is no such token, or it was revoked or has expired.
+        Problem: 404 for an unknown token, or one that was revoked or has expired.
     """
     row = await queries.find_token(connection, token_id)
     until = await queries.expire_token(connection, token_id, overlap) if row else None
@@ -212,15 +212,16 @@ async def rotate_token(
 
 
 def _reaches(caller: Caller, role: Role | None) -> bool:
-    """Whether a request with the caller's token may make, change or end a token of this role: none that opens more."""
+    """Whether a request with the caller's token may make, change or end a token of this role: one that allows no
+    more."""
     return caller.cap is None or (role is not None and covers(caller.cap, role))
 
 
 async def require_own(connection: Connection, caller: Caller, token_id: UUID) -> None:
-    """Return if a token is the caller's, good, and allows no more than that of the request.
+    """Return if a token is the caller's, is valid, and allows no more than the token of the request.
 
     Raises:
-        Problem: 404 when it is none of theirs, 403 when it allows more.
+        Problem: 404 for an unknown one or somebody else's, 403 when it allows more.
     """
     row = await queries.find_token(connection, token_id)
     if row is None or row.researcher_id != caller.id:
@@ -238,10 +239,10 @@ async def create_own_token(
     role: Role | None,
     life: timedelta | None = None,
 ) -> NewToken:
-    """A token for the caller; without a role it has that of the token of the request.
+    """Make a token for the caller. Without a role it has that of the request's token.
 
     Raises:
-        Problem: 403 for a role that the token of the request does not cover, or that the caller has nowhere.
+        Problem: 403 for a role that allows more than the request's token, or that the caller has nowhere.
     """
     role = role or caller.cap
     if not _reaches(caller, role):

@@ -1,1 +1,1 @@
-"""The rules by which an answer is read and kept."""
+"""The rules by which an answer is read, checked and saved."""

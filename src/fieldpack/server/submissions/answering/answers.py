@@ -1,7 +1,7 @@
-"""Answers: the shape each instruction takes (checked when saved), and its rules (held at submit).
+"""Answers: the shape that each instruction takes (checked when saved), and its rules (checked at submit).
 
-Shapes are those of the archive's `responses`, less `type`. What is stored is normalised: option values as
-the collection spells them, explanations always there, nothing besides.
+Shapes are those of the archive's `responses`, without `type`. What is stored is normalised: option values as in the
+collection, an explanation for every option that takes one, and no other fields.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _text(value: Any, item: dict[str, Any]) -> str:
 
 
 def find_option(options: list[dict[str, Any]], value: Any) -> dict[str, Any] | None:
-    """The option of this value: `1`, `"1"` and `true` are three different ones."""
+    """The option with this value; None without one. `1`, `"1"` and `true` are three different values."""
     if not isinstance(value, str | bool | int | float):
         return None
     key = value_key(value)
@@ -88,7 +88,7 @@ def find_option(options: list[dict[str, Any]], value: Any) -> dict[str, Any] | N
 
 
 def _unit(item: dict[str, Any], unit: Any) -> str | bool | int | float:
-    """The unit as the collection spells it."""
+    """The unit as it is written in the collection."""
     found = find_option(item["unit_options"], item.get("default_unit") if unit is None else unit)
     if found is None:
         units = [option["value"] for option in item["unit_options"]]
@@ -131,7 +131,7 @@ def _choices(item: dict[str, Any], value: Any) -> list[tuple[dict[str, Any], str
 
 
 def is_empty(answer: dict[str, Any] | None) -> bool:
-    """Whether nothing was said: no answer, blank text, or no option."""
+    """Whether an answer says nothing: none at all, blank text, or no option."""
     if answer is None:
         return True
     value = answer["value"]
@@ -140,13 +140,13 @@ def is_empty(answer: dict[str, Any] | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that an answer breaks: the API says it in `sentence`, the pages in their language by `reason`.
+    """A rule that an answer breaks. The API answers `sentence`; the pages have a text for each `reason`.
 
     Attributes:
         reason: a key of `SENTENCES`.
-        bound: the bound that is not kept, where there is one.
-        count: how many files there are, where that is the matter.
-        readings: the two numbers that an ambiguous one may be.
+        bound: the bound that is exceeded, for rules that have one.
+        count: the number of files, for rules about it.
+        readings: the two numbers that an ambiguous text may mean.
     """
 
     reason: str
@@ -185,7 +185,7 @@ SENTENCES = {
 
 
 def _rules_of(item: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rules of lengths and numbers that hold for an answer, those of its unit included."""
+    """The rules of length and number that apply to an answer, also those of its unit."""
     if item["type"] not in ("free_text", "free_text_with_unit"):
         return []
     rules = [item.get("validation")]
@@ -196,12 +196,12 @@ def _rules_of(item: dict[str, Any], answer: dict[str, Any]) -> list[dict[str, An
 
 
 def is_number(item: dict[str, Any], answer: dict[str, Any]) -> bool:
-    """Whether a rule has this answer be a number."""
+    """Whether a rule requires this answer to be a number."""
     return any(rule["type"] == "number" for rule in _rules_of(item, answer))
 
 
 def describe_reading(item: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """What is answered beside a saved number: `read_as`, or the two that it may be, `ambiguous`."""
+    """What is answered beside a saved number: `read_as`, or `ambiguous` with the two numbers that it may be."""
     found = read_number(answer["value"]) if is_number(item, answer) else None
     if isinstance(found, Ambiguous):
         return {"ambiguous": [found.whole, found.decimal]}
@@ -211,7 +211,8 @@ def describe_reading(item: dict[str, Any], answer: dict[str, Any]) -> dict[str, 
 def put_numbers_right(
     items: list[dict[str, Any]], answers: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The answers, of those that break no rule, whose numbers are stored otherwise than they were typed."""
+    """The answers whose numbers are stored in another form than they were typed in. All answers must follow their
+    rules."""
     found = {}
     for item in items:
         answer = answers.get(item["id"])
@@ -223,7 +224,7 @@ def put_numbers_right(
 
 
 def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
-    """What a non-empty answer breaks of its instruction's length and number rules."""
+    """The rules of length and number that a non-empty answer breaks."""
     rules = _rules_of(item, answer)
     text = answer["value"]
     if any(rule["type"] == "number" for rule in rules):
@@ -232,7 +233,7 @@ def check_rules(item: dict[str, Any], answer: dict[str, Any]) -> list[Broken]:
             return [Broken("not_number")]
         if isinstance(number, Ambiguous):
             return [Broken("ambiguous", readings=number)]
-        text = number  # as it is stored: a length counts no more than that
+        text = number  # rules of length count the characters of what is stored
     found = []
     for rule in rules:
         broken = _check_rule(rule, text)
@@ -257,7 +258,7 @@ def _check_rule(rule: dict[str, Any], text: str) -> Broken | None:
 def find_problems(
     items: list[dict[str, Any]], answers: dict[str, dict[str, Any]], files: list[FileRow]
 ) -> dict[str, list[str]]:
-    """What keeps a submission from being submitted: sentences by instruction id; empty when nothing does."""
+    """Why a submission can't be submitted: sentences by instruction id; empty when it can."""
     broken = find_broken(items, answers, files)
     return {item_id: [rule.sentence for rule in rules] for item_id, rules in broken.items()}
 

@@ -1,7 +1,7 @@
-"""Numbers as people's keyboards write them: what a text says, in the form in which it is stored.
+"""Numbers as people type them, and the form in which they are stored.
 
-`static/numbers.js` of the pages says the same; a test holds the two together. Every step takes time in proportion to
-the length of the text.
+`static/numbers.js` of the pages does the same; a test compares the two. The time is proportional to the length of the
+text.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 __all__ = ["Ambiguous", "read_number"]
 
-# marks of direction and characters without width, which keyboards and clipboards put in between unseen
+# invisible marks of direction and characters without width, which some keyboards and clipboards insert
 _UNSEEN = (0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
-# what `trim` of JavaScript takes away
+# the characters that `trim` of JavaScript removes
 _WHITE = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _ALIKE = {
     **dict.fromkeys(map(chr, _UNSEEN), ""),
@@ -23,8 +23,8 @@ _ALIKE = {
     "\u2019": "'",
     "\u2212": "-",
 }
-_DECIMAL, _GROUP = "\u066b", "\u066c"  # Arabic marks, which mean one thing each
-MOST_LETTERS = 128  # different ones: no number has as many, all ways to write white space included
+_DECIMAL, _GROUP = "\u066b", "\u066c"  # Arabic marks, which are never ambiguous
+MOST_LETTERS = 128  # different characters: a number has fewer, even with every kind of white space
 _DIGITS = frozenset("0123456789")
 _SHAPE = re.compile(rf"([+-]?)([0-9 ',.{_DECIMAL}{_GROUP}]+)(?:[eE]([+-]?)([0-9]{{1,3}}))?")
 _GROUPS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})++|[0-9]{1,2}(?:,[0-9]{2}(?=,))*+,[0-9]{3}")
@@ -33,7 +33,7 @@ _TWO_WAYS = re.compile(r"[1-9][0-9]{0,2}[,.][0-9]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A text that some read one way, and some the other: `1,234`.
+    """A text that means one number to some people and another to others: `1,234`.
 
     Attributes:
         whole: the number if the mark groups digits, in its normal form: `1234`.
@@ -45,11 +45,11 @@ class Ambiguous:
 
 
 def read_number(text: str, *, point_groups: bool = False) -> str | Ambiguous | None:
-    """The number that a text says, in its normal form (`-1234.5`, `1e5`): no digit is added or dropped.
+    """The number that a text means, in its normal form (`-1234.5`, `1e5`). No digit is added or left out.
 
     Args:
         text: what was typed.
-        point_groups: whether who typed it may group digits by points, so that `1.234` is ambiguous too.
+        point_groups: whether the typist's locale may group digits by points, so that `1.234` is ambiguous too.
 
     Returns:
         None when it is no number.
@@ -71,7 +71,8 @@ def read_number(text: str, *, point_groups: bool = False) -> str | Ambiguous | N
 
 
 def _to_ascii(text: str) -> str:
-    """The text with what means the same as ASCII in ASCII; digits of another script only if all are of that one."""
+    """The text with characters that mean the same as an ASCII one replaced by it. Digits of another script are
+    replaced only if all are of that script."""
     letters = set(text)
     if text.isascii() or len(letters) > MOST_LETTERS:
         return text
@@ -82,12 +83,12 @@ def _to_ascii(text: str) -> str:
         alike |= {letter: str(value) for letter, value in digits.items()}
     for letter, same in alike.items():
         if letter != same:
-            text = text.replace(letter, same)  # for few letters this is far quicker than `str.translate`
+            text = text.replace(letter, same)  # for few characters this is much faster than `str.translate`
     return text
 
 
 def _split(body: str) -> tuple[str, str] | None:
-    """Digits before and after the decimal mark; None when its marks stand where no number has them."""
+    """The digits before and after the decimal mark; None when marks are where no number has them."""
     marks = set(body) - _DIGITS
     whole, fraction = body, ""
     if marks:

@@ -1,5 +1,8 @@
-"""Answers are saved here, for the API and for pages without scripts: while they may change, in the shape that each
-instruction takes, and not over what was changed elsewhere meanwhile."""
+"""Saving answers, for the API and for pages without scripts.
+
+Answers are saved while they may change, in the shape that each instruction takes, and not over a revision that their
+sender has not seen.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ MOST_TOGETHER = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A submission whose answers are held still until commit, and may change in this transaction."""
+    """A submission that is locked until commit, and whose answers may change in this transaction."""
 
     connection: Connection
     submission_id: UUID

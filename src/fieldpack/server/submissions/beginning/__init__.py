@@ -1,1 +1,1 @@
-"""How a participant begins, and goes on: who may, by what they hold."""
+"""How a participant starts or resumes a submission: who may, and what they have to show."""

@@ -1,4 +1,4 @@
-"""SQL of the codes by which participants go on elsewhere."""
+"""SQL of the codes with which participants go on in another browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CodeRow:
 
 
 async def insert_code(connection: Connection, submission_id: UUID, code: str, guesses: int) -> None:
-    """Give a submission its code, unless it has one or was erased."""
+    """Store the code of a submission, unless it has one or was erased."""
     await connection.execute(
         """
         INSERT INTO resume_codes (submission_id, code, guesses)
@@ -33,7 +33,7 @@ async def insert_code(connection: Connection, submission_id: UUID, code: str, gu
 
 
 async def list_codes(connection: Connection, submission_ids: list[UUID]) -> list[CodeRow]:
-    """The codes of these submissions, of those that have one."""
+    """The codes of those of these submissions that have one."""
     cursor = await connection.cursor(row_factory=class_row(CodeRow)).execute(
         "SELECT submission_id, code FROM resume_codes WHERE submission_id = ANY(%s)", [submission_ids]
     )
@@ -43,14 +43,14 @@ async def list_codes(connection: Connection, submission_ids: list[UUID]) -> list
 async def spend_guesses(
     connection: Connection, study_id: UUID, participant_id: str, most: int, seconds: float
 ) -> tuple[list[CodeRow], int]:
-    """Take one guess from each of a participant's submissions to a study.
+    """Count one guess against each of a participant's submissions to a study. Locks their codes until commit.
 
     Args:
-        most: guesses that there are at once.
-        seconds: until one comes back.
+        most: guesses that may be made at once.
+        seconds: until one more may be made.
 
     Returns:
-        The codes that may be guessed at, and how many submissions have a code.
+        The codes that may be guessed now, and how many submissions have a code.
     """
     cursor = await connection.cursor(row_factory=class_row(CodeRow)).execute(
         """
@@ -81,7 +81,7 @@ async def spend_guesses(
 
 
 async def reset_guesses(connection: Connection, submission_id: UUID, most: int) -> None:
-    """Whoever knew the code has all guesses again."""
+    """Allow all guesses again, after a right one."""
     await connection.execute(
         "UPDATE resume_codes SET guesses = %s WHERE submission_id = %s", [most, submission_id]
     )

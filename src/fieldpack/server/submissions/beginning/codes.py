@@ -1,6 +1,7 @@
-"""The short code by which a participant goes on in another browser: made, shown, and compared.
+"""The short code with which a participant goes on in another browser: made, shown, and compared.
 
-It is kept as it is, because pages show it again; whoever can read it there can read the answers that it opens.
+It is stored as it is, and not as a hash, because pages show it again. Whoever can read it in the database can also read
+the answers that it opens.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from fieldpack.server.submissions.beginning import code_queries as queries
 
 __all__ = ["find_coded", "get_code", "give_code", "say_code"]
 
-# without 0 O Q D, 1 I L, 2 Z, 5 S, 8 B, 6 G, U V
+# without characters that are misread for each other: 0 O Q D, 1 I L, 2 Z, 5 S, 8 B, 6 G, U V
 ALPHABET = "ACEFHJKMNPRTWXY3479"
 CHARACTERS = 8  # of 19: 1.7e10 codes
 MOST_GUESSES = 20
-GUESS_SECONDS = 180.0  # until one comes back: 175,000 a year, one chance in 97,000
+GUESS_SECONDS = (
+    180.0  # until one more guess is allowed: 175,000 a year, which find a code with a chance of 1 in 97,000
+)
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015.]+")
 
 
@@ -29,7 +32,7 @@ def _make_code() -> str:
 
 
 def say_code(code: str) -> str:
-    """A code as people copy it: in two halves."""
+    """A code as people copy it: in two halves of four characters."""
     half = CHARACTERS // 2
     return f"{code[:half]}-{code[half:]}"
 
@@ -40,7 +43,7 @@ async def give_code(connection: Connection, submission_id: UUID) -> None:
 
 
 async def get_code(connection: Connection, submission_id: UUID) -> str | None:
-    """The code of a submission, as people copy it; made now where it had none. None for an erased one."""
+    """The code of a submission, as people copy it. It is made if there is none. None for an erased submission."""
     found = await queries.list_codes(connection, [submission_id])
     if not found:
         await give_code(connection, submission_id)
@@ -49,9 +52,9 @@ async def get_code(connection: Connection, submission_id: UUID) -> str | None:
 
 
 async def find_coded(database: Database, study_id: UUID, participant_id: str, given: str) -> UUID | None:
-    """Which of the participant's submissions to a study this is the code of; None where none has a code.
+    """The participant's submission to a study that has this code; None where none of theirs has a code.
 
-    A guess is counted before it is compared, in a transaction of its own, so that a refusal does not undo that.
+    A guess is counted before it is compared, in a transaction of its own, so that a refusal does not undo the count.
 
     Raises:
         Problem: 409 for a wrong code, 429 after too many.

@@ -1,4 +1,4 @@
-"""Beginning a submission, or going on with one: which of a participant's it is, and whether another may begin."""
+"""Starting a submission or resuming one: which of a participant's submissions it is, and whether another may begin."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ Started = tuple[UUID, str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who wants to take part, and what they hold.
+    """Somebody who wants to take part, and what they have shown.
 
     Attributes:
-        participant_id: as the link or the request says it.
-        session_id: the same.
+        participant_id: of the link or the request.
+        session_id: of the link or the request.
         token: of an earlier submission, from the header or from the page's cookie.
         coded: the submission whose code they gave.
-        ticket: what proves that they are this participant, already checked.
+        ticket: a personal or secured link that was checked already.
         on_page: they came by a page, where ids that can be guessed are not enough.
         another: the submission of `token` is over, and they want to begin another one.
     """
@@ -63,12 +63,14 @@ class Visitor:
 
 
 async def start(connection: Connection, study_id: UUID, visitor: Visitor) -> Started:
-    """Start a submission, or resume the one this participant has: its id, a new token, whether it is new.
+    """Start a submission, or resume the participant's own; returns its id, a new token, and whether it is new.
+
+    Locks the study until commit.
 
     Raises:
-        Problem: 404 for an unknown study; 403 when it is not for this participant; 409 when it is unpublished,
-            closed, paused or full, when the participant has taken part as often as they may, or when their ids are
-            not enough to go on.
+        Problem: 404 for an unknown study; 403 when its targeting excludes the participant; 409 when it is unpublished,
+            closed, paused or full, when the participant has taken part as often as they may, or when their ids are not
+            enough to go on.
     """
     study = await find_study(connection, study_id, lock=True)
     if study.status == "SCHEDULED" and await study_queries.publish_due(connection, study_id):
@@ -130,13 +132,13 @@ async def _begin(
 async def _find_held(
     connection: Connection, earlier: list[SubmissionRow], visitor: Visitor
 ) -> SubmissionRow | None:
-    """The submission that the visitor's earlier token is of."""
+    """The submission of the visitor's earlier token; None without one."""
     held = await queries.find_by_token(connection, hash_token(visitor.token)) if visitor.token else None
     return next((row for row in earlier if row.id == held), None)
 
 
 def _is_gone_on_with(held: SubmissionRow, visitor: Visitor) -> bool:
-    """Whether whoever holds the key to this submission came for it."""
+    """Whether the visitor, who has the token of this submission, wants to go on with it."""
     if visitor.session_id:
         return held.session_id == visitor.session_id
     return not visitor.another
@@ -149,7 +151,7 @@ async def _find_resumed(
     held: SubmissionRow | None,
     visitor: Visitor,
 ) -> SubmissionRow | None:
-    """Which of the participant's submissions this visitor may go on with; None to begin another one.
+    """The participant's submission that this visitor may resume; None to begin another one.
 
     Raises:
         Problem: 409 when they have not shown that they are this participant.
@@ -177,7 +179,7 @@ async def _find_resumed(
 
 
 async def _take_ticket(connection: Connection, ticket: Ticket | None, submission_id: UUID) -> None:
-    """Use up what is good for one time.
+    """Store that a link that works once was used.
 
     Raises:
         Problem: 403 when another request was first.
@@ -194,7 +196,8 @@ async def _take_ticket(connection: Connection, ticket: Ticket | None, submission
 async def _resume_of(
     connection: Connection, study: StudyRow, earlier: list[SubmissionRow], visitor: Visitor
 ) -> Resume:
-    """What this visitor needs. Who began before there were codes was shown none, and goes on as the study says."""
+    """What this visitor has to show. Submissions from before there were codes have none, so there the study's link
+    is enough."""
     resume = resume_on_page(study.resume, visitor.session_id) if visitor.on_page else study.resume
     if resume == study.resume or await code_queries.list_codes(connection, [row.id for row in earlier]):
         return resume
@@ -202,7 +205,7 @@ async def _resume_of(
 
 
 async def is_code_needed(connection: Connection, study: StudyRow, visitor: Visitor) -> bool:
-    """Whether a visitor of the pages, who holds no token of theirs, has to give a code."""
+    """Whether a visitor of the pages who has no token has to give a code."""
     if visitor.ticket is not None:
         return False
     earlier = await queries.list_of_participant(connection, study.id, visitor.participant_id)
@@ -210,7 +213,7 @@ async def is_code_needed(connection: Connection, study: StudyRow, visitor: Visit
 
 
 async def has_begun(connection: Connection, study: StudyRow, visitor: Visitor) -> bool:
-    """Whether the submission that this visitor would go on with is there."""
+    """Whether there is a submission that this visitor would resume."""
     if not visitor.participant_id or not (visitor.session_id or visitor.ticket):
         return False
     earlier = await queries.list_of_participant(connection, study.id, visitor.participant_id)
@@ -232,7 +235,7 @@ def _check_times_taken_part(study: StudyRow, earlier: list[SubmissionRow]) -> No
 
 
 async def _new_token(connection: Connection, submission_id: UUID) -> str:
-    """One more token for this submission; earlier ones stay valid."""
+    """A new token for this submission. Earlier ones stay valid."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await queries.keep_token(connection, submission_id, hash_token(token))
     return token

@@ -1,1 +1,1 @@
-"""Lists of submissions: what narrows and orders them."""
+"""Lists of submissions: filters and orders."""

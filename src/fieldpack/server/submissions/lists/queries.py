@@ -15,7 +15,7 @@ from fieldpack.server.submissions.rows import SubmissionRow
 
 __all__ = ["FLAGS", "ORDERINGS", "SHORT_ORDERINGS", "Narrowed", "count_by_status", "list_of_study"]
 
-# what a list of submissions can be sorted by; all of one study have the same reward, and no address is kept
+# what a list of submissions can be sorted by; rewards are the same within a study, and addresses are not stored
 ORDERINGS = {
     "started_at": "s.started_at",
     "completed_at": "s.completed_at",
@@ -26,7 +26,7 @@ ORDERINGS = {
     "study_code": 's.study_code COLLATE "C"',
     "reward": "coalesce((t.fields->>'reward')::numeric, 0)",
 }
-# the same of the list whose study is a parameter, as the hosted service has it
+# what `GET /submissions`, whose study is a parameter, can be sorted by; the names are the hosted service's
 SHORT_ORDERINGS = {
     "started_at": "s.started_at",
     "submission_reward": ORDERINGS["reward"],
@@ -49,11 +49,11 @@ FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """Which of a study's submissions are meant; all of what is given holds.
+    """A filter of a study's submissions. All conditions that are given must hold.
 
     Attributes:
-        statuses: those of these alone; None for any.
-        flags: by name of `FLAGS`: whether it is so, or is not.
+        statuses: one of these; None for any.
+        flags: by name of `FLAGS`: whether it holds or does not.
         submitted_from: completed at or after this.
         submitted_before: completed before this.
     """
@@ -72,7 +72,7 @@ async def list_of_study(
     limit: int,
     offset: int,
 ) -> tuple[list[SubmissionRow], int]:
-    """The submissions of a study, in the order that `ordering` (SQL) says, then as they were started."""
+    """The submissions of a study, in the order of `ordering` (SQL), then of their start; and how many there are."""
     values = {
         "study": study_id,
         "statuses": narrowed.statuses,

@@ -1,1 +1,1 @@
-"""What researchers write about a submission: in no export, and erased with it."""
+"""Researchers' notes on submissions: in no export, and erased with the submission."""

@@ -34,7 +34,8 @@ async def find_note(connection: Connection, submission_id: UUID, note_id: UUID) 
 
 
 async def insert_note(connection: Connection, id: UUID, submission_id: UUID, text: str, by: UUID) -> bool:
-    """Add a note, unless the submission has been erased; whether it was added."""
+    """Store a note; return False when the submission was erased. Locks the submission (`FOR SHARE`) until commit, so
+    that it is not erased meanwhile."""
     cursor = await connection.execute(
         """
         INSERT INTO notes (id, submission_id, text, created_by)

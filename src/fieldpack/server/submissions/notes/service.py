@@ -1,4 +1,4 @@
-"""The rules of notes: who may write and read them is who may read the response."""
+"""The rules of notes: who may read the response may write and read notes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ __all__ = ["add_note", "describe_note", "list_notes", "remove_note"]
 
 
 async def list_notes(connection: Connection, caller: Caller, submission_id: UUID) -> list[NoteRow]:
-    """The notes on a submission, oldest first."""
+    """The notes on a submission, oldest first.
+
+    Raises:
+        Problem: 404; 403.
+    """
     await require(connection, caller, Action.RESPONSES_READ, submission=submission_id)
     await write_entry(connection, caller.actor, "note.list", submission_id=submission_id)
     return await queries.list_notes(connection, submission_id)
 
 
 async def add_note(connection: Connection, caller: Caller, submission_id: UUID, text: str) -> NoteRow:
-    """Write a note about a submission that the caller may see. It raises no counter: notes are in no export."""
+    """Write a note. Exports do not contain notes, so the collection's counter stays.
+
+    Raises:
+        Problem: 404; 403.
+    """
     await require(connection, caller, Action.RESPONSES_READ, submission=submission_id)
     note_id = uuid4()
     if not await queries.insert_note(connection, note_id, submission_id, text, caller.id):
@@ -37,10 +45,10 @@ async def add_note(connection: Connection, caller: Caller, submission_id: UUID, 
 
 
 async def remove_note(connection: Connection, caller: Caller, submission_id: UUID, note_id: UUID) -> None:
-    """Take one's own note back.
+    """Delete one's own note.
 
     Raises:
-        Problem: 403 for somebody else's, 404.
+        Problem: 404; 403 for somebody else's.
     """
     await require(connection, caller, Action.RESPONSES_READ, submission=submission_id)
     note = await queries.find_note(connection, submission_id, note_id)

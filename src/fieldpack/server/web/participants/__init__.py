@@ -1,1 +1,1 @@
-"""The pages of those who take part."""
+"""The participants' pages."""

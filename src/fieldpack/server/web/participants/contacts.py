@@ -1,4 +1,4 @@
-"""Whom participants can ask: a text that the researcher gave at publishing, on every page of their study."""
+"""Whom participants can ask: a text that the researcher gave when publishing, shown on every page of the study."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _read(row: ContactRow | None) -> Contact | None:
 
 
 class StudyPageRoute(PageRoute):
-    """A page of a study, its refusals among them: whom to ask stands on all of them."""
+    """A page of a study. It, and its refusals too, show whom participants can ask."""
 
     async def prepare(self, request: Request) -> None:
         context: Context = request.app.state.context

@@ -1,4 +1,4 @@
-"""The study page: where the link leads, and how a participant begins or goes on from there."""
+"""The page that a study's link leads to, and how a participant starts or resumes from there."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ MAX_CODE = 200
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who is at the door, as the link or the form says.
+    """What the link or the form says about the visitor, and what the page shows.
 
     Attributes:
         participant_id, session_id, link: empty where nothing is said.
-        known: the submission that this browser holds the key of, where the page is to offer it.
-        holds_key: this browser holds the key of a submission of this participant.
-        ask_code: the code is to be asked for, whatever is said.
-        entered: what is in the field for the id already.
+        known: a submission that this browser has the token of, and that the page is to offer.
+        holds_key: this browser has the token of a submission of this participant.
+        ask_code: ask for the code, whatever is said.
+        entered: what the field for the id contains.
         error: what is wrong with what was given, in the reader's language.
-        status: of the answer.
+        status: HTTP status of the answer.
     """
 
     participant_id: str
@@ -68,13 +68,14 @@ class _Asked:
 
 
 def _id_of(text: str) -> str:
-    """The participant's id as it is kept; empty when there is nothing to see, no end to it, or nobody named."""
+    """The participant's id as it is stored; empty where it has no visible character, is too long, or is a
+    placeholder."""
     found = normalise_participant_id(text) if len(text) <= MAX_GIVEN else ""
     return "" if is_no_participant(found) else found
 
 
 def see_other(path: str) -> RedirectResponse:
-    """To another page of ours, whatever the method was."""
+    """Redirect to another page of ours by GET."""
     return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
 
 
@@ -88,7 +89,8 @@ async def show_study(
     link: Text = "",
     prolific_token: Text = "",
 ) -> Response:
-    """Where the link leads. Looking takes no place; a browser that has begun goes on where it was."""
+    """The page of a study's link. Looking takes no place. A browser that has the token of a submission goes on with
+    it."""
     participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
     session_id = "" if is_no_session(session_id) else session_id
     _check_link(PROLIFIC_PID, participant_id, session_id)
@@ -110,12 +112,13 @@ async def _is_signed(context: Context, study_id: UUID) -> bool:
 
 
 async def _open_hosted(request: Request, context: Context, study_id: UUID, token: str) -> Response:
-    """Open a hosted service's token in this browser, and take it out of the address, where it would be kept."""
+    """Redeem a hosted service's token in this browser, and redirect to an address without it, because addresses are
+    kept in histories and logs."""
     given = [each for each in request.query_params.multi_items() if each[0] != TOKEN]
     ticket = await read_hosted(request, context, study_id, token, given)
     query = {**dict(given), "PROLIFIC_PID": ticket.participant_id, "SESSION_ID": ticket.session_id}
     response = see_other(f"/participate/{study_id}?{urlencode(query)}")
-    if request.method == "GET":  # whoever only looks at the head opens nothing
+    if request.method == "GET":  # HEAD does not redeem it
         await keep_opened(request, response, context, study_id, ticket)
     return response
 
@@ -123,7 +126,7 @@ async def _open_hosted(request: Request, context: Context, study_id: UUID, token
 async def _find_ticket(
     request: Request, context: Context, study_id: UUID, asked: _Asked
 ) -> tuple[bool, Ticket | None]:
-    """Whether the study asks for a signed link, and what this visitor's proves."""
+    """Whether the study asks for a signed link, and what this visitor's link proves."""
     async with context.database.transaction() as connection:
         study = await lifecycle.find_study(connection, study_id)
         if asked.link:
@@ -145,7 +148,7 @@ def _same_session(known: ResumableRow, session_id: str) -> bool:
 
 
 async def _find_known(request: Request, context: Context, study_id: UUID) -> ResumableRow | None:
-    """The submission to this study that this browser holds the key of."""
+    """The submission to this study that this browser has the token of."""
     found = read_remembered(request, study_id)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The table of file types as a script, so that the page judges by the same rows as the server."""
+"""The table of file types as a script, so that pages judge files by the same rows as the server."""
 
 from __future__ import annotations
 

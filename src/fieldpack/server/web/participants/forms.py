@@ -1,4 +1,4 @@
-"""What a page without scripts posts: answers by field name, and files; saved as the API saves them.
+"""What a page without scripts posts: answers by field name, and files. Both are saved as the API saves them.
 
 Field names: `a.<id>` the answer (an option's index for choices), `u.<id>` the unit's index, `e.<id>.<index>` an
 explanation, `n.<id>` which of two numbers is meant, `r.<id>` the revision that the page showed, `f.<id>` files.
@@ -36,9 +36,9 @@ CHUNK_BYTES = MIB
 
 @dataclass
 class Outcome:
-    """What came of saving a page: messages by item, and what was given but could not be saved.
+    """The result of saving a page: messages by item, and answers that could not be saved.
 
-    `unclear` are the items of `unsaved` whose number has to be made clear first.
+    `unclear` are the items of `unsaved` whose number the participant has to choose first.
     """
 
     errors: dict[str, list[str]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class _Taken(dict[UUID, int]):
 
 
 class _Room:
-    """What the files of a submission may take on disk while their forms are read: in this process, together."""
+    """The bytes that files of a submission may take on disk while this process reads their forms."""
 
     def __init__(
         self, taken: _Taken, submission_id: UUID, free_bytes: int, items: list[dict[str, Any]]
@@ -87,14 +87,14 @@ class _Room:
 async def read_form(
     request: Request, context: Context, submission: SubmissionRow | None, items: list[dict[str, Any]]
 ) -> AsyncIterator[FormData]:
-    """The fields of the form that a page of questions posts, until the end of the block.
+    """The fields of the form that a page of questions posts. Its files exist until the end of the block.
 
     Args:
-        submission: whose it is; None for a preview, of which nothing is kept.
-        items: questions that may have files in it.
+        submission: whose page it is; None for a preview, of which nothing is stored.
+        items: questions that may have files in the form.
 
     Raises:
-        Problem: 400 for a malformed one, or one with U+0000; 413.
+        Problem: 400 for a malformed form, or one with U+0000; 413.
         StorageFull: no room for the files.
     """
     settings = context.settings
@@ -119,7 +119,7 @@ async def read_form(
 
 
 def text_of(form: FormData, name: str) -> str:
-    """A text field, with line ends as scripts and the API have them; empty when it isn't there."""
+    """A text field, with line ends as scripts and the API have them; empty for a missing one."""
     value = form.get(name)
     return value.replace("\r\n", "\n") if isinstance(value, str) else ""
 
@@ -128,7 +128,7 @@ def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
     """The answer in a form, in the API's shape.
 
     Raises:
-        Problem: 400 for an option that isn't there.
+        Problem: 400 for an unknown option.
     """
     name = item["id"]
     if item["type"] == "free_text":
@@ -150,10 +150,10 @@ def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
 
 
 def _option(options: list[dict[str, Any]], index: UploadFile | str) -> dict[str, Any] | None:
-    """The option of an index, as forms name options, whose values are of several types; None for no choice.
+    """The option of an index; None for no choice. Forms send indexes because values have several types.
 
     Raises:
-        Problem: 400 for an option that isn't there.
+        Problem: 400 for an unknown option.
     """
     if index == "":
         return None
@@ -181,9 +181,9 @@ async def save_page(
     *,
     point_groups: bool,
 ) -> Outcome:
-    """Save the answers and files of one page; what can't be saved is told, and the rest is saved.
+    """Save the answers and files of one page. What can't be saved is reported, and the rest is saved.
 
-    An answer that changed elsewhere since the page was shown is kept: the page comes back with both.
+    An answer that was changed elsewhere since the page was shown is not overwritten: the page is shown again with both.
 
     Args:
         context: of the server.
@@ -219,7 +219,7 @@ def _find_change(
     catalogue: Catalogue,
     point_groups: bool,
 ) -> dict[str, Any] | None:
-    """The answer to save; None when there is nothing new, or it can't be saved."""
+    """The answer to save; None when nothing changed, or it can't be saved."""
     current = answering.saved.get(UUID(item["id"]))
     given: dict[str, Any] = {}
     try:
@@ -273,7 +273,7 @@ async def _save_files(
                 context, submission.id, submission.study_id, metadata, size_bytes
             )
             try:
-                assert created.claim is not None  # there is no key that might have been sent before
+                assert created.claim is not None  # it is new, because forms send no key
                 await receive_first(context, created.claim, size_bytes, _FileBody(given), checksum=None)
             except BaseException:
                 await uploads.remove_upload(context, submission.id, submission.study_id, created.id)
@@ -286,7 +286,7 @@ async def _save_files(
 def _file_message(
     item: dict[str, Any], name: str, size_bytes: int, problem: Problem, catalogue: Catalogue
 ) -> str:
-    """Why a file was refused, in the words that scripts would have said before it was sent."""
+    """Why a file was refused, in the words that scripts use before they send it."""
     limit_bytes = item["max_file_size_mb"] * 2**20
     types = item["accepted_file_types"]
     if problem.type is TOO_LARGE:
@@ -309,7 +309,7 @@ def _file_message(
 
 
 class _Grouped(FormData):
-    """A form that knows the values of each name, where `FormData` goes through all fields for each question."""
+    """A form whose fields are looked up by name. `FormData` would go through all fields for each question."""
 
     def __init__(self, fields: list[tuple[str, UploadFile | str]]) -> None:
         super().__init__(fields)
@@ -322,7 +322,7 @@ class _Grouped(FormData):
 
 
 class _FileBody:
-    """A file of a posted form, read as the body of an upload."""
+    """A file of a posted form, which is read like the body of an upload."""
 
     def __init__(self, file: UploadFile) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""The participant's pages once they have begun: the questions, the review, and what comes after."""
+"""The participant's pages after the start: questions, review, and what comes after submitting."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What the pages of a submission show."""
+    """The content of a submission's pages."""
 
     body: dict[str, Any]  # the collection as it was when the participant started
     saved: list[AnswerRow]
     files: list[FileRow]
-    code: str | None  # to go on elsewhere with; see `_code_of`
+    code: str | None  # see `_code_of`
 
     @property
     def answers(self) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ async def _load(context: Context, submission: SubmissionRow) -> _Loaded:
 
 
 async def _code_of(connection: Connection, submission: SubmissionRow) -> str | None:
-    """The code to go on elsewhere with; None where the link is enough, or where only a signed one is."""
+    """The code with which to go on in another browser; None where the link is enough, or only a signed link is."""
     resume = resume_on_page(submission.study_resume, submission.session_id)
     return await get_code(connection, submission.id) if resume == "code" else None
 
@@ -84,7 +84,7 @@ async def _code_of(connection: Connection, submission: SubmissionRow) -> str | N
 async def resume(
     request: Request, context: CurrentContext, submission_id: SubmissionId, again: Text = ""
 ) -> Response:
-    """Go on where the participant was: the page of what they did last."""
+    """Redirect to the page of the participant's last answer."""
     submission = await find_participant(request, submission_id)
     path = f"/participate/submissions/{submission.id}"
     if submission.response == "active":
@@ -127,7 +127,7 @@ async def show_done(
 
 @router.get("/participate/submissions/{submission_id}/return")
 async def ask_to_return(request: Request, context: CurrentContext, submission_id: SubmissionId) -> Response:
-    """Ask before leaving."""
+    """Ask whether the participant wants to give up."""
     submission = await find_participant(request, submission_id)
     if not submission.open and (submission.status == "RETURNED" or not submission.return_requested):
         return see_other(f"/participate/submissions/{submission.id}?again=1")
@@ -144,7 +144,7 @@ async def ask_to_return(request: Request, context: CurrentContext, submission_id
 
 @router.get("/participate/submissions/{submission_id}/later")
 async def show_later(request: Request, context: CurrentContext, submission_id: SubmissionId) -> Response:
-    """Where a participant leaves for now: how they come back."""
+    """The page for a participant who leaves for now: how they can come back."""
     submission = await find_participant(request, submission_id)
     if not submission.open:
         return see_other(f"/participate/submissions/{submission.id}?again=1")
@@ -159,7 +159,7 @@ async def show_later(request: Request, context: CurrentContext, submission_id: S
 async def return_submission(
     request: Request, context: CurrentContext, submission_id: SubmissionId
 ) -> Response:
-    """Leave the study."""
+    """Give up the submission."""
     submission = await find_participant(request, submission_id)
     async with context.database.transaction() as connection:
         await lifecycle.return_submission(connection, submission.id)
@@ -170,7 +170,7 @@ async def return_submission(
 async def show_step(
     request: Request, context: CurrentContext, submission_id: SubmissionId, step: str
 ) -> Response:
-    """One page of questions, or the review. Scripts find the other pages in it too."""
+    """One page of questions, or the review. It contains the other pages too, which scripts switch between."""
     submission = await find_participant(request, submission_id)
     if not submission.open:
         return see_other(f"/participate/submissions/{submission.id}?again=1")
@@ -242,7 +242,7 @@ def _show_form(
 def error_rows(
     body: dict[str, Any], errors: dict[str, list[str]], base: str, step: int | str
 ) -> list[dict[str, str]]:
-    """Links to the questions that need attention, in the order of the questions."""
+    """Links to the questions with errors, in the order of the questions."""
     rows = []
     pages = number_pages(body) if errors else {}
     for item in questions_of(body):
@@ -257,7 +257,7 @@ def error_rows(
 async def post_step(
     request: Request, context: CurrentContext, submission_id: SubmissionId, step: str
 ) -> Response:
-    """Without scripts: save the page, then go where the pressed button leads, or say what is wrong."""
+    """Without scripts: save the page, then go where the pressed button leads, or show what is wrong."""
     submission = await find_participant(request, submission_id)
     if not submission.open:  # perhaps in another tab
         return see_other(f"/participate/submissions/{submission.id}?again=1")
@@ -334,7 +334,7 @@ async def _submit(
         return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
     response: Response = see_other(f"/participate/submissions/{submission.id}/done")
     if answer["completion_url"]:
-        # not a redirect: `form-action 'self'` stops those that lead from a form to another site
+        # not a redirect: browsers block one to another site after a form, because of `form-action 'self'`
         fresh = await find_participant(request, submission.id)
         response = render(
             request,
@@ -347,7 +347,7 @@ async def _submit(
             return_requested=fresh.return_requested,
             preview="",
         )
-        # a header has no letters beyond ASCII
+        # headers are ASCII only
         response.headers["Refresh"] = f"0; url={quote(answer['completion_url'], safe=URL_CHARACTERS)}"
     return response
 

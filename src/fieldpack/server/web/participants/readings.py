@@ -1,4 +1,5 @@
-"""What a page says of a typed number, and asks where it may be two; with scripts `static/readings.js` does, live."""
+"""What a page says about a typed number, and what it asks where the text may mean two. With scripts
+`static/readings.js` does this while one types."""
 
 from __future__ import annotations
 
@@ -36,20 +37,21 @@ def _group_mark(language: str) -> str | None:
 
 
 def is_asked(text: str, *, point_groups: bool) -> bool:
-    """Whether a page asks about a text that the API takes for one number."""
+    """Whether a page asks about a text that is one number for the API."""
     return isinstance(read_number(text, point_groups=point_groups), Ambiguous) and isinstance(
         read_number(text), str
     )
 
 
 def find_chosen(text: str, chosen: str) -> str | None:
-    """The number that was chosen for a text, if it is one of the two that the text may be."""
+    """The number that the participant chose for a text; None unless it is one of the two that the text may mean."""
     found = read_number(text, point_groups=True)
     return chosen if isinstance(found, Ambiguous) and chosen in (found.whole, found.decimal) else None
 
 
 def view_reading(text: str, catalogue: Catalogue, *, point_groups: bool) -> dict[str, Any]:
-    """What to say of a text: `said`, empty where that is not worth it, or `asked` with its two `choices`."""
+    """What to show beside a text: `said`, empty where there is nothing worth saying, or `asked` with its two
+    `choices`."""
     found = read_number(text, point_groups=point_groups)
     if isinstance(found, Ambiguous):
         return {
@@ -67,7 +69,7 @@ def view_reading(text: str, catalogue: Catalogue, *, point_groups: bool) -> dict
 
 
 def _in_words(number: str, catalogue: Catalogue) -> str:
-    """A number, so that nobody takes its decimal point for a mark between groups."""
+    """A number written so that its decimal point is not read as a mark between groups."""
     found = _LIKE_GROUPS.fullmatch(number)
     if found is None:
         return number

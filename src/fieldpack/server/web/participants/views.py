@@ -1,4 +1,4 @@
-"""What templates show: each item of a collection with its answer, rules and files, in words."""
+"""The content of templates: each item of a collection with its answer, rules and files, as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIB = 1 << 20
 # what phones call what their cameras make: another name is refused, whatever it may hold
 CAMERA_NAMES = {"image/*": {".jpg", ".heic"}, "video/*": {".mp4", ".mov"}}
 CAMERA_TEXTS = {"image/*": message("files.camera_photo"), "video/*": message("files.camera_video")}
-# what is wrong, by the reasons of submissions/answering/answers.py
+# texts for the reasons of submissions/answering/answers.py
 PROBLEMS = {
     "missing": message("problem.missing"),
     "not_number": message("problem.not_number"),
@@ -92,7 +92,7 @@ def view_item(
     errors: list[str],
     is_unclear: bool = False,
 ) -> View:
-    """One item, ready to be shown. What scripts need of it is in `data`."""
+    """One item for a template. `data` is what scripts need of it."""
     if item["type"] in CONTENT:
         return {"caption": None, **item}
     view: View = {
@@ -100,7 +100,7 @@ def view_item(
         "placeholder_text_input": None,
         **item,
         "rules": [],
-        "has_field": True,  # one that the placeholder stands in; without it, it is a hint
+        "has_field": True,  # a field that shows the placeholder; without one the placeholder is shown as a hint
         "errors": errors,
         "revision": revision,
         "summary": summarise(item, catalogue, answer, files),
@@ -156,7 +156,7 @@ def _view_text(view: View, catalogue: Catalogue, answer: dict[str, Any] | None) 
 
 
 def rule_text(rule: dict[str, Any], catalogue: Catalogue) -> str:
-    """A `validation` in a sentence; empty when it bounds nothing."""
+    """A `validation` as a sentence; empty when it has no bounds."""
     low, high = rule.get("min"), rule.get("max")
     if rule["type"] == "number":
         if low is not None and high is not None:
@@ -245,7 +245,7 @@ def _view_upload(view: View, catalogue: Catalogue, files: list[FileRow]) -> None
 def summarise(
     item: dict[str, Any], catalogue: Catalogue, answer: dict[str, Any] | None, files: list[FileRow]
 ) -> list[str]:
-    """An answer in lines, as the review step shows it; the scripts build the same."""
+    """An answer as lines of text, as the review shows it; scripts build the same."""
     if item["type"] == "file_upload":
         return [file.file_name for file in files]
     if answer is None or is_empty(answer):
@@ -266,8 +266,8 @@ def summarise(
 
 
 def describe_broken(broken: Broken, catalogue: Catalogue) -> str:
-    """A broken rule in the reader's language."""
-    # of a text its length is what counts, and there is no other number
+    """The sentence for a broken rule, in the reader's language."""
+    # rules of length have no count of their own: their plural forms go by the bound
     count = broken.bound if broken.count is None else broken.count
     return catalogue.text(PROBLEMS[broken.reason], bound=broken.bound, count=count)
 

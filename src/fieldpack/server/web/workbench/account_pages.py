@@ -1,4 +1,4 @@
-"""One's own account: how one signs in, where one is signed in, and one's tokens."""
+"""One's own account: ways to sign in, sessions, and tokens."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FAULTS = {
 async def show(
     request: Request, context: Context, signed_in: SignedIn, *, status: int = 200, **values: Any
 ) -> Response:
-    """Everything about one's own account."""
+    """The page of one's own account."""
     caller = signed_in.caller
     words = catalogue_of(request)
     async with context.database.transaction() as connection:
@@ -123,7 +123,7 @@ def say_role(words: Catalogue, role: str) -> str:
 
 @router.get(ACCOUNT)
 async def show_account(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """Everything about one's own account."""
+    """The page of one's own account."""
     return await show(request, context, signed_in)
 
 
@@ -148,7 +148,7 @@ async def end_other_sessions(context: CurrentContext, signed_in: CurrentSession)
 
 @router.post(f"{ACCOUNT}/tokens")
 async def create_token(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """Make a token that is good for 90 days, and show it this once."""
+    """Make a token that is valid for 90 days. Only this page shows its text."""
     form = await read_unknown_form(request)
     name, role = text_of(form, "name").strip()[:MOST_NAME_CHARACTERS], text_of(form, "role")
     if not name:
@@ -189,7 +189,7 @@ async def set_password(request: Request, context: CurrentContext, signed_in: Cur
 
 @router.post(f"{ACCOUNT}/password/remove")
 async def remove_password(context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """Have no password."""
+    """Remove the password."""
     async with context.database.transaction() as connection:
         await changes.remove_password(connection, signed_in)
     return see_other(f"{ACCOUNT}#password")
@@ -250,7 +250,7 @@ async def show_set_up(request: Request, context: CurrentContext, signed_in: Curr
 async def confirm_second_factor(
     request: Request, context: CurrentContext, signed_in: CurrentSession
 ) -> Response:
-    """The first code; then the recovery codes, this once."""
+    """Turn the second factor on by its first code; shows the recovery codes, which no later page does."""
     form = await read_unknown_form(request)
     async with context.database.transaction() as connection:
         codes = await changes.confirm_second_factor(connection, signed_in, text_of(form, "code"))
@@ -264,7 +264,7 @@ async def confirm_second_factor(
 async def renew_recovery_codes(
     request: Request, context: CurrentContext, signed_in: CurrentSession
 ) -> Response:
-    """Other recovery codes, this once."""
+    """Replace the recovery codes, and show the new ones, which no later page does."""
     async with context.database.transaction() as connection:
         codes = await changes.renew_recovery_codes(connection, signed_in)
     if codes is None:
@@ -274,7 +274,7 @@ async def renew_recovery_codes(
 
 @router.post(f"{SECOND_FACTOR}/remove")
 async def remove_second_factor(context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """The password is enough again."""
+    """Turn the second factor off."""
     async with context.database.transaction() as connection:
         await changes.remove_second_factor(connection, signed_in)
     return see_other(f"{ACCOUNT}#second-factor")

@@ -1,10 +1,10 @@
-"""What a browser calls itself, in two words that people know: enough to tell one's own sessions apart."""
+"""A browser's name for itself, shortened to two words, so that people recognise their own sessions."""
 
 from __future__ import annotations
 
 __all__ = ["name_agent"]
 
-# In this order: nearly all of them call themselves by the names of those further down, too.
+# in this order, because most browsers also contain the names of those further down
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

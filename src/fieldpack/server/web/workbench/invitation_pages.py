@@ -77,7 +77,7 @@ async def _offer(
 
 
 def _fitting(signed_in: SignedIn | None, offer: OfferRow) -> Caller | None:
-    """Who is signed in, if the invitation may be for them."""
+    """The researcher who is signed in, if the invitation may be for them; else None."""
     if signed_in is None or (
         offer.email is not None and offer.email.casefold() != signed_in.caller.email.casefold()
     ):
@@ -87,13 +87,13 @@ def _fitting(signed_in: SignedIn | None, offer: OfferRow) -> Caller | None:
 
 @public_router.get(JOIN)
 async def show_invitation(request: Request, context: CurrentContext, code: Text = "") -> Response:
-    """Says what a link offers. Looking doesn't use it up."""
+    """What a link offers. Looking does not use it."""
     return await _offer(request, context, code)
 
 
 @public_router.post(JOIN)
 async def join(request: Request, context: CurrentContext) -> Response:
-    """Accept: as who is signed in, or as somebody new, who is signed in then."""
+    """Accept an invitation: as the researcher who is signed in, or with a new account, which is signed in then."""
     form = await read_unknown_form(request)
     code = text_of(form, "code")
     if "email" not in form and "name" not in form:
@@ -200,7 +200,7 @@ async def show_invitations(
 async def invite(
     request: Request, context: CurrentContext, signed_in: CurrentSession, workspace_id: str
 ) -> Response:
-    """Make a link, and show it this once."""
+    """Make a link, and show it on this page only."""
     form = await read_unknown_form(request)
     role, days, email = text_of(form, "role"), text_of(form, "days"), text_of(form, "email").strip()
     collection = text_of(form, "collection")
@@ -232,7 +232,7 @@ async def invite(
 async def revoke_invitation(
     context: CurrentContext, signed_in: CurrentSession, workspace_id: str, invitation_id: str
 ) -> Response:
-    """Let nobody follow a link any more."""
+    """Make a link invalid."""
     async with context.database.transaction() as connection:
         await invitations.revoke(
             connection,

@@ -41,7 +41,7 @@ Text = Annotated[str, Query()]
 
 @router.get("/")
 async def go_home() -> Response:
-    """The root has nothing of its own."""
+    """Redirect to the researchers' pages."""
     return see_other(HOME)
 
 
@@ -112,7 +112,7 @@ async def show_home(request: Request, context: CurrentContext) -> Response:
 
 @router.post("/researcher/collections/{collection_id}/export")
 async def export(request: Request, context: CurrentContext, collection_id: str) -> Response:
-    """Make an archive, or take the one there is."""
+    """Request an export, or take the one that still is up to date."""
     caller = await find_researcher(request, context)
     if caller is None:
         return to_sign_in(request)
@@ -130,7 +130,7 @@ async def export(request: Request, context: CurrentContext, collection_id: str) 
 async def show_export(
     request: Request, context: CurrentContext, collection_id: str, export_id: str
 ) -> Response:
-    """How far an archive is; its link once it is complete."""
+    """The progress of an export; its link once it is complete."""
     caller = await find_researcher(request, context)
     if caller is None:
         return to_sign_in(request)
@@ -160,7 +160,7 @@ def _preview_base(collection_id: UUID) -> str:
 async def show_preview(
     request: Request, context: CurrentContext, collection_id: str, step: Text = "start"
 ) -> Response:
-    """What participants would see. Nothing is stored."""
+    """A collection as participants see it. Nothing is stored."""
     caller = await find_researcher(request, context)
     if caller is None:
         return to_sign_in(request)
@@ -227,7 +227,7 @@ async def show_preview(
 async def step_preview(
     request: Request, context: CurrentContext, collection_id: str, step: Text = "1"
 ) -> Response:
-    """Without scripts: on to the next page; what was filled in is dropped."""
+    """Without scripts: go to the next page; what was filled in is not stored."""
     caller = await find_researcher(request, context)
     if caller is None:
         return to_sign_in(request)

@@ -1,4 +1,4 @@
-"""Passkeys: what the scripts of the pages ask and answer. A browser has passkeys only for scripts."""
+"""Passkeys: what scripts of the pages ask and send. Browsers offer passkeys to scripts only."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _json(text: str) -> Response:
 
 @public_router.post("/sign-in/passkey/options")
 async def ask_to_sign_in(request: Request, context: CurrentContext) -> Response:
-    """What the browser is to be asked."""
+    """The options for signing in by a passkey, as JSON."""
     async with context.database.transaction() as connection:
         return _json(await passkeys.ask_to_sign_in(connection, origin_of(request, context)))
 
 
 @public_router.post("/sign-in/passkey")
 async def sign_in(request: Request, context: CurrentContext) -> Response:
-    """The browser's answer, for a session."""
+    """Sign in with the browser's answer."""
     form = await read_unknown_form(request)
     next = local_path(text_of(form, "next"))
     origin = origin_of(request, context)
@@ -59,14 +59,14 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
 
 @own_router.post(f"{PASSKEYS}/options")
 async def ask_for_new(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """What the browser is to be asked."""
+    """The options for making a passkey, as JSON."""
     async with context.database.transaction() as connection:
         return _json(await passkeys.ask_for_new(connection, signed_in, origin_of(request, context)))
 
 
 @own_router.post(PASSKEYS)
 async def keep_new(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """The browser's answer, kept."""
+    """Store the passkey of the browser's answer."""
     form = await read_unknown_form(request)
     name = text_of(form, "name").strip() or name_agent(request.headers.get("user-agent", ""))
     try:
@@ -82,7 +82,7 @@ async def keep_new(request: Request, context: CurrentContext, signed_in: Current
 
 @own_router.post(f"{PASSKEYS}/remove")
 async def remove(request: Request, context: CurrentContext, signed_in: CurrentSession) -> Response:
-    """Have a passkey sign in no more."""
+    """Delete a passkey."""
     form = await read_unknown_form(request)
     async with context.database.transaction() as connection:
         await passkeys.remove(connection, signed_in, text_of(form, "passkey"))

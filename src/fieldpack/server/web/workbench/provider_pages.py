@@ -1,4 +1,4 @@
-"""Signing in at another provider: there, and back."""
+"""Signing in at an identity provider: the way there and the way back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Text = Annotated[str, Query()]
 
 
 def _provider(request: Request, context: Context) -> Provider:
-    """This process's, which keeps what the provider tells of itself."""
+    """This process's provider, which caches its metadata."""
     if context.settings.oidc_issuer is None:
         raise not_found("Page", request.url.path)
     if not hasattr(request.app.state, "provider"):
@@ -53,7 +53,7 @@ def _return_url(request: Request, context: Context) -> str:
 
 @router.get(PATH)
 async def begin(request: Request, context: CurrentContext, next: Text = HOME) -> Response:
-    """To the provider."""
+    """Redirect to the provider."""
     provider = _provider(request, context)
     try:
         url, state = await provider.begin(_return_url(request, context), local_path(next))
@@ -73,7 +73,7 @@ async def begin(request: Request, context: CurrentContext, next: Text = HOME) ->
 async def come_back(
     request: Request, context: CurrentContext, state: Text = "", code: Text = "", error: Text = ""
 ) -> Response:
-    """With a code, which the provider takes for who it is."""
+    """The way back, with a code that the provider redeems for an identity."""
     provider = _provider(request, context)
     cookie = read_cookie(request, PROVIDER)
     begun = None
@@ -81,7 +81,7 @@ async def come_back(
         async with context.database.transaction() as connection:
             begun = await open_state(connection, cookie.value)
     words = catalogue_of(request)
-    # some providers forget the state of what was cancelled; there is nothing to redeem then
+    # some providers leave out the state after a cancelled sign-in; there is no code to redeem then
     is_ours = begun is not None and (not code or secrets.compare_digest(begun.state.encode(), state.encode()))
     if begun is None or not is_ours:
         response = await ask(request, context, status=403, error=words.text("sign_in.step_over"))

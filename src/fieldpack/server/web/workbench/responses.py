@@ -1,4 +1,4 @@
-"""Pages on which responses are looked through and decided on: a collection's overview, the table, one response."""
+"""Pages with responses: a collection's overview, the table, one response, and decisions on them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _collection_path(collection_id: UUID) -> str:
 
 
 async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, bool]:
-    """Which of the things that these pages offer the caller may do with a collection."""
+    """Which actions of these pages the caller may do with a collection."""
     offered = {
         "read": Action.RESPONSES_READ,
         "review": Action.RESPONSES_REVIEW,
@@ -110,7 +110,7 @@ async def show_responses(
     """The table of responses that a filter shows."""
     path = f"{_collection_path(collection_id)}/responses"
     given = request.query_params.multi_items()
-    if question and test:  # a condition that was just put together: the address gets it in its one form
+    if question and test:  # a condition from the form's fields: to the address that has it as `where`
         given = [pair for pair in given if pair[0] not in ("question", "test", "operand", "after", "upto")]
         condition = ":".join(
             filter(None, (question, test, "" if test in ("answered", "missing") else operand))
@@ -134,7 +134,7 @@ async def show_responses(
     parameters = view.parameters()
 
     def sorted_by(name: str) -> dict[str, Any]:
-        """How a column's head sorts: by it, and the other way round when it does so already."""
+        """The parameters of a link in a column's head: sort by it, or in the other direction if it is sorted by it."""
         current = view.sort.removeprefix("-")
         downwards = view.sort.startswith("-")
         wanted = f"-{name}" if current == name and not downwards else name
@@ -206,7 +206,7 @@ async def approve_shown(
 async def show_response(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
-    """One response among its neighbours in the view that its address names."""
+    """One response, with links to the previous and next one of the filter in the address."""
     return await _show(request, context, caller, submission_id)
 
 
@@ -262,7 +262,7 @@ async def _show(
 async def decide(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
-    """Approve, reject or ask back one response, or write a note; a refusal is said on its page, nothing lost."""
+    """Approve, reject or ask for a return, or write a note. A refusal is shown on the page, with what was typed."""
     form = await read_unknown_form(request)
     go, message = text_of(form, "go"), text_of(form, "message").strip()
     parameters = request.query_params.multi_items()
@@ -271,7 +271,7 @@ async def decide(
         async with context.database.transaction() as connection:
             view = await service.find_view(connection, caller, submission_id, parameters)
             if go in ("approve", "reject"):
-                # which one comes next is asked before the decision takes this one out of the view
+                # before the decision, after which this one may not match the filter any more
                 shown = await service.open_response(connection, view, submission_id, is_shown=False)
                 following = shown.next
                 given = SubmissionTransition.model_validate(
@@ -311,7 +311,7 @@ async def decide(
 async def ask_to_erase(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
-    """What would go with a person, before it goes."""
+    """What an erasure would remove, and a field for the participant's id."""
     return await _ask_to_erase(request, context, caller, submission_id, wrong=False)
 
 
@@ -346,7 +346,7 @@ def _is_named(typed: str, participant_id: str) -> bool:
 async def erase(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
-    """Erase a person's submission, once their id was typed."""
+    """Erase a submission after its participant's id was typed."""
     typed = text_of(await read_unknown_form(request), "participant")
     async with context.database.transaction() as connection:
         row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)

@@ -1,4 +1,4 @@
-"""Who is signed in, by cookie, and the renewal of participants' cookies."""
+"""The researcher who is signed in, by cookie; and the renewal of participants' cookies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def visitor_of(request: Request) -> Visitor:
-    """Where a request comes from, as far as it says and its connection shows."""
+    """Where a request comes from, by its headers and its connection."""
     host = request.client.host if request.client else ""
     device = read_cookie(request, DEVICE)
     return Visitor(
@@ -49,18 +49,18 @@ def visitor_of(request: Request) -> Visitor:
 
 
 def keep_researcher(request: Request, response: Response, cookie: str) -> None:
-    """Sign a researcher in, in this browser."""
+    """Set the cookie of a session."""
     keep_cookie(request, response, RESEARCHER, cookie, int(SESSION_LIFE.total_seconds()))
 
 
 def keep_entry(request: Request, response: Response, entry: Entry) -> None:
-    """Sign a researcher in, in this browser, and remember that they did."""
+    """Set the cookies of a session and of the device."""
     keep_researcher(request, response, entry.session)
     keep_cookie(request, response, DEVICE, entry.device, int(DEVICE_LIFE.total_seconds()))
 
 
 async def end_previous(request: Request, context: Context) -> None:
-    """End the session that this browser had, since it has no cookie for it any more."""
+    """End the session that this browser had before, because its cookie is overwritten."""
     cookie = read_cookie(request, RESEARCHER)
     if cookie is not None and cookie.value:
         async with context.database.transaction() as connection:
@@ -68,13 +68,13 @@ async def end_previous(request: Request, context: Context) -> None:
 
 
 async def forget_researcher(request: Request, response: Response, context: Context) -> None:
-    """Sign out: the cookie is good for nothing any more, and this browser forgets it."""
+    """Sign out: end the session and delete the cookie."""
     await end_previous(request, context)
     clear_cookie(request, response, RESEARCHER)
 
 
 async def find_signed_in(request: Request, context: Context) -> SignedIn | None:
-    """Whoever is signed in, and by which session."""
+    """The researcher who is signed in, and their session; None without one."""
     cookie = read_cookie(request, RESEARCHER)
     if cookie is None or not cookie.value:
         return None
@@ -91,13 +91,13 @@ async def find_signed_in(request: Request, context: Context) -> SignedIn | None:
 
 
 async def find_researcher(request: Request, context: Context) -> Caller | None:
-    """Whoever is signed in."""
+    """The researcher who is signed in; None without one."""
     found = await find_signed_in(request, context)
     return found.caller if found is not None else None
 
 
 def renew_participant(request: Request, response: Response) -> None:
-    """Give a participant who came with a cookie of the old name one of the new."""
+    """Give a participant whose cookie has the old name one with the new name."""
     held: tuple[UUID, UUID, str] | None = getattr(request.state, "old_key", None)
     if held is not None:
         keep_submission(request, response, *held)

@@ -1,4 +1,4 @@
-"""The page that signs in, and signing in by a password and a second factor, a token, or a link that works once."""
+"""Signing in by password and second factor, by token, or by a link that works once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ Text = Annotated[str, Query()]
 
 
 def local_path(path: str) -> str:
-    """A path of this server; anything that a browser could take for another site leads home."""
+    """A path of this server. For anything that a browser could take for another site it is the researchers' first
+    page."""
     return path if is_own_path(path) else HOME
 
 
@@ -53,7 +54,7 @@ async def ask(
     error: str = "",
     token_error: str = "",
 ) -> Response:
-    """The page that signs in, with the ways that anybody has here."""
+    """The page that signs in, with the ways to do it that somebody here has set up."""
     async with context.database.transaction() as connection:
         ways = await credentials.find_ways(connection)
     return render(
@@ -70,7 +71,7 @@ async def ask(
 
 
 async def admit(request: Request, context: Context, entry: Entry, next: str) -> Response:
-    """Signed in, and on to where they wanted."""
+    """The redirect after signing in, with its cookies."""
     mark_authenticated(request)
     await end_previous(request, context)
     response = see_other(next)
@@ -86,13 +87,13 @@ def _wait_text(request: Request, error: Throttled) -> tuple[str, dict[str, str]]
 
 @router.get("/sign-in")
 async def show_sign_in(request: Request, context: CurrentContext, next: Text = HOME) -> Response:
-    """Asks who it is."""
+    """The page that signs in."""
     return await ask(request, context, next=local_path(next))
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, context: CurrentContext) -> Response:
-    """An address and a password, or a token, for a cookie."""
+    """Sign in with an address and a password, or with a token."""
     form = await read_unknown_form(request)
     next = local_path(text_of(form, "next"))
     if "token" in form:
@@ -138,7 +139,7 @@ async def _sign_in_with_token(request: Request, context: Context, form: FormData
 
 @router.post("/sign-in/code")
 async def prove_second_factor(request: Request, context: CurrentContext) -> Response:
-    """A code of the app, or a recovery code, after the password."""
+    """Sign in with a code of the app, or a recovery code, after the password."""
     form = await read_unknown_form(request)
     step, next = text_of(form, "step"), local_path(text_of(form, "next"))
     words = catalogue_of(request)
@@ -163,7 +164,7 @@ async def prove_second_factor(request: Request, context: CurrentContext) -> Resp
 
 @router.get(SIGN_IN_ONCE)
 async def show_sign_in_link(request: Request, context: CurrentContext, code: Text = "") -> Response:
-    """Says whom a link of the command line signs in, and asks to go on. Looking doesn't use the link up."""
+    """Say whom a link of the command line signs in, and ask to go on. Looking does not use the link."""
     async with context.database.transaction() as connection:
         caller = await peek_code(connection, code)
     return _sign_in_once(request, code, caller)
@@ -171,7 +172,7 @@ async def show_sign_in_link(request: Request, context: CurrentContext, code: Tex
 
 @router.post(SIGN_IN_ONCE)
 async def sign_in_once(request: Request, context: CurrentContext) -> Response:
-    """The link's code, used up, for a cookie."""
+    """Sign in with the code of a link."""
     code = text_of(await read_unknown_form(request), "code")
     async with context.database.transaction() as connection:
         researcher_id = await use_code(connection, code)

@@ -1,4 +1,4 @@
-"""Pages that only somebody who is signed in sees: everybody else is asked to sign in, and comes back to them."""
+"""Pages for researchers who are signed in. All others are asked to sign in, and come back afterwards."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ HOME = "/researcher"
 
 
 def see_other(path: str) -> RedirectResponse:
-    """A redirect that nothing keeps."""
+    """A redirect that is not cached."""
     return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
 
 
 def to_sign_in(request: Request) -> RedirectResponse:
-    """To the page that asks who it is, and back here afterwards."""
+    """A redirect to the page that signs in, and back here afterwards."""
     query = f"?{request.url.query}" if request.url.query else ""
     wanted = f"{request.url.path}{query}" if request.method == "GET" else HOME
     return see_other(f"/sign-in?next={quote(wanted, safe='')}")
 
 
 class WorkbenchRoute(PageRoute):
-    """A page of the workbench."""
+    """A page for researchers who are signed in."""
 
     async def divert(self, request: Request) -> Response | None:
         session = await find_signed_in(request, request.app.state.context)

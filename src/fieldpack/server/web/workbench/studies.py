@@ -1,4 +1,4 @@
-"""Pages of studies: made in three fields, opened, paused and ended, with the links that participants get."""
+"""Pages of studies: created in three fields, opened, paused and ended, with the links for participants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STEP_TEXTS = {
 
 
 def _whole(text: str) -> int | None:
-    """A whole number that somebody typed, groups and all; None for nothing."""
+    """A whole number that somebody typed, with grouping or without; None for an empty text."""
     digits = "".join(text.split()).replace(".", "").replace(",", "")
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else None
 
@@ -50,7 +50,7 @@ def _whole(text: str) -> int | None:
 async def ask_for_study(
     request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
-    """Asks what a study needs: a name, places, minutes."""
+    """A form for what a study needs: name, places, minutes."""
     return await _ask_for_study(request, context, caller, collection_id, {"places": "100"})
 
 
@@ -106,7 +106,7 @@ async def create_study(
 async def show_study(
     request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
 ) -> Response:
-    """One study: where it stands, what can be done with it, its links."""
+    """One study: its state, what can be done with it, its links."""
     return await _show_study(request, context, caller, study_id)
 
 
@@ -166,7 +166,7 @@ async def _may_write(connection: Connection, caller: Caller, row: StudyRow) -> b
 async def change_study(
     request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
 ) -> Response:
-    """A step of the study's life, more places or time, a copy for trying it, or its end as a draft."""
+    """Do a step of the study's life, change places or time, make a copy for trying it, or delete a draft."""
     form = await read_unknown_form(request)
     go = text_of(form, "go")
     where, trial = f"/workbench/studies/{study_id}", ""

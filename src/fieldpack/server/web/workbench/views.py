@@ -1,4 +1,4 @@
-"""What templates of the workbench show: answers as short texts, filters in words, the addresses of other views."""
+"""The content of the workbench's templates: answers as short texts, filters as text, the addresses of other views."""
 
 from __future__ import annotations
 
@@ -76,24 +76,24 @@ CATEGORY_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A part of a filter in words, and the address of the same view without it."""
+    """A condition of a filter as text, and the address of the same view without it."""
 
     text: str
     without: str
 
 
 def say_all(keys: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
-    """Names with their texts, out of names with their keys."""
+    """The text of each name, where a mapping gives its key."""
     return {name: catalogue.text(key) for name, key in keys.items()}
 
 
 def state_text(status: str, catalogue: Catalogue) -> str:
-    """A submission's state in words."""
+    """A submission's state as text."""
     return catalogue.text(STATE_TEXTS[status])
 
 
 def say_problem(problem: Problem) -> str:
-    """A refusal in one or several sentences, as the API says it."""
+    """A refusal as one or several sentences of the API."""
     detail = problem.detail
     if isinstance(detail, dict):
         return " ".join(message for messages in detail.values() for message in messages)
@@ -119,7 +119,8 @@ def _labels(options: Iterable[Mapping[str, Any]]) -> Callable[[Any], str]:
 
 
 def say_answer(item: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[str]:
-    """An answer in lines; an option that the question has no more is shown by its value. None for files."""
+    """An answer as lines of text; None for files. An option that the question does not have any more is shown by its
+    value."""
     if answer is None or answer.get("type") == "file_upload":
         return []
     value = answer.get("value")
@@ -144,7 +145,7 @@ def shorten(text: str) -> str:
 
 
 def say_length(seconds: float | None, catalogue: Catalogue) -> str:
-    """A length of time in its two largest units; nothing for None."""
+    """A duration in its two largest units; empty for None."""
     if seconds is None:
         return ""
     whole = round(seconds)
@@ -159,7 +160,7 @@ def say_length(seconds: float | None, catalogue: Catalogue) -> str:
 def describe_conditions(
     view: View, studies: Mapping[UUID, str], catalogue: Catalogue, path: str, kept: Sequence[tuple[str, str]]
 ) -> list[Chip]:
-    """The filter of a view in words, each with the way to leave it out.
+    """The conditions of a filter as text, each with the address without it.
 
     Args:
         studies: names by id.
@@ -225,7 +226,7 @@ def _say_condition(
 def cells_of(
     questions: Sequence[QuestionRow], answers: Mapping[str, Any] | None, files: Sequence[FileRow]
 ) -> list[dict[str, Any]]:
-    """The cells of a row of the table: for each question its answer's lines, cut short, and its files."""
+    """The cells of a row of the table: for each question the lines of its answer, shortened, and its files."""
     return [
         {
             "lines": [

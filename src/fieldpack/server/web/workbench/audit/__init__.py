@@ -1,1 +1,1 @@
-"""Who did or saw what in a workspace: its pages."""
+"""The page of a workspace's audit log."""

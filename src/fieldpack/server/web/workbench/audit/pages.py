@@ -136,7 +136,7 @@ async def show_log(
 
 
 def _show(words: Catalogue, entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry in words; what its subjects mean, as long as they mean somebody."""
+    """An entry as text; its subjects by name, until they are erased."""
     actor, about = entry["actor"], entry["object"]
     kinds = {
         "researcher": words.text("audit.researcher"),

@@ -1,4 +1,4 @@
-"""The page of a workspace's webhooks: what is subscribed to, how it fares, and a test event."""
+"""The page of a workspace's webhooks: subscriptions, their deliveries, and a test event."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _path(workspace_id: UUID) -> str:
 
 
 def _state(row: SubscriptionRow) -> str:
-    """How a subscription fares, in a word that the page has a text for."""
+    """The state of a subscription, as a word that the page has a text for."""
     if row.disabled_at is not None:
         return "disabled"
     if not row.is_enabled:
@@ -114,7 +114,7 @@ async def show_hooks(
 async def change_hooks(
     request: Request, context: CurrentContext, caller: SignedIn, workspace_id: WorkspaceId
 ) -> Response:
-    """Subscribe, send a test event, switch on or off, delete; a refusal is said on the page, nothing lost."""
+    """Subscribe, send a test event, switch on or off, delete. A refusal is shown on the page, with what was typed."""
     form = await read_unknown_form(request)
     go, hook = text_of(form, "go"), text_of(form, "hook")
     given = (text_of(form, "event_type"), text_of(form, "target_url").strip())
@@ -136,7 +136,7 @@ async def change_hooks(
 async def _subscribe(
     context: Context, caller: Caller, workspace_id: UUID, event_type: str, target_url: str
 ) -> str:
-    """Subscribe and confirm at once, since nobody else has seen the secret; the subscription's id."""
+    """Subscribe, and confirm at once, because nobody else has seen the secret; returns the subscription's id."""
     if event_type not in EVENT_TYPES:
         raise invalid("event_type", f"Must be one of {', '.join(EVENT_TYPES)}.")
     await service.require_target(target_url, context.settings.allowed_hook_targets)
