@@ -417,7 +417,7 @@ def test_what_is_done_to_an_account(world: World, server: Installation) -> None:
 def invited(world: World, role: str) -> str:
     """The code of an invitation to the workspace."""
     path = f"/workspaces/{world.ids['workspace_id']}/invitations"
-    made = expect(world.api.post(path, json={"role": role}), 201)
+    made: dict[str, str] = expect(world.api.post(path, json={"role": role}), 201)
     return parse_qs(urlsplit(made["url"]).query)["code"][0]
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -212,12 +212,13 @@ class TestPage:
         with self.signed_in(server, server.token) as client:
             yield client
 
-    def signed_in(self, server: Installation, token: str) -> httpx.Client:
-        client = httpx.Client(
+    @contextmanager
+    def signed_in(self, server: Installation, token: str) -> Iterator[httpx.Client]:
+        with httpx.Client(
             base_url=server.url, headers={"Origin": server.url}, trust_env=False, timeout=60
-        )
-        assert client.post("/sign-in", data={"token": token}).status_code == 303
-        return client
+        ) as client:
+            assert client.post("/sign-in", data={"token": token}).status_code == 303
+            yield client
 
     def test_an_owner_lists_invites_changes_and_removes(
         self, api: httpx.Client, workspace: str, people: Any, browser: httpx.Client
@@ -300,7 +301,11 @@ class TestPage:
     ) -> None:
         path = f"/workbench/workspaces/{workspace}/members"
         member, _ = people(workspace, "viewer")
-        for form in ({}, {"go": "promote"}, {"go": "change", "researcher": member, "role": "king"}):
+        for form in (
+            {"role": "owner"},
+            {"go": "promote"},
+            {"go": "change", "researcher": member, "role": "king"},
+        ):
             assert browser.post(path, data=form).status_code == 400
         elsewhere = browser.post(
             path,

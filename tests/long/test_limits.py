@@ -6,9 +6,10 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from fieldpack.server.problems import Problem
 from fieldpack.server.selection.filters import parse_filter
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.answering.saving import MOST_TOGETHER, read_map
+from fieldpack.server.uploads.rows import FileRow
 from fieldpack.server.values.html import MAX_NESTING, MAX_TABLE_CELLS, count_table_cells, is_deep, sanitise
 from tests.proportion import require_proportional
 
@@ -214,10 +216,20 @@ def test_collections_take_time_in_proportion(make: Callable[[int], dict[str, Any
 def test_files_are_found_by_their_question() -> None:
     def work(size: int) -> None:
         items = [
-            {"id": str(n), "type": "file_upload", "required": True, "min_file_count": 1, "max_file_count": 1}
+            {
+                "id": str(UUID(int=n)),
+                "type": "file_upload",
+                "required": True,
+                "min_file_count": 1,
+                "max_file_count": 1,
+            }
             for n in range(size)
         ]
-        files = [{"instruction_id": str(n), "status": "complete"} for n in range(size)]
+        now = datetime.now(UTC)
+        files = [
+            FileRow(uuid4(), UUID(str(item["id"])), "a.png", "image/png", 1, "", "complete", 1, now)
+            for item in items
+        ]
         assert find_broken(items, {}, files) == {}
 
     require_proportional(work, 2_000)

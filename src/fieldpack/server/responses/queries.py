@@ -99,10 +99,11 @@ async def list_responses(
     Raises:
         psycopg.errors.DataError: the place is none of this order.
     """
-    condition, values = select_matching(collection_id, wanted)
+    matching = select_matching(collection_id, wanted)
+    condition, values = matching.sql, matching.values
     if place is not None:
-        beyond, given = _beyond(order, place, backwards=backwards)
-        condition, values = f"{condition} AND {beyond}", {**values, **given}
+        beyond = _beyond(order, place, backwards=backwards)
+        condition, values = f"{condition} AND {beyond.sql}", {**values, **beyond.values}
     direction = "DESC" if order.descending != backwards else "ASC"
     key, _ = order.key()
     cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
@@ -150,7 +151,8 @@ async def count_matching(
     connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int = MOST_COUNTED
 ) -> int:
     """How many a filter lets through; counting ends at one more than `most`."""
-    condition, values = select_matching(collection_id, wanted)
+    matching = select_matching(collection_id, wanted)
+    condition, values = matching.sql, matching.values
     cursor = await connection.execute(
         f"SELECT count(*) AS count FROM (SELECT 1 FROM submissions s WHERE {condition} LIMIT %(most)s) AS found",
         {**values, "most": most + 1},
@@ -163,7 +165,8 @@ async def list_matching(
     connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int
 ) -> list[UUID]:
     """The submissions that a filter lets through, at most so many."""
-    condition, values = select_matching(collection_id, wanted)
+    matching = select_matching(collection_id, wanted)
+    condition, values = matching.sql, matching.values
     cursor = await connection.execute(
         f"SELECT s.id FROM submissions s WHERE {condition} ORDER BY s.id LIMIT %(most)s",
         {**values, "most": most},

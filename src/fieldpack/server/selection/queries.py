@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -16,7 +17,8 @@ SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
 NUMBER = r"'^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'"
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Term:
     """A condition on submissions `s`, in SQL, and the values that it takes."""
 
     sql: str
@@ -57,8 +59,8 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
     if wanted.search is not None:
         add("s.words @@ websearch_to_tsquery('simple', %(search)s)", search=wanted.search)
     for number, condition in enumerate(wanted.where):
-        term, given = _select_answer(condition, f"where{number}")
-        add(term, **given)
+        answered = _select_answer(condition, f"where{number}")
+        add(answered.sql, **answered.values)
     return Term(" AND ".join(terms), values)
 
 

@@ -6,8 +6,8 @@ from fieldpack.server.accounts import session_queries
 from fieldpack.server.accounts.credentials import passwords, queries, second_factor
 from fieldpack.server.accounts.sessions import SignedIn
 from fieldpack.server.audit.service import write_entry
-from fieldpack.server.context import Context
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.caches import Caches
+from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.problems import FORBIDDEN, Problem
 
 __all__ = [
@@ -34,7 +34,7 @@ def require_fresh(signed_in: SignedIn) -> None:
         )
 
 
-async def set_password(context: Context, signed_in: SignedIn, password: str) -> str | None:
+async def set_password(database: Database, caches: Caches, signed_in: SignedIn, password: str) -> str | None:
     """Set or replace the password; every other session of this researcher ends.
 
     Returns:
@@ -47,8 +47,8 @@ async def set_password(context: Context, signed_in: SignedIn, password: str) -> 
     fault = passwords.find_fault(password, signed_in.caller.email)
     if fault is not None:
         return fault
-    hash = await passwords.hash_password(context.caches, password)
-    async with context.database.transaction() as connection:
+    hash = await passwords.hash_password(caches, password)
+    async with database.transaction() as connection:
         await queries.write_password(connection, signed_in.caller.id, hash)
         await session_queries.end_sessions(connection, signed_in.caller.id, signed_in.session_id)
         await note_change(connection, signed_in, "password set")

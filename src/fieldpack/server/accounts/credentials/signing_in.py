@@ -11,7 +11,7 @@ from fieldpack.server.accounts.credentials import budgets, devices, passwords, q
 from fieldpack.server.accounts.credentials.budgets import ACCOUNT, ADDRESS, DEVICE, Claim, Throttled
 from fieldpack.server.accounts.service import hash_token
 from fieldpack.server.accounts.sessions import Method, Visitor, begin_session
-from fieldpack.server.context import Context
+from fieldpack.server.caches import Caches
 from fieldpack.server.db.pool import Connection, Database
 
 __all__ = ["Entry", "Step", "WrongCredentials", "enter", "prove_second_factor", "sign_in_with_password"]
@@ -59,7 +59,7 @@ def _claims(visitor: Visitor, account: str, *, is_known: bool) -> list[Claim]:
 
 
 async def sign_in_with_password(
-    context: Context, visitor: Visitor, email: str, password: str
+    database: Database, caches: Caches, visitor: Visitor, email: str, password: str
 ) -> Entry | Step:
     """Sign in with an address and a password.
 
@@ -74,7 +74,7 @@ async def sign_in_with_password(
         Throttled: too many tries were wrong before.
     """
     name = email.strip().casefold()[:MOST_EMAIL_CHARACTERS]
-    async with context.database.transaction() as connection:
+    async with database.transaction() as connection:
         account = await queries.find_account(connection, name)
         is_known = account is not None and await devices.is_known(
             connection, visitor.device, account.researcher_id
@@ -84,10 +84,10 @@ async def sign_in_with_password(
     if wait_seconds:
         raise Throttled(wait_seconds)
     hash = account.hash if account is not None else None
-    kept = await passwords.check(context.caches, hash, password, is_known=is_known)
+    kept = await passwords.check(caches, hash, password, is_known=is_known)
     if account is None or hash is None or kept is None:
         raise WrongCredentials
-    async with context.database.transaction() as connection:
+    async with database.transaction() as connection:
         if not await queries.renew_hash(connection, account.researcher_id, hash, kept):
             raise WrongCredentials
         await budgets.give_back(connection, claims)

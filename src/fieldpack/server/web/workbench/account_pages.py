@@ -180,7 +180,7 @@ async def set_password(request: Request, context: CurrentContext, signed_in: Cur
     if password != text_of(form, "again"):
         fault: str | None = "different"
     else:
-        fault = await changes.set_password(context, signed_in, password)
+        fault = await changes.set_password(context.database, context.caches, signed_in, password)
     if fault is None:
         return see_other(f"{ACCOUNT}#password")
     error = catalogue_of(request).text(FAULTS[fault], least=LEAST_CHARACTERS, most=MOST_CHARACTERS)

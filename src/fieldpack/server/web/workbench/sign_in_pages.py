@@ -104,7 +104,9 @@ async def sign_in(request: Request, context: CurrentContext) -> Response:
         error = words.text("sign_in.missing_password")
         return await ask(request, context, status=400, next=next, email=email, error=error)
     try:
-        found = await signing_in.sign_in_with_password(context, visitor_of(request), email, password)
+        found = await signing_in.sign_in_with_password(
+            context.database, context.caches, visitor_of(request), email, password
+        )
     except WrongCredentials:
         error = words.text("sign_in.wrong_password")
         return await ask(request, context, status=403, next=next, email=email, error=error)
