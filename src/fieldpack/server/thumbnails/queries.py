@@ -35,8 +35,8 @@ async def is_any_waiting(connection: Connection, lease_seconds: float) -> bool:
 
 
 async def claim_next(connection: Connection, lease_seconds: float) -> ClaimedRow | None:
-    """The blob that has waited longest, as this worker's for a while. Its row is locked until commit; rows that others have
-    locked are skipped."""
+    """The blob that has waited longest, as this worker's for a while. Locks its row until commit, and skips rows
+    that others have locked."""
     cursor = await connection.cursor(row_factory=class_row(ClaimedRow)).execute(
         f"""
         UPDATE thumbnails t SET claimed_at = now(), attempts = t.attempts + 1
