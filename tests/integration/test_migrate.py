@@ -521,7 +521,7 @@ def test_accounts_of_an_older_database_take_passkeys_and_identities(url: str, sc
 def test_fractions_of_rewards_are_rounded_up_and_named(
     url: str, scripts: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    migrate_to("0022", url, scripts)
+    migrate_to("0023", url, scripts)
     study, collection, quiet = (str(uuid4()) for _ in range(3))
     rewards = {"whole": "100", "a fraction": "100.2", "written as one": "7.0", "text": '"1.5"', "none": None}
     with psycopg.connect(url) as connection:
