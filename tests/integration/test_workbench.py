@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -234,6 +234,33 @@ def test_erasing_asks_for_the_id_first(browser: httpx.Client, api: httpx.Client)
     assert submission in done.text
     assert api.get(f"/submissions/{submission}").status_code == 404
     assert browser.get(path).status_code == 404
+
+
+NO_NUMBERS = ["1" * 5000, "1" + "0" * 20, "0001" + "9" * 20, "\u0661", "\u00b2", "-1", "+1", "1_0"]
+
+
+def test_what_is_no_number_in_reach_is_refused(browser: httpx.Client, api: httpx.Client) -> None:
+    """Wherever an address or a form has one: days, a count, a page of a form, an option."""
+    options = [{"label": "One", "value": "one"}, {"label": "Two", "value": "two"}]
+    scenario = Scenario.create(api, {"type": "multiple_choice", "description": "Which?", "options": options})
+    collection = scenario.collection["id"]
+    invitations = f"/researcher/workspaces/{scenario.collection['workspace_id']}/invitations"
+    approve = f"/workbench/collections/{collection}/responses/approve"
+    preview = f"/data-collection-tool/collections/{collection}"
+    participant = scenario.start("p")
+    auth, choice = participant.headers, participant.item(0)
+    for number in NO_NUMBERS:
+        form = {"role": "editor", "days": number, "email": ""}
+        assert browser.post(invitations, data=form).status_code == 400
+        assert browser.post(approve, data={"count": number}).status_code == 400
+        step = {"preview": "true", "step": number}
+        assert browser.get(preview, params=step).status_code == 404
+        page = f"{participant.path}/{quote(number)}"
+        assert browser.get(page, headers=auth).status_code == 404
+        assert browser.post(page, data={"a": "b"}, headers=auth).status_code == 404
+        chosen = {f"a.{choice}": number, f"r.{choice}": "0"}
+        assert browser.post(f"{participant.path}/1", data=chosen, headers=auth).status_code == 400
+    assert expect(api.get(participant.path, headers=auth), 200)["answers"] == {}
 
 
 def test_a_study_from_three_fields_to_its_end(

@@ -24,6 +24,7 @@ from fieldpack.server.submissions.answering.saving import Answering, open_answer
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.uploads.receive.receiving import receive_first
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import find_chosen, is_asked
 from fieldpack.server.web.participants.views import summarise
@@ -157,9 +158,10 @@ def _option(options: list[dict[str, Any]], index: UploadFile | str) -> dict[str,
     """
     if index == "":
         return None
-    if not isinstance(index, str) or not index.isdecimal() or int(index) >= len(options):
+    at = read_whole(index) if isinstance(index, str) else None
+    if at is None or at >= len(options):
         raise Problem(INVALID, {"value": ["This is not one of the options."]})
-    return options[int(index)]
+    return options[at]
 
 
 def _message(item: dict[str, Any], given: dict[str, Any], catalogue: Catalogue) -> str:

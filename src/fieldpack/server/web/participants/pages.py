@@ -27,6 +27,7 @@ from fieldpack.server.submissions.beginning.codes import get_code
 from fieldpack.server.submissions.rows import AnswerRow, SubmissionRow
 from fieldpack.server.uploads import service as uploads
 from fieldpack.server.uploads.rows import FileRow
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.catalogue import Catalogue
 from fieldpack.server.web.participants.contacts import StudyPageRoute
 from fieldpack.server.web.participants.entrance import Text, see_other
@@ -181,9 +182,10 @@ async def show_step(
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
     if step == REVIEW:
         return REVIEW
-    if not step.isdecimal() or not 1 <= int(step) <= len(body["collection_items"]):
+    at = read_whole(step)
+    if at is None or not 1 <= at <= len(body["collection_items"]):
         raise not_found("Page", step)
-    return int(step)
+    return at
 
 
 def _show_form(

@@ -22,6 +22,7 @@ from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
 from fieldpack.server.web.workbench.account_pages import ACCOUNT, say_role
@@ -206,7 +207,8 @@ async def invite(
     collection = text_of(form, "collection")
     if role not in list(Role):
         raise invalid("role", f"Must be one of {', '.join(Role)}.")
-    if not (days.isdecimal() and days.isascii() and 1 <= int(days[:4]) <= MOST_DAYS):
+    life = read_whole(days)
+    if life is None or not 1 <= life <= MOST_DAYS:
         raise invalid("days", f"Must be a whole number from 1 to {MOST_DAYS}.")
     try:
         async with context.database.transaction() as connection:
@@ -217,7 +219,7 @@ async def invite(
                 Role(role),
                 collection_id=parse_id("Collection", collection) if collection else None,
                 email=email or None,
-                life=timedelta(days=int(days)),
+                life=timedelta(days=life),
             )
     except Problem as problem:
         if not isinstance(problem.detail, dict) or "email" not in problem.detail:

@@ -23,6 +23,7 @@ from fieldpack.server.problems import not_found
 from fieldpack.server.responses.service import read_view
 from fieldpack.server.studies.service import participant_url
 from fieldpack.server.studies.targeting import find_unenforced
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import read_form, text_of
 from fieldpack.server.web.participants.pages import error_rows
@@ -192,9 +193,9 @@ async def show_preview(
             preview=True,
         )
     total = len(body["collection_items"])
-    if step != "review" and not (step.isdecimal() and 1 <= int(step) <= total):
+    at = step if step == "review" else read_whole(step)
+    if at is None or (isinstance(at, int) and not 1 <= at <= total):
         raise not_found("Page", step)
-    at: int | str = int(step) if step.isdecimal() else step
     return render(
         request,
         "form.html",

@@ -25,6 +25,7 @@ from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
 from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.values.participant_ids import parse_participant_id
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -193,12 +194,12 @@ async def approve_shown(
     request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """Approve all that the filter shows and that wait for a review."""
-    text = text_of(await read_unknown_form(request), "count")
-    if not text.isdecimal():
+    count = read_whole(text_of(await read_unknown_form(request), "count"))
+    if count is None:
         raise invalid("count", "Must be a number.")
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
-        await service.approve_matching(connection, caller, view, int(text))
+        await service.approve_matching(connection, caller, view, count)
     return see_other(views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()))
 
 

@@ -22,6 +22,7 @@ from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 from fieldpack.server.studies.targeting import find_unenforced
 from fieldpack.server.submissions.service import count_submissions
+from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.catalogue import message
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -43,7 +44,7 @@ STEP_TEXTS = {
 def _whole(text: str) -> int | None:
     """A whole number that somebody typed, with grouping or without; None for an empty text."""
     digits = "".join(text.split()).replace(".", "").replace(",", "")
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else None
+    return read_whole(digits)
 
 
 @router.get("/workbench/collections/{collection_id}/studies/new")
