@@ -229,7 +229,7 @@ def test_it_gives_up_when_it_is_told_to(server: Server) -> None:
         def give_up(reason: str) -> None:
             raise Postponed(reason)
 
-        with pytest.raises(Postponed, match="1 transactions that began earlier"):
+        with pytest.raises(Postponed, match="1 transaction that began earlier"):
             remove_leftovers(connection, server.data, give_up)
         assert stray.exists()
     assert remove(server).paths == [str(stray.relative_to(server.data))]

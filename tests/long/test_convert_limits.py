@@ -169,7 +169,7 @@ def test_what_kept_a_column_from_being_numbers_is_counted(tmp_path: Path, to: An
     ]
     coerced = export.convert(to, tmp_path / "coerced", numbers="coerce")
     assert len(coerced.warnings) == 1
-    assert coerced.warnings[0].startswith(f"{name}: 1 of 4 answers are no plain number, so they are missing")
+    assert coerced.warnings[0].startswith(f"{name}: 1 of 4 answers is no plain number, so it is missing")
     assert export.convert(to, tmp_path / "text", numbers="text").warnings == []
 
 

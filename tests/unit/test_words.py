@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,30 @@ def test_words_with_one_meaning_have_no_synonyms() -> None:
         if BANNED.search(name) and name not in FOREIGN
     }
     assert found == set()
+
+
+# what there may be one of; `say_count` says it right
+COUNTED = re.compile(
+    r" (?:old |more )?(?:answers|backups|exports|files|items|options|pages|participants|places|questions|studies"
+    r"|submissions|tokens|transactions|uploads|workspaces)\b"
+)
+
+
+def counts_said(tree: ast.Module) -> Iterator[str]:
+    """Counts in f-strings that a plural follows, whatever the count is; not those that never change."""
+    for text in ast.walk(tree):
+        if not isinstance(text, ast.JoinedStr):
+            continue
+        for value, after in itertools.pairwise(text.values):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+                continue
+            is_len = isinstance(value.value, ast.Call) and ast.unparse(value.value.func) == "len"
+            is_grouped = value.format_spec is not None and ast.unparse(value.format_spec) == "f','"
+            is_fixed = ast.unparse(value.value).isupper()
+            if (is_len or is_grouped) and not is_fixed and COUNTED.match(str(after.value)):
+                yield ast.unparse(value.value) + str(after.value)
+
+
+def test_counts_are_said_in_the_right_number() -> None:
+    found = [f"{module}: {said}" for module, tree in modules() for said in counts_said(tree)]
+    assert found == []

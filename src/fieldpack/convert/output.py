@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack.errors import ConfigError, FieldpackError
 from fieldpack.files import replace_file
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.tables.wide import Column, Numbers
@@ -56,12 +57,16 @@ def explain_numbers(columns: list[Column], numbers: Numbers) -> list[str]:
     for column in columns:
         if column.not_numeric:
             answered = len(column.data) - column.data.null_count
+            verb, it, is_it = (
+                ("is", "it", "it is") if column.not_numeric == 1 else ("are", "them", "they are")
+            )
             if numbers == "coerce":
                 answered += column.not_numeric
-                what = "they are missing; --numbers safe keeps them, and the column as text"
+                what = f"{is_it} missing; --numbers safe keeps {it}, and the column as text"
             else:
-                what = "the column is text; --numbers coerce makes them missing"
+                what = f"the column is text; --numbers coerce makes {it} missing"
             found.append(
-                f"{column.name}: {column.not_numeric:,} of {answered:,} answers are no plain number, so {what}."
+                f"{column.name}: {column.not_numeric:,} of {say_count(answered, 'answer')} {verb} no plain number, so "
+                f"{what}."
             )
     return found

@@ -15,6 +15,7 @@ from fieldpack.errors import UsageError
 from fieldpack.tables.codebook import list_variables
 from fieldpack.tables.long import build_files
 from fieldpack.tables.wide import Column
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.reading.reader import OpenArchive
@@ -53,7 +54,7 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     if files.num_rows:
         if files.num_rows + 1 > _MOST_ROWS:
             converted.warnings.append(
-                f"The {files.num_rows:,} files don't fit a sheet, so they are not listed."
+                f"{say_count(files.num_rows, 'file')} don't fit a sheet, so none is listed."
             )
         else:
             writer.write(book.create_sheet("Files"), files.column_names, _iter_rows(files))

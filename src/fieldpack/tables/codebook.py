@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fieldpack.errors import UsageError
 from fieldpack.reading.model import CHOICE_TYPES, CONTENT_TYPES, Collection, Instruction, Option, scalar_text
 from fieldpack.tables.column_names import Names
-from fieldpack.text import say_bytes
+from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
     from fieldpack.tables.wide import Column
@@ -68,7 +68,11 @@ def describe_rules(item: Instruction) -> list[str]:
             rules.append(f"at most {say_bytes(size * 2**20)} each")
         low, high = item.extra.get("min_file_count"), item.extra.get("max_file_count")
         if low or high:
-            rules.append(f"{low or 1} to {high or 'any number of'} files")
+            least, most = (
+                low or 1,
+                say_count(high, "file") if isinstance(high, int) else "any number of files",
+            )
+            rules.append(most if least == high else f"{least} to {most}")
     return rules
 
 

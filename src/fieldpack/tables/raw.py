@@ -27,6 +27,7 @@ from fieldpack.reading.shapes import guess_type, read_submission
 from fieldpack.reading.source import Limits
 from fieldpack.tables.bulk import BASE, FILE, STRING, TIME, Plan, Shape, Unfit, look_at, rebuild_list
 from fieldpack.tables.option_codes import OptionCodes
+from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.reading.reader import OpenArchive
@@ -143,7 +144,8 @@ class _Reader:
         cells = self._rows * len(self.instructions)
         if cells > max(self._limits.table_cells, self._limits.table_ratio * self._size_bytes):
             raise ArchiveError(
-                f"A table of {len(self.instructions):,} questions and {self._rows:,} submissions would be almost"
+                f"A table of {say_count(len(self.instructions), 'question')} and {say_count(self._rows, 'submission')}"
+                " would be almost"
                 " empty: it is not made. `fieldpack inspect`, `verify` and `extract` read this archive; in Python"
                 " limits=NO_LIMITS makes its table all the same.",
                 member=RESPONSES,

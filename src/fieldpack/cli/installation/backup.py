@@ -173,7 +173,10 @@ def create(
         else:
             print_text(text)
         if made.pruned.backups:
-            print_text(f"Removed {len(made.pruned.backups)} old backups and {made.pruned.objects:,} files.")
+            print_text(
+                f"Removed {say_count(len(made.pruned.backups), 'old backup')} and "
+                f"{say_count(made.pruned.objects, 'file')}."
+            )
     _end_incomplete(manifest)
 
 
@@ -198,7 +201,8 @@ def _end_incomplete(manifest: Any) -> None:
     for entry in manifest.lost[:NAMED]:
         typer.echo(f"fieldpack: {entry.key} is {entry.reason} in storage.", err=True)
     typer.echo(
-        f"fieldpack: Storage has lost {len(manifest.lost)} files that rows name; everything else is in the backup. "
+        f"fieldpack: Storage has lost {say_count(len(manifest.lost), 'file')} that rows name; everything else is in "
+        "the backup. "
         "Put them back from an earlier backup, or delete their submissions.",
         err=True,
     )
@@ -379,11 +383,13 @@ def restore(
         )
     else:
         print_text(
-            f"Restored {manifest.name}: {manifest.counts['submissions']:,} submissions, {restored.files:,} files "
-            f"({restored.files_kept:,} were there), as of {manifest.made_at}."
+            f"Restored {manifest.name}: {say_count(manifest.counts['submissions'], 'submission')}, "
+            f"{say_count(restored.files, 'file')} (there already: {restored.files_kept:,}), as of {manifest.made_at}."
         )
         if restored.erased:
-            print_text(f"Erased again: {restored.erased:,} submissions, which were erased since.")
+            print_text(
+                f"Erased again: {say_count(restored.erased, 'submission')}, as somebody erased since the backup."
+            )
         if restored.uploads_restarted:
             print_text(f"Uploads under way that begin anew: {restored.uploads_restarted:,}.")
         if restored.exports_failed:

@@ -17,6 +17,7 @@ from fieldpack.cli.options import AsJson
 from fieldpack.cli.output import print_json, print_one, print_text
 from fieldpack.cli.studies import links
 from fieldpack.errors import UsageError
+from fieldpack.text import say_count
 
 __all__ = ["register"]
 
@@ -184,7 +185,7 @@ def increase_places(
         before = client.get_study(study_id)["total_available_places"]
         if places <= before:
             raise UsageError(
-                f"The study has {before:,} places already; --places says how many there are to be."
+                f"The study has {say_count(before, 'place')} already; --places says how many there are to be."
             )
         print_one(client.update_study(study_id, {"total_available_places": places}), _MAIN, json=json)
 

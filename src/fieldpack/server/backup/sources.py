@@ -18,6 +18,7 @@ from fieldpack.server.backup.objects import Tell, map_windowed
 from fieldpack.server.backup.stream import BackupReader
 from fieldpack.server.backup.verification import check_files
 from fieldpack.server.storage import Storage
+from fieldpack.text import say_count
 
 __all__ = ["BackupSource", "FolderBackup", "Intake", "StreamedBackup"]
 
@@ -161,7 +162,7 @@ class FolderBackup:
                     wrong.append(entry.key)
         if wrong:
             raise BackupError(
-                f"The backup {self.name} is damaged: {len(wrong)} of its files are missing or have other bytes, "
+                f"The backup {self.name} is damaged: {say_count(len(wrong), 'file')} missing or with other bytes, "
                 f"{wrong[0]} for one. `fieldpack backup verify` names them; another backup may be whole."
             )
         return self.manifest

@@ -34,6 +34,7 @@ from fieldpack.server.backup.format import (
 )
 from fieldpack.server.backup.objects import iter_object, map_windowed
 from fieldpack.server.storage import Storage
+from fieldpack.text import say_count
 
 __all__ = ["HEAD", "BackupReader", "Head", "StreamDestination", "TakeObject"]
 
@@ -323,7 +324,7 @@ class BackupReader:
         wrong = sorted((bad | missing | (set(self._sent) - set(exports))) - absent)
         if wrong:
             raise BackupError(
-                f"{self.where} is damaged: {len(wrong)} of its files are missing or have other bytes, "
-                f"{wrong[0]} for one."
+                f"{self.where} is damaged: {say_count(len(wrong), 'file')} missing or with other bytes, {wrong[0]} "
+                "for one."
             )
         return manifest

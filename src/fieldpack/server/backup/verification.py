@@ -17,6 +17,7 @@ from fieldpack.server.backup.format import DUMP, Entry, Manifest
 from fieldpack.server.backup.objects import Tell, map_windowed
 from fieldpack.server.backup.stream import BackupReader
 from fieldpack.server.db.dumps import is_readable_dump
+from fieldpack.text import say_count
 
 __all__ = ["BackupCheck", "check_files", "verify_folder", "verify_stream"]
 
@@ -102,7 +103,7 @@ def _verify(
     except BackupError as error:
         problems.append(str(error))
     if found > NAMED:
-        problems.append(f"and {found - NAMED} more files")
+        problems.append(f"and {say_count(found - NAMED, 'more file')}")
     if not problems and (count, size_bytes) != (manifest.objects, manifest.object_bytes):
         problems.append("its lists name other files than its manifest counts")
     return BackupCheck(name, problems, manifest)

@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 
 from fieldpack.files import sync_folder
+from fieldpack.text import say_count
 
 __all__ = ["Removed", "remove_leftovers"]
 
@@ -148,7 +149,7 @@ def _list_prepared(connection: Blocking) -> set[str]:
 
 def _await_ends(connection: Blocking, transactions: set[str], pause: Callable[[str], None]) -> None:
     while left := transactions & _list_running(connection):
-        pause(f"{len(left)} transactions that began earlier still run")
+        pause(f"still running: {say_count(len(left), 'transaction')} that began earlier")
 
 
 def _remove(paths: list[Path]) -> int:
