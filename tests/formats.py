@@ -162,6 +162,8 @@ FORMATS: list[Format] = [
     _accept("wide.awb", b"#!AMR-WB\n" + bytes(600), "audio/amr-wb"),
     _accept("a.mid", b"MThd\0\0\0\6" + bytes(100), "audio/midi", ".midi"),
     _accept("dictation.ds2", b"\3ds2" + bytes(600), "audio/x-ds2"),
+    _accept("newer dictation.ds2", b"\7ds2" + bytes(600), "audio/x-ds2"),
+    _accept("locked dictation.ds2", b"\3enc" + bytes(600), "audio/x-ds2"),
     _accept("radio.ts", transport(0x03), "audio/mp2t"),
     # offices
     _accept("a.pdf", picture("PDF"), "application/pdf"),
@@ -209,6 +211,7 @@ FORMATS: list[Format] = [
     _accept("jvc.mod", b"\0\0\1\xba\x44" + bytes(600), "video/mpeg"),
     _accept("favicon.ico", picture("PNG"), "image/png"),
     _accept("excel.csv", "größe;preis\n1;2\n".encode("cp1252"), "text/csv"),
+    _accept("dos.csv", b"a;b\r\n1;2\r\n\x1a", "text/csv"),
     _accept("shift jis.csv", "大きさ,値段\n".encode("shift_jis"), "text/csv"),
     _accept("a.tab", b"a\tb\n1\t2\n", "text/tab-separated-values", ".tsv"),
     _accept("a.json", b'{"a": 1}', "application/json"),

@@ -115,7 +115,8 @@ SIGNATURES: tuple[Signature, ...] = (
     _word("tta", (0, b"TTA1")),
     _signature("dsd", (0, b"DSD \x1c\0")),
     _signature("dsd", (0, b"FRM8\0")),
-    *(_signature("dss", (0, start)) for start in (b"\2dss", b"\3dss", b"\3ds2")),
+    # the first byte counts the blocks of the header; `enc` is one that was encrypted
+    *(_signature("dss", (0, bytes((blocks,)) + name)) for blocks in range(1, 10) for name in (b"dss", b"ds2", b"enc")),
     _signature("msv", (0, b"MS_VOICE")),
     _signature("voc", (0, b"Creative Voice File")),
     _signature("pdf", (0, b"%PDF-")),

@@ -11,6 +11,7 @@ from fieldpack.server.uploads.content_types.looking import Look, Types
 __all__ = ["find_text", "look_at_mention", "look_at_program", "look_at_word"]
 
 _CONTROLS = re.compile(CONTROLS.encode())
+_END = b"\x1a"  # what older programs put at the end of a text
 _TAG = re.compile(r"<(?:!doctype\s+)?(?:[\w.-]+:)?([a-z][\w.-]*)", re.I)
 _SKIPPED = (("<?", "?>"), ("<!--", "-->"))
 _MARKS = (
@@ -54,6 +55,7 @@ def _decode(head: bytes) -> str | None:
             except UnicodeDecodeError:
                 return None
             return None if "\0" in text else text
+    head = head.removesuffix(_END)
     if not head or _CONTROLS.search(head):
         return None
     try:

@@ -15,7 +15,7 @@ const matches = (pieces, head, text) => pieces.every(([offset, piece]) => (offse
 /** The types that a text can be, by its first element; all of them where it is not in UTF-8, none if it is no text. */
 function findText(head, text) {
   if (/^(\xff\xfe|\xfe\xff|\0\0\xfe\xff)/.test(text)) return TEXTS;
-  if (!head.length || NO_TEXT.test(text)) return [];
+  if (!head.length || NO_TEXT.test(text.replace(/\x1a$/, ""))) return [];
   let rest = text.replace(/^\xef\xbb\xbf/, "").trimStart();
   const isXml = rest.startsWith("<?xml");
   for (const [start, end] of [["<?", "?>"], ["<!--", "-->"], ["<?", "?>"], ["<!--", "-->"]]) {
