@@ -22,6 +22,7 @@ BENCHMARKS = {
     "audit": False,
     "cli_export": True,
     "intake": False,
+    "crowds": True,
     "uploads": False,
     "store": False,
     "tables": False,

@@ -101,9 +101,9 @@ async def start(http: httpx.AsyncClient, study_id: str) -> Person:
     return Person(path, {"Authorization": f"Bearer {state['token']}"}, items)
 
 
-async def send_photo(http: httpx.AsyncClient, person: Person) -> None:
+async def send_photo(http: httpx.AsyncClient, person: Person, size_bytes: int = PHOTO_BYTES) -> None:
     """A file of its own, in one request."""
-    data = PNG + hashlib.shake_128(uuid4().bytes).digest(PHOTO_BYTES - len(PNG))
+    data = PNG + hashlib.shake_128(uuid4().bytes).digest(size_bytes - len(PNG))
     fields = {"instruction_id": person.items[3], "filename": "a.png", "key": uuid4().hex}
     metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
     headers = {**person.headers, **BYTES, "Upload-Length": str(len(data)), "Upload-Metadata": metadata}
@@ -111,14 +111,14 @@ async def send_photo(http: httpx.AsyncClient, person: Person) -> None:
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, str(len(data))), answer.text
 
 
-async def take_part(http: httpx.AsyncClient, study_id: str) -> None:
+async def take_part(http: httpx.AsyncClient, study_id: str, photo_bytes: int) -> None:
     """A whole submission as the page sends it: start, answers together, a photo, submit."""
     person = await start(http, study_id)
     first, second, third, _ = person.items
     answers = {first: {"value": "Fine"}, second: {"value": "No"}, third: {"value": ["yes"]}}
     saved = await http.put(f"{person.path}/answers", json=answers, headers=person.headers)
     saved.raise_for_status()
-    await send_photo(http, person)
+    await send_photo(http, person, photo_bytes)
     (await http.post(f"{person.path}/submit", headers=person.headers)).raise_for_status()
 
 
@@ -175,7 +175,9 @@ def insert_rows(url: str, clients: int, seconds: float) -> float:
     return asyncio.run(run())
 
 
-def measure(server: Installation, clients: tuple[int, ...], seconds: float) -> list[dict[str, Any]]:
+def measure(
+    server: Installation, clients: tuple[int, ...], seconds: float, photo_bytes: int
+) -> list[dict[str, Any]]:
     """Every kind of work by as many clients."""
     assert server.process is not None
     with connected(server) as connection:
@@ -203,10 +205,10 @@ def measure(server: Installation, clients: tuple[int, ...], seconds: float) -> l
             (await http.put(path, json={"value": "Fine"}, headers=person.headers)).raise_for_status()
 
         async def upload(http: httpx.AsyncClient, number: int) -> None:
-            await send_photo(http, await person_of(http, number))
+            await send_photo(http, await person_of(http, number), photo_bytes)
 
         async def submit(http: httpx.AsyncClient, _: int) -> None:
-            await take_part(http, study_id)
+            await take_part(http, study_id, photo_bytes)
 
         async def begin(http: httpx.AsyncClient, _: int) -> None:
             await start(http, study_id)
@@ -215,7 +217,7 @@ def measure(server: Installation, clients: tuple[int, ...], seconds: float) -> l
             "bare route": ask,
             "start": begin,
             "answer": save,
-            "20 KiB file": upload,
+            f"{photo_bytes >> 10} KiB file": upload,
             "submission": submit,
         }
         for name, act in acts.items():
@@ -231,14 +233,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.intake", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
     parser.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS))
+    parser.add_argument("--photo", type=int, default=PHOTO_BYTES >> 10, help="KiB of each file")
+    parser.add_argument("--workers", type=int, default=1, help="web processes")
     arguments = parser.parse_args()
     most = "1000000"
     with installed(
-        "--no-worker", FIELDPACK_RATE_PER_ADDRESS=most, FIELDPACK_RATE_PER_SUBMISSION=most
+        *("--no-worker", "--workers", str(arguments.workers)),
+        FIELDPACK_RATE_PER_ADDRESS=most,
+        FIELDPACK_RATE_PER_SUBMISSION=most,
     ) as server:
-        rows = measure(server, tuple(arguments.clients), arguments.seconds)
+        rows = measure(server, tuple(arguments.clients), arguments.seconds, arguments.photo << 10)
     show(
-        "Taking in, one web process (CPU of each request; rates are those of this moment)",
+        f"Taking in, web processes: {arguments.workers} (CPU of each request; rates are those of this moment)",
         ["work", "clients", "a second", "p50 ms", "p95 ms", "CPU ms Python", "CPU ms PostgreSQL"],
         [
             [
@@ -253,7 +259,7 @@ def main() -> None:
             for row in rows
         ],
     )
-    keep("intake", {"seconds": arguments.seconds, "rows": rows})
+    keep("intake", {"seconds": arguments.seconds, "workers": arguments.workers, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Receiving a large file: memory and speed, beside nginx storing the same body and a bare sink."""
+"""Receiving a large file: memory and speed, beside nginx storing the same body, and sinks that drop it or keep it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,25 @@ import sys, uvicorn
 async def app(scope, receive, send):
     while (await receive()).get("more_body"):
         pass
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), lifespan="off", log_level="error")
+"""
+KEEPING_SINK = """
+import hashlib, os, sys, tempfile, uvicorn
+from isal import isal_zlib
+async def app(scope, receive, send):
+    sha256, crc32 = hashlib.sha256(), 0
+    with tempfile.TemporaryFile(buffering=0, dir=sys.argv[2]) as file:
+        while True:
+            message = await receive()
+            body = message.get("body", b"")
+            sha256.update(body)
+            crc32 = isal_zlib.crc32(body, crc32)
+            file.write(body)
+            if not message.get("more_body"):
+                break
+        os.fsync(file)
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), lifespan="off", log_level="error")
@@ -148,10 +167,10 @@ def wait_until_open(port: int) -> None:
 
 
 @contextmanager
-def sink() -> Iterator[str]:
-    """A bare ASGI application under uvicorn that reads a body and drops it."""
+def sink(program: str, folder: Path) -> Iterator[str]:
+    """A bare ASGI application under uvicorn that reads a body, and drops it or keeps it in `folder`."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", SINK, str(port)])
+    process = subprocess.Popen([sys.executable, "-c", program, str(port), str(folder)])
     try:
         wait_until_open(port)
         yield f"http://127.0.0.1:{port}/"
@@ -182,13 +201,19 @@ def nginx(folder: Path) -> Iterator[str | None]:
 
 def run_rounds(installation: Installation, size_bytes: int, rounds: int, folder: Path) -> dict[str, Any]:
     """Every contender in turn, `rounds` times, so that none has the better moment."""
-    with installation.client() as client, sink() as sink_url, nginx(folder) as nginx_url:
+    with (
+        installation.client() as client,
+        sink(SINK, folder) as sink_url,
+        sink(KEEPING_SINK, installation.data_dir) as keeping_url,
+        nginx(folder) as nginx_url,
+    ):
         client.timeout = httpx.Timeout(300)
         participant = Scenario.create(client, FILMS).start("p1")
         contenders: dict[str, Callable[[], float]] = {
             "fieldpack, one request": lambda: measure_whole(participant, size_bytes),
             f"fieldpack, {CHUNK_MIB} MiB with checksums": lambda: measure_chunks(participant, size_bytes),
             "uvicorn, bytes dropped": lambda: send("PUT", sink_url, {}, size_bytes),
+            "uvicorn, SHA-256, CRC-32, written, flushed": lambda: send("PUT", keeping_url, {}, size_bytes),
         }
         if nginx_url is None:
             print("  nginx: skipped, the program is not installed")

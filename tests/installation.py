@@ -51,7 +51,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 @dataclass
 class Installation:
-    """A server under test.
+    """A server under test, of one web process unless its options say otherwise: every server more costs a run its time.
 
     Attributes:
         url: base URL, without `/api/v1`.
@@ -99,6 +99,7 @@ class Installation:
                     str(self.data_dir),
                     "--port",
                     str(self.port),
+                    *([] if "--workers" in self.options else ["--workers", "1"]),
                     *self.options,
                 ],
                 env=environment(**self.settings),

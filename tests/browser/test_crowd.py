@@ -49,7 +49,11 @@ def test_200_start_at_once_on_100_places(api: httpx.Client) -> None:
         async def start(number: int) -> int:
             async with browserless(study) as http:
                 data = {"participant_id": f"p{number}", "session_id": "s"}
-                return (await http.post(f"/participate/{study.study['id']}", data=data)).status_code
+                while True:
+                    answer = await http.post(f"/participate/{study.study['id']}", data=data)
+                    if answer.status_code != 503:
+                        return answer.status_code
+                    await asyncio.sleep(float(answer.headers["Retry-After"]))
 
         return await asyncio.gather(*map(start, range(2 * PEOPLE)))
 

@@ -411,6 +411,36 @@ def test_answers_typed_just_before_the_tab_closes_are_kept(film_study: Scenario,
     assert list(state["answers"].values()) == [{"value": "typed without a network"}]
 
 
+def test_a_server_with_too_much_to_do_is_asked_again(film_study: Scenario, visitors: Contexts) -> None:
+    """What was typed stays, the page says why, and another visit sends it."""
+    context = visitors()
+    page = context.new_page()
+    start(page, link(film_study, "joy"))
+
+    def refuse(route: Route) -> None:
+        if route.request.method == "PUT":
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": {}})
+        else:
+            route.continue_()
+
+    page.route("**/participate/submissions/*/answers**", refuse)
+    question(page, "A note").get_by_role("textbox").fill("written in a crowd")
+    expect(page.locator("#saving")).to_contain_text("Many people are answering")
+    page.unroute("**/participate/submissions/*/answers**")
+    is_saved(page)
+    page.route("**/participate/submissions/*/answers**", refuse)
+    question(page, "A note").get_by_role("textbox").fill("written before leaving")
+    expect(page.locator("#saving")).to_contain_text("Many people are answering")
+    page.close()
+    page = context.new_page()
+    page.goto(link(film_study, "joy"))
+    ready(page)
+    expect(question(page, "A note").get_by_role("textbox")).to_have_value("written before leaving")
+    is_saved(page)
+    state = film_study.start("joy").state
+    assert list(state["answers"].values()) == [{"value": "written before leaving"}]
+
+
 def test_pause_resume_remove_and_refusals(
     api: Any, visitors: Contexts, network: Proxy, tmp_path: Path
 ) -> None:

@@ -74,20 +74,6 @@ def test_one_statement_for_many(api: httpx.Client, server: Installation) -> None
     assert sorted(row[1] for row in approved) == sorted(submissions)
 
 
-def test_who_watches_a_collection_is_told(api: httpx.Client, server: Installation) -> None:
-    scenario = Scenario.create(api)
-    with connected(server) as database:
-        database.execute("LISTEN fieldpack_changes")
-        scenario.start("a")
-        told: set[str] = set()
-
-        def is_told() -> bool:
-            told.update(notice.payload for notice in database.notifies(timeout=0.2, stop_after=1))
-            return scenario.collection["id"] in told
-
-        wait_for(is_told)
-
-
 def test_a_reader_waits_for_who_may_still_come_before(api: httpx.Client, server: Installation) -> None:
     """Ids are given when something is done, and seen when it is committed: a reader who goes on by id misses none."""
     scenario = Scenario.create(api)

@@ -29,7 +29,14 @@ def busy() -> Iterator[Installation]:
 def all_at_once(
     server: Installation, calls: list[tuple[str, str, Any]], token: str | None = None
 ) -> list[httpx.Response]:
-    """Every call on a connection of its own, all under way together."""
+    """Every call on a connection of its own, all under way together; who is asked to come again does."""
+
+    async def send(client: httpx.AsyncClient, method: str, path: str, body: Any) -> httpx.Response:
+        while True:
+            answer = await client.request(method, path, json=body)
+            if answer.status_code != 503:
+                return answer
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
 
     async def run() -> list[httpx.Response]:
         headers = {"Authorization": f"Token {token or server.token}"}
@@ -37,8 +44,7 @@ def all_at_once(
         async with httpx.AsyncClient(
             base_url=f"{server.url}/api/v1", headers=headers, timeout=120, limits=limits, trust_env=False
         ) as client:
-            requests = [client.request(method, path, json=body) for method, path, body in calls]
-            return await asyncio.gather(*requests)
+            return await asyncio.gather(*(send(client, *call) for call in calls))
 
     return asyncio.run(run())
 

@@ -24,6 +24,7 @@ from fieldpack.server.db.embedded.account import Account
 from fieldpack.server.db.embedded.keeper import find_processes, make_tag
 from fieldpack.server.db.embedded.locks import FileLock
 from fieldpack.server.db.embedded.server import EmbeddedPostgres, open_embedded
+from fieldpack.server.db.parameters import SETTINGS
 from fieldpack.server.db.programs import find_programs, make_reachable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded PostgreSQL is not for Windows")
@@ -133,7 +134,7 @@ def test_fresh_start_settings_and_end(data_dir: Path) -> None:
         "synchronous_commit": "on",
         "TimeZone": "UTC",
         "listen_addresses": "",
-        "max_connections": "200",
+        "max_connections": SETTINGS["max_connections"],
         "data_checksums": "on",
         "wal_recycle": "off",
     }

@@ -29,6 +29,7 @@ from typing import Any, Literal, NamedTuple, NewType, TypedDict, Union, get_args
 from uuid import UUID
 
 import pytest
+from psycopg import AsyncCursor
 from tools.layers import find_faults, is_strange
 
 import fieldpack
@@ -273,7 +274,7 @@ def test_files_are_made_to_last_in_one_room() -> None:
 
 
 ONE_PLACE = {
-    "queries.save_answers(": "submissions.answering.saving",  # for the API's route and the page's form
+    "queries.ask_save(": "submissions.answering.saving",  # for the API's route and the page's form
     """'"started_at":"'""": "exports.line_queries",  # a line of responses.jsonl
     "or returned; its answers and files": "uploads.service",  # what may change no more
 }
@@ -301,12 +302,24 @@ JSON = {
     "exports.queries.find_recent(filter)",
     "exports.queries.insert_export(filter)",
     "hooks.queries.insert_event(payload)",
-    "submissions.queries.replace_answers(values)",
-    "submissions.queries.save_answers(values)",
+    "submissions.answering.queries.ask_save(values)",
+    "submissions.answering.queries.replace_answers(values)",
+    "submissions.answering.queries.save_held_answer(value)",
     "submissions.queries.set_reviewed(review)",
 }
 SCALARS = (bool, int, float, str, bytes, Decimal, UUID, date, datetime, timedelta, type(None))
-MANY = (list, set, frozenset, Sequence, Iterable, Iterator, AsyncIterator, Generator, AsyncGenerator)
+MANY = (
+    list,
+    set,
+    frozenset,
+    Sequence,
+    Iterable,
+    Iterator,
+    AsyncIterator,
+    Generator,
+    AsyncGenerator,
+    AsyncCursor,
+)
 
 
 def iter_queries() -> Iterator[tuple[str, Callable[..., object]]]:

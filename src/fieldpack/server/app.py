@@ -32,6 +32,7 @@ from fieldpack.server.exports.serve.routes import router as download
 from fieldpack.server.groups.routes import router as groups
 from fieldpack.server.hooks.routes import router as hooks
 from fieldpack.server.http.dependencies import make_room, require_room
+from fieldpack.server.http.direct.table import DirectTable
 from fieldpack.server.http.methods import allowed_methods
 from fieldpack.server.http.openapi import describe_api
 from fieldpack.server.http.responses import OrjsonResponse
@@ -54,10 +55,11 @@ from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
+from fieldpack.server.submissions.participant_routes import known_router, start_router
 from fieldpack.server.submissions.participant_routes import router as participate
-from fieldpack.server.submissions.participant_routes import start_router
 from fieldpack.server.submissions.routes import router as submissions
 from fieldpack.server.tickets.routes import router as tickets
+from fieldpack.server.uploads.routes import creating_router, tus_router
 from fieldpack.server.uploads.routes import router as uploads
 from fieldpack.server.web.refusals import answer_refusal
 from fieldpack.server.web.routes import router as pages
@@ -87,10 +89,25 @@ ROUTERS = (
         responses,
         start_router,
         participate,
+        known_router,
         uploads,
     ),
 )
-GROWING = (pictures, exports, start_router, participate, uploads)  # what these take needs room on the disk
+GROWING = (
+    pictures,
+    exports,
+    start_router,
+    participate,
+    known_router,
+    uploads,
+)  # what these take needs room on the disk
+INTAKE = (
+    start_router,
+    participate,
+    known_router,
+    creating_router,
+    tus_router,
+)  # what participants do over and over
 BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 log = structlog.get_logger()
@@ -117,6 +134,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    taken = [route for router in INTAKE for route in router.routes]
+    app.router.routes.append(DirectTable(API, taken, _prepare))
     for router in ROUTERS:
         growing = [Depends(require_room)] if router in GROWING else None
         app.include_router(router, prefix=API, dependencies=growing)
@@ -128,6 +147,12 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         Envelope, rate_per_address=settings.rate_per_address, hsts_seconds=settings.hsts_seconds
     )
     return app
+
+
+async def _prepare(request: Request) -> None:
+    """What the framework's routes of intake depend on, besides what each declares."""
+    await make_room(request)
+    await require_room(request)
 
 
 def field_path(location: tuple[int | str, ...]) -> str:

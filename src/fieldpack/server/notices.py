@@ -1,4 +1,4 @@
-"""Notices between processes: one connection that LISTENs, and an event for each waiter on an export or a collection.
+"""Notices between processes: one connection that LISTENs, and an event for each waiter on an export.
 
 A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
 sooner: who waits also looks by itself once a second.
@@ -13,17 +13,16 @@ from collections.abc import AsyncIterator
 import psycopg
 import structlog
 
-__all__ = ["CHANGES_CHANNEL", "CHANNEL", "Notices"]
+__all__ = ["CHANNEL", "Notices"]
 
 CHANNEL = "fieldpack_exports"
-CHANGES_CHANNEL = "fieldpack_changes"  # a trigger on the log of changes says which collection it is about
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Notices:
-    """Wakes waiters of this process when another process (or this one) notifies about an export or a collection."""
+    """Wakes waiters of this process when another process (or this one) notifies about an export."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -43,7 +42,7 @@ class Notices:
 
     @contextlib.asynccontextmanager
     async def subscribed(self, object_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when news of the export or collection of this id arrives; clear it before looking."""
+        """An event that is set when news of the export of this id arrives; clear it before looking."""
         event = asyncio.Event()
         self._events.setdefault(object_id, set()).add(event)
         try:
@@ -60,7 +59,6 @@ class Notices:
                 connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                     async for notice in connection.notifies():
                         for event in self._events.get(notice.payload, ()):
                             event.set()

@@ -63,6 +63,7 @@ HEAD_TOO_LARGE = ProblemType(431, 143100, "Request head too large")
 CHECKSUM_MISMATCH = ProblemType(460, 146000, "Checksum mismatch")
 INTERNAL = ProblemType(500, 150000, "Internal error")
 UNAVAILABLE = ProblemType(503, 150300, "Unavailable")
+BUSY = ProblemType(503, 150301, "Busy")
 STORAGE_FULL = ProblemType(507, 150700, "Storage full")
 
 REGISTRY: tuple[ProblemType, ...] = tuple(

@@ -43,7 +43,12 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Run no export jobs here; `fieldpack worker` does, elsewhere.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of web processes.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Number of web processes.", show_default="one a processor, 8 at most"
+        ),
+    ] = None,
     researcher: Annotated[
         str | None,
         typer.Option(help="E-mail of whom the sign-in link printed at a terminal is for, of several."),

@@ -76,7 +76,7 @@ class ResearcherRoute(ApiRoute):
                     )
 
 
-def _current(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> service.Caller:
+async def _current(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> service.Caller:
     caller: service.Caller = request.state.caller
     return caller
 

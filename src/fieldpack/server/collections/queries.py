@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg import AsyncCursor
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Json
 
 from fieldpack.server.accounts.permissions.queries import select_role
@@ -82,24 +83,30 @@ async def keep_version(connection: Connection, id: UUID, version: int, body: dic
 
 async def raise_counter(connection: Connection, collection_id: UUID) -> int:
     """Raise the counter of changes that an export could contain. It is locked until commit, before any study."""
-    cursor = await connection.execute(
+    counter = await (await ask_raise(connection, collection_id)).fetchone()
+    assert counter is not None
+    return counter
+
+
+async def ask_raise(connection: Connection, collection_id: UUID) -> AsyncCursor[int]:
+    """The same, asked for: in a pipeline the counter comes once it is fetched."""
+    return await connection.cursor(row_factory=scalar_row).execute(
         "UPDATE collection_changes SET counter = counter + 1 WHERE collection_id = %s RETURNING counter",
         [collection_id],
     )
-    row = await cursor.fetchone()
-    assert row is not None
-    counter: int = row["counter"]
-    return counter
+
+
+async def ask_counter(connection: Connection, collection_id: UUID) -> AsyncCursor[int]:
+    """As `lock_counter`, asked for: in a pipeline the counter comes once it is fetched."""
+    return await connection.cursor(row_factory=scalar_row).execute(
+        "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
+    )
 
 
 async def lock_counter(connection: Connection, collection_id: UUID) -> int:
     """The counter of changes, locked until commit: what an export contains can't change meanwhile."""
-    cursor = await connection.execute(
-        "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    counter: int = row["counter"]
+    counter = await (await ask_counter(connection, collection_id)).fetchone()
+    assert counter is not None
     return counter
 
 

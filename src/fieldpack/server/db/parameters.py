@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["PORT", "SETTINGS", "UNSAFE_SETTINGS", "cluster_folder"]
+from fieldpack.server.machine.cores import count_cores
+
+__all__ = ["PORT", "SETTINGS", "UNSAFE_SETTINGS", "cluster_folder", "count_web_processes"]
 
 PORT = 5432  # only a part of the socket's name: nothing listens on TCP
+
+WEB_CONNECTIONS = 18  # of a web process: its pool, its notices, and a probe when the pool does not answer
+OTHER_CONNECTIONS = (
+    56  # a worker, commands beside the server, backups, and what PostgreSQL keeps for its owner
+)
+MOST_CONNECTIONS = max(200, OTHER_CONNECTIONS + WEB_CONNECTIONS * count_cores())
 
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "shared_buffers": "128MB",
-    "max_connections": "200",
+    "max_connections": str(MOST_CONNECTIONS),
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -42,6 +50,11 @@ SETTINGS = {
     "log_min_error_statement": "panic",
 }
 UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def count_web_processes() -> int:
+    """How many web processes the embedded PostgreSQL has connections for."""
+    return (MOST_CONNECTIONS - OTHER_CONNECTIONS) // WEB_CONNECTIONS
 
 
 def cluster_folder(data_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 
 import orjson
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, scalar_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -16,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 from fieldpack.server.db.server_role import as_owner
 
-__all__ = ["Connection", "Database", "fetch_count"]
+__all__ = ["Connection", "Database", "begin_in_pipeline", "end_in_pipeline", "fetch_count", "start_over"]
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -29,6 +30,32 @@ async def fetch_count(connection: Connection, query: LiteralString, values: Sequ
     """The number that a query such as `SELECT count(*) …` answers."""
     row = await (await connection.cursor(row_factory=scalar_row).execute(query, values)).fetchone()
     return int(row or 0)
+
+
+@asynccontextmanager
+async def begin_in_pipeline(connection: Connection) -> AsyncIterator[None]:
+    """A pipeline whose first statement begins the transaction, where none has begun: psycopg would wait for that one.
+
+    To be the first that is done in `Database.transaction`, which ends it as any other.
+    """
+    begins = not connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE
+    if begins:
+        await connection.set_autocommit(True)
+    async with connection.pipeline():
+        if begins:
+            await connection.execute("BEGIN")
+        yield
+
+
+async def start_over(connection: Connection) -> None:
+    """Undo what a transaction did, and release its locks; the next statement begins another."""
+    await connection.rollback()
+    await connection.set_autocommit(False)
+
+
+async def end_in_pipeline(connection: Connection) -> None:
+    """End a transaction by the last statement of a pipeline, without a round trip of its own."""
+    await connection.execute("COMMIT")
 
 
 class Database:
@@ -86,6 +113,8 @@ class Database:
             async with connection:
                 yield connection
         finally:
+            if connection.autocommit and not connection.closed:  # it was begun in a pipeline
+                await connection.set_autocommit(False)
             await self.pool.putconn(connection)
 
     @asynccontextmanager
@@ -108,17 +137,27 @@ class Database:
     async def _take(self) -> PatientConnection:
         if self._probe is None:
             return await self.pool.getconn()
+        if self.pool.get_stats()["pool_available"]:
+            try:
+                return await self.pool.getconn(LOOK_SECONDS)
+            except PoolTimeout:  # those that were there do not answer
+                await self._require_answer()
         taking = asyncio.create_task(self.pool.getconn())
         try:
             while not taking.done():
                 await asyncio.wait({taking}, timeout=LOOK_SECONDS)
-                if not taking.done() and await self._probe.ask() is None and not taking.done():
-                    raise PoolTimeout("the database does not answer")
+                if not taking.done():
+                    await self._require_answer(taking)
         except BaseException:
             taking.add_done_callback(self._give_back)
             taking.cancel()
             raise
         return taking.result()
+
+    async def _require_answer(self, taking: asyncio.Task[PatientConnection] | None = None) -> None:
+        assert self._probe is not None
+        if await self._probe.ask() is None and not (taking is not None and taking.done()):
+            raise PoolTimeout("the database does not answer")
 
     def _give_back(self, taken: asyncio.Task[PatientConnection]) -> None:
         """Close a connection that no request waits for any more."""

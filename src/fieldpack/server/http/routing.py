@@ -18,8 +18,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from fieldpack.server.config import Settings
+from fieldpack.server.http.direct.calls import ID_NAMES, Call, is_direct
 from fieldpack.server.http.large import run_large
 from fieldpack.server.http.listing import name_ignored
+from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes
@@ -40,7 +42,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 MAX_DEPTH = 100
 MAX_ERRORS = 100  # that one answer names; who has more mends these first
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
-ID_NAMES = ("_id", "file_key")  # what the names of path parameters that are ids end in
 
 
 def parse_id(kind: str, text: str) -> UUID:
@@ -167,8 +168,8 @@ def _iter_declared(dependant: Dependant) -> Iterator[str]:
         yield from _iter_declared(inner)
 
 
-def _check_texts(request: Request, known: set[str]) -> None:
-    """Refuse what no query can hold, and words where ids go, whatever else is wrong with the request.
+def _check_texts(request: Request, known: set[str]) -> dict[str, UUID]:
+    """The ids of the path. Refuse what no query can hold, and words where ids go, whatever else is wrong.
 
     Raises:
         Problem: 400, 404.
@@ -176,7 +177,7 @@ def _check_texts(request: Request, known: set[str]) -> None:
     for name, text in request.query_params.multi_items():
         if name in known and "\0" in text:
             raise invalid(name, "Text must not contain U+0000.")
-    parse_ids(request)
+    return parse_ids(request)
 
 
 class ApiRoute(APIRoute):
@@ -193,26 +194,54 @@ class ApiRoute(APIRoute):
     def check_body(self, body: Any, settings: Settings) -> None:
         """Hook: refuse a body that is too much, before what is in it is looked at. Runs in a thread."""
 
+    def surround(self, handle: Handler) -> Handler:
+        """Hook: what is done around everything else, for each request."""
+        return handle
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         known = set(_iter_declared(self.dependant))
 
         async def read_then_handle(request: Request) -> Response:
-            request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
-            await self.authenticate(request)
-            _check_texts(request, known)
-            if self.body_field is None:
+            _, body, parsed = await self._enter(request, known)
+            if body is None:
                 return await handle(request)
-            body = await read_limited(request, self.max_body_bytes(request))
             headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
             request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             again = JsonRequest(request.scope, request.receive)
             again._body = body
-            context = request.app.state.context
-            again.parsed = await run_large(context.caches, len(body), self._parse, body, context.settings)
+            again.parsed = parsed
             return await handle(again)
 
-        return read_then_handle
+        return self.surround(read_then_handle)
+
+    def get_direct_handler(self) -> Handler | None:
+        """The same without the framework between; None where the endpoint asks for more than `Call` knows of."""
+        if not is_direct(self.dependant) or self.response_model not in (None, dict[str, Any]):
+            return None
+        call, known = Call(self.dependant), set(_iter_declared(self.dependant))
+        status = self.status_code or 200
+
+        async def read_then_call(request: Request) -> Response:
+            ids, body, parsed = await self._enter(request, known)
+            if body is not None and parsed is None:
+                missing = {"type": "missing", "loc": ("body",), "msg": "Field required"}
+                raise RequestValidationError([missing])
+            answer = await call(request, ids, parsed)
+            return answer if isinstance(answer, Response) else OrjsonResponse(answer, status_code=status)
+
+        return self.surround(read_then_call)
+
+    async def _enter(self, request: Request, known: set[str]) -> tuple[dict[str, UUID], bytes | None, Any]:
+        """Who is asking, the ids of the path, and the body where the route takes one: as it came, and parsed."""
+        request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
+        await self.authenticate(request)
+        ids = _check_texts(request, known)
+        if self.body_field is None:
+            return ids, None, None
+        body = await read_limited(request, self.max_body_bytes(request))
+        context = request.app.state.context
+        return ids, body, await run_large(context.caches, len(body), self._parse, body, context.settings)
 
     def _parse(self, body: bytes, settings: Settings) -> Any:
         """The body as the route takes it: FastAPI would check it on the event loop, and leaves alone what is checked.

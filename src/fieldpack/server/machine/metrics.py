@@ -18,6 +18,7 @@ __all__ = [
     "FOLDER_VARIABLE",
     "LINK_ERRORS",
     "REQUESTS",
+    "TURNED_AWAY",
     "UPLOADS",
     "UPLOAD_BYTES",
     "collect_processes",
@@ -42,6 +43,11 @@ CONNECTIONS_REFUSED = Counter(
     "fieldpack_connections_refused",
     "Connections ended before a request reached the application: by status, or `address`, `silent`.",
     ["reason"],
+)
+TURNED_AWAY = Counter(
+    "fieldpack_turned_away",
+    "Requests of participants refused because too many came: `save`, `start`.",
+    ["what"],
 )
 
 

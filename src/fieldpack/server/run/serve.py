@@ -19,8 +19,10 @@ from fieldpack.errors import ConfigError
 from fieldpack.example import find_example
 from fieldpack.server.config import Settings
 from fieldpack.server.db.embedded.server import EmbeddedPostgres
+from fieldpack.server.db.parameters import count_web_processes
 from fieldpack.server.installation.marker import claim_storage
 from fieldpack.server.installation.opening import open_database
+from fieldpack.server.machine.cores import choose_web_processes
 from fieldpack.server.machine.descriptors import raise_limit
 from fieldpack.server.machine.logs import configure_logs
 from fieldpack.server.run.administration import CREDENTIALS, create_first_token, keep_credentials
@@ -69,10 +71,13 @@ def serve_until_stopped(
     port: int,
     tls: bool,
     worker: bool,
-    web: int,
+    web: int | None,
     researcher: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        web: number of web processes; None for one a processor.
 
     At a terminal a link is printed that signs `researcher` in (the only one there is, when None): never into a
     file, which may be a log.
@@ -91,10 +96,16 @@ def serving(
     port: int,
     tls: bool,
     worker: bool,
-    web: int,
+    web: int | None,
     researcher: str | None = None,
 ) -> Iterator[Supervisor]:
     """A supervisor ready to run: database up and migrated, first token made, address bound."""
+    web = web or choose_web_processes()
+    if settings.database_url is None and web > count_web_processes():
+        raise ConfigError(
+            f"The embedded PostgreSQL has connections for {count_web_processes()} web processes on this machine, "
+            f"and --workers asks for {web}: ask for fewer, or use a PostgreSQL of your own (FIELDPACK_DATABASE_URL)."
+        )
     configure_logs(settings, process="serve")
     raise_limit(settings.connections_per_address * 2)
     listener = bind(host, port)

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
+import psycopg
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from fieldpack.server.accounts.permissions.queries import select_role
@@ -93,13 +94,17 @@ async def update_study(connection: Connection, study_id: UUID, columns: StudyCol
     await settle_status(connection, study_id)
 
 
+def _status_with(places_taken: str) -> str:
+    """SQL of the status of an open study: `AWAITING REVIEW` when every place is taken, else `ACTIVE`."""
+    return f"CASE WHEN {places_taken} < total_available_places THEN 'ACTIVE' ELSE 'AWAITING REVIEW' END"
+
+
 async def settle_status(connection: Connection, study_id: UUID) -> None:
     """Set `AWAITING REVIEW` when every place is taken, `ACTIVE` again when one is free. The caller has locked the
     study, or has just changed its row."""
     await connection.execute(
-        """
-        UPDATE studies SET status = CASE WHEN places_taken < total_available_places THEN 'ACTIVE'
-                                         ELSE 'AWAITING REVIEW' END
+        f"""
+        UPDATE studies SET status = {_status_with("places_taken")}
         WHERE id = %s AND (status = 'ACTIVE' AND places_taken >= total_available_places
                            OR status = 'AWAITING REVIEW' AND places_taken < total_available_places)
         """,
@@ -109,9 +114,26 @@ async def settle_status(connection: Connection, study_id: UUID) -> None:
 
 async def find_study(connection: Connection, study_id: UUID, *, lock: bool = False) -> StudyRow | None:
     """The study, with its row locked until commit if `lock`."""
+    return await (await ask_study(connection, study_id, lock=lock)).fetchone()
+
+
+async def ask_study(
+    connection: Connection, study_id: UUID, *, lock: bool = False
+) -> psycopg.AsyncCursor[StudyRow]:
+    """The same, asked for: in a pipeline the row comes once it is fetched. Locks the study until commit if `lock`."""
     query = f"{FIND} WHERE s.id = %s {'FOR NO KEY UPDATE OF s' if lock else ''}"
-    cursor = await connection.cursor(row_factory=class_row(StudyRow)).execute(query, [study_id])
-    return await cursor.fetchone()
+    return await connection.cursor(row_factory=class_row(StudyRow)).execute(query, [study_id])
+
+
+async def ask_version(connection: Connection, study_id: UUID) -> psycopg.AsyncCursor[int]:
+    """Ask for the latest version of a study's collection: what who starts now will see.
+
+    By itself, and not with a row lock: after waiting for one, PostgreSQL looks among the old rows.
+    """
+    return await connection.cursor(row_factory=scalar_row).execute(
+        "SELECT c.version FROM studies t JOIN collections c ON c.id = t.collection_id WHERE t.id = %s",
+        [study_id],
+    )
 
 
 def _escape_like(text: str) -> str:
@@ -249,18 +271,15 @@ async def hold_place(connection: Connection, study_id: UUID) -> bool:
     return held
 
 
-async def take_place(connection: Connection, study_id: UUID) -> bool:
-    """Take one place of an open study; return whether it is open and one was free. Locks the study until commit."""
-    cursor = await connection.execute(
-        """
-        UPDATE studies SET places_taken = places_taken + 1
+async def ask_place(connection: Connection, study_id: UUID) -> psycopg.AsyncCursor[UUID]:
+    """Take one place of an open study, if there is one: its id comes, once it is fetched, if there was."""
+    return await connection.cursor(row_factory=scalar_row).execute(
+        f"""
+        UPDATE studies SET places_taken = places_taken + 1, status = {_status_with("places_taken + 1")}
         WHERE id = %s AND status = 'ACTIVE' AND places_taken < total_available_places RETURNING id
         """,
         [study_id],
     )
-    taken = await cursor.fetchone() is not None
-    await settle_status(connection, study_id)
-    return taken
 
 
 async def free_places(connection: Connection, study_id: UUID, places: int) -> None:

@@ -7,18 +7,15 @@ counter, then the study, then the submission.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from fieldpack.archive.naming import MemberNames
-from fieldpack.archive.records import FileEntry, encode_responses
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import OPERATOR, PARTICIPANT, forget, write_entry
 from fieldpack.server.collections import queries as collection_queries
-from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.erasures.queries import insert_erasure
 from fieldpack.server.exports import erasure
@@ -26,24 +23,15 @@ from fieldpack.server.groups.queries import change_membership, forget_participan
 from fieldpack.server.hooks.queries import forget_answers
 from fieldpack.server.jobs import MAINTENANCE_QUEUE, defer
 from fieldpack.server.problems import (
-    ANSWERS_INCOMPLETE,
-    Problem,
     conflict,
     not_found,
 )
 from fieldpack.server.studies import queries as study_queries
-from fieldpack.server.studies.completion_codes import Handling, code_given, handle
+from fieldpack.server.studies.completion_codes import Handling
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
-from fieldpack.server.submissions.answering.answers import (
-    find_problems,
-    group_files,
-    is_empty,
-    put_numbers_right,
-)
-from fieldpack.server.submissions.rows import FilePlace, SubmissionRow
+from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
-from fieldpack.server.uploads.rows import FileRow
 
 __all__ = [
     "erase",
@@ -52,7 +40,6 @@ __all__ = [
     "lock_submission",
     "return_submission",
     "state_of",
-    "submit",
     "time_out_overdue",
 ]
 
@@ -128,113 +115,12 @@ async def lock_submission(connection: Connection, submission_id: UUID) -> Submis
     return row
 
 
-async def submit(connection: Connection, submission_id: UUID) -> dict[str, Any]:
-    """Make the response active. If it is active already, the answer is the same and nothing changes.
-
-    Locks the collection's counter, the study and the submission until commit.
-
-    Returns:
-        `status`, `completion_code` and `completion_url`.
-
-    Raises:
-        Problem: 404; 400 by instruction id for what is missing or breaks a rule; 409 when the submission was returned.
-    """
-    row = await lock_submission(connection, submission_id)
-    fields = row.study_fields
-    code, handled_by = code_given(fields["completion_codes"], row.study_code)
-    if row.response != "active":
-        if row.status == "RETURNED":
-            raise conflict("This submission was returned; it can't be submitted any more.")
-        body = await collection_queries.get_version(connection, row.collection_id, row.collection_version)
-        saved = await queries.list_answers(connection, submission_id)
-        answers = {str(answer.instruction_id): answer.value for answer in saved}
-        files = await uploads.list_files(connection, submission_id)
-        items = list(iter_items(body))
-        problems = find_problems(items, answers, files)
-        if problems:
-            raise Problem(ANSWERS_INCOMPLETE, problems)
-        await queries.clear_answers(
-            connection, submission_id, [UUID(key) for key, answer in answers.items() if is_empty(answer)]
-        )
-        numbers = put_numbers_right(items, answers)
-        await queries.replace_answers(connection, submission_id, numbers)
-        record = _record(submission_id, items, {**answers, **numbers}, files)
-        handling = handle(handled_by) if row.status == "ACTIVE" else None
-        status = handling.status if handling else row.status
-        await queries.set_file_places(connection, record.places)
-        counter = await collection_queries.raise_counter(connection, row.collection_id)
-        await queries.set_submitted(
-            connection,
-            submission_id,
-            status=status,
-            responses=record.responses.decode(),
-            answer_count=record.answer_count,
-            file_count=len(record.places),
-            counter=counter,
-            entered_code=code,
-        )
-        if handling and handling.return_reasons is not None:
-            await queries.request_return(connection, submission_id, list(handling.return_reasons))
-        if handling:
-            await follow_groups(connection, row, handling)
-        await write_entry(connection, PARTICIPANT, "submission.submit", submission_id=submission_id)
-        row = replace(row, status=status)
-    return {
-        "status": row.status,
-        "completion_code": code,
-        "completion_url": fields.get("completion_url", ""),
-    }
-
-
 async def follow_groups(connection: Connection, row: SubmissionRow, handling: Handling) -> None:
     """Add a participant to groups, or remove them, as a completion code says. Participants who only try the study
     are left out."""
     if not row.test:
         for added, group_id in handling.groups:
             await change_membership(connection, row.workspace_id, group_id, row.participant_id, added=added)
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What is stored at submit."""
-
-    responses: bytes  # JSON of the archive's `responses`
-    answer_count: int  # instructions answered, by a value or by files
-    places: list[FilePlace]
-
-
-def _record(
-    submission_id: UUID, items: list[dict[str, Any]], answers: dict[str, Any], files: list[FileRow]
-) -> _Record:
-    """The archive's `responses` of this submission, and the places of its files in the archive."""
-    names = MemberNames(str(submission_id))
-    by_item = group_files(files)
-    saved: list[tuple[str, str, dict[str, Any]]] = []
-    uploaded: dict[str, list[FileEntry]] = {}
-    places: list[FilePlace] = []
-    for item in items:
-        if item["type"] == "file_upload":
-            entries: list[FileEntry] = []
-            for file in by_item.get(item["id"], []):
-                if file.sha256 is None or file.content_type is None:
-                    continue  # not complete
-                path = names.add(file.file_name)
-                places.append(FilePlace(file.id, len(places), path))
-                entries.append(
-                    {
-                        "path": path,
-                        "file_name": file.file_name,
-                        "content_type": file.content_type,
-                        "size_bytes": file.size_bytes,
-                        "sha256": file.sha256,
-                    }
-                )
-            if entries:
-                uploaded[item["id"]] = entries
-        elif not is_empty(answers.get(item["id"])):
-            saved.append((item["id"], item["type"], answers[item["id"]]))
-    responses = encode_responses(saved, uploaded, order=(item["id"] for item in items))
-    return _Record(responses, len(saved) + len(uploaded), places)
 
 
 async def return_submission(connection: Connection, submission_id: UUID) -> dict[str, Any]:

@@ -7,48 +7,59 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from fieldpack.server.collections.versions import show_version
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import InstructionId, StudyId
 from fieldpack.server.http.origin import origin_of
+from fieldpack.server.http.responses import OrjsonResponse, render_json
 from fieldpack.server.http.routing import ApiRoute, discard_body, read_json
-from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.problems import invalid, not_found
 from fieldpack.server.submissions import lifecycle, queries
 from fieldpack.server.submissions.access import (
+    KnownRoute,
     ParticipantRoute,
     ParticipantSubmission,
     earlier_token,
     given_token,
+    key_of,
+    opened,
+    remember,
+    require_held,
 )
-from fieldpack.server.submissions.answering import saving
+from fieldpack.server.submissions.answering import handing_in, saving
 from fieldpack.server.submissions.participation import describe, start_submission
+from fieldpack.server.submissions.rows import HeldRow, SubmissionRow
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.tickets.access import read_hosted
 from fieldpack.server.tickets.personal import Ticket, read_ticket
 
 start_router = APIRouter(prefix="/participate", route_class=ApiRoute, tags=["participants"])
-router = APIRouter(
-    prefix="/participate/submissions/{submission_id}", route_class=ParticipantRoute, tags=["participants"]
-)
+SUBMISSION = "/participate/submissions/{submission_id}"
+router = APIRouter(prefix=SUBMISSION, route_class=ParticipantRoute, tags=["participants"])
+known_router = APIRouter(prefix=SUBMISSION, route_class=KnownRoute, tags=["participants"])
 
 
 @start_router.post(
-    "/studies/{study_id}/submissions", status_code=201, responses={200: {"description": "Resumed"}}
+    "/studies/{study_id}/submissions",
+    status_code=201,
+    response_model=dict[str, Any],
+    responses={200: {"description": "Resumed"}},
 )
-async def start(
-    request: Request, response: Response, context: CurrentContext, study_id: StudyId, body: StartInput
-) -> dict[str, Any]:
+async def start(request: Request, context: CurrentContext, study_id: StudyId, body: StartInput) -> Response:
     """Start a submission on a published study, or resume the one this participant and session have."""
     ticket = await _read_ticket(request, context, study_id, body)
     token = earlier_token(request, study_id)
-    answer, created = await start_submission(context.database, study_id, body, token, ticket=ticket)
-    response.status_code = 201 if created else 200
-    return _with_pictures(request, context, answer)
+    answer, started = await start_submission(context, study_id, body, token, ticket=ticket)
+    row = started.row
+    remember(context, started.token, HeldRow(row.id, row.study_id, row.collection_id, row.collection_version))
+    return _show(request, context, answer, row, 201 if started.created else 200)
 
 
 async def _read_ticket(request: Request, context: Context, study_id: UUID, body: StartInput) -> Ticket | None:
     """What the link or token that was sent proves; None for a token where the study does not ask for signed links."""
+    if not (body.link or body.prolific_token):
+        return None
     async with context.database.transaction() as connection:
         study = await lifecycle.find_study(connection, study_id)
         if body.link:
@@ -62,15 +73,25 @@ async def _read_ticket(request: Request, context: Context, study_id: UUID, body:
     return ticket
 
 
-def _with_pictures(request: Request, context: Context, answer: dict[str, Any]) -> dict[str, Any]:
+def _show(
+    request: Request, context: Context, answer: dict[str, Any], row: SubmissionRow, status: int = 200
+) -> Response:
     """The answer with URLs of pictures that work from where the client is."""
-    return {**answer, "collection": make_absolute(answer["collection"], origin_of(request, context))}
+    shown = show_version(
+        context.caches,
+        row.collection_id,
+        row.collection_version,
+        answer["collection"],
+        origin_of(request, context),
+        render_json,
+    )
+    return OrjsonResponse({**answer, "collection": shown}, status_code=status)
 
 
-@router.get("")
+@router.get("", response_model=dict[str, Any])
 async def get_submission(
     request: Request, context: CurrentContext, submission: ParticipantSubmission
-) -> dict[str, Any]:
+) -> Response:
     """A submission's state, answers and files, and the collection as it was when the participant started.
 
     `token` is the one that was sent in the header. A cookie's token is left out, so that scripts can't read it.
@@ -79,11 +100,11 @@ async def get_submission(
         row = await queries.find_submission(connection, submission.id)
         if row is None:
             raise not_found("Submission", submission.id)
-        answer = {**await describe(connection, row), "token": given_token(request)}
-    return _with_pictures(request, context, answer)
+        answer = {**await describe(connection, context.caches, row), "token": given_token(request)}
+    return _show(request, context, answer, row)
 
 
-@router.put(
+@known_router.put(
     "/answers",
     openapi_extra={
         "requestBody": {
@@ -105,11 +126,12 @@ async def save_answers(
     Refusals are by instruction id.
     """
     given = await read_json(request)
-    async with context.database.transaction() as connection:
-        return {"answers": await saving.save_answers(connection, context.caches, submission.id, given)}
+    key = key_of(request)
+    async with opened(request), context.saving() as connection:
+        return {"answers": await saving.save_answers(connection, context.caches, submission.id, key, given)}
 
 
-@router.put(
+@known_router.put(
     "/answers/{instruction_id}",
     openapi_extra={
         "requestBody": {
@@ -132,17 +154,27 @@ async def save_answer(
     given = await read_json(request)
     expected = request.headers.get("if-match")
     seen = expected.strip('" ') if expected is not None else "*"
-    async with context.database.transaction() as connection:
+    revision = seen if seen != "*" else None
+    async with context.turns.saving(), context.database.reading() as connection:
+        saved = await saving.save_at_once(
+            connection, context.caches, submission, key_of(request), instruction_id, given, revision
+        )
+    if saved is not None:
+        return saved
+    await require_held(request)
+    async with context.saving() as connection:
         return await saving.save_answer(
-            connection, context.caches, submission.id, instruction_id, given, seen if seen != "*" else None
+            connection, context.caches, submission.id, instruction_id, given, revision
         )
 
 
-@router.post("/submit", dependencies=[Depends(discard_body)])
-async def submit(context: CurrentContext, submission: ParticipantSubmission) -> dict[str, Any]:
+@known_router.post("/submit", dependencies=[Depends(discard_body)])
+async def submit(
+    request: Request, context: CurrentContext, submission: ParticipantSubmission
+) -> dict[str, Any]:
     """Submit. Answers are validated against the collection as it was when the participant started."""
-    async with context.database.transaction() as connection:
-        return await lifecycle.submit(connection, submission.id)
+    async with opened(request), context.saving() as connection:
+        return await handing_in.submit(connection, context.caches, submission, key_of(request))
 
 
 @router.post("/return", dependencies=[Depends(discard_body)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fieldpack.server.collections.queries import get_version
-from fieldpack.server.collections.shapes import describe_body
+from fieldpack.server.caches import Caches
+from fieldpack.server.collections.versions import load_version
+from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection, Database
-from fieldpack.server.submissions import lifecycle, queries
+from fieldpack.server.submissions import lifecycle
+from fieldpack.server.submissions.answering.queries import list_answers
 from fieldpack.server.submissions.beginning.codes import find_coded, get_code
-from fieldpack.server.submissions.beginning.start import Visitor, start
+from fieldpack.server.submissions.beginning.start import Started, Visitor, start
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.tickets.personal import Ticket
@@ -19,10 +21,16 @@ from fieldpack.server.uploads.service import list_files
 __all__ = ["describe", "start_submission"]
 
 
-async def describe(connection: Connection, row: SubmissionRow) -> dict[str, Any]:
-    """A submission as its participant sees it, with the collection as it was when they started."""
-    body = describe_body(await get_version(connection, row.collection_id, row.collection_version))
-    answers = await queries.list_answers(connection, row.id)
+async def describe(
+    connection: Connection, caches: Caches, row: SubmissionRow, *, is_new: bool = False
+) -> dict[str, Any]:
+    """A submission as its participant sees it, with the collection as it was when they started.
+
+    Args:
+        is_new: it began in this transaction, so nothing was saved yet.
+    """
+    version = await load_version(connection, caches, row.collection_id, row.collection_version)
+    answers = [] if is_new else await list_answers(connection, row.id)
     status, response = lifecycle.state_of(row)
     return {
         "submission_id": row.id,
@@ -33,10 +41,10 @@ async def describe(connection: Connection, row: SubmissionRow) -> dict[str, Any]
         "started_at": row.started_at,
         "deadline_at": row.deadline_at,
         "completed_at": row.completed_at,
-        "collection": {"id": row.collection_id, "version": row.collection_version, **body},
+        "collection": version.described,
         "answers": {str(answer.instruction_id): answer.value for answer in answers},
         "revisions": {str(answer.instruction_id): answer.revision for answer in answers},
-        "files": await list_files(connection, row.id),
+        "files": [] if is_new else await list_files(connection, row.id),
         **({"resume_code": await get_code(connection, row.id)} if row.study_resume == "code" else {}),
     }
 
@@ -47,7 +55,7 @@ async def _takes_codes(database: Database, study_id: UUID) -> bool:
 
 
 async def start_submission(
-    database: Database,
+    context: Context,
     study_id: UUID,
     body: StartInput,
     token: str | None,
@@ -55,7 +63,7 @@ async def start_submission(
     ticket: Ticket | None = None,
     on_page: bool = False,
     another: bool = False,
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[dict[str, Any], Started]:
     """Start a submission, or resume the one of this participant and session.
 
     Args:
@@ -64,14 +72,14 @@ async def start_submission(
         on_page, another: see `Visitor`.
 
     Returns:
-        What `describe` says, with a new `token`; and whether the submission is new.
+        What `describe` says, with a new `token`; and what was started.
 
     Raises:
-        Problem: those of `start`, and 409 or 429 for a wrong code.
+        Problem: those of `start`, 409 or 429 for a wrong code, and 503 when too many come.
     """
     coded = None
-    if body.resume_code and await _takes_codes(database, study_id):
-        coded = await find_coded(database, study_id, body.participant_id, body.resume_code)
+    if body.resume_code and await _takes_codes(context.database, study_id):
+        coded = await find_coded(context.database, study_id, body.participant_id, body.resume_code)
     visitor = Visitor(
         body.participant_id,
         ticket.session_id if ticket else body.session_id,
@@ -81,9 +89,7 @@ async def start_submission(
         on_page=on_page,
         another=another,
     )
-    async with database.transaction() as connection:
-        submission_id, new_token, created = await start(connection, study_id, visitor)
-        row = await queries.find_submission(connection, submission_id)
-        assert row is not None
-        answer = await describe(connection, row)
-    return {**answer, "token": new_token}, created
+    async with context.turns.starting(), context.database.transaction() as connection:
+        started = await start(connection, study_id, visitor)
+        answer = await describe(connection, context.caches, started.row, is_new=started.created)
+    return {**answer, "token": started.token}, started

@@ -1,21 +1,21 @@
-"""SQL of submissions, their answers, and the tokens participants hold."""
+"""SQL of submissions, and of the tokens participants hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg import AsyncCursor
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Json
 
 from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.line_queries import write_line_end
-from fieldpack.server.submissions.rows import AnswerRow, FilePlace, HeldRow, SavedRow, SubmissionRow
-from fieldpack.server.uploads.queries import OPEN
+from fieldpack.server.submissions.rows import FilePlace, HeldRow, Key, SubmissionRow
+from fieldpack.server.uploads.queries import OPEN, OPENED_BY
 
 FIND = f"""
     SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
@@ -28,13 +28,6 @@ FIND = f"""
                    AND o.participant_id = s.participant_id AND o.id <> s.id) AS has_siblings,
            {OPEN} AS open
     FROM submissions s JOIN studies t ON t.id = s.study_id
-"""
-
-
-OPENED_BY = """
-    JOIN participant_tokens k ON k.submission_id = s.id
-    WHERE k.token_sha256 = %(token)s AND (%(before)s::timestamptz IS NULL OR k.created_at < %(before)s)
-      AND s.response <> 'deleted'
 """
 
 
@@ -89,24 +82,19 @@ async def keep_token(connection: Connection, submission_id: UUID, token_sha256: 
     )
 
 
-async def find_held(
-    connection: Connection, token_sha256: bytes, made_before: datetime | None = None
-) -> HeldRow | None:
-    """The submission of a token; None for an unknown one, or one made after `made_before`. Only the columns that a
-    write needs."""
+async def find_held(connection: Connection, key: Key) -> HeldRow | None:
+    """The submission of a token; None for an unknown one. Only the columns that a write needs."""
     cursor = await connection.cursor(row_factory=class_row(HeldRow)).execute(
-        f"SELECT s.id, s.study_id FROM submissions s {OPENED_BY}",
-        {"token": token_sha256, "before": made_before},
+        f"SELECT {columns_of(HeldRow, 's')} FROM submissions s {OPENED_BY}",
+        {"token": key.token_sha256, "before": key.made_before},
     )
     return await cursor.fetchone()
 
 
-async def find_opened(
-    connection: Connection, token_sha256: bytes, made_before: datetime | None = None
-) -> SubmissionRow | None:
+async def find_opened(connection: Connection, key: Key) -> SubmissionRow | None:
     """The same submission with all columns."""
     cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
-        f"{FIND} {OPENED_BY}", {"token": token_sha256, "before": made_before}
+        f"{FIND} {OPENED_BY}", {"token": key.token_sha256, "before": key.made_before}
     )
     return await cursor.fetchone()
 
@@ -138,6 +126,18 @@ async def find_submission(
     return await cursor.fetchone()
 
 
+async def ask_submission(
+    connection: Connection, submission_id: UUID, key: Key | None
+) -> AsyncCursor[SubmissionRow]:
+    """Ask for a submission that was not erased and, where a key is given, that this opens: the row comes once it is
+    fetched. It is locked until commit."""
+    opened = f"{OPENED_BY} AND" if key is not None else "WHERE s.response <> 'deleted' AND"
+    return await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
+        f"{FIND} {opened} s.id = %(id)s FOR NO KEY UPDATE OF s",
+        {"id": submission_id, **({"token": key.token_sha256, "before": key.made_before} if key else {})},
+    )
+
+
 async def list_of_participant(
     connection: Connection, study_id: UUID, participant_id: str
 ) -> list[SubmissionRow]:
@@ -145,12 +145,18 @@ async def list_of_participant(
 
     Two may have the same session id: before ids were normalised, one participant could count as two.
     """
-    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
+    return await (await ask_of_participant(connection, study_id, participant_id)).fetchall()
+
+
+async def ask_of_participant(
+    connection: Connection, study_id: UUID, participant_id: str
+) -> AsyncCursor[SubmissionRow]:
+    """The same, asked for: in a pipeline the rows come once they are fetched."""
+    return await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
         f"{FIND} WHERE s.study_id = %s AND s.participant_id = %s AND s.response <> 'deleted'"
         " ORDER BY s.response = 'in_progress' DESC, s.started_at DESC, s.ordinal DESC",
         [study_id, participant_id],
     )
-    return await cursor.fetchall()
 
 
 async def list_taken_part(connection: Connection, study_ids: list[UUID], participant_id: str) -> list[UUID]:
@@ -232,24 +238,22 @@ async def set_submitted(
     responses: str,
     answer_count: int,
     file_count: int,
-    counter: int,
     entered_code: str | None,
 ) -> None:
-    """Make a response active. The caller has locked counter, study and submission, in this order.
+    """Make a response active. The caller has locked counter and submission, in this order, and raised the counter.
 
     Args:
         responses: the JSON of `responses` in the archive.
-        counter: the collection's, which the caller has raised for this.
     """
     line_end = write_line_end("started_at", "now()", "%(responses)s::text")
     await connection.execute(
         f"""
-        UPDATE submissions SET status = %(status)s, response = 'active', completed_at = now(),
+        UPDATE submissions s SET status = %(status)s, response = 'active', completed_at = now(),
                line_end = {line_end}, file_count = %(file_count)s, answer_count = %(answer_count)s,
-               activated_counter = %(counter)s,
-               deactivated_counter = CASE WHEN test THEN %(counter)s END,
-               entered_code = coalesce(entered_code, %(entered_code)s)
-        WHERE id = %(id)s
+               activated_counter = c.counter,
+               deactivated_counter = CASE WHEN s.test THEN c.counter END,
+               entered_code = coalesce(s.entered_code, %(entered_code)s)
+        FROM collection_changes c WHERE s.id = %(id)s AND c.collection_id = s.collection_id
         """,
         {
             "id": submission_id,
@@ -257,7 +261,6 @@ async def set_submitted(
             "responses": responses,
             "answer_count": answer_count,
             "file_count": file_count,
-            "counter": counter,
             "entered_code": entered_code,
         },
     )
@@ -376,14 +379,23 @@ async def list_overdue_studies(connection: Connection) -> list[UUID]:
     return [row["study_id"] for row in await cursor.fetchall()]
 
 
+OVERDUE = "status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()"
+
+
+async def ask_overdue(connection: Connection, study_id: UUID) -> AsyncCursor[UUID]:
+    """Ask for somebody who is past a study's maximum time: an id comes, once it is fetched, if there is one."""
+    return await connection.cursor(row_factory=scalar_row).execute(
+        f"SELECT id FROM submissions WHERE study_id = %s AND {OVERDUE} LIMIT 1", [study_id]
+    )
+
+
 async def time_out_study(connection: Connection, study_id: UUID) -> int:
     """Time out every submission to a study that is past its deadline; returns how many places that frees. Locks them
     until commit; the caller has locked the study."""
     cursor = await connection.execute(
-        """
+        f"""
         WITH late AS (
-            SELECT id, holds_place FROM submissions
-            WHERE study_id = %s AND status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()
+            SELECT id, holds_place FROM submissions WHERE study_id = %s AND {OVERDUE}
             FOR NO KEY UPDATE
         ), ended AS (
             UPDATE submissions s SET status = 'TIMED-OUT', response = 'no_submission', holds_place = false
@@ -414,61 +426,3 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
     await connection.execute("DELETE FROM notes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM resume_codes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM used_tickets WHERE submission_id = %s", [submission_id])
-
-
-async def list_answers(
-    connection: Connection, submission_id: UUID, instruction_ids: list[UUID] | None = None
-) -> list[AnswerRow]:
-    """The saved answers, of all instructions or of these, in the order they were first given."""
-    cursor = await connection.cursor(row_factory=class_row(AnswerRow)).execute(
-        f"""
-        SELECT {columns_of(AnswerRow, "a")} FROM answers a WHERE submission_id = %(submission)s
-          AND (%(ids)s::uuid[] IS NULL OR instruction_id = ANY(%(ids)s)) ORDER BY created_at, instruction_id
-        """,
-        {"submission": submission_id, "ids": instruction_ids},
-    )
-    return await cursor.fetchall()
-
-
-async def save_answers(
-    connection: Connection, submission_id: UUID, values: Mapping[UUID, dict[str, Any]]
-) -> dict[UUID, SavedRow]:
-    """Save answers, over earlier ones. The submission must be locked."""
-    if not values:
-        return {}
-    cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(
-        f"""
-        INSERT INTO answers AS a (submission_id, instruction_id, value)
-        SELECT %s, unnest(%s::uuid[]), unnest(%s::json[])
-        ON CONFLICT (submission_id, instruction_id) DO UPDATE
-            SET value = excluded.value, revision = a.revision + 1, updated_at = now()
-        RETURNING {columns_of(SavedRow, "a")}
-        """,
-        [submission_id, list(values), [Json(value) for value in values.values()]],
-    )
-    return {row.instruction_id: row for row in await cursor.fetchall()}
-
-
-async def replace_answers(
-    connection: Connection, submission_id: UUID, values: dict[str, dict[str, Any]]
-) -> None:
-    """Replace the values of answers, by instruction id. Their times and revisions stay. The caller has locked the
-    submission."""
-    if values:
-        await connection.execute(
-            """
-            UPDATE answers SET value = given.value
-            FROM (SELECT key::uuid AS id, value FROM json_each(%s)) AS given
-            WHERE submission_id = %s AND instruction_id = given.id
-            """,
-            [Json(values), submission_id],
-        )
-
-
-async def clear_answers(connection: Connection, submission_id: UUID, instruction_ids: list[UUID]) -> None:
-    """Delete the answers to these instructions. The caller has locked the submission."""
-    if instruction_ids:
-        await connection.execute(
-            "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
-            [submission_id, instruction_ids],
-        )

@@ -43,10 +43,24 @@ class SubmissionRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """The submission of a token, with what a write needs of it."""
+    """The submission of a token, with what a write needs of it; none of it ever changes."""
 
     id: UUID
     study_id: UUID
+    collection_id: UUID
+    collection_version: int  # the one that its participant sees
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What opens a submission: a token that was sent."""
+
+    token_sha256: bytes
+    made_before: datetime | None = None  # it must be older than this; None for any
+
+
+class NotOpened(Exception):
+    """A key opens the submission no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,30 @@ from __future__ import annotations
 from dataclasses import astuple
 from uuid import UUID
 
+from psycopg import AsyncCursor
 from psycopg.rows import class_row
 
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.pool import Connection, begin_in_pipeline, end_in_pipeline
 from fieldpack.server.uploads.rows import (
     CountedRow,
     FileRow,
     HolderRow,
+    OpenerRow,
     OwnedUploadRow,
     RemovableRow,
     StoredSpanRow,
     UploadRow,
+    WholeUpload,
 )
 
 # whether the answers and files of a submission may still change: until it is submitted or returned
 OPEN = "(s.response = 'in_progress' OR (s.response = 'no_submission' AND s.status = 'TIMED-OUT'))"
+# of submissions `s`: whose token was given
+OPENED_BY = """
+    JOIN participant_tokens k ON k.submission_id = s.id
+    WHERE k.token_sha256 = %(token)s AND (%(before)s::timestamptz IS NULL OR k.created_at < %(before)s)
+      AND s.response <> 'deleted'
+"""
 FINISHING_SECONDS = 6
 
 FIND = f"""
@@ -71,12 +80,16 @@ async def count_bytes(connection: Connection, submission_id: UUID) -> CountedRow
 
 async def lock_submission(connection: Connection, submission_id: UUID) -> HolderRow | None:
     """A submission that was not erased, locked until commit (`FOR NO KEY UPDATE`)."""
-    cursor = await connection.cursor(row_factory=class_row(HolderRow)).execute(
+    return await (await ask_lock(connection, submission_id)).fetchone()
+
+
+async def ask_lock(connection: Connection, submission_id: UUID) -> AsyncCursor[HolderRow]:
+    """The same, asked for: in a pipeline the row comes once it is fetched. Locks the submission until commit."""
+    return await connection.cursor(row_factory=class_row(HolderRow)).execute(
         f"SELECT s.id, s.study_id, s.collection_id, s.collection_version, {OPEN} AS open FROM submissions s"
         " WHERE s.id = %s AND s.response <> 'deleted' FOR NO KEY UPDATE",
         [submission_id],
     )
-    return await cursor.fetchone()
 
 
 async def count_uploads(connection: Connection, submission_id: UUID, instruction_id: UUID) -> int:
@@ -106,6 +119,68 @@ async def insert_upload(connection: Connection, upload: UploadRow, writer: UUID,
             key,
         ],
     )
+
+
+async def insert_whole(
+    connection: Connection,
+    opener: OpenerRow,
+    upload: WholeUpload,
+    *,
+    most_files: int,
+    submission_cap_bytes: int,
+    study_cap_bytes: int,
+) -> bool:
+    """An upload that is complete, and its blob; ends the transaction. False, and nothing written, unless the token
+    opens the submission, its files may change, the key is new, and neither files nor bytes are too many.
+
+    Locks the study and the submission; what it then decides by is read after that.
+    """
+    async with begin_in_pipeline(connection):
+        await lock_study(connection, opener.study_id)
+        await ask_lock(connection, opener.id)
+        cursor = await connection.execute(
+            f"""
+            WITH held AS (
+                SELECT s.id, s.study_id FROM studies t JOIN submissions s ON s.study_id = t.id {OPENED_BY}
+                  AND s.id = %(submission)s AND {OPEN}
+                  AND s.upload_bytes + %(length)s <= %(cap)s AND t.upload_bytes + %(length)s <= %(study_cap)s
+                  AND NOT EXISTS (SELECT FROM uploads u WHERE u.submission_id = s.id AND u.key = %(key)s)
+                  AND (SELECT count(*) FROM uploads u WHERE u.submission_id = s.id
+                       AND u.instruction_id = %(instruction)s AND u.failure IS NULL) < %(most)s
+            ), kept AS (
+                INSERT INTO blobs (id, size_bytes, crc32, sha256, content_type)
+                SELECT %(id)s, %(length)s, %(crc32)s, %(sha256)s, %(type)s FROM held
+            ), of_study AS (
+                UPDATE studies t SET upload_bytes = t.upload_bytes + %(length)s FROM held WHERE t.id = held.study_id
+            ), of_submission AS (
+                UPDATE submissions s SET upload_bytes = s.upload_bytes + %(length)s FROM held WHERE s.id = held.id
+            )
+            INSERT INTO uploads (id, submission_id, instruction_id, file_name, metadata, length_bytes, offset_bytes,
+                                 crc32, content_type, blob_id, completed_at, key)
+            SELECT %(id)s, held.id, %(instruction)s, %(name)s, %(metadata)s, %(length)s, %(length)s,
+                   %(crc32)s, %(type)s, %(id)s, now(), %(key)s FROM held
+            RETURNING id
+            """,
+            {
+                "token": opener.token_sha256,
+                "before": opener.made_before,
+                "submission": opener.id,
+                "cap": submission_cap_bytes,
+                "study_cap": study_cap_bytes,
+                "most": most_files,
+                "id": upload.id,
+                "instruction": upload.instruction_id,
+                "name": upload.file_name,
+                "metadata": upload.metadata,
+                "key": upload.key,
+                "length": upload.length_bytes,
+                "crc32": upload.crc32,
+                "sha256": upload.sha256,
+                "type": upload.content_type,
+            },
+        )
+        await end_in_pipeline(connection)
+    return await cursor.fetchone() is not None
 
 
 async def find_by_key(connection: Connection, submission_id: UUID, key: str) -> UploadRow | None:
@@ -255,7 +330,12 @@ async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reas
 
 async def list_files(connection: Connection, submission_id: UUID) -> list[FileRow]:
     """Finished and unfinished uploads, in the order they were begun; failed ones are left out."""
-    cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
+    return await (await ask_files(connection, submission_id)).fetchall()
+
+
+async def ask_files(connection: Connection, submission_id: UUID) -> AsyncCursor[FileRow]:
+    """The same, asked for: in a pipeline the rows come once they are fetched."""
+    return await connection.cursor(row_factory=class_row(FileRow)).execute(
         """
         SELECT u.id, u.instruction_id, u.file_name, u.content_type, u.length_bytes AS size_bytes,
                encode(b.sha256, 'hex') AS sha256,
@@ -266,7 +346,6 @@ async def list_files(connection: Connection, submission_id: UUID) -> list[FileRo
         """,
         [submission_id],
     )
-    return await cursor.fetchall()
 
 
 async def list_removable(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import UploadId
 from fieldpack.server.http.methods import allowed_methods
-from fieldpack.server.http.routing import ApiRoute
+from fieldpack.server.http.routing import ApiRoute, Handler
 from fieldpack.server.machine.metrics import UPLOADS
 from fieldpack.server.problems import (
     METHOD_NOT_ALLOWED,
@@ -22,14 +21,22 @@ from fieldpack.server.problems import (
     UNSUPPORTED_TYPE,
     Problem,
 )
-from fieldpack.server.submissions.access import ParticipantRoute, ParticipantSubmission
+from fieldpack.server.submissions.access import (
+    KnownRoute,
+    ParticipantRoute,
+    ParticipantSubmission,
+    key_of,
+    require_held,
+)
 from fieldpack.server.uploads import service
 from fieldpack.server.uploads.receive import tus
 from fieldpack.server.uploads.receive.receiving import receive, receive_first, wait_while_finishing
-from fieldpack.server.uploads.rows import Claim
+from fieldpack.server.uploads.receive.reception import Body
+from fieldpack.server.uploads.receive.whole import SMALL_BYTES, Replayed, read_small, store_whole
+from fieldpack.server.uploads.rows import Claim, OpenerRow
 from fieldpack.server.uploads.schemas import UploadState
 
-__all__ = ["router"]
+__all__ = ["creating_router", "router", "tus_router"]
 
 BYTES = "application/offset+octet-stream"
 TUS = {"Tus-Resumable": tus.VERSION}
@@ -49,9 +56,7 @@ class TusRoute(ParticipantRoute):
                 headers={"Tus-Version": tus.VERSION},
             )
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
+    def surround(self, handle: Handler) -> Handler:
         async def handle_and_name(request: Request) -> Response:
             try:
                 response = await handle(request)
@@ -64,7 +69,12 @@ class TusRoute(ParticipantRoute):
         return handle_and_name
 
 
+class CreatingRoute(TusRoute, KnownRoute):
+    """The route of creation, which for most files is the only request there is."""
+
+
 router = APIRouter(route_class=ApiRoute, tags=["uploads"])
+creating_router = APIRouter(route_class=CreatingRoute)
 tus_router = APIRouter(route_class=TusRoute)
 
 
@@ -88,6 +98,10 @@ class RequestBody:
         return b""
 
 
+def _location(request: Request, upload_id: UUID) -> str:
+    return f"{request.scope.get('root_path', '')}{request.url.path}/{upload_id}"
+
+
 def _content_length(request: Request) -> int | None:
     header = request.headers.get("content-length")
     return None if header is None else tus.parse_size(header, "Content-Length")
@@ -99,25 +113,20 @@ async def _receive(
     submission_id: UUID,
     upload_id: UUID,
     offset: int,
+    body: Body,
     checksum: tus.Checksum | None,
 ) -> int:
     with UPLOADS.track_inprogress():
         return await receive(
-            context,
-            submission_id,
-            upload_id,
-            offset,
-            _content_length(request),
-            RequestBody(request),
-            checksum,
+            context, submission_id, upload_id, offset, _content_length(request), body, checksum
         )
 
 
 async def _receive_first(
-    request: Request, context: CurrentContext, claim: Claim, checksum: tus.Checksum | None
+    request: Request, context: CurrentContext, claim: Claim, body: Body, checksum: tus.Checksum | None
 ) -> int:
     with UPLOADS.track_inprogress():
-        return await receive_first(context, claim, _content_length(request), RequestBody(request), checksum)
+        return await receive_first(context, claim, _content_length(request), body, checksum)
 
 
 @router.options(PATH, status_code=204, include_in_schema=False)
@@ -140,7 +149,7 @@ async def describe_protocol(request: Request, context: CurrentContext) -> Respon
     )
 
 
-@tus_router.post(PATH, status_code=201, response_class=Response)
+@creating_router.post(PATH, status_code=201, response_class=Response)
 async def create_upload(
     request: Request, context: CurrentContext, submission: ParticipantSubmission
 ) -> Response:
@@ -155,18 +164,41 @@ async def create_upload(
     header = request.headers.get("upload-metadata")
     metadata = tus.parse_metadata(header)
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
+    with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
+    body: Body = RequestBody(request)
+    if with_bytes and 0 < length <= SMALL_BYTES and _content_length(request) == length:
+        with UPLOADS.track_inprogress():
+            data, broke = await read_small(body, length)
+            key = key_of(request)
+            opener = OpenerRow(
+                submission.id,
+                submission.study_id,
+                submission.collection_id,
+                submission.collection_version,
+                key.token_sha256,
+                key.made_before,
+            )
+            stored = None
+            if len(data) == length:
+                stored = await store_whole(context, opener, metadata, header, data, checksum)
+        if stored is not None:
+            return Response(
+                status_code=201,
+                headers={"Location": _location(request, stored), "Upload-Offset": str(length)},
+            )
+        body = Replayed(data, body, broke=broke)
+    await require_held(request)
     created = await service.create_upload(
         context, submission.id, submission.study_id, metadata, length, header=header
     )
     offset = created.offset_bytes
-    headers = {"Location": f"{request.scope.get('root_path', '')}{request.url.path}/{created.id}"}
-    with_bytes = request.headers.get("content-type", "").partition(";")[0].strip() == BYTES
+    headers = {"Location": _location(request, created.id)}
     if (with_bytes or length == 0) and offset == 0 and not created.is_complete:
         try:
             if created.claim is not None:
-                offset = await _receive_first(request, context, created.claim, checksum)
+                offset = await _receive_first(request, context, created.claim, body, checksum)
             else:
-                offset = await _receive(request, context, submission.id, created.id, 0, checksum)
+                offset = await _receive(request, context, submission.id, created.id, 0, body, checksum)
         except Problem:
             # without a key nobody could go on with it, or remove it: the answer names no upload
             if "key" not in metadata:
@@ -220,7 +252,9 @@ async def append_bytes(
         raise Problem(UNSUPPORTED_TYPE, f"Send the bytes as `Content-Type: {BYTES}`.")
     offset = tus.parse_size(request.headers.get("upload-offset"), "Upload-Offset")
     checksum = tus.parse_checksum(request.headers.get("upload-checksum"))
-    now_at = await _receive(request, context, submission.id, upload_id, offset, checksum)
+    now_at = await _receive(
+        request, context, submission.id, upload_id, offset, RequestBody(request), checksum
+    )
     return Response(status_code=204, headers={"Upload-Offset": str(now_at)})
 
 
@@ -249,4 +283,5 @@ async def override_method(
     raise Problem(METHOD_NOT_ALLOWED, "POST is possible here only with `X-HTTP-Method-Override`.")
 
 
+router.include_router(creating_router)
 router.include_router(tus_router)

@@ -12,10 +12,12 @@ __all__ = [
     "CountedRow",
     "FileRow",
     "HolderRow",
+    "OpenerRow",
     "OwnedUploadRow",
     "RemovableRow",
     "StoredSpanRow",
     "UploadRow",
+    "WholeUpload",
 ]
 
 
@@ -61,6 +63,33 @@ class HolderRow:
     collection_id: UUID
     collection_version: int  # which the participant started with
     open: bool  # files may still change
+
+
+@dataclass(frozen=True, slots=True)
+class OpenerRow:
+    """A submission as its participant came to it: what of it never changes, and the token that must open it."""
+
+    id: UUID
+    study_id: UUID
+    collection_id: UUID
+    collection_version: int  # which the participant started with
+    token_sha256: bytes
+    made_before: datetime | None  # the token must be older than this; None for any
+
+
+@dataclass(frozen=True, slots=True)
+class WholeUpload:
+    """A file whose bytes are stored already, as the blob of the same id."""
+
+    id: UUID
+    instruction_id: UUID
+    file_name: str
+    metadata: str | None  # the header Upload-Metadata as it came
+    key: str | None  # made by the client
+    length_bytes: int
+    crc32: int
+    sha256: bytes
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)

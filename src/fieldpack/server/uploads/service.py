@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from fieldpack.filetypes import Listing, extension_of
 from fieldpack.server.cleanup.garbage import collect_garbage, throw_away
-from fieldpack.server.collections.versions import get_items
+from fieldpack.server.collections.versions import Items, find_items, get_items
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
@@ -17,22 +17,26 @@ from fieldpack.server.storage import blob_key, upload_prefix
 from fieldpack.server.thumbnails.service import keys_of
 from fieldpack.server.uploads import queries
 from fieldpack.server.uploads.receive.digests import LiveDigests
-from fieldpack.server.uploads.rows import Claim, FileRow, HolderRow, UploadRow
+from fieldpack.server.uploads.rows import Claim, FileRow, HolderRow, OpenerRow, UploadRow
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes, say_count
 
 __all__ = [
     "MIB",
     "Created",
+    "check_file",
     "closed",
     "create_upload",
     "describe_upload",
     "erase_uploads",
     "fail_upload",
     "find_accepted",
+    "find_known_item",
     "find_state",
     "list_files",
     "max_upload_bytes",
+    "name_of",
+    "read_key",
     "remove_upload",
     "remove_uploads",
     "require_open",
@@ -97,6 +101,16 @@ def _require_type(item: dict[str, Any], file_name: str, length_bytes: int) -> No
         raise Problem(UNSUPPORTED_TYPE, f"This file is empty. Accepted: {names}.")
 
 
+def check_file(item: dict[str, Any], file_name: str, length_bytes: int, settings: Settings) -> None:
+    """Hold the size and the name of a file against what its instruction accepts.
+
+    Raises:
+        Problem: 413, 415.
+    """
+    _require_size(item, length_bytes, settings)
+    _require_type(item, file_name, length_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """An upload that was begun just now, or before by a request of the same key."""
@@ -158,7 +172,8 @@ async def create_upload(
     return Created(claim.row.id, 0, is_complete=False, claim=claim)
 
 
-def _name_of(metadata: dict[str, str]) -> str:
+def name_of(metadata: dict[str, str]) -> str:
+    """The file's name as its participant has it."""
     return metadata.get("filename", metadata.get("name", ""))
 
 
@@ -166,7 +181,7 @@ def _require_same(row: UploadRow, metadata: dict[str, str], length_bytes: int) -
     instruction_id = metadata.get("instruction_id", "").lower()
     if (str(row.instruction_id), row.file_name, row.length_bytes) != (
         instruction_id,
-        _name_of(metadata),
+        name_of(metadata),
         length_bytes,
     ):
         raise conflict("This key was sent with another file before: make a new key for each file.")
@@ -187,7 +202,7 @@ async def _insert(
         _Known: there is one of this key; nothing was changed.
     """
     instruction_id = metadata.get("instruction_id", "")
-    file_name = _name_of(metadata)
+    file_name = name_of(metadata)
     settings = context.settings
     async with context.database.transaction() as connection:
         # the study first, then the submission: the order in which everyone locks
@@ -201,8 +216,7 @@ async def _insert(
                 raise _Known(known)  # rolls back what was counted
         require_open(row.open)
         item = await _find_upload_item(connection, context, row, instruction_id)
-        _require_size(item, length_bytes, settings)
-        _require_type(item, file_name, length_bytes)
+        check_file(item, file_name, length_bytes, settings)
         identifier = UUID(instruction_id)
         if await queries.count_uploads(connection, row.id, identifier) >= item["max_file_count"]:
             raise conflict(
@@ -252,16 +266,25 @@ async def count_free_bytes(context: Context, submission_id: UUID) -> int:
 async def _find_upload_item(
     connection: Connection, context: Context, row: HolderRow, instruction_id: str
 ) -> dict[str, Any]:
-    item = None
-    if is_uuid(instruction_id):
-        items = await get_items(connection, context.caches, row.collection_id, row.collection_version)
-        item = items.get(str(UUID(instruction_id)))
-    if item is None or item["type"] != "file_upload":
+    items = await get_items(connection, context.caches, row.collection_id, row.collection_version)
+    item = _pick(items, instruction_id)
+    if item is None:
         raise Problem(
             INVALID,
             {"instruction_id": ["Upload-Metadata must name an instruction of this submission for files."]},
         )
     return item
+
+
+def _pick(items: Items, instruction_id: str) -> dict[str, Any] | None:
+    item = items.get(str(UUID(instruction_id))) if is_uuid(instruction_id) else None
+    return item if item is not None and item["type"] == "file_upload" else None
+
+
+def find_known_item(context: Context, opener: OpenerRow, instruction_id: str) -> dict[str, Any] | None:
+    """An instruction for files of a submission; None where there is none, or its collection is not in memory."""
+    items = find_items(context.caches, opener.collection_id, opener.collection_version)
+    return _pick(items, instruction_id) if items is not None else None
 
 
 async def get_rules(connection: Connection, context: Context, upload: UploadRow) -> dict[str, Any]:

@@ -64,6 +64,7 @@ STATES = {
     140905: "taken_part",
     140906: "code_needed",
     140907: "code_needed",
+    150301: "busy",
 }
 STATES_BY_STATUS = {
     400: "invalid",

@@ -6,26 +6,37 @@ sender has not seen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from fieldpack.server.caches import Caches
-from fieldpack.server.collections.versions import get_items
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.collections.versions import find_items, get_items
+from fieldpack.server.db.pool import Connection, begin_in_pipeline, end_in_pipeline
 from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, not_found
-from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.answering import queries
 from fieldpack.server.submissions.answering.answers import describe_reading, normalise
-from fieldpack.server.submissions.rows import AnswerRow, SavedRow
-from fieldpack.server.uploads.queries import lock_submission
+from fieldpack.server.submissions.rows import AnswerRow, HeldRow, Key, NotOpened, SavedRow
+from fieldpack.server.uploads.queries import ask_lock
 from fieldpack.server.uploads.service import require_open
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["MOST_TOGETHER", "Answering", "open_answers", "read_map", "save_answer", "save_answers"]
+__all__ = [
+    "MOST_TOGETHER",
+    "Answering",
+    "open_answers",
+    "read_map",
+    "save_answer",
+    "save_answers",
+    "save_at_once",
+]
 
 MOST_TOGETHER = 10_000
 """Answers in one request: more than a collection asks, and few enough to be looked at in a moment."""
+
+_REVISION = re.compile("0|[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +68,84 @@ class Answering:
         """Whether an answer was changed since the revision that its sender saw, which is not to be written over."""
         return seen != str(self.revision_of(instruction_id))
 
-    async def write(self, answers: Mapping[UUID, dict[str, Any] | None]) -> dict[UUID, SavedRow]:
-        """Save answers, over earlier ones, and clear those that are None; what became of those saved."""
-        await queries.clear_answers(
-            self.connection, self.submission_id, [key for key, answer in answers.items() if answer is None]
-        )
-        return await queries.save_answers(
-            self.connection,
-            self.submission_id,
-            {key: answer for key, answer in answers.items() if answer is not None},
-        )
+    async def write(
+        self, answers: Mapping[UUID, dict[str, Any] | None], *, commit: bool = False
+    ) -> dict[UUID, SavedRow]:
+        """Save answers, over earlier ones, and clear those that are None; what became of those saved.
+
+        Args:
+            commit: nothing else is done in this transaction.
+        """
+        kept = {key: answer for key, answer in answers.items() if answer is not None}
+        async with self.connection.pipeline():
+            await queries.clear_answers(
+                self.connection, self.submission_id, [key for key in answers if key not in kept]
+            )
+            asked = await queries.ask_save(self.connection, self.submission_id, kept) if kept else None
+            if commit:
+                await end_in_pipeline(self.connection)
+        rows = await asked.fetchall() if asked is not None else []
+        return {row.instruction_id: row for row in rows}
 
 
 async def open_answers(
-    connection: Connection, caches: Caches, submission_id: UUID, instruction_ids: Iterable[UUID]
+    connection: Connection,
+    caches: Caches,
+    submission_id: UUID,
+    instruction_ids: Iterable[UUID],
+    key: Key | None = None,
 ) -> Answering:
     """Lock a submission until commit, to change its answers to these instructions.
 
+    Args:
+        key: what must open it; None where that was asked before.
+
     Raises:
         Problem: 404 when it was erased, 409 when its answers can't change any more.
+        NotOpened: the key does not open it.
     """
-    row = await lock_submission(connection, submission_id)
+    async with begin_in_pipeline(connection):
+        locked = (
+            await queries.ask_held(connection, submission_id, key)
+            if key is not None
+            else await ask_lock(connection, submission_id)
+        )
+        asked = await queries.ask_answers(connection, submission_id, list(instruction_ids))
+    row, saved = await locked.fetchone(), await asked.fetchall()
     if row is None:
-        raise not_found("Submission", submission_id)
+        raise NotOpened if key is not None else not_found("Submission", submission_id)
     require_open(row.open)
     items = await get_items(connection, caches, row.collection_id, row.collection_version)
-    saved = await queries.list_answers(connection, row.id, list(instruction_ids))
     return Answering(
         connection,
         row.id,
         items,
         saved={answer.instruction_id: answer for answer in saved},
     )
+
+
+async def save_at_once(
+    connection: Connection,
+    caches: Caches,
+    held: HeldRow,
+    key: Key,
+    instruction_id: UUID,
+    given: Any,
+    seen: str | None,
+) -> dict[str, Any] | None:
+    """Save one answer by a single statement, as `save_answer` does; None, and nothing saved, where it may refuse."""
+    items = find_items(caches, held.collection_id, held.collection_version)
+    item = items.get(str(instruction_id)) if items is not None else None
+    if item is None or given is None or not (seen is None or _REVISION.fullmatch(seen)):
+        return None
+    try:
+        answer = normalise(item, given)
+    except Problem:  # there may be something else to say before
+        return None
+    row = await queries.save_held_answer(
+        connection, held.id, key, instruction_id, answer, int(seen) if seen is not None else None
+    )
+    return _describe_saved(instruction_id, item, answer, row) if row is not None else None
 
 
 async def save_answer(
@@ -118,20 +175,22 @@ async def save_answer(
 
 
 async def save_answers(
-    connection: Connection, caches: Caches, submission_id: UUID, given: Any
+    connection: Connection, caches: Caches, submission_id: UUID, held_by: Key, given: Any
 ) -> dict[str, Any]:
     """Save or clear several answers, all or none; what the API says of each then, by instruction id.
 
     Args:
+        held_by: what must open the submission.
         given: an object of instruction ids, and of each the value shape less its type, or None to clear it. A value
             may carry `revision`: the one that must still be saved, 0 where nothing must be.
 
     Raises:
         Problem: 400 by instruction id, for what is none of this submission or is not what it takes; else 412 by
-            instruction id for what was changed elsewhere; 404 and 409 as for one.
+            instruction id for what was changed elsewhere; 409 as for one.
+        NotOpened: the key does not open it.
     """
     by_id, refused = read_map(given)
-    answering = await open_answers(connection, caches, submission_id, by_id)
+    answering = await open_answers(connection, caches, submission_id, by_id, held_by)
     answers: dict[UUID, dict[str, Any] | None] = {}
     stale: dict[str, list[str]] = {}
     for instruction_id, value in by_id.items():
@@ -208,14 +267,22 @@ def _explain_stale(answering: Answering, instruction_id: UUID) -> str:
 async def _write_all(
     answering: Answering, answers: Mapping[UUID, dict[str, Any] | None]
 ) -> dict[str, dict[str, Any]]:
-    """Write answers, and say of each what came of it."""
-    saved = await answering.write(answers)
-    described = {}
-    for instruction_id, answer in answers.items():
-        row = saved.get(instruction_id)
-        about: dict[str, Any] = {"instruction_id": instruction_id, "answer": answer, "revision": 0}
-        if answer is not None and row is not None:
-            about |= {"revision": row.revision, "saved_at": row.updated_at}
-            about |= describe_reading(answering.get_item(instruction_id), answer)
-        described[str(instruction_id)] = about
-    return described
+    """Write answers, end the transaction, and say of each what came of it."""
+    saved = await answering.write(answers, commit=True)
+    return {
+        str(instruction_id): _describe_saved(
+            instruction_id, answering.get_item(instruction_id), answer, saved.get(instruction_id)
+        )
+        for instruction_id, answer in answers.items()
+    }
+
+
+def _describe_saved(
+    instruction_id: UUID, item: dict[str, Any], answer: dict[str, Any] | None, row: SavedRow | None
+) -> dict[str, Any]:
+    """What the API says of an answer that was saved, or cleared."""
+    about: dict[str, Any] = {"instruction_id": instruction_id, "answer": answer, "revision": 0}
+    if answer is not None and row is not None:
+        about |= {"revision": row.revision, "saved_at": row.updated_at}
+        about |= describe_reading(item, answer)
+    return about

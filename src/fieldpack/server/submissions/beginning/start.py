@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from fieldpack.server.audit.service import PARTICIPANT, write_entry
-from fieldpack.server.collections import queries as collection_queries
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.pool import Connection, begin_in_pipeline
 from fieldpack.server.problems import (
     ALREADY_TAKEN_PART,
     RESUME_CODE_NEEDED,
@@ -18,6 +17,7 @@ from fieldpack.server.problems import (
     STUDY_PAUSED,
     STUDY_UNPUBLISHED,
     Problem,
+    not_found,
 )
 from fieldpack.server.studies import queries as study_queries
 from fieldpack.server.studies.completion_codes import find_participant_code
@@ -36,7 +36,19 @@ __all__ = ["Started", "Visitor", "has_begun", "is_code_needed", "start"]
 
 TOKEN_BYTES = 32
 
-Started = tuple[UUID, str, bool]
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A submission that may be gone on with.
+
+    Attributes:
+        token: a new one, which opens it.
+        created: it began just now.
+    """
+
+    row: SubmissionRow
+    token: str
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +75,32 @@ class Visitor:
 
 
 async def start(connection: Connection, study_id: UUID, visitor: Visitor) -> Started:
-    """Start a submission, or resume the participant's own; returns its id, a new token, and whether it is new.
-
-    Locks the study until commit.
+    """Start a submission, or resume the participant's own. Locks the study until commit.
 
     Raises:
         Problem: 404 for an unknown study; 403 when its targeting excludes the participant; 409 when it is unpublished,
             closed, paused or full, when the participant has taken part as often as they may, or when their ids are not
             enough to go on.
     """
-    study = await find_study(connection, study_id, lock=True)
+    async with begin_in_pipeline(connection):
+        asked = await study_queries.ask_study(connection, study_id, lock=True)
+        others = await queries.ask_of_participant(connection, study_id, visitor.participant_id)
+        late = await queries.ask_overdue(connection, study_id)
+        latest = await study_queries.ask_version(connection, study_id)
+    study = await asked.fetchone()
+    earlier, is_late = await others.fetchall(), await late.fetchone() is not None
+    version = await latest.fetchone()
+    if study is None or version is None:
+        raise not_found("Study", study_id)
     if study.status == "SCHEDULED" and await study_queries.publish_due(connection, study_id):
         study = await find_study(connection, study_id)
     if study.status in ("UNPUBLISHED", "SCHEDULED"):
         raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
     if study.status == "COMPLETED":
         raise Problem(STUDY_CLOSED, "This study is closed.")
-    earlier = await queries.list_of_participant(connection, study_id, visitor.participant_id)
     held = await _find_held(connection, earlier, visitor)
     if held is not None and _is_gone_on_with(held, visitor):
-        return held.id, await _new_token(connection, held.id), False
+        return await _go_on(connection, held.id)
     if study.resume == "signed" and visitor.ticket is None:
         raise Problem(
             SIGNED_LINK_NEEDED,
@@ -91,42 +109,61 @@ async def start(connection: Connection, study_id: UUID, visitor: Visitor) -> Sta
     resumed = await _find_resumed(connection, study, earlier, held, visitor)
     if resumed is not None:
         await _take_ticket(connection, visitor.ticket, resumed.id)
-        return resumed.id, await _new_token(connection, resumed.id), False
+        return await _go_on(connection, resumed.id)
     _check_times_taken_part(study, earlier)
     await require_admitted(connection, study, visitor.participant_id)
     if study.status == "PAUSED":
         raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
-    await free_overdue_places(connection, study_id)
-    if not study.test and not await study_queries.take_place(connection, study_id):
-        raise Problem(STUDY_FULL, "This study is full: all its places are taken.")
-    submission_id = await _begin(connection, study, visitor, earlier)
-    await _take_ticket(connection, visitor.ticket, submission_id)
-    return submission_id, await _new_token(connection, submission_id), True
+    if is_late and await free_overdue_places(connection, study_id):
+        study = await find_study(connection, study_id)
+    if study.status == "AWAITING REVIEW" and not study.test:
+        raise _full()
+    return await _begin(connection, study, visitor, earlier, version)
+
+
+def _full() -> Problem:
+    return Problem(STUDY_FULL, "This study is full: all its places are taken.")
 
 
 async def _begin(
-    connection: Connection, study: StudyRow, visitor: Visitor, earlier: list[SubmissionRow]
-) -> UUID:
+    connection: Connection, study: StudyRow, visitor: Visitor, earlier: list[SubmissionRow], version: int
+) -> Started:
+    """Take a place and make the submission, all in one go: nothing of it stays unless there was a place."""
     submission_id = uuid4()
-    collection = await collection_queries.find_collection(connection, study.collection_id)
-    assert collection is not None
     code = find_participant_code(study.fields["completion_codes"])
-    await queries.insert_submission(
-        connection,
-        submission_id,
-        study.id,
-        study.collection_id,
-        collection.version,
-        visitor.participant_id,
-        visitor.session_id,
-        ordinal=max((row.ordinal for row in earlier), default=0) + 1,
-        minutes=study.maximum_allowed_time,
-        study_code=code["code"] if code else None,
-        test=study.test,
-    )
-    await give_code(connection, submission_id)
-    await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
-    return submission_id
+    async with connection.pipeline():
+        place = await study_queries.ask_place(connection, study.id) if not study.test else None
+        await queries.insert_submission(
+            connection,
+            submission_id,
+            study.id,
+            study.collection_id,
+            version,
+            visitor.participant_id,
+            visitor.session_id,
+            ordinal=max((row.ordinal for row in earlier), default=0) + 1,
+            minutes=study.maximum_allowed_time,
+            study_code=code["code"] if code else None,
+            test=study.test,
+        )
+        await give_code(connection, submission_id)
+        await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
+        token = await _new_token(connection, submission_id)
+        made = await queries.ask_submission(connection, submission_id, None)
+    if place is not None and await place.fetchone() is None:
+        raise _full()
+    row = await made.fetchone()
+    assert row is not None
+    await _take_ticket(connection, visitor.ticket, submission_id)
+    return Started(row, token, created=True)
+
+
+async def _go_on(connection: Connection, submission_id: UUID) -> Started:
+    """A new token for a submission that was begun before."""
+    token = await _new_token(connection, submission_id)
+    row = await queries.find_submission(connection, submission_id)
+    assert row is not None
+    return Started(row, token, created=False)
 
 
 async def _find_held(

@@ -113,7 +113,7 @@ async def _claim(
     Locks the upload until its own commit.
     """
     writer = uuid4()
-    async with context.database.transaction() as connection:
+    async with context.saving() as connection:
         row = await queries.find_upload(connection, submission_id, upload_id, lock=True)
         if row is None:
             raise not_found("Upload", upload_id)

@@ -232,7 +232,7 @@ async def start(request: Request, context: CurrentContext, study_id: StudyId) ->
     _, ticket = await _find_ticket(request, context, study_id, asked)
     try:
         answer, _ = await start_submission(
-            context.database,
+            context,
             study_id,
             StartInput(participant_id=participant_id, session_id=session_id, resume_code=code),
             held.key.value if held and known else None,

@@ -198,7 +198,7 @@ async def save_page(
     outcome = Outcome()
     form = _Grouped(form.multi_items())
     asked = [item for item in items if item["type"] != "file_upload" and f"r.{item['id']}" in form]
-    async with context.database.transaction() as connection:
+    async with context.saving() as connection:
         answering = await open_answers(
             connection, context.caches, submission.id, [UUID(item["id"]) for item in asked]
         )

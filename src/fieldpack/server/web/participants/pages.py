@@ -20,9 +20,10 @@ from fieldpack.server.problems import ANSWERS_INCOMPLETE, Problem, not_found
 from fieldpack.server.studies.completion_codes import code_given
 from fieldpack.server.studies.resuming import resume_on_page
 from fieldpack.server.submissions import lifecycle
-from fieldpack.server.submissions import queries as submission_queries
 from fieldpack.server.submissions.access import find_participant
 from fieldpack.server.submissions.answering.answers import find_broken
+from fieldpack.server.submissions.answering.handing_in import submit
+from fieldpack.server.submissions.answering.queries import list_answers
 from fieldpack.server.submissions.beginning.codes import get_code
 from fieldpack.server.submissions.rows import AnswerRow, SubmissionRow
 from fieldpack.server.uploads import service as uploads
@@ -69,7 +70,7 @@ async def _load(context: Context, submission: SubmissionRow) -> _Loaded:
     async with context.database.transaction() as connection:
         return _Loaded(
             await get_version(connection, submission.collection_id, submission.collection_version),
-            await submission_queries.list_answers(connection, submission.id),
+            await list_answers(connection, submission.id),
             await uploads.list_files(connection, submission.id),
             await _code_of(connection, submission),
         )
@@ -325,8 +326,8 @@ async def _submit(
     catalogue: Catalogue,
 ) -> Response:
     try:
-        async with context.database.transaction() as connection:
-            answer = await lifecycle.submit(connection, submission.id)
+        async with context.saving() as connection:
+            answer = await submit(connection, context.caches, submission)
     except Problem as problem:
         if problem.type is not ANSWERS_INCOMPLETE:
             raise

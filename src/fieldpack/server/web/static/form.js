@@ -174,7 +174,8 @@ async function handIn(status) {
       return;
     }
     if (response.status >= 500 || response.status === 429) {
-      await untilOnline(Math.min(1000 * 2 ** failures, 10_000));
+      const asked = Number(response.headers.get("Retry-After")) * 1000 || 1000 * 2 ** failures;
+      await untilOnline(Math.min(asked, 10_000));
       continue;
     }
     say(status, response.status === 409 ? t("saving.closed") : t("saving.session"));

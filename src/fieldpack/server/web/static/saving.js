@@ -11,6 +11,7 @@ const TIMEOUT_MS = 20_000;
 const LONGEST_WAIT_MS = 15_000;
 const LAST_BYTES = 60_000;   // browsers let requests that outlive their page hold 64 KiB together
 const ENTRY_BYTES = 80;      // an id and a revision around each answer
+const REFUSED = [400, 412, 413];   // what is said of one answer, not of all
 const KEY = `fieldpack.answers.${state.submission}`;
 const line = document.getElementById("saving");
 
@@ -20,6 +21,7 @@ const stuck = new Map();     // question ids that wait for a person -> why, in w
 let questions;
 let onWritten;
 let running = null;
+let retryAfter = 0;          // how long the server asked us to wait, in ms; 0 when it did not
 let ended = false;
 let savedOnce = false;
 
@@ -114,13 +116,14 @@ async function run() {
     if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 100)); continue; }
     const now = ids.filter((id) => unsaved.get(id).due <= Date.now());
     const together = now.filter((id) => !alone.has(id));
+    retryAfter = 0;
     const slow = setTimeout(() => { if (!failures) show(t("saving.saving"), ""); }, SLOW_MS);
     const outcome = together.length > 1 ? await sendTogether(together) : await send(now[0]);
     clearTimeout(slow);
     if (outcome === "again") {
       failures += 1;
-      pause = Math.min(1000 * 2 ** (failures - 1), LONGEST_WAIT_MS);
-      show(navigator.onLine ? t("saving.unsaved") : t("saving.offline"), "trouble");
+      pause = retryAfter || Math.min(1000 * 2 ** (failures - 1), LONGEST_WAIT_MS);
+      show(retryAfter ? t("saving.busy") : navigator.onLine ? t("saving.unsaved") : t("saving.offline"), "trouble");
       await untilOnline(pause);
     } else {
       failures = 0;
@@ -170,7 +173,7 @@ async function sendTogether(ids) {
     settleAll(entries, body.answers);
     return "done";
   }
-  if (![400, 412, 413].includes(response.status)) return judge(response.status);
+  if (!REFUSED.includes(response.status)) return judge(response);
   for (const id of ids) alone.add(id);   // one of them was refused: the others are saved, and that one is asked about
   return "done";
 }
@@ -183,11 +186,13 @@ function settleAll(entries, saved) {
 }
 
 /** What a refusal means that is of the submission, not of an answer. */
-function judge(status) {
-  switch (status) {
+function judge(response) {
+  switch (response.status) {
     case 401: case 403: case 404: return end(t("saving.session"));
     case 409: return end(t("saving.closed"));
-    default: return "again";
+    default:
+      retryAfter = Math.min(Number(response.headers.get("Retry-After")) * 1000 || 0, LONGEST_WAIT_MS);
+      return "again";
   }
 }
 
@@ -214,7 +219,7 @@ async function send(id) {
       stuck.set(id, t("saving.refused"));
       show(t("saving.refused"), "trouble");
       return "done";
-    default: return judge(response.status);
+    default: return judge(response);
   }
 }
 
@@ -295,7 +300,7 @@ function sendLast() {
   if (!entries.size) return;
   requestTogether(entries, { keepalive: true }).then(async (response) => {
     if (response.ok) settleAll(entries, (await response.json()).answers);
-    else sendEach(entries);
+    else if (REFUSED.includes(response.status)) sendEach(entries);
   }).catch(() => {});
 }
 

@@ -41,7 +41,7 @@ class WorkbenchRoute(PageRoute):
         return None
 
 
-def _session(request: Request) -> sessions.SignedIn:
+async def _session(request: Request) -> sessions.SignedIn:
     session: sessions.SignedIn = request.state.session
     return session
 
@@ -49,7 +49,7 @@ def _session(request: Request) -> sessions.SignedIn:
 CurrentSession = Annotated[sessions.SignedIn, Depends(_session)]
 
 
-def _caller(session: CurrentSession) -> Caller:
+async def _caller(session: CurrentSession) -> Caller:
     return session.caller
 
 

@@ -1,0 +1,73 @@
+"""The table of intake's routes: what participants do over and over is found in it, all else is the framework's."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from starlette.routing import Match
+
+from fieldpack.server.app import create_app
+from fieldpack.server.config import load_settings
+from fieldpack.server.http.direct.table import DirectTable
+
+PARTICIPATE = "/api/v1/participate"
+SUBMISSION = f"{PARTICIPATE}/submissions/{uuid4()}"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("data"))
+    return create_app(settings, "postgresql://nowhere.invalid/none")
+
+
+def find(app: FastAPI, method: str, path: str, root: str = "") -> Match:
+    tables = [route for route in app.router.routes if isinstance(route, DirectTable)]
+    assert len(tables) == 1
+    found, _ = tables[0].matches({"type": "http", "method": method, "path": path, "root_path": root})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", f"{PARTICIPATE}/studies/{uuid4()}/submissions"),
+        ("GET", SUBMISSION),
+        ("PUT", f"{SUBMISSION}/answers"),
+        ("PUT", f"{SUBMISSION}/answers/{uuid4()}"),
+        ("POST", f"{SUBMISSION}/uploads"),
+        ("HEAD", f"{SUBMISSION}/uploads/{uuid4()}"),
+        ("PATCH", f"{SUBMISSION}/uploads/{uuid4()}"),
+        ("DELETE", f"{SUBMISSION}/uploads/{uuid4()}"),
+        ("POST", f"{SUBMISSION}/submit"),
+        ("POST", f"{SUBMISSION}/return"),
+    ],
+)
+def test_intake_is_called_directly(app: FastAPI, method: str, path: str) -> None:
+    assert find(app, method, path) is Match.FULL
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"{SUBMISSION}/uploads/{uuid4()}"),  # its answer is checked against a model
+        ("OPTIONS", f"{SUBMISSION}/uploads"),
+        ("DELETE", f"{SUBMISSION}/answers"),  # what a path takes, the framework knows
+        ("PUT", f"{SUBMISSION}/answers/a/b"),
+        ("GET", "/api/v1/studies"),
+        ("POST", f"/participate/{uuid4()}"),
+    ],
+)
+def test_all_else_is_not(app: FastAPI, method: str, path: str) -> None:
+    assert find(app, method, path) is Match.NONE
+
+
+def test_below_another_root_the_framework_finds_its_way(app: FastAPI) -> None:
+    assert find(app, "POST", f"{SUBMISSION}/submit", root="/data") is Match.NONE
+
+
+def test_the_table_adds_nothing_to_what_the_api_says_of_itself(app: FastAPI) -> None:
+    document = app.openapi()
+    operations = document["paths"]["/api/v1/participate/submissions/{submission_id}/answers/{instruction_id}"]
+    assert list(operations) == ["put"]
