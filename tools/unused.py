@@ -15,7 +15,7 @@ SRC = Path(__file__).parents[1] / "src"
 KINDS = ("class", "function", "import", "method", "property")
 # Decorated so, a function is reached through what it is registered with.
 REGISTERED_BY = (
-    *("@*router.*", "@*app.*", "@*_app.*", "@*.callback*", "@blueprint.*"),
+    *("@*router.*", "@*app.*", "@*_app.*", "@*.callback*", "@blueprint.*", "@list_command"),
     *("@field_validator*", "@model_validator*", "@field_serializer*"),
 )
 CALLED_BY_OTHERS = {

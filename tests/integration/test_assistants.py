@@ -252,7 +252,7 @@ def test_writing(writer: Assistant, server: Installation) -> None:
         assert writer.ask("approve_submissions", submission_ids=ids[:2])["approved"] == 2
         said = {"message": "The photo shows something else.", "category": "FAILED_INSTRUCTIONS"}
         assert writer.ask("reject_submission", submission_id=ids[2], **said)["status"] == "REJECTED"
-        assert "category" in writer.refusal(
+        assert "LOW_EFFORT" in writer.refusal(
             "reject_submission", submission_id=ids[3], message="x", category="no"
         )
         assert "APPROVED" in writer.refusal("reject_submission", submission_id=ids[0], **said)

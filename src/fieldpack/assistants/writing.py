@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,21 +21,6 @@ __all__ = ["WRITES", "WritingTools"]
 
 WRITES = ("approve_submissions", "reject_submission", "request_return", "request_export")
 
-Category = Literal[
-    "TOO_QUICKLY",
-    "TOO_SLOWLY",
-    "FAILED_INSTRUCTIONS",
-    "INCOMP_LONGITUDINAL",
-    "FAILED_CHECK",
-    "LOW_EFFORT",
-    "MALINGERING",
-    "NO_CODE",
-    "BAD_CODE",
-    "NO_DATA",
-    "UNSUPP_DEVICE",
-    "OTHER",
-]
-
 
 class WritingTools:
     """One method a tool; its docstring is what an assistant reads of it."""
@@ -45,7 +30,7 @@ class WritingTools:
 
     def all(self) -> list[Callable[..., Any]]:
         """Every tool that writes."""
-        return [getattr(self, name) for name in WRITES]
+        return [self.approve_submissions, self.reject_submission, self.request_return, self.request_export]
 
     def approve_submissions(
         self,
@@ -66,7 +51,12 @@ class WritingTools:
         message: Annotated[
             str, Field(min_length=1, description="What the participant is told: say what is wrong, politely.")
         ],
-        category: Annotated[Category, Field(description="Why, in one word of these.")],
+        category: Annotated[
+            str,
+            Field(
+                description="Why, such as `FAILED_INSTRUCTIONS` or `LOW_EFFORT`; the server names all there are."
+            ),
+        ],
     ) -> Json:
         """Reject a submission. The participant is told why, and may go unpaid: ask the user first."""
         changed = self._client.transition_submission(
