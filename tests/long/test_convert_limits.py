@@ -146,6 +146,19 @@ def test_cells_hold_32767_utf16_units(tmp_path: Path, text: str, kept: str) -> N
     assert len(done.warnings) == (text != kept)
 
 
+def test_a_codebook_longer_than_a_sheet_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fieldpack.convert import xlsx
+
+    survey = [ask("multiple_choice", "Pick", id="q", options=[option(n) for n in range(20)])]
+    export = open_case(survey, [{"answers": {"q": {"value": [3]}}}])
+    assert export.convert("xlsx", tmp_path / "whole.xlsx").warnings == []
+    whole = openpyxl.load_workbook(tmp_path / "whole.xlsx")["Codebook"].max_row
+    monkeypatch.setattr(xlsx, "_MOST_ROWS", whole - 3)
+    [warning] = export.convert("xlsx", tmp_path / "cut.xlsx").warnings
+    assert warning.startswith(f"The sheet Codebook lacks its last 3 rows, as a sheet holds {whole - 3}")
+    assert openpyxl.load_workbook(tmp_path / "cut.xlsx")["Codebook"].max_row == whole - 3
+
+
 # Numbers
 
 

@@ -191,9 +191,10 @@ def test_xlsx_sheets(export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert codes == [(None, None), ("s", "klein"), ("l", "groß – 日本")]
     assert book["Files"]["G2"].value == "cat.jpg"
     book.close()
-    monkeypatch.setattr(xlsx_module, "_MOST_ROWS", 3)
-    with pytest.raises(UsageError, match="holds 2 rows"):
-        export.convert("xlsx", tmp_path / "b.xlsx")
+    with monkeypatch.context() as patch:
+        patch.setattr(xlsx_module, "_MOST_ROWS", 3)
+        with pytest.raises(UsageError, match="holds 2 rows"):
+            export.convert("xlsx", tmp_path / "b.xlsx")
     assert not (tmp_path / "b.xlsx").exists()
     long = open_case([SURVEY[0]], [{"answers": {"t": {"value": "x" * 40_000}}}])
     done = long.convert("xlsx", tmp_path / "c.xlsx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,7 +50,12 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     table = pa.table([column.data for column in columns], names=[column.name for column in columns])
     writer.write(book.create_sheet("Responses"), table.column_names, _iter_rows(table))
     heads = ["column", "question", "type", "instruction_id", "value", "label"]
-    writer.write(book.create_sheet("Codebook"), heads, list_variables(columns))
+    left = writer.write(book.create_sheet("Codebook"), heads, list_variables(columns))
+    if left:
+        converted.warnings.append(
+            f"The sheet Codebook lacks its last {say_count(left, 'row')}, as a sheet holds {_MOST_ROWS:,}; "
+            "`fieldpack convert --codebook` writes all of it."
+        )
     files = build_files(export, None)
     if files.num_rows:
         if files.num_rows + 1 > _MOST_ROWS:
@@ -78,14 +84,17 @@ class _Writer:
         self._bold = Font(bold=True)
         self.cut = 0
 
-    def write(self, sheet: Any, heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    def write(self, sheet: Any, heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> int:
+        """Write as many rows as a sheet holds; how many are left."""
         sheet.freeze_panes = "A2"
         cells = [self._make(sheet, head) for head in heads]
         for cell in cells:
             cell.font = self._bold
         sheet.append(cells)
-        for row in rows:
+        rest = iter(rows)
+        for row in itertools.islice(rest, _MOST_ROWS - 1):
             sheet.append([self._make(sheet, value) for value in row])
+        return sum(1 for _ in rest)
 
     def _make(self, sheet: Any, value: Any) -> Any:
         if isinstance(value, dt.datetime):
