@@ -258,6 +258,7 @@ NASTY_NAMES = [
     "100%25.jpg",
     "a#b&c.jpg",
     "ü 写真.jpg",
+    "हिन्दी ภาพถ่าย.jpg",
 ]
 
 
@@ -277,6 +278,8 @@ def test_names_that_loaders_expand_are_made_plain(tmp_path: Path, submission_id:
         assert not set(name) & set("$~[]{}*?%#&!")
         assert not name.startswith((".", "__"))
         assert (tmp_path / "out/image" / name).read_bytes() == line["original_name"].encode()
+    for kept in ("ü 写真.jpg", "हिन्दी ภาพถ่าย.jpg"):
+        assert lines[NASTY_NAMES.index(kept)]["file_name"].endswith(kept)
     assert "写真" in lines[-1]["file_name"]
 
 

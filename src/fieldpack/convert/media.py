@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,8 @@ _SPLIT = re.compile(
     r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?=[-._ 0-9])"
 )
 # What the loaders give a meaning of its own: variables, the home folder, patterns, places in archives and links, and
-# what begins like a hidden file (fsspec, `expanduser`; datasets, `resolve_pattern`). Letters of every script stay.
+# what begins like a hidden file (fsspec, `expanduser`; datasets, `resolve_pattern`). Letters of every script stay, with
+# the marks that they carry.
 _SPECIAL = re.compile(r"[^\w .,()+=@-]")
 _HIDDEN = re.compile(r"^(\.|__)")
 _OWN = ("file_name", "original_name", "instruction_id", "question", "content_type", "size_bytes", "sha256")
@@ -130,7 +132,8 @@ def _extract(
 
 def _make_plain(name: str) -> str:
     """A name without the characters and beginnings that the loaders give a meaning."""
-    name = _HIDDEN.sub("_x", _SPECIAL.sub("_", name))
+    plain = _SPECIAL.sub(lambda found: found[0] if unicodedata.category(found[0])[0] == "M" else "_", name)
+    name = _HIDDEN.sub("_x", plain)
     return _SPLIT.sub(r"\1x\2", name)
 
 
