@@ -280,7 +280,6 @@ def test_names_that_loaders_expand_are_made_plain(tmp_path: Path, submission_id:
         assert (tmp_path / "out/image" / name).read_bytes() == line["original_name"].encode()
     for kept in ("ü 写真.jpg", "हिन्दी ภาพถ่าย.jpg"):
         assert lines[NASTY_NAMES.index(kept)]["file_name"].endswith(kept)
-    assert "写真" in lines[-1]["file_name"]
 
 
 def test_the_loader_finds_files_with_nasty_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
