@@ -72,6 +72,23 @@ async def keys(storage: Storage, prefix: str) -> list[str]:
     return [entry.key async for page in storage.iter_objects(prefix) for entry in page]
 
 
+def test_many_are_put_at_once(storage: Storage) -> None:
+    objects = [(blob_key(f"{number:08x}{ID[8:]}"), os.urandom(number)) for number in range(300)]
+    storage.put_many_blocking(objects)
+    storage.put_many_blocking([])
+    found = run(storage.read_many([(key, len(data)) for key, data in objects]))
+    assert found == [data for _, data in objects]
+    assert sorted(run(keys(storage, "blobs/"))) == sorted(key for key, _ in objects)
+
+
+def test_of_many_that_do_not_fit_nothing_is_left_beside(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "storage", tmp_path / "tmp", spare_bytes=1 << 62)
+    with pytest.raises(StorageFull):
+        storage.put_many_blocking([(blob_key(f"{number:08x}{ID[8:]}"), b"x") for number in range(20)])
+    assert [path for path in (tmp_path / "storage").rglob("*") if path.is_file()] == []
+    storage.close()
+
+
 def test_what_was_put_is_read_in_any_range(storage: Storage) -> None:
     data = os.urandom(3_000_001)
 

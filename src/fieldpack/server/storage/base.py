@@ -208,6 +208,11 @@ class Storage(ABC):
     def put_blocking(self, key: str, data: Buffer) -> None:
         """`put`, for a thread."""
 
+    def put_many_blocking(self, objects: Sequence[tuple[str, Buffer]]) -> None:
+        """`put` of many small objects, several at once. When it raises, some of them may be stored."""
+        for _ in self._threads.map(lambda each: self.put_blocking(*each), objects):
+            pass
+
     @abstractmethod
     def put_file_blocking(self, key: str, path: Path) -> None:
         """Move the file at `path` into storage: a rename where it can be one."""

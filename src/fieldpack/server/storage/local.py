@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,6 +243,40 @@ class LocalStorage(Storage):
     def put_blocking(self, key: str, data: Buffer) -> None:
         with self._staged(key) as descriptor:
             self._write_more(descriptor, data)
+
+    def put_many_blocking(self, objects: Sequence[tuple[str, Buffer]]) -> None:
+        """As `Storage.put_many_blocking`; each folder is flushed once, after all that is renamed into it."""
+        with translated("Several objects"), self._folders.at(f"{STAGING}/x", make=True) as (staging, _):
+            names = [uuid.uuid4().hex for _ in objects]
+
+            def write(name: str, data: Buffer) -> None:
+                descriptor = os.open(
+                    name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=staging
+                )
+                try:
+                    self._write_more(descriptor, data)
+                    sync_file(descriptor)
+                finally:
+                    os.close(descriptor)
+
+            writing = [
+                self._threads.submit(write, name, data)
+                for name, (_, data) in zip(names, objects, strict=True)
+            ]
+            wait(writing)  # all of them: whoever fails first leaves no other at work in what is removed below
+            try:
+                for each in writing:
+                    each.result()
+                for name, (key, _) in zip(names, objects, strict=True):
+                    with self._folders.at(key, make=True) as (folder, target):
+                        rename_over(name, target, source_fd=staging, target_fd=folder)
+            finally:
+                for name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=staging)
+            for above in {key.rpartition("/")[0] for key, _ in objects}:
+                with self._folders.at(f"{above}/x") as (folder, _):
+                    sync_folder(folder)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
         staging, descriptor = await self.run(self._open_staging)
