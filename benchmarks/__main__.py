@@ -21,6 +21,7 @@ BENCHMARKS = {
     "attacks": False,
     "audit": False,
     "cli_export": True,
+    "import": True,
     "intake": False,
     "crowds": True,
     "uploads": False,

@@ -25,6 +25,7 @@ MODULES = [
     ),
     "fieldpack.server.backup.making",
     "fieldpack.server.backup.restoring",
+    "fieldpack.server.run.importing",
     "fieldpack.server.run.serve",
 ]
 STEPS = ("open", "fsync", "rename", "replace")

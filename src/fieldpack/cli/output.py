@@ -7,7 +7,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +16,10 @@ import orjson
 import typer
 
 from fieldpack.errors import UsageError
-from fieldpack.text import escape_json, make_cell_safe, make_plain
+from fieldpack.text import escape_json, make_cell_safe, make_plain, say_bytes
 
 __all__ = [
+    "ProgressLine",
     "pick_format",
     "print_conflicts",
     "print_csv",
@@ -33,6 +35,8 @@ __all__ = [
 _NARROWEST = 10
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _MOST_NAMED = 20
+_TELL_SECONDS = 10.0
+_TELL_ON_TERMINAL_SECONDS = 0.2
 
 
 def pick_format(*, json: bool, csv: bool, table: bool) -> str:
@@ -45,6 +49,38 @@ def pick_format(*, json: bool, csv: bool, table: bool) -> str:
     if len(asked) > 1:
         raise UsageError(f"Give only one of {', '.join('--' + name for name in asked)}.")
     return asked[0] if asked else "table"
+
+
+class ProgressLine:
+    """Shows the progress of long work on standard error: in one line on a terminal, else now and then.
+
+    Args:
+        say: how much was done, in words.
+    """
+
+    def __init__(self, say: Callable[[int], str] = say_bytes) -> None:
+        self._say = say
+        self._on_terminal = sys.stderr.isatty()
+        self._told_at = time.monotonic()
+        self._is_open = False
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Show it, if it is time to; a total of 0 is not known."""
+        now = time.monotonic()
+        if now - self._told_at < (_TELL_ON_TERMINAL_SECONDS if self._on_terminal else _TELL_SECONDS):
+            return
+        self._told_at = now
+        text = f"{step}: {self._say(done)}" + (f" of {self._say(total)}" if total else "")
+        if self._on_terminal:
+            typer.echo(f"\r\033[K{text}", err=True, nl=False)
+            self._is_open = True
+        else:
+            typer.echo(text, err=True)
+
+    def end(self) -> None:
+        """Clear the line away."""
+        if self._is_open:
+            typer.echo("\r\033[K", err=True, nl=False)
 
 
 def print_json(data: Any) -> None:

@@ -75,6 +75,9 @@ class _Root(LazyGroup):
         "restore": LazyCommand(
             f"{_INSTALLATION}.backup", "Bring an installation back from a copy.", "server"
         ),
+        "import": LazyCommand(
+            f"{_INSTALLATION}.importing", "Move an archive in, as a new collection.", "server"
+        ),
         "sweep": LazyCommand(f"{_INSTALLATION}.sweep", "Clear away what is no longer needed.", "server"),
         "audit": LazyCommand(f"{_INSTALLATION}.audit", "List, verify and export the audit log.", "server"),
         "token": LazyCommand(

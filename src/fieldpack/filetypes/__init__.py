@@ -8,6 +8,7 @@ from fieldpack.filetypes.listing import (
     find_extension,
     find_medium,
     guess_content_type,
+    name_content_type,
 )
 from fieldpack.filetypes.model import MEDIA, Extension, FileType, Signature, medium_of
 from fieldpack.filetypes.signatures import SCANNED_BYTES, SIGNATURES
@@ -32,4 +33,5 @@ __all__ = [
     "find_medium",
     "guess_content_type",
     "medium_of",
+    "name_content_type",
 ]

@@ -55,12 +55,17 @@ def find_medium(file_name: str, content_type: str | None) -> str | None:
     content_type = (content_type or "").partition(";")[0].strip().lower()
     if content_type not in (*_NOTHING, *_CONTAINERS):
         return medium_of(content_type)
+    named = name_content_type(file_name)
+    return medium_of(named or "") or _CONTAINERS.get(named or content_type)
+
+
+def name_content_type(file_name: str) -> str | None:
+    """The content type that a file's name alone tells; None for one that tells nothing."""
     extension = extension_of(file_name)
     row = find_extension(extension)
-    named = row.content_type or (
+    return row.content_type or (
         TYPES[row.holds[0]].content_type if row.holds else guess_content_type(extension)
     )
-    return medium_of(named or "") or _CONTAINERS.get(named or content_type)
 
 
 def guess_content_type(extension: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from typer.core import TyperGroup
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson, DataDir
+from fieldpack.cli.output import ProgressLine
 from fieldpack.text import say_bytes, say_count
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 INCOMPLETE = 3
-TELL_SECONDS = 10.0
-TELL_ON_TERMINAL_SECONDS = 0.2
 NAMED = 10
 
 _HELP = """Copy an installation while it runs: rows, files, and what links need.
@@ -81,31 +79,6 @@ def register(root: typer.Typer) -> None:
     root.command(epilog=_RESTORE_EXAMPLES)(restore)
 
 
-class _ProgressLine:
-    """Shows the progress of long work on standard error: in one line on a terminal, else now and then."""
-
-    def __init__(self) -> None:
-        self._on_terminal = sys.stderr.isatty()
-        self._told_at = time.monotonic()
-        self._is_open = False
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told_at < (TELL_ON_TERMINAL_SECONDS if self._on_terminal else TELL_SECONDS):
-            return
-        self._told_at = now
-        text = f"{step}: {say_bytes(done)}" + (f" of {say_bytes(total)}" if total else "")
-        if self._on_terminal:
-            typer.echo(f"\r\033[K{text}", err=True, nl=False)
-            self._is_open = True
-        else:
-            typer.echo(text, err=True)
-
-    def end(self) -> None:
-        if self._is_open:
-            typer.echo("\r\033[K", err=True, nl=False)
-
-
 @backup_app.command("create", epilog=_EXIT_CODES)
 def create(
     target: Annotated[
@@ -135,7 +108,7 @@ def create(
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="backup")
-    tell = _ProgressLine()
+    tell = ProgressLine()
     try:
         if target == "-":
             if keep is not None or keep_days is not None:
@@ -227,7 +200,7 @@ def verify(
     from fieldpack.cli.output import print_json, print_text
     from fieldpack.server.backup.verification import verify_folder, verify_stream
 
-    tell = _ProgressLine()
+    tell = ProgressLine()
     try:
         if target == "-" or Path(target).is_file():
             verdicts = [_verify_stream(target, verify_stream, tell)]
@@ -259,7 +232,7 @@ def verify(
         raise typer.Exit(INCOMPLETE)
 
 
-def _verify_stream(target: str, check: Callable[..., BackupCheck], tell: _ProgressLine) -> BackupCheck:
+def _verify_stream(target: str, check: Callable[..., BackupCheck], tell: ProgressLine) -> BackupCheck:
     from fieldpack.errors import UsageError
 
     if target == "-":
@@ -357,7 +330,7 @@ def restore(
 
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="restore")
-    tell = _ProgressLine()
+    tell = ProgressLine()
     try:
         restored = restore_backup(
             settings,

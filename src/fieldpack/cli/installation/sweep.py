@@ -28,7 +28,8 @@ def sweep(
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Remove old exports, abandoned uploads, unused pictures, old log entries, and stored objects nothing refers to.
+    """Remove old exports, abandoned uploads, unfinished imports, unused pictures, old log entries, and stored objects
+    nothing refers to.
 
     Workers do this by themselves, every hour or day. What a collection, an export or a valid link needs is
     never touched; objects that nothing refers to are removed only when older than FIELDPACK_ORPHAN_HOURS, and those
@@ -52,6 +53,7 @@ def sweep(
         (len(swept["exports_outdated"]), "export", "exports", "older than they are kept"),
         (len(swept["exports_surplus"]), "export", "exports", "beyond those kept for each collection"),
         (len(swept["uploads_abandoned"]), "abandoned upload", "abandoned uploads", ""),
+        (len(swept["imports_unfinished"]), "unfinished import", "unfinished imports", ""),
         (len(swept["pictures_unused"]), "picture", "pictures", "that nothing shows"),
         (swept["objects_thrown_away"], "stored object", "stored objects", "whose rows were deleted"),
         (

@@ -151,10 +151,15 @@ async def find_workspace(connection: Connection, workspace_id: UUID) -> Workspac
 async def list_workspaces(
     connection: Connection, researcher_id: UUID | None, limit: int, offset: int
 ) -> tuple[list[WorkspaceRow], int]:
-    """Workspaces in which a researcher has a role (all, when None), oldest first, and how many there are."""
+    """Workspaces in which a researcher has a role, oldest first, and how many there are.
+
+    Without a researcher all, but for those that hide an import under way.
+    """
     condition = f"""
         FROM workspaces w
-        WHERE %(researcher)s::uuid IS NULL OR EXISTS ({select_roles_within("w.id", "%(researcher)s")})
+        WHERE CASE WHEN %(researcher)s::uuid IS NULL
+                   THEN NOT EXISTS (SELECT FROM imports i WHERE i.id = w.id AND i.completed_at IS NULL)
+                   ELSE EXISTS ({select_roles_within("w.id", "%(researcher)s")}) END
     """
     values = {"researcher": researcher_id, "limit": limit, "offset": offset}
     cursor = await connection.cursor(row_factory=class_row(WorkspaceRow)).execute(

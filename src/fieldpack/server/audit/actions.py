@@ -36,6 +36,7 @@ ACTIONS = (
     "collection.create",
     "collection.update",
     "collection.erase",
+    "collection.import",
     "project.create",
     "project.update",
     "study.create",

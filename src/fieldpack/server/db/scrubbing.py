@@ -35,6 +35,7 @@ TABLES = (
     "audit_subjects",
     "participant_group_members",
     "hook_attempts",
+    "import_ids",
 )
 STATISTICS = (
     "pg_catalog.pg_statistic"  # common values and histograms of columns, names of participants included

@@ -22,6 +22,7 @@ from fieldpack.server.collections.queries import transaction_time
 from fieldpack.server.context import Context
 from fieldpack.server.exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
 from fieldpack.server.hooks.queries import remove_old_events
+from fieldpack.server.imports.sweeps import sweep_unfinished
 from fieldpack.server.operations.orphans import find_orphans
 from fieldpack.server.pictures.service import sweep_unused
 from fieldpack.server.storage import PREFIXES, LocalStorage, Multipart
@@ -42,6 +43,7 @@ class Swept:
         exports_outdated: ids of exports past their age, with no valid link.
         exports_surplus: ids of exports beyond those kept for each collection.
         uploads_abandoned: ids of uploads that won't go on.
+        imports_unfinished: ids of imports that nobody has come back to.
         pictures_unused: ids of pictures that nothing shows.
         objects_thrown_away: stored objects (or prefixes) whose rows are gone, still waiting to be deleted.
         objects_orphaned: stored objects that no row refers to.
@@ -56,6 +58,7 @@ class Swept:
     exports_outdated: list[str]
     exports_surplus: list[str]
     uploads_abandoned: list[str]
+    imports_unfinished: list[str]
     pictures_unused: list[str]
     objects_thrown_away: int
     objects_orphaned: int
@@ -84,6 +87,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
     outdated = await remove_outdated(database, settings.export_max_age_days, dry_run=dry_run)
     surplus = await remove_surplus(database, settings, dry_run=dry_run)
     abandoned = await sweep_abandoned(database, settings.upload_abandoned_days, dry_run=dry_run)
+    unfinished = await sweep_unfinished(database, settings.upload_abandoned_days, dry_run=dry_run)
     unused = await sweep_unused(database, settings.picture_unused_days, dry_run=dry_run)
     thrown_away = await count_garbage(database)
     if not dry_run:
@@ -102,6 +106,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
         exports_outdated=outdated,
         exports_surplus=[name for name in surplus if name not in set(outdated)],
         uploads_abandoned=[str(upload) for upload in abandoned],
+        imports_unfinished=[str(each) for each in unfinished],
         pictures_unused=[str(picture) for picture in unused],
         objects_thrown_away=thrown_away,
         objects_orphaned=orphans,

@@ -68,7 +68,8 @@ def _read(order: Order) -> str:
                s.started_at, s.completed_at, {SECONDS}::float8 AS seconds, s.file_count,
                CASE WHEN s.response = 'active' THEN s.answers END AS answers,
                (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
-               s.return_requested, s.review, s.test, ARRAY[({key})::text, s.id::text] AS place
+               s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported,
+               ARRAY[({key})::text, s.id::text] AS place
         FROM submissions s JOIN studies t ON t.id = s.study_id
     """
 

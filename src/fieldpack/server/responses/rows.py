@@ -28,6 +28,7 @@ class ResponseRow:
     return_requested: datetime | None
     review: dict[str, Any] | None  # message and category of a rejection
     test: bool  # of somebody who tried the study: counted nowhere, in no export
+    imported: bool  # it came with an archive
     place: list[str]  # where it stands in the order that was asked for: the texts that a cursor is made of
 
 

@@ -214,6 +214,7 @@ def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, A
         "time_taken": int(row.seconds) if row.seconds is not None else None,
         "return_requested": row.return_requested,
         "test": row.test,
+        "imported": row.imported,
         "notes": row.note_count,
         "responses": responses,
     }

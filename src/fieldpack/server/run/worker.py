@@ -32,6 +32,7 @@ from fieldpack.server.exports import tasks as exports_tasks
 from fieldpack.server.exports.build import part_tasks
 from fieldpack.server.hooks import tasks as hooks_tasks
 from fieldpack.server.hooks.delivery import requeue_waiting
+from fieldpack.server.imports import tasks as imports_tasks
 from fieldpack.server.installation.marker import raise_generation
 from fieldpack.server.installation.opening import open_context
 from fieldpack.server.jobs import HOOKS_QUEUE, THUMBNAILS_QUEUE, WorkerContext, queue_app
@@ -63,7 +64,7 @@ LAST_RESORT_SECONDS = 5.0
 # imported for the jobs they register
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
-    *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks),
+    *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks, imports_tasks),
     thumbnails_tasks,
 )
 

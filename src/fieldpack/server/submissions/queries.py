@@ -21,6 +21,7 @@ FIND = f"""
     SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
            s.status, s.response, s.holds_place, s.started_at, s.deadline_at, s.completed_at, s.study_code,
            s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter, s.test,
+           s.import_id IS NOT NULL AS imported,
            t.fields AS study_fields, t.resume AS study_resume, t.workspace_id,
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
              AND s.response = 'in_progress' AND s.status = 'ACTIVE' AS overdue,
@@ -426,3 +427,4 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
     await connection.execute("DELETE FROM notes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM resume_codes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM used_tickets WHERE submission_id = %s", [submission_id])
+    await connection.execute("DELETE FROM import_ids WHERE new_id = %s", [submission_id])

@@ -37,6 +37,7 @@ class SubmissionRow:
     study_resume: Resume  # what participants need besides their ids, to go on
     overdue: bool  # past its deadline, and not stored as timed out yet
     test: bool  # somebody tries the study
+    imported: bool  # it came with an archive
     has_siblings: bool  # the participant has others to this study
     open: bool  # its answers and files may still change
 

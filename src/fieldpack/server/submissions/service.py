@@ -68,6 +68,7 @@ def describe_submission(row: SubmissionRow) -> dict[str, Any]:
         "return_requested": row.return_requested,
         "has_siblings": row.has_siblings,
         "test": row.test,
+        "imported": row.imported,
         "response": response,
     }
 
