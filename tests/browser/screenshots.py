@@ -36,12 +36,14 @@ from tests.browser.visitor import (
     ready,
     start,
 )
+from tests.browser.workbench import Filled, sign_in
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
 from tests.scenario import Scenario
 
 FOLDER = ROOT / "docs" / "images"
 COLOURS = 64
+LONG_SCREENS = ("audit", "hooks")
 FILM = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
 
 
@@ -228,6 +230,18 @@ def take_account(page: Page, camera: Camera, server: Installation) -> None:
     camera.take(page, "sign-in-password")
 
 
+def take_workbench(page: Page, camera: Camera, server: Installation, filled: Filled) -> None:
+    """Every screen of the workbench; the overview right to left as well."""
+    sign_in(page, server)
+    for name, path in filled.screens.items():
+        page.goto(f"{server.url}{path}")
+        page.wait_for_load_state("networkidle")
+        camera.take(page, f"workbench-{name}", whole=name not in LONG_SCREENS)
+    page.goto(f"{server.url}{filled.screens['overview']}")
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    camera.take(page, "workbench-right-to-left")
+
+
 def take_all(browser: Browser, server: Installation, folder: Path) -> None:
     devices: list[tuple[str, dict[str, Any]]] = [
         ("desktop", DESKTOP),
@@ -251,6 +265,11 @@ def take_all(browser: Browser, server: Installation, folder: Path) -> None:
                 elsewhere.close()
                 take_researcher(page, camera, server, own)
             context.close()
+        filled = Filled(api)
+    for device, options in devices:
+        context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
+        take_workbench(context.new_page(), Camera(device, FOLDER), server, filled)
+        context.close()
     for device, options in devices:  # last: who has a password is asked for it
         context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
         take_account(context.new_page(), Camera(device, FOLDER), server)

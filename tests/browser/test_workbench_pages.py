@@ -1,0 +1,99 @@
+"""The workbench in a browser: every screen for everybody, and a review by the keys alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Contexts
+from tests.browser.visitor import PHONE, violations
+from tests.browser.workbench import Filled, sign_in
+from tests.installation import Installation
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "desktop": {},
+    "desktop, dark": {"color_scheme": "dark"},
+    "phone": PHONE,
+    "phone, dark": {**PHONE, "color_scheme": "dark"},
+}
+
+
+@pytest.fixture(scope="module")
+def filled(server: Installation) -> Filled:
+    with server.client() as api:
+        return Filled(api)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_screen_is_for_everybody(
+    server: Installation, filled: Filled, visitors: Contexts, look: str
+) -> None:
+    """By axe, and without anything that sticks out."""
+    page = visitors(**LOOKS[look]).new_page()
+    sign_in(page, server)
+    found: list[str] = []
+    for name, path in filled.screens.items():
+        page.goto(f"{server.url}{path}")
+        found += violations(page)
+        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            found.append(f"{name} is wider than the window")
+    assert found == []
+
+
+def test_every_screen_can_be_read_without_scripts(
+    server: Installation, filled: Filled, visitors: Contexts
+) -> None:
+    page = visitors(java_script_enabled=False).new_page()
+    sign_in(page, server)
+    for path in filled.screens.values():
+        answer = page.goto(f"{server.url}{path}")
+        assert answer is not None
+        assert answer.status == 200
+        assert page.locator("h1").inner_text() != ""
+
+
+def test_right_to_left(server: Installation, filled: Filled, visitors: Contexts) -> None:
+    page = visitors().new_page()
+    sign_in(page, server)
+    for name, path in filled.screens.items():
+        page.goto(f"{server.url}{path}")
+        page.evaluate("document.documentElement.dir = 'rtl'")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+
+
+def test_a_review_by_the_keys_alone(server: Installation, visitors: Contexts) -> None:
+    """From the table into a response, decided, noted, and on within the filter."""
+    with server.client() as api:
+        filled = Filled(api, count=6)
+
+        def state(number: int) -> str:
+            answer: httpx.Response = api.get(f"/submissions/{filled.ids[number]}")
+            status: str = answer.json()["status"]
+            return status
+
+        page = visitors().new_page()
+        sign_in(page, server)
+        collection = filled.scenario.collection["id"]
+        page.goto(f"{server.url}/workbench/collections/{collection}/responses?state=AWAITING+REVIEW")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/workbench/submissions/**")
+        first = page.url
+        page.keyboard.press("j")
+        page.wait_for_url(lambda url: url != first)
+        page.keyboard.press("k")
+        page.wait_for_url(first)
+        shown = filled.ids.index(first.split("/submissions/")[1].partition("?")[0])
+        page.keyboard.press("n")
+        page.keyboard.type("Seen by keys.")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Seen by keys.")).to_be_visible()
+        page.keyboard.press("a")
+        page.wait_for_url(lambda url: url != first)
+        assert state(shown) == "APPROVED"
+        page.keyboard.press("r")
+        expect(page.locator("#category")).to_be_focused()
