@@ -16,6 +16,7 @@ from tests.browser.visitor import (
     add,
     fill_first_page,
     fill_second_page,
+    fits,
     go_on,
     here,
     link,
@@ -39,7 +40,7 @@ def check_page(page: Page, language: str) -> None:
     """It is in its language, as wide as the screen, accessible, and shows no key in a text's place."""
     assert page.evaluate("document.documentElement.lang") == language
     assert page.evaluate("document.documentElement.dir") == CATALOGUES[language].direction
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(page)
     assert KEY.findall(page.locator("body").inner_text()) == []
     assert violations(page) == []
 

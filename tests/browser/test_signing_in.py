@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, CDPSession, Page, expect
 
 from fieldpack.server.accounts.permissions.roles import Role
 from tests.browser.conftest import Contexts
-from tests.browser.visitor import PHONE, violations
+from tests.browser.visitor import PHONE, fits, violations
 from tests.installation import Installation, installed
 from tests.integration.rows import connected, insert_researcher
 from tests.integration.test_invitations import code_of, invite, new_email
@@ -201,4 +201,4 @@ def test_the_pages_are_for_everybody(own: Installation, visitors: Contexts, opti
     ):
         page.goto(at(own, path))
         assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert fits(page), path

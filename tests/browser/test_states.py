@@ -20,6 +20,7 @@ from tests.browser.visitor import (
     example_body,
     fill_first_page,
     fill_second_page,
+    fits,
     go_on,
     here,
     is_saved,
@@ -360,4 +361,4 @@ def test_right_to_left_texts(api: httpx.Client, visitors: Contexts) -> None:
     start(page, link(study, "ann"))
     box = page.locator(".question .text")
     assert box.evaluate("element => getComputedStyle(element).direction") == "rtl"
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(page)

@@ -293,6 +293,15 @@ def check_example(scenario: Scenario, participant: str) -> None:
         assert exported.read(extra[0]["path"]) == EXTRA
 
 
+def fits(page: Page) -> bool:
+    """Whether nothing sticks out of the window; a phone's own `innerWidth` grows with what does."""
+    assert page.viewport_size is not None
+    found: bool = page.evaluate(
+        "width => document.documentElement.scrollWidth <= width", page.viewport_size["width"]
+    )
+    return found
+
+
 def violations(page: Page) -> list[str]:
     """What axe-core finds wrong with the page as it is."""
     page.wait_for_load_state()
