@@ -25,11 +25,11 @@ from fieldpack.server.storage import Storage, blob_key
 __all__ = ["FileTaker", "StoredFile"]
 
 SMALL_BYTES = 2 << 20
-BATCH_BYTES = 16 << 20
-BATCH_FILES = 1_000
+BATCH_BYTES = 32 << 20
+BATCH_FILES = 2_000
 CHUNK_BYTES = 1 << 20
 LARGE_AT_ONCE = 4
-WAITING = 2  # batches that are being stored, or wait for it, while the next is read
+WAITING = 1  # batches that are being stored while the next is read
 
 
 @dataclass(frozen=True, slots=True)

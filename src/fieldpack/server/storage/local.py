@@ -274,9 +274,13 @@ class LocalStorage(Storage):
                 for name in names:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=staging)
-            for above in {key.rpartition("/")[0] for key, _ in objects}:
-                with self._folders.at(f"{above}/x") as (folder, _):
-                    sync_folder(folder)
+            above = {key.rpartition("/")[0] for key, _ in objects}
+            for _ in self._threads.map(self._sync_folder, above):  # several at once, as the disk takes them
+                pass
+
+    def _sync_folder(self, above: str) -> None:
+        with self._folders.at(f"{above}/x") as (folder, _):
+            sync_folder(folder)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[Buffer], *, size_hint: int) -> None:
         staging, descriptor = await self.run(self._open_staging)
