@@ -7,13 +7,15 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, field_validator
 from starlette.responses import Response
@@ -22,6 +24,7 @@ from fieldpack.server.caches import Caches
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput
 from fieldpack.server.config import Settings
+from fieldpack.server.http.intake import forms
 from fieldpack.server.http.large import LARGE_BYTES, run_large
 from fieldpack.server.http.routing import MAX_ERRORS, ApiRoute
 from fieldpack.server.problems import Problem
@@ -276,6 +279,38 @@ def test_what_is_large_is_done_elsewhere_one_at_a_time() -> None:
 
     assert here not in asyncio.run(run())
     assert max(most) == 1
+
+
+def test_a_large_form_is_taken_apart_outside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    threads: list[int] = []
+
+    def note(*given: Any, **more: Any) -> Any:
+        threads.append(threading.get_ident())
+        return parse_qsl(*given, **more)
+
+    monkeypatch.setattr("fieldpack.server.http.intake.forms.parse_qsl", note)
+    app = FastAPI()
+    app.state.context = SimpleNamespace(caches=Caches())
+
+    @app.post("/form")
+    async def take(request: Request) -> dict[str, int]:
+        room = SimpleNamespace(take=lambda name, size, more: False)
+        form = await forms.read_known_form(
+            request, text_bytes=1 << 20, file_bytes=0, room=room, folder=tmp_path
+        )
+        return {"fields": len(form), "loop": threading.get_ident()}
+
+    async def run() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://a.example") as client:
+            return [await client.post("/form", data={"a": "x" * size}) for size in (1, LARGE_BYTES)]
+
+    small, large = (answer.json() for answer in asyncio.run(run()))
+    assert (small["fields"], large["fields"]) == (1, 1)
+    assert threads[0] == small["loop"]
+    assert threads[1] != large["loop"]
 
 
 def test_a_large_body_is_looked_at_outside_the_event_loop() -> None:

@@ -19,6 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
 from fieldpack.errors import StorageFull
+from fieldpack.server.http.large import run_large
 from fieldpack.server.http.routing import read_limited
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
@@ -99,7 +100,10 @@ async def read_known_form(
     if not declared.isdigit():
         raise Problem(MALFORMED, "A form has a Content-Length.")
     if type_of(request) != MULTIPART:
-        return _checked(_parse(await read_limited(request, text_bytes), MAX_FIELDS))
+        body = await read_limited(request, text_bytes)
+        return _checked(
+            await run_large(request.app.state.context.caches, len(body), _parse, body, MAX_FIELDS)
+        )
     if int(declared) > text_bytes + file_bytes:
         raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes:,} bytes.")
     reading = _Multipart(request, text_bytes, room, folder)
