@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ import httpx
 import psycopg
 import pytest
 
+from fieldpack.cli import main
 from fieldpack.server.db.embedded.server import open_embedded
 from tests.bucket import Bucket
 from tests.files_there import iter_contents
@@ -455,6 +458,34 @@ def test_damage_is_found_and_nothing_damaged_is_restored(filled: Filled, place: 
                     assert call("restore", backups, "--data-dir", place / uuid4().hex) == 1
             victim.write_bytes(data)
     assert call("backup", "verify", backups, "--quick") == 0
+    # a file that rotted in the folder is copied again once it is removed, for every backup that has it
+    blobs[0].write_bytes(bytes(blobs[0].stat().st_size))
+    assert call("backup", "verify", backups) == 1
+    blobs[0].unlink()
+    assert call("backup", backups, "--data-dir", filled.server.data_dir) == 0
+    assert call("backup", "verify", backups) == 0
+
+
+def test_what_a_strangers_backup_is_called_does_not_act_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = {
+        "name": "\x1b[2J\x9b\u202ea",
+        "installation": None,
+        "schema": "1",
+        "postgres": 18,
+        "dumped_by": 18,
+        "format": 1,
+    }
+    data = json.dumps(head).encode()
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("backup.json")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    assert main(["backup", "verify", str(tmp_path / "a.tar")]) == 1
+    shown = capsys.readouterr()
+    assert "NOT whole" in shown.out
+    assert all(line.isprintable() for line in (shown.out + shown.err).splitlines())
 
 
 # what storage lost, what went meanwhile

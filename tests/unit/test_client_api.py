@@ -383,7 +383,9 @@ def test_backoff_grows_stays_bounded_and_ends() -> None:
 def test_retry_after_is_a_number_or_a_date() -> None:
     assert parse_retry_after("12") == 12
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert parse_retry_after("soon") is None
+    for odd in ("soon", "\u00b2", "\u0663", "-5", "", " ", "Wed, 21 Oct 99999999999999 07:28:00 GMT",
+                "Wed, 21 Oct 2015 07:28:00 +99999999999999"):  # fmt: skip
+        assert parse_retry_after(odd) is None
     assert parse_retry_after(None) is None
 
 

@@ -41,13 +41,14 @@ class Backoff:
 
 def parse_retry_after(value: str | None) -> float | None:
     """Seconds in a `Retry-After` header (RFC 9110 §10.2.3: a number or a date); None when it says nothing."""
-    if not value:
+    text = (value or "").strip()
+    if not text:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if text.isascii() and text.isdigit():
+        return float(text)
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -169,15 +169,15 @@ def _describe(manifest: Any) -> dict[str, Any]:
 
 
 def _end_incomplete(manifest: Any) -> None:
+    from fieldpack.cli.output import print_note
+
     if not manifest.lost:
         return
     for entry in manifest.lost[:NAMED]:
-        typer.echo(f"fieldpack: {entry.key} is {entry.reason} in storage.", err=True)
-    typer.echo(
-        f"fieldpack: Storage has lost {say_count(len(manifest.lost), 'file')} that rows name; everything else is in "
-        "the backup. "
-        "Put them back from an earlier backup, or delete their submissions.",
-        err=True,
+        print_note(f"{entry.key} is {entry.reason} in storage.")
+    print_note(
+        f"Storage has lost {say_count(len(manifest.lost), 'file')} that rows name; everything else is in the backup. "
+        "Put them back from an earlier backup, or delete their submissions."
     )
     raise typer.Exit(INCOMPLETE)
 
@@ -197,7 +197,7 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Check backups: manifest, dump, and every file with its size and SHA-256."""
-    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.server.backup.verification import verify_folder, verify_stream
 
     tell = ProgressLine()
@@ -224,11 +224,11 @@ def verify(
         if not json:
             print_text(f"{verdict.name}: {'whole' if verdict.is_whole else 'NOT whole'}")
         for problem in verdict.problems:
-            typer.echo(f"fieldpack: {verdict.name}: {problem}", err=True)
+            print_note(f"{verdict.name}: {problem}")
     if not all(verdict.is_whole for verdict in verdicts):
         raise typer.Exit(1)
     if any(verdict.manifest is not None and verdict.manifest.lost for verdict in verdicts):
-        typer.echo("fieldpack: Some were made when storage had lost files: see `lost` with --json.", err=True)
+        print_note("Some were made when storage had lost files: see `lost` with --json.")
         raise typer.Exit(INCOMPLETE)
 
 

@@ -104,6 +104,10 @@ def _verify(
         problems.append(str(error))
     if found > NAMED:
         problems.append(f"and {say_count(found - NAMED, 'more file')}")
+    if found:
+        problems.append(
+            "remove these files: the next backup copies them again from storage, for every backup that has them"
+        )
     if not problems and (count, size_bytes) != (manifest.objects, manifest.object_bytes):
         problems.append("its lists name other files than its manifest counts")
     return BackupCheck(name, problems, manifest)
