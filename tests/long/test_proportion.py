@@ -112,6 +112,36 @@ def test_a_question_for_each_line(tmp_path: Path, read: str) -> None:
     require_proportional(reading(of_their_own, tmp_path, READS[read]), 600)
 
 
+def with_units(folder: Path, size: int) -> Path:
+    """As many units as lines, each line with one of its own."""
+    path = folder / f"units-{size}.zip"
+    if not path.exists():
+        units = [{"label": f"L{n}", "value": f"v{n}"} for n in range(size)]
+        collection = {
+            "id": "c",
+            "name": "C",
+            "instructions": [{**ask(0), "type": "free_text_with_unit", "unit_options": units}],
+        }
+        lines = [
+            json.dumps(
+                {
+                    "submission_id": f"s{n}",
+                    "responses": {"i0": {"type": "free_text_with_unit", "value": "1", "unit": f"v{n}"}},
+                }
+            )
+            for n in range(size)
+        ]
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("responses.jsonl", "\n".join(lines) + "\n")
+            archive.writestr("collection.json", json.dumps(collection))
+    return path
+
+
+@pytest.mark.parametrize("read", ["summarize", "verify", "arrow", "answers"])
+def test_many_units(tmp_path: Path, read: str) -> None:
+    require_proportional(reading(with_units, tmp_path, READS[read]), 600)
+
+
 @pytest.mark.parametrize("read", ["summarize", "verify", "extract"])
 def test_names_of_marks(tmp_path: Path, read: str) -> None:
     def extract(export: fieldpack.Export) -> None:

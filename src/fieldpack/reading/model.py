@@ -64,6 +64,14 @@ class Instruction:
     were retired, each with `until` in its `extra`."""
     validation: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    has_alike_units: bool = field(init=False, repr=False, compare=False, default=False)
+    """Whether two units, offered now or before, differ only in type, as 1 and "1" do. Every answer asks."""
+
+    def __post_init__(self) -> None:
+        units = (*self.unit_options, *self.retired_options) if self.unit_options else ()
+        texts = {unit.value for unit in units if isinstance(unit.value, str)}
+        others = {scalar_text(unit.value) for unit in units if not isinstance(unit.value, str)}
+        object.__setattr__(self, "has_alike_units", not texts.isdisjoint(others))
 
     @property
     def is_question(self) -> bool:
@@ -79,14 +87,6 @@ class Instruction:
         """Whether a text answer to this question is meant to be a number."""
         kind = (self.validation or {}).get("type")
         return kind != "string" if self.type == "free_text_with_unit" else kind == "number"
-
-    @property
-    def has_alike_units(self) -> bool:
-        """Whether two units, offered now or before, differ only in type, as 1 and "1" do."""
-        units = (*self.unit_options, *self.retired_options) if self.unit_options else ()
-        texts = {unit.value for unit in units if isinstance(unit.value, str)}
-        others = {scalar_text(unit.value) for unit in units if not isinstance(unit.value, str)}
-        return not texts.isdisjoint(others)
 
     def unit_text(self, value: Scalar) -> str:
         """A unit as a text: as JSON writes it where units differ in type alone, else the plain one."""
