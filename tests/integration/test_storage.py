@@ -107,6 +107,33 @@ def test_what_was_put_is_read_in_any_range(storage: Storage) -> None:
     run(work())
 
 
+def test_a_whole_object_is_read_by_other_programs_through_a_descriptor(storage: Storage) -> None:
+    data = os.urandom(1_500_001)
+
+    async def work() -> None:
+        key = blob_key(ID)
+        await storage.put(key, data)
+        before = count_descriptors()
+        descriptor = await storage.open_whole(key, len(data))
+        try:
+            assert os.lseek(descriptor, 0, os.SEEK_CUR) == 0
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                assert file.read() == data
+            await storage.delete([key])  # it stays readable for who has it open
+            assert os.pread(descriptor, 10, 5) == data[5:15]
+        finally:
+            os.close(descriptor)
+        assert count_descriptors() <= before + 1
+        assert list(storage.scratch.iterdir()) == []  # a copy has no name, and goes with its descriptor
+        with pytest.raises(BlobMissing):
+            await storage.open_whole(key, len(data))
+        await storage.put(key, data)
+        with pytest.raises(BlobDamaged):
+            await storage.open_whole(key, len(data) - 1)
+
+    run(work())
+
+
 def test_put_replaces_and_delete_is_idempotent(storage: Storage) -> None:
     async def work() -> None:
         await storage.put("uploads/x/1", b"one")
