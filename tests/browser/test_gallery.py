@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import violations
@@ -67,6 +69,7 @@ def open_with_scripts(page: Page, server: Installation, scenario: Scenario, quer
 
 COUNT = "() => document.querySelectorAll('.tile').length"
 LAST = "() => Math.max(...[...document.querySelectorAll('.tile')].map((tile) => Number(tile.dataset.place)))"
+DECISION = re.compile(r"/workbench/submissions/[0-9a-f-]{36}$")
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -114,8 +117,18 @@ def test_files_are_looked_at_and_decided_on_by_keys(
     page.keyboard.press("x")
     expect(box.locator(".said")).to_have_text("1")
     page.keyboard.press("k")
-    page.keyboard.press("a")  # once more: nothing is lost, and it goes on or says why not
+    # closed before the answer is there, which opens nothing again
+    held: list[Route] = []
+    page.route(DECISION, lambda route: held.append(route))
+    with page.expect_request(DECISION):
+        page.keyboard.press("a")
     page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    expect(page.locator(".tile a").nth(1)).to_be_focused()
+    held.pop().continue_()
+    page.unroute(DECISION)
+    page.evaluate("() => fetch('/health/live').then(() => null)")  # a way there and back
+    page.evaluate(FRAME)
     expect(box).to_be_hidden()
     by_name = {
         row["participant_id"]: row["status"]

@@ -190,13 +190,15 @@ function begin() {
   async function approve() {
     const button = box.querySelector("[data-approve]");
     if (button === null) return;
-    const { submission } = tiles[at];
+    const place = at;
+    const { submission } = tiles[place];
     // the answer of a decision that was made is a redirect, which is not followed
     const answer = await fetch(`/workbench/submissions/${submission}`, {
       method: "POST", body: new URLSearchParams({ go: "approve" }), redirect: "manual",
     });
-    if (answer.type !== "opaqueredirect") { say(said, button.dataset.failed); return; }
-    step(1);
+    if (!box.open || at !== place) return; // somebody has gone on by themselves, or closed it
+    if (answer.type !== "opaqueredirect") say(said, button.dataset.failed);
+    else step(1);
   }
 
   function step(by) {
