@@ -42,7 +42,7 @@ LAYERS = (
     "server.db, tables",
     "server.storage, server.machine, reading",
     "server.config, archive, containment, pictures",
-    "server.caches, server.notices, server.problems, server.values, example, filetypes, files, text, errors",
+    "server.caches, server.notices, server.problems, server.values, documents, example, filetypes, files, text, errors",
 )
 FLOORS = {place: len(LAYERS) - at for at, line in enumerate(LAYERS) for place in line.split(", ")}
 ROUTES = re.compile(r"(?:^|_)routes$")

@@ -87,7 +87,8 @@ def test_collections_studies_and_an_export(
     page.goto(origin(study))
     sign_in(page, server)
     card = page.locator(".collection", has=page.locator(f"#link-{study.study['id']}"))
-    expect(card.locator(".counts dd")).to_have_text(["1 / 20", "1", "0", "0", "1"])
+    expect(card.locator(".places")).to_have_text("1 of 20 places taken")
+    expect(card.locator(".counts dd")).to_have_text(["0", "0", "0 B"])
     expect(card.get_by_label("Participant link of Counted study", exact=True)).to_have_value(
         study.study["external_study_url"]
     )

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -18,7 +19,7 @@ from fieldpack.server.app import API
 from tests.gates import wait_for
 from tests.installation import Installation
 from tests.integration.rows import connected, insert_researcher
-from tests.integration.test_roles import ACCOUNT, OPEN, app_routes
+from tests.integration.test_roles import ACCOUNT, OPEN, SOURCE, app_routes
 from tests.integration.test_routes_table import STUDY as STUDY_BODY
 from tests.integration.test_routes_table import TABLE, World, subscribe, world
 from tests.refusals import refused
@@ -28,7 +29,14 @@ __all__ = ["world"]
 
 SEALED_SECONDS = 300.0  # 1 on a machine with nothing else to do
 COLLECTION, STUDY = "/data-collection/collections/{collection_id}", "/studies/{study_id}"
-ENDS = (f"PUT {COLLECTION}", f"POST {STUDY}/transition")  # after these nobody takes part any more
+# after these nobody takes part any more
+ENDS = (
+    f"PUT {COLLECTION}",
+    f"DELETE {COLLECTION}",
+    f"POST {STUDY}/transition",
+    "POST /workbench/collections/{collection_id}/edit",
+    "POST /workbench/collections/{collection_id}/delete",
+)
 APPROVE = f"POST {COLLECTION}/submissions/approve"
 
 # Route: what one request leaves; nothing where nothing is written, and nothing of a participant is read.
@@ -86,6 +94,11 @@ AUDITED: dict[str, list[str]] = {
     "POST /data-collection/collections": ["collection.create"],
     "GET /data-collection/collections": [],
     f"GET {COLLECTION}": [],
+    f"POST {COLLECTION}/check": [],
+    f"POST {COLLECTION}/archive": ["collection.update"],
+    f"POST {COLLECTION}/unarchive": ["collection.update"],
+    f"POST {COLLECTION}/duplicate": ["collection.create"],
+    f"DELETE {COLLECTION}": ["collection.delete"],
     f"GET {COLLECTION}/overview": [],
     f"GET {COLLECTION}/responses": ["response.list"],
     f"GET {COLLECTION}/submissions": ["response.list"],
@@ -132,6 +145,14 @@ PAGES: dict[str, list[str]] = {
     "POST /researcher/collections/{collection_id}/export": ["export.request"],
     "GET /researcher/collections/{collection_id}/exports/{export_id}": ["export.link"],
     "GET /workbench/collections/{collection_id}": [],
+    "GET /workbench/workspaces/{workspace_id}/collections/new": [],
+    "POST /workbench/workspaces/{workspace_id}/collections/new": ["collection.create"],
+    "GET /workbench/collections/{collection_id}/edit": [],
+    "POST /workbench/collections/{collection_id}/edit": ["collection.update"],
+    "GET /workbench/collections/{collection_id}/collection.yaml": [],
+    "GET /workbench/collections/{collection_id}/manage": [],
+    "POST /workbench/collections/{collection_id}/manage": ["collection.update"],
+    "POST /workbench/collections/{collection_id}/delete": ["submission.erase", "collection.delete"],
     "GET /workbench/collections/{collection_id}/responses": ["response.list"],
     "POST /workbench/collections/{collection_id}/responses/approve": ["submission.transition"],
     "GET /workbench/collections/{collection_id}/files/{file_key}": ["file.read"],
@@ -169,6 +190,13 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         {"go": "enable", "hook": "{subscription_id}"},
     ),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
+    "POST /workbench/workspaces/{workspace_id}/collections/new": ("", {"go": "save", "source": SOURCE}),
+    "POST /workbench/collections/{collection_id}/edit": (
+        "",
+        {"go": "save", "source": SOURCE, "version": "1", "seen": sha256(SOURCE.encode()).hexdigest()},
+    ),
+    "POST /workbench/collections/{collection_id}/manage": ("", {"go": "archive"}),
+    "POST /workbench/collections/{collection_id}/delete": ("", {"name": "Test collection"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "1000"}),
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
@@ -279,7 +307,8 @@ def test_every_route_has_a_row() -> None:
 
 
 def test_every_write_leaves_something() -> None:
-    nothing_written = {"POST /data-collection-tool/collections/{collection_id}"}  # a step of the preview
+    # a step of the preview, and what a change would do
+    nothing_written = {"POST /data-collection-tool/collections/{collection_id}", f"POST {COLLECTION}/check"}
     for route, actions in (AUDITED | PAGES).items():
         assert actions or route.startswith("GET ") or route in nothing_written, route
 
@@ -288,7 +317,8 @@ def test_every_write_leaves_something() -> None:
 def test_what_a_request_leaves(
     world: World, server: Installation, changed: dict[str, str], route: str
 ) -> None:
-    if route == f"POST {COLLECTION}/export":  # else it is answered with the one there is, and its link
+    # else an export is answered with the one there is, and its link, and a collection is not deleted
+    if route in (f"POST {COLLECTION}/export", f"DELETE {COLLECTION}"):
         expect(world.api.delete(f"/submissions/{changed['submission_id']}"), 204)
 
     def work() -> None:

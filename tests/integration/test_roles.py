@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi.routing import RouteContext, iter_route_contexts
 
+from fieldpack.documents.collection_files import write_collection
 from fieldpack.server.accounts.access import ResearcherRoute
 from fieldpack.server.accounts.permissions.roles import ALLOWED, WIRE_NAMES, Action, Role, covers, may
 from fieldpack.server.app import API, create_app
@@ -95,6 +96,11 @@ ROUTES: dict[str, Allowed] = {
     "GET /data-collection/collections": EVERYONE,
     "GET /data-collection/collections/{collection_id}": EVERYONE,
     "PUT /data-collection/collections/{collection_id}": WRITERS,
+    "POST /data-collection/collections/{collection_id}/check": WRITERS,
+    "POST /data-collection/collections/{collection_id}/archive": WRITERS,
+    "POST /data-collection/collections/{collection_id}/unarchive": WRITERS,
+    "POST /data-collection/collections/{collection_id}/duplicate": WRITERS,
+    "DELETE /data-collection/collections/{collection_id}": WRITERS,  # 409: participants' data is in it
     "GET /data-collection/collections/{collection_id}/responses": PERSONAL,
     "GET /data-collection/collections/{collection_id}/files/{file_key}": PERSONAL,
     "POST /data-collection/collections/{collection_id}/export": EXPORTERS,
@@ -164,6 +170,7 @@ OF_THE_WORKSPACE = {
     "PATCH /projects/{project_id}": 404,
     "GET /projects/{project_id}/studies": 404,
     "POST /data-collection/collections": 403,
+    "POST /data-collection/collections/{collection_id}/duplicate": 403,
 }
 
 # Pages of researchers.
@@ -183,6 +190,14 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/workspaces/{workspace_id}/hooks": WRITERS,
     "POST /workbench/workspaces/{workspace_id}/hooks": WRITERS,
     "GET /workbench/collections/{collection_id}": EVERYONE,
+    "GET /workbench/workspaces/{workspace_id}/collections/new": WRITERS,
+    "POST /workbench/workspaces/{workspace_id}/collections/new": WRITERS,
+    "GET /workbench/collections/{collection_id}/edit": WRITERS,
+    "POST /workbench/collections/{collection_id}/edit": WRITERS,
+    "GET /workbench/collections/{collection_id}/collection.yaml": EVERYONE,
+    "GET /workbench/collections/{collection_id}/manage": WRITERS,
+    "POST /workbench/collections/{collection_id}/manage": WRITERS,
+    "POST /workbench/collections/{collection_id}/delete": WRITERS,
     "GET /workbench/collections/{collection_id}/studies/new": WRITERS,
     "POST /workbench/collections/{collection_id}/studies/new": WRITERS,
     "GET /workbench/studies/{study_id}": EVERYONE,
@@ -200,6 +215,7 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/submissions/{submission_id}/erase": WRITERS,
     "POST /workbench/submissions/{submission_id}/erase": WRITERS,
 }
+SOURCE = write_collection(collection_body(""))
 # what pages' forms send, where an empty one is refused before anybody's role is asked for
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
@@ -211,6 +227,12 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
         {"go": "note", "chosen": "{submission_id}", "message": "x"},
+    ),
+    "POST /workbench/collections/{collection_id}/manage": ("", {"go": "unarchive"}),
+    "POST /workbench/workspaces/{workspace_id}/collections/new": ("", {"go": "save", "source": SOURCE}),
+    "POST /workbench/collections/{collection_id}/edit": (
+        "",
+        {"go": "check", "source": SOURCE, "version": "1"},
     ),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
@@ -388,8 +410,9 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
         headers={**origin, **urlencoded} if method == "POST" else {},
     )
     if role in PAGES[page]:
-        # 400: the participant's id was not typed
-        assert answer.status_code in (200, 303, *([400] if page.endswith("/erase") else [])), answer.text
+        # 400: the participant's id, or the collection's name, was not typed
+        is_typed = page.endswith(("/erase", "/delete"))
+        assert answer.status_code in (200, 303, *([400] if is_typed else [])), answer.text
         assert "/sign-in" not in answer.headers.get("location", "")
     else:
         assert answer.status_code == 403, answer.text
@@ -437,12 +460,10 @@ def test_a_viewer_learns_nothing_of_a_person(cast: Cast) -> None:
     for participant in ("first", "nobody"):
         given = {"study_id": ids["study_id"], "participant_ids": [participant]}
         refused(viewer.post("/submissions/bulk-approve", json=given), 403)
-    home = cast.browsers[VIEWER].get("/researcher").text
+    path = f"/researcher?search={ids['collection_id']}"
+    home = cast.browsers[VIEWER].get(path).text
     assert f"/researcher/collections/{ids['collection_id']}/export" not in home
-    assert (
-        f"/researcher/collections/{ids['collection_id']}/export"
-        in cast.browsers[ANALYST].get("/researcher").text
-    )
+    assert f"/researcher/collections/{ids['collection_id']}/export" in cast.browsers[ANALYST].get(path).text
 
 
 def test_who_has_one_collection_sees_that_and_the_workspaces_title(cast: Cast) -> None:

@@ -201,6 +201,13 @@ TABLE: dict[str, Row] = {
     "PUT /data-collection/collections/{collection_id}": Row(
         body=PUT_COLLECTION, wrong=WRONG_COLLECTION, large=413
     ),
+    "POST /data-collection/collections/{collection_id}/check": Row(
+        body=PUT_COLLECTION, wrong=WRONG_COLLECTION, large=413
+    ),
+    "POST /data-collection/collections/{collection_id}/archive": Row(large=413),
+    "POST /data-collection/collections/{collection_id}/unarchive": Row(large=413),
+    "POST /data-collection/collections/{collection_id}/duplicate": Row(large=413),
+    "DELETE /data-collection/collections/{collection_id}": Row(query="?name=Test+collection", large=413),
     "GET /data-collection/collections/{collection_id}/responses": Row(),
     "GET /data-collection/collections/{collection_id}/files/{file_key}": Row(),
     "POST /data-collection/collections/{collection_id}/export": Row(other=403, large=413),

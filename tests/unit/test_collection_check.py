@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.cli import main
-from fieldpack.cli.collections.files.documents import read_json
 from fieldpack.cli.collections.files.doubts import find_doubts
 from fieldpack.cli.collections.files.rules import ITEMS, check_collection
-from fieldpack.cli.collections.files.yaml_documents import read_yaml
 from fieldpack.cli.collections.template import read_template
+from fieldpack.documents.nodes import read_json
+from fieldpack.documents.yaml_reading import read_yaml
 from fieldpack.errors import ApiError, TemplateError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "collection.yaml"
@@ -112,7 +112,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 def test_the_command_line_and_the_server_take_and_refuse_the_same(data: st.DataObject) -> None:
     schemas = pytest.importorskip("fieldpack.server.collections.schemas", reason="needs the server extra")
     pydantic = pytest.importorskip("pydantic")
-    from fieldpack.server.app import _validation_detail
+    from fieldpack.server.collections.inputs import describe_faults
 
     body = copy.deepcopy(WHOLE)
     for _ in range(data.draw(st.integers(0, 3))):
@@ -135,7 +135,7 @@ def test_the_command_line_and_the_server_take_and_refuse_the_same(data: st.DataO
     try:
         schemas.CollectionInput.model_validate(body)
     except pydantic.ValidationError as error:
-        refused = set(_validation_detail(error))
+        refused = set(describe_faults(error.errors()))
     findings = check_collection(body)
     found = {".".join(map(str, finding.path)) for finding in findings if finding.is_error}
     assert found == refused, [(finding.path, finding.message) for finding in findings]
@@ -288,7 +288,7 @@ def test_the_example_is_right_and_json_and_yaml_are_read_alike(capsys: pytest.Ca
     text = json.dumps(WHOLE)
     yaml, plain = read_yaml(text), read_json(text.encode())
     assert yaml is not None
-    from fieldpack.cli.collections.files.documents import build
+    from fieldpack.documents.nodes import build
 
     assert build(yaml, lambda *_: False)[0] == build(plain, lambda *_: False)[0] == WHOLE
 

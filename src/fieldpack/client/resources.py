@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fieldpack.client.routes import COLLECTIONS, Json, Routes, collection_path, path_segment
-from fieldpack.errors import UsageError
+from fieldpack.errors import ApiError, UsageError
 
 __all__ = ["ResourceRoutes"]
 
 StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP", "SCHEDULE_PUBLISH", "CANCEL_PUBLISH"]
+CollectionState = Literal["open", "paused", "ended", "draft"]
 StudyState = Literal["published", "active", "completed", "scheduled"]
 
 _METHOD = "AI_TASK_BUILDER_COLLECTION"
@@ -56,9 +57,32 @@ class ResourceRoutes(Routes):
         answer: Json = self._transport.request("POST", path, content=data, repeatable=True)
         return answer
 
-    def list_collections(self, workspace_id: str) -> list[Json]:
-        """The collections of a workspace."""
-        return list(self._iter(COLLECTIONS, {"workspace_id": workspace_id}))
+    def list_collections(
+        self,
+        workspace_id: str,
+        *,
+        search: str | None = None,
+        state: CollectionState | None = None,
+        mine: bool = False,
+        review: bool = False,
+        archived: Literal["no", "yes", "all"] | None = None,
+        sort: Literal["created", "activity"] | None = None,
+    ) -> list[Json]:
+        """The collections of a workspace, newest first; all but the workspace is known to fieldpack only.
+
+        Args:
+            workspace_id: the workspace.
+            search: only those whose name or description holds this, in any case, or whose id it is.
+            state: only those whose studies are open, paused, all ended, or drafts.
+            mine: only those that the researcher made.
+            review: only those with submissions that wait for a review.
+            archived: `yes` for those that were put aside, `all` for both; without it those that were not.
+            sort: `activity` for those first to which something happened last.
+        """
+        asked = {"workspace_id": workspace_id, "search": search, "state": state}
+        asked |= {"mine": "yes" if mine else None, "review": "yes" if review else None}
+        asked |= {"archived": archived, "sort": sort}
+        return list(self._iter(COLLECTIONS, {name: text for name, text in asked.items() if text}))
 
     def get_collection(self, collection_id: str) -> Json:
         """One collection with its pages and instructions."""
@@ -75,6 +99,36 @@ class ResourceRoutes(Routes):
     def iter_responses(self, collection_id: str) -> Iterator[Json]:
         """One record per instruction answered, page by page."""
         return self._iter(collection_path(collection_id) + "/responses")
+
+    def check_collection(self, collection_id: str, collection: Mapping[str, Any]) -> Json:
+        """What `update_collection` would do to answers: `{effects, under_way}` (fieldpack only)."""
+        return self._send("POST", f"{collection_path(collection_id)}/check", collection)
+
+    def archive_collection(self, collection_id: str, is_archived: bool = True) -> Json:
+        """Put a collection aside, out of lists, or back into them (fieldpack only)."""
+        action = "archive" if is_archived else "unarchive"
+        return self._send("POST", f"{collection_path(collection_id)}/{action}", {})
+
+    def duplicate_collection(self, collection_id: str, name: str | None = None) -> Json:
+        """A new collection that asks the same, in the same workspace (fieldpack only)."""
+        body = {"name": name} if name is not None else {}
+        return self._send("POST", f"{collection_path(collection_id)}/duplicate", body)
+
+    def delete_collection(self, collection_id: str, name: str) -> None:
+        """Delete a collection that holds no submissions any more, with its studies and exports (fieldpack only).
+
+        Args:
+            collection_id: the collection.
+            name: its name, so that it is the one that is meant.
+
+        Raises:
+            ApiError: 400 for another name, 409 while it holds submissions.
+        """
+        try:
+            self._transport.request("DELETE", collection_path(collection_id), params={"name": name})
+        except ApiError as error:
+            if error.status not in (404, 410):  # the request is repeated when its answer was lost
+                raise
 
     # Studies
 

@@ -22,8 +22,8 @@ from fieldpack.server.accounts.personal.routes import router as personal
 from fieldpack.server.accounts.routes import router as accounts
 from fieldpack.server.accounts.tokens.routes import router as tokens
 from fieldpack.server.audit.routes import router as audit
+from fieldpack.server.collections.inputs import describe_faults
 from fieldpack.server.collections.routes import router as collections
-from fieldpack.server.collections.schemas import ITEM_TYPES
 from fieldpack.server.config import Settings
 from fieldpack.server.envelope import Envelope
 from fieldpack.server.exports.routes import router as exports
@@ -52,6 +52,7 @@ from fieldpack.server.problems import (
     ProblemType,
 )
 from fieldpack.server.projects.routes import router as projects
+from fieldpack.server.responses.edits.routes import router as edits
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
@@ -86,6 +87,7 @@ ROUTERS = (
         project_router,
         tickets,
         submissions,
+        edits,
         responses,
         start_router,
         participate,
@@ -155,32 +157,6 @@ async def _prepare(request: Request) -> None:
     await require_room(request)
 
 
-def field_path(location: tuple[int | str, ...]) -> str:
-    """`collection_items.0.page_items.1.description`: where in what was sent, without the union's tags."""
-    parts = [str(part) for part in location]
-    if parts and parts[0] in ("body", "query", "path", "header"):
-        parts = parts[1:]
-    return ".".join(
-        part
-        for number, part in enumerate(parts)
-        if not (part in ITEM_TYPES and number and parts[number - 1].isdigit())
-    )
-
-
-def _validation_detail(error: RequestValidationError) -> dict[str, list[str]]:
-    """Messages by field path."""
-    detail: dict[str, list[str]] = {}
-    for entry in error.errors():
-        location = tuple(entry["loc"])
-        if entry["type"].startswith("union_tag"):
-            location = (*location, "type")
-        message = str(entry["msg"]).removeprefix("Value error, ")
-        messages = detail.setdefault(field_path(location) or "body", [])
-        if message not in messages:
-            messages.append(message)
-    return detail
-
-
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def on_problem(request: Request, error: Problem) -> Response:
@@ -190,7 +166,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        return answer_refusal(request, INVALID, _validation_detail(error))
+        return answer_refusal(request, INVALID, describe_faults(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

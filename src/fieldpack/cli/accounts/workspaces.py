@@ -121,7 +121,7 @@ def show_balance(
     json: AsJson = False,
 ) -> None:
     """Show what a workspace has to spend on the server that the token is for; fieldpack pays nobody, and says zero."""
-    from fieldpack.cli.collections.commands import find_workspace
+    from fieldpack.cli.collections.listing import find_workspace
     from fieldpack.cli.output import print_one
     from fieldpack.client import Client
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
+from fieldpack.cli.collections.listing import find_workspace, make_row
 from fieldpack.cli.completion import CollectionId, complete_workspace
 from fieldpack.cli.lazy import LazyCommand, LazyGroup, make_app
-from fieldpack.cli.lists import cut, list_command
-from fieldpack.cli.options import AsJson, Limit, Offset
-from fieldpack.errors import ConfigError, UsageError
+from fieldpack.cli.options import AsJson
+from fieldpack.errors import UsageError
 from fieldpack.text import say_count
 
 if TYPE_CHECKING:
     from fieldpack.cli.collections.template import Template as TemplateFile
-    from fieldpack.client import Client
 
 __all__ = ["register"]
 
@@ -40,6 +38,15 @@ class _Collection(LazyGroup):
     lazy: ClassVar[dict[str, LazyCommand]] = {
         "check": LazyCommand(
             "fieldpack.cli.collections.check", "Check a collection's file, without a server."
+        ),
+        "list": LazyCommand("fieldpack.cli.collections.listing", "List the collections of a workspace."),
+        "archive": LazyCommand("fieldpack.cli.collections.shelf", "Put a collection aside, out of lists."),
+        "unarchive": LazyCommand("fieldpack.cli.collections.shelf", "Put a collection back into lists."),
+        "duplicate": LazyCommand(
+            "fieldpack.cli.collections.shelf", "Make a new collection that asks the same."
+        ),
+        "delete": LazyCommand(
+            "fieldpack.cli.collections.shelf", "Delete a collection with all that was given to it."
         ),
         "export": LazyCommand("fieldpack.cli.collections.data", "Download the archive of a collection."),
         "exports": LazyCommand(
@@ -107,12 +114,20 @@ def create(
 
 
 @app.command()
-def update(collection_id: CollectionId, template: Template, json: AsJson = False) -> None:
+def update(
+    collection_id: CollectionId,
+    template: Template,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do to answers, and change nothing.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Replace a collection by what a file holds.
 
     Pages and items that carry an id are kept under it, those without one are new, those left out are retired.
-    `fieldpack collection get ID --json` prints what to start from. Pictures beside the file are uploaded first.
+    `fieldpack collection get ID --yaml` prints what to start from. Pictures beside the file are uploaded first.
     """
+    from fieldpack.cli.collections.effects import print_effects
     from fieldpack.cli.collections.pictures import read_pictures
     from fieldpack.cli.collections.template import read_template
     from fieldpack.cli.file_types import say_file_types
@@ -126,6 +141,9 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
         if pictures.files or pictures.findings:
             workspace_id = str(client.get_collection(collection_id)["workspace_id"])
             body = pictures.upload(client, workspace_id)
+        if dry_run:
+            print_effects(client.check_collection(collection_id, body), json=json)
+            return
         made = client.update_collection(collection_id, body)
     _warn_of_strangers(read, body)
     if json:
@@ -135,51 +153,27 @@ def update(collection_id: CollectionId, template: Template, json: AsJson = False
         say_file_types(made)
 
 
-def _make_row(collection: Mapping[str, Any]) -> dict[str, Any]:
-    """A collection as tables show it: the API's `item_count` counts its pages."""
-    pages = collection.get("collection_items")
-    row = {**collection, "pages": collection.get("item_count")}
-    if isinstance(pages, list):
-        row |= {"pages": len(pages), "items": sum(len(page.get("page_items") or ()) for page in pages)}
-    return row
-
-
-@list_command(
-    app,
-    "list",
-    ("id", "name", "pages", "items", "created_at", "last_modified_at"),
-    empty="There are no collections in this workspace.",
-    flatten=_make_row,
-    in_csv=("id", "name", "item_count", "created_at", "last_modified_at"),
-)
-def list_collections(
-    workspace: Annotated[
-        str | None,
-        typer.Option(
-            "-w",
-            "--workspace",
-            help="Workspace id; your first one without it.",
-            autocompletion=complete_workspace,
-        ),
-    ] = None,
-    limit: Limit = None,
-    offset: Offset = 0,
-) -> list[dict[str, Any]]:
-    """List the collections of a workspace."""
-    from fieldpack.client import Client
-
-    with Client() as client:
-        return cut(client.list_collections(workspace or find_workspace(client)), limit, offset)
-
-
 @app.command()
-def get(collection_id: CollectionId, json: AsJson = False) -> None:
+def get(
+    collection_id: CollectionId,
+    yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print it as a file for `update` and `create`.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Show a collection with its pages and questions."""
     from fieldpack.cli.output import print_json, print_text, say_time
     from fieldpack.client import Client
 
+    if yaml and json:
+        raise UsageError("Use either --yaml or --json, not both.")
     with Client() as client:
         found = client.get_collection(collection_id)
+    if yaml:
+        from fieldpack.documents.collection_files import write_collection
+
+        typer.echo(write_collection(found), nl=False)
+        return
     if json:
         print_json(found)
         return
@@ -314,23 +308,6 @@ def _warn_of_strangers(read: TemplateFile, body: dict[str, Any]) -> None:
         print_note(f"Warning: {read.say(finding.path, finding.message)}.")
 
 
-def find_workspace(client: Client) -> str:
-    """The id of the researcher's first workspace.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    workspaces = client.list_workspaces()
-    if not workspaces:
-        raise ConfigError("You are in no workspace: create one (`fieldpack workspace create --title T`).")
-    if len(workspaces) > 1:
-        from fieldpack.cli.output import print_note
-
-        first = workspaces[0]
-        print_note(f"using workspace {first['id']}, the first of {len(workspaces)}; -w takes another.")
-    return str(workspaces[0]["id"])
-
-
 def _describe_item(item: dict[str, Any]) -> list[str]:
     text = item.get("description") or item.get("content") or item.get("alt_text") or ""
     optional = " (optional)" if item.get("required") is False else ""
@@ -341,7 +318,7 @@ def _describe_item(item: dict[str, Any]) -> list[str]:
 
 def _say_size(collection: dict[str, Any]) -> str:
     """`2 pages, 11 items`."""
-    row = _make_row(collection)
+    row = make_row(collection)
     said = [
         say_count(row[name], name.removesuffix("s"))
         for name in ("pages", "items")

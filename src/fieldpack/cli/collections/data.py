@@ -15,7 +15,7 @@ from fieldpack.errors import ApiError, UsageError
 if TYPE_CHECKING:
     from fieldpack.client import Client
 
-__all__ = ["register"]
+__all__ = ["erase_submissions", "list_submissions", "register"]
 
 
 def register(root: typer.Typer) -> None:
@@ -126,7 +126,7 @@ def erase(
 
     with Client() as client:
         name = make_plain(str(client.get_collection(collection_id).get("name")))
-        submissions = _list_submissions(client, collection_id)
+        submissions = list_submissions(client, collection_id)
         if submissions and not yes:
             if not sys.stdin.isatty():
                 raise UsageError("Erasing asks first, and there is no terminal to ask at: give --yes.")
@@ -136,10 +136,7 @@ def erase(
                 abort=True,
                 err=True,
             )
-        if submissions:
-            with typer.progressbar(submissions, label="erasing", file=sys.stderr) as remaining:
-                for submission_id in remaining:
-                    client.delete_submission(submission_id)
+        erase_submissions(client, submissions)
         left = next(client.iter_responses(collection_id), None)
     if left is not None:
         erased = (
@@ -156,7 +153,15 @@ def erase(
         print_text(f"Erased {say_count(len(submissions), 'submission')} of {name}.")
 
 
-def _list_submissions(client: Client, collection_id: str) -> list[str]:
+def erase_submissions(client: Client, submissions: list[str]) -> None:
+    """Erase them, one after another, where somebody can see how far it is."""
+    if submissions:
+        with typer.progressbar(submissions, label="erasing", file=sys.stderr) as remaining:
+            for submission_id in remaining:
+                client.delete_submission(submission_id)
+
+
+def list_submissions(client: Client, collection_id: str) -> list[str]:
     """Ids of all submissions of all studies on a collection, whatever their status."""
     studies: list[dict[str, Any]] = [
         study

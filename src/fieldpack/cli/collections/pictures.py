@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fieldpack.cli.collections.files.checks import Finding
-from fieldpack.cli.collections.files.documents import Path
 from fieldpack.cli.collections.template import Template
 from fieldpack.containment import ContainedFolder
+from fieldpack.documents.nodes import Path
 from fieldpack.errors import ApiError, FieldpackError, InTheWay, PictureError, TemplateError
 from fieldpack.pictures import MOST_BYTES, clean_picture
 

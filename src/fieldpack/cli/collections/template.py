@@ -3,50 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldpack.cli.collections.files import documents
-from fieldpack.cli.collections.files.documents import DocumentError
-from fieldpack.cli.collections.files.yaml_documents import read_yaml
+from fieldpack.documents import nodes as documents
+from fieldpack.documents.nodes import DocumentError
+from fieldpack.documents.reading import Document, parse_path, read_document
 from fieldpack.errors import ApiError, TemplateError, UsageError
 from fieldpack.text import say_bytes
 
-__all__ = ["Template", "parse_path", "read_template", "split_path"]
+__all__ = ["Template", "read_template", "split_path"]
 
 MOST_BYTES = 16 * 1024 * 1024
 
-# Fields whose words are text as they are written: `label: 1`, `name: 2026`, `description: no`.
-_TEXT_FIELDS = frozenset(
-    (
-        *("name", "internal_name", "description", "task_name", "task_introduction", "task_steps"),
-        *(
-            "helper_text",
-            "placeholder_text_input",
-            "label",
-            "heading",
-            "content",
-            "alt_text",
-            "caption",
-            "url",
-        ),
-        *("type", "content_format", "unit_position", "id", "workspace_id", "project", "data_collection_id"),
-        *("external_study_url", "completion_code", "code", "actor", "filter_id", "contact"),
-    )
-)
-# Of these, the ones that can't be left out: `label: Null` is an answer in German.
-_NEEDED_FIELDS = frozenset(
-    (
-        *("name", "description", "task_name", "task_introduction", "task_steps"),
-        *("label", "heading", "content", "alt_text"),
-    )
-)
-_TEXT_LISTS = frozenset(("accepted_file_types", "selected_values"))
 _CONTAINERS = {
     "collection_items": "page",
     "page_items": "item",
@@ -58,32 +31,20 @@ _CONTAINERS = {
 
 
 @dataclass(frozen=True)
-class Template:
-    """What a file holds.
+class Template(Document):
+    """What a file holds, and which one that is.
 
     Attributes:
         shown: the file as errors name it.
         folder: where it is, for files that it names; the current folder for standard input.
-        body: the object in it.
-        lines: the line of everything in it, by path.
-        written: what numbers are written as, by path.
     """
 
     shown: str
     folder: Path
-    body: dict[str, Any]
-    lines: dict[documents.Path, int] = field(repr=False)
-    written: dict[documents.Path, str] = field(repr=False)
 
     def locate(self, path: documents.Path) -> str:
         """`survey.yaml:14`: where the thing at `path` stands, or should stand."""
         return f"{self.shown}:{self.find_line(path)}"
-
-    def find_line(self, path: documents.Path) -> int:
-        """The line of the thing at `path`, or of what it is missing from."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
 
     def say(self, path: documents.Path, message: str) -> str:
         """One line about what stands at `path`: where it is, in the file and in words, and what of it."""
@@ -150,42 +111,12 @@ def read_template(path: Path) -> Template:
         line = raw.count(b"\n", 0, error.start) + 1
         raise TemplateError([f"{shown}:{line}: this is not UTF-8 text: save the file as UTF-8."]) from error
     try:
-        is_json = path.suffix.lower() == ".json"
-        node = documents.read_json(text.encode()) if is_json else read_yaml(text)
-        if not isinstance(node, documents.Mapping):
-            raise DocumentError(
-                "the file does not hold one object with named fields, such as `name: …`.",
-                node.line if node else None,
-            )
-        body, lines, written = documents.build(node, _is_never_text if is_json else _is_text)
+        read = read_document(text, is_json=path.suffix.lower() == ".json")
     except DocumentError as error:
         where = f"{shown}:{error.line}" if error.line else shown
         raise TemplateError([f"{where}: {error}"]) from error
     folder = Path() if str(path) == "-" else path.parent
-    return Template(shown, folder, body, lines, written)
-
-
-def _is_text(path: documents.Path, node: documents.Scalar) -> bool:
-    """Whether what stands at `path` is text, so that a number or a word such as `no` is too.
-
-    A word for nothing is one where there must be text; a collection's own description may be left out.
-    """
-    if node.is_null:
-        is_needed = path[-1] in _NEEDED_FIELDS and (path[-1] != "description" or len(path) > 1)
-        return is_needed and node.text != ""
-    if isinstance(path[-1], str):
-        return path[-1] in _TEXT_FIELDS
-    return len(path) > 1 and path[-2] in _TEXT_LISTS
-
-
-def _is_never_text(path: documents.Path, node: documents.Scalar) -> bool:
-    """JSON's quotes say what is text."""
-    return False
-
-
-def parse_path(text: str) -> documents.Path:
-    """A field path as the API writes it, `collection_items.0.page_items.1.type`, as a tuple of names and indices."""
-    return tuple(int(name) if re.fullmatch("[0-9]{1,9}", name) else name for name in text.split("."))
+    return Template(read.body, read.lines, read.written, shown, folder)
 
 
 def split_path(path: documents.Path) -> tuple[str, str]:

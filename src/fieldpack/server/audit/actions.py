@@ -35,6 +35,7 @@ ACTIONS = (
     "picture.create",
     "collection.create",
     "collection.update",
+    "collection.delete",
     "collection.erase",
     "collection.import",
     "project.create",

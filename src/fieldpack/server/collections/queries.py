@@ -11,7 +11,6 @@ from psycopg import AsyncCursor
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Json
 
-from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.collections.rows import (
     CollectionRow,
     FileRow,
@@ -26,7 +25,7 @@ from fieldpack.server.db.pool import Connection
 
 COLUMNS = """
     c.id, c.workspace_id, c.name, c.description, c.version, c.created_at, c.created_by, c.last_modified_at,
-    c.last_modified_by, v.body
+    c.last_modified_by, c.archived_at, v.body
 """
 SOURCE = """
     collections c
@@ -71,6 +70,15 @@ async def replace_collection(
     assert row is not None
     version: int = row["version"]
     return version
+
+
+async def set_archived(connection: Connection, id: UUID, *, archived: bool) -> None:
+    """Put a collection aside, or back; one that is there already stays as it is."""
+    await connection.execute(
+        "UPDATE collections SET archived_at = CASE WHEN %s THEN now() END"
+        " WHERE id = %s AND (archived_at IS NOT NULL) <> %s",
+        [archived, id, archived],
+    )
 
 
 async def keep_version(connection: Connection, id: UUID, version: int, body: dict[str, Any]) -> None:
@@ -119,47 +127,6 @@ async def find_collection(connection: Connection, id: UUID) -> CollectionRow | N
         f"SELECT {COLUMNS} FROM {SOURCE} WHERE c.id = %s", [id]
     )
     return await cursor.fetchone()
-
-
-async def list_collections(
-    connection: Connection,
-    workspace_id: UUID,
-    researcher_id: UUID,
-    roles: list[str],
-    limit: int,
-    offset: int,
-    project_id: UUID | None = None,
-) -> tuple[list[CollectionRow], int]:
-    """The collections of a workspace on which a researcher has one of these roles, newest first; how many there are.
-
-    Args:
-        project_id: only those that a study of this project is of.
-    """
-    condition = f"""
-        c.workspace_id = %(workspace)s
-        AND {select_role("c.workspace_id", "c.id", "%(researcher)s")} = ANY(%(roles)s)
-        AND (%(project)s::uuid IS NULL OR EXISTS (
-            SELECT FROM studies t WHERE t.collection_id = c.id AND t.project_id = %(project)s))
-    """
-    values = {
-        "workspace": workspace_id,
-        "researcher": researcher_id,
-        "roles": roles,
-        "project": project_id,
-        "limit": limit,
-        "offset": offset,
-    }
-    cursor = await connection.cursor(row_factory=class_row(CollectionRow)).execute(
-        f"SELECT {COLUMNS} FROM {SOURCE} WHERE {condition}"
-        " ORDER BY c.created_at DESC, c.id LIMIT %(limit)s OFFSET %(offset)s",
-        values,
-    )
-    rows = await cursor.fetchall()
-    counted = await connection.execute(
-        f"SELECT count(*) AS count FROM collections c WHERE {condition}", values
-    )
-    total = await counted.fetchone()
-    return rows, total["count"] if total else 0
 
 
 async def get_version(connection: Connection, collection_id: UUID, version: int) -> dict[str, Any]:

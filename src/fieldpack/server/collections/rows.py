@@ -6,7 +6,7 @@ What a collection says (`body`) is JSON as its researcher sent it and `schemas.p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,42 @@ class CollectionRow:
     created_by: UUID  # researcher
     last_modified_at: datetime | None
     last_modified_by: UUID | None  # researcher
+    archived_at: datetime | None  # when it was put aside; None for one in use
     body: dict[str, Any]  # `{name, description, task_details, collection_items}`
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRow:
+    """A collection in a list by what happened last."""
+
+    id: UUID
+    workspace_id: UUID
+    name: str
+    active_at: datetime  # when something last happened to it or its studies, to the minute
+    archived_at: datetime | None
+    state: str  # one of `lists.filters.STATES`
+    place: list[str]  # the texts that a cursor is made of
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A collection in a few numbers, none of which takes a look at its submissions."""
+
+    id: UUID
+    pages: int
+    questions: int
+    responses: int  # active, tests left out
+    review: int  # submissions that wait for a review
+    storage_bytes: int  # of its participants' files, those on their way included
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedRow:
+    """Responses that were completed on a day."""
+
+    collection_id: UUID
+    day: date  # UTC
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from fieldpack.server.values.json_types import Boolean, Integer, Number, Scalar
 from fieldpack.server.values.urls import is_picture_url
 from fieldpack.text import say_count
 
-__all__ = ["CollectionInput", "CollectionReplacement", "Item", "PageInput", "TaskDetails"]
+__all__ = ["CollectionCopy", "CollectionInput", "CollectionReplacement", "Item", "PageInput", "TaskDetails"]
 
 ITEM_TYPES = (
     "free_text",
@@ -41,6 +41,7 @@ ITEM_TYPES = (
 DEFAULT_FILE_TYPES = [".jpg", ".jpeg", ".png", ".heic", ".heif"]
 _EXTENSION = re.compile(r"(\.[\w+~-]+)+")
 MAX_UNIT = 200
+MOST_NAME_CHARACTERS = 2_000
 
 
 def _none_if_blank(value: Any) -> Any:
@@ -55,7 +56,7 @@ def _drop_nulls(value: Any) -> Any:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=MOST_NAME_CHARACTERS)]
 OptionalText = Annotated[str, StringConstraints(max_length=100_000)] | None
 Html = Annotated[str, AfterValidator(sanitise)]
 Identifier = Annotated[UUID | None, BeforeValidator(_none_if_blank)]
@@ -306,6 +307,12 @@ def _without_ids(pages: Any) -> Any:
         if isinstance(page, dict) and isinstance(page.get("page_items"), list):
             page["page_items"] = [_drop_id(item) for item in page["page_items"]]
     return found
+
+
+class CollectionCopy(Given):
+    """What a copy may be asked to be."""
+
+    name: ShortText | None = None
 
 
 class CollectionInput(CollectionReplacement):

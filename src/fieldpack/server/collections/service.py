@@ -7,12 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fieldpack.server.accounts.permissions.authorization import (
-    not_a_member,
-    require,
-    require_somewhere,
-    roles_that,
-)
+from pydantic import ValidationError
+
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
@@ -25,18 +22,26 @@ from fieldpack.server.collections.rows import (
     PlacedItem,
     ResponseRow,
 )
-from fieldpack.server.collections.schemas import CollectionInput, CollectionReplacement, PageInput
+from fieldpack.server.collections.schemas import (
+    MOST_NAME_CHARACTERS,
+    CollectionInput,
+    CollectionReplacement,
+    PageInput,
+)
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
-from fieldpack.server.problems import INVALID, Problem, not_found
+from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, conflict, not_found
 
 __all__ = [
+    "archive_collection",
     "create_collection",
     "describe_collection",
+    "duplicate_collection",
     "get_collection",
+    "in_order",
     "iter_items",
     "open_file",
     "replace_collection",
@@ -81,26 +86,6 @@ async def open_file(connection: Connection, caller: Caller, collection_id: UUID,
     return file
 
 
-async def list_collections(
-    connection: Connection,
-    caller: Caller,
-    workspace_id: UUID,
-    limit: int,
-    offset: int,
-    project_id: UUID | None = None,
-) -> tuple[list[CollectionRow], int]:
-    """The collections of a workspace that the caller may see, newest first, and how many they are.
-
-    Args:
-        project_id: only those that a study of this project is of.
-    """
-    await require_somewhere(connection, caller, Action.COLLECTION_READ, workspace_id)
-    roles = roles_that(caller, Action.COLLECTION_READ)
-    return await queries.list_collections(
-        connection, workspace_id, caller.id, roles, limit, offset, project_id
-    )
-
-
 def describe_collection(row: CollectionRow, origin: str) -> dict[str, Any]:
     """A collection as the API answers it, its pictures as URLs of `origin`."""
     body = make_absolute(describe_body(row.body), origin)
@@ -120,6 +105,8 @@ def describe_collection(row: CollectionRow, origin: str) -> dict[str, Any]:
     }
     if row.description is None:  # optional: absent, not null
         del described["description"]
+    if row.archived_at is not None:
+        described["archived_at"] = row.archived_at
     return described
 
 
@@ -130,11 +117,12 @@ def iter_items(body: dict[str, Any]) -> Any:
 
 
 async def create_collection(
-    connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionInput, origin: str
+    connection: Connection, caller: Caller, workspace_id: UUID, given: CollectionReplacement, origin: str
 ) -> CollectionRow:
     """A new collection.
 
     Args:
+        given: without ids, as `CollectionInput` takes them away.
         origin: where the request reached us, for URLs of pictures.
     """
     await require(connection, caller, Action.COLLECTION_WRITE, workspace=workspace_id, foreign=not_a_member())
@@ -150,25 +138,84 @@ async def create_collection(
 
 
 async def replace_collection(
-    connection: Connection, caller: Caller, collection_id: UUID, given: CollectionReplacement, origin: str
+    connection: Connection,
+    caller: Caller,
+    collection_id: UUID,
+    given: CollectionReplacement,
+    origin: str,
+    *,
+    expected: int | None = None,
 ) -> CollectionRow:
     """The whole collection anew: known ids kept, unknown ones refused, those left out retired.
 
     The counter's lock, the first in the common order, makes one replacement wait for another. Pictures that nothing
     shows any more go with it.
+
+    Args:
+        expected: the version that was looked at, when somebody else's change since must not be lost.
+
+    Raises:
+        Problem: 412 when it is another one by now; 400 by field path; 404 and 403 as `authorization.require` says.
     """
     await require(connection, caller, Action.COLLECTION_WRITE, collection=collection_id)
     await queries.raise_counter(connection, collection_id)
     version = await queries.replace_collection(
         connection, collection_id, given.name, given.description, caller.id
     )
+    if expected is not None and version != expected + 1:
+        raise Problem(
+            PRECONDITION_FAILED,
+            f"This collection was changed meanwhile: it is at version {version - 1}, not {expected}."
+            " Look at it again, then change it.",
+        )
     await _write_version(connection, caller, collection_id, version, given, origin)
     await remove_unused(connection, await picture_queries.list_uses(connection, collection_id))
     await write_entry(connection, caller.actor, "collection.update", collection_id=collection_id)
     return await get_collection(connection, caller, collection_id)
 
 
-def _in_order(entries: list[Any]) -> list[tuple[int, Any]]:
+async def archive_collection(
+    connection: Connection, caller: Caller, collection_id: UUID, *, archived: bool
+) -> CollectionRow:
+    """Put a collection aside, out of lists, or back. Nothing else follows: its studies go on, its links stay good."""
+    await require(connection, caller, Action.COLLECTION_WRITE, collection=collection_id)
+    await queries.set_archived(connection, collection_id, archived=archived)
+    step = "archive" if archived else "unarchive"
+    await write_entry(connection, caller.actor, "collection.update", collection_id=collection_id, step=step)
+    return await get_collection(connection, caller, collection_id)
+
+
+async def duplicate_collection(
+    connection: Connection, caller: Caller, collection_id: UUID, name: str | None, origin: str
+) -> CollectionRow:
+    """A new collection of the same workspace that asks the same, under ids of its own, with nobody's answers.
+
+    Args:
+        name: of the copy; None for the old one's with “(copy)”.
+        origin: where the request reached us, for URLs of pictures.
+
+    Raises:
+        Problem: 403 for whoever may make none in the workspace; 409 for one that today's rules would refuse.
+    """
+    row = await get_collection(connection, caller, collection_id)
+    copied = describe_collection(row, origin)
+    copied |= {"name": name or _name_copy(row.name), "workspace_id": str(row.workspace_id)}
+    try:
+        given = CollectionInput.model_validate(copied)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise conflict(
+            f"This collection was made under other rules, which {where} keeps no longer: change that first."
+        ) from None
+    return await create_collection(connection, caller, row.workspace_id, given, origin)
+
+
+def _name_copy(name: str) -> str:
+    suffix = " (copy)"
+    return name[: MOST_NAME_CHARACTERS - len(suffix)] + suffix
+
+
+def in_order(entries: list[Any]) -> list[tuple[int, Any]]:
     """Entries with their order: as given, else the position they were sent at."""
     numbered = [
         (position if entry.order is None else entry.order, entry) for position, entry in enumerate(entries)
@@ -223,7 +270,7 @@ async def _write_version(
     await queries.retire_items(connection, collection_id)
     now = await queries.transaction_time(connection)
     described = []
-    for page_order, page in _in_order(given.collection_items):
+    for page_order, page in in_order(given.collection_items):
         described.append(_describe_page(caller, page, page_order, pages, items, now))
     body: dict[str, Any] = {
         "name": given.name,
@@ -268,7 +315,7 @@ def _describe_page(
 ) -> dict[str, Any]:
     page_id = page.id or uuid4()
     page_items = []
-    for item_order, item in _in_order(page.page_items):
+    for item_order, item in in_order(page.page_items):
         item_id = item.id or uuid4()
         page_items.append(
             {

@@ -5,15 +5,19 @@ The parameters of a route are those that its signature declares; there is no sec
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import orjson
 from fastapi import Depends, Query
 
 from fieldpack.server.problems import INVALID, Problem, invalid
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
     "Page",
@@ -25,6 +29,8 @@ __all__ = [
     "parse_ordering",
     "parse_truth",
     "parse_words",
+    "read_cursor",
+    "write_cursor",
 ]
 
 DEFAULT_LIMIT = 200
@@ -80,6 +86,32 @@ _DAY = re.compile(r"(\d{2})/(\d{2})/(\d{4})", re.ASCII)
 def envelope(results: list[Any], count: int) -> dict[str, Any]:
     """The shape of every list but that of exports."""
     return {"results": results, "meta": {"count": count}}
+
+
+def write_cursor(place: list[str]) -> str:
+    """Where a row stands in a list, as a text for URLs.
+
+    Args:
+        place: what the list is sorted by, and the row's id.
+    """
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
+
+
+def read_cursor(name: str, text: str) -> list[str]:
+    """The place that `write_cursor` wrote; whether it is one of this list, the database says.
+
+    Raises:
+        Problem: 400 under the name of the parameter.
+    """
+    try:
+        place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError):
+        place = None
+    if not (isinstance(place, list) and len(place) == 2 and all(isinstance(each, str) for each in place)):
+        raise invalid(name, "Must be a cursor that a page of this list gave.")
+    if not is_uuid(place[1]):
+        raise invalid(name, "Must be a cursor that a page of this list gave.")
+    return place
 
 
 def parse_words(name: str, texts: Iterable[str], known: Collection[str]) -> list[str] | None:

@@ -15,17 +15,17 @@ from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import PictureId, WorkspaceId
-from fieldpack.server.http.intake.forms import MULTIPART, read_known_form, type_of
+from fieldpack.server.http.intake.forms import MULTIPART, type_of
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import ApiRoute, read_limited
 from fieldpack.server.http.sending.ranges import select_range
 from fieldpack.server.http.sending.stream import ByteStream
 from fieldpack.server.pictures import queries
+from fieldpack.server.pictures.forms import read_picture, read_picture_form
 from fieldpack.server.pictures.references import picture_path
 from fieldpack.server.pictures.service import FIELD, keep_picture
-from fieldpack.server.problems import TOO_LARGE, Problem, invalid, not_found
+from fieldpack.server.problems import invalid, not_found
 from fieldpack.server.storage import Buffer, blob_key
-from fieldpack.text import say_bytes
 
 __all__ = ["router"]
 
@@ -40,13 +40,6 @@ CONTENT = {
 router = APIRouter(tags=["pictures"])
 uploading = APIRouter(route_class=ResearcherRoute)
 showing = APIRouter(route_class=ApiRoute)
-
-
-class _OnePicture:
-    """Room for the files of a form: each as large as a picture may be."""
-
-    def take(self, name: str, size: int, more: int) -> bool:
-        return size <= MOST_BYTES
 
 
 @uploading.post(
@@ -79,20 +72,12 @@ async def _read(request: Request, context: Context) -> bytes:
     """
     if type_of(request) != MULTIPART:
         return await read_limited(request, MOST_BYTES)
-    form = await read_known_form(
-        request,
-        text_bytes=FORM_BYTES,
-        file_bytes=MOST_BYTES,
-        room=_OnePicture(),
-        folder=context.settings.data_dir / "tmp",
-    )
+    form = await read_picture_form(request, context.settings, FORM_BYTES)
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if len(files) != 1:
             raise invalid(FIELD, f"Send one picture as a file of the form; it has {len(files)}.")
-        if (files[0].size or 0) > MOST_BYTES:
-            raise Problem(TOO_LARGE, f"A picture may have at most {say_bytes(MOST_BYTES)}.")
-        return await files[0].read()
+        return await read_picture(files[0])
     finally:
         await form.close()
 

@@ -15,6 +15,7 @@ from fieldpack.server.http.ids import CollectionId, NoteId, SubmissionId
 from fieldpack.server.http.listing import envelope
 from fieldpack.server.http.routing import discard_body
 from fieldpack.server.responses import overview, service
+from fieldpack.server.responses.removal import service as removal
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.notes.service import describe_note
 
@@ -83,6 +84,19 @@ async def get_overview(
     """A collection in numbers: submissions by state, days, times, and how each question was answered."""
     async with context.database.transaction() as connection:
         return overview.describe_overview(await overview.get_overview(connection, caller, collection_id))
+
+
+@router.delete(
+    "/data-collection/collections/{collection_id}", status_code=204, dependencies=[Depends(discard_body)]
+)
+async def delete_collection(
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: CollectionId,
+    name: Annotated[str, Query(description="The collection's name, so that it is the one that is meant.")],
+) -> None:
+    """Delete a collection that holds nothing of a participant (any more), with its studies and exports."""
+    await removal.delete_collection(context, caller, collection_id, name)
 
 
 @router.get("/data-collection/collections/{collection_id}/submissions", dependencies=[Filters])

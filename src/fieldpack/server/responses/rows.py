@@ -9,6 +9,14 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenRow:
+    """An option or unit, and how many active responses chose it."""
+
+    value: bool | int | float | str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseRow:
     """A submission with its answers."""
 

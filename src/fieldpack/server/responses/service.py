@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import orjson
 from psycopg.errors import DataError
 
 from fieldpack.server.accounts.permissions.authorization import require
@@ -20,6 +17,7 @@ from fieldpack.server.collections.queries import get_version
 from fieldpack.server.collections.rows import CollectionRow
 from fieldpack.server.collections.service import get_collection
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.http.listing import read_cursor, write_cursor
 from fieldpack.server.problems import invalid, not_found
 from fieldpack.server.responses import queries
 from fieldpack.server.responses.queries import ORDERS, Order
@@ -29,7 +27,6 @@ from fieldpack.server.submissions.notes.queries import list_notes
 from fieldpack.server.submissions.notes.rows import NoteRow
 from fieldpack.server.submissions.schemas import BulkApproval
 from fieldpack.server.submissions.service import approve_many
-from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
     "ResponsePage",
@@ -126,23 +123,6 @@ def _parse_order(sort: str, questions: Sequence[QuestionRow]) -> Order:
     return Order(None, descending, (question.id, numeric))
 
 
-def write_cursor(row: ResponseRow) -> str:
-    """Where a row stands, as a text for URLs."""
-    return base64.urlsafe_b64encode(orjson.dumps(row.place)).decode().rstrip("=")
-
-
-def _read_cursor(name: str, text: str) -> list[str]:
-    try:
-        place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError):
-        place = None
-    if not (isinstance(place, list) and len(place) == 2 and all(isinstance(each, str) for each in place)):
-        raise invalid(name, "Must be a cursor that a page of this list gave.")
-    if not is_uuid(place[1]):
-        raise invalid(name, "Must be a cursor that a page of this list gave.")
-    return place
-
-
 async def list_page(
     connection: Connection, view: View, limit: int, *, after: str | None = None, before: str | None = None
 ) -> ResponsePage:
@@ -153,7 +133,7 @@ async def list_page(
     """
     backwards = before is not None
     name, text = ("before", before) if backwards else ("after", after)
-    place = _read_cursor(name, text) if text else None
+    place = read_cursor(name, text) if text else None
     collection_id = view.collection.id
     try:
         async with connection.transaction():
@@ -181,8 +161,8 @@ async def list_page(
         rows,
         files,
         count,
-        write_cursor(rows[0]) if has_before else None,
-        write_cursor(rows[-1]) if has_after else None,
+        write_cursor(rows[0].place) if has_before else None,
+        write_cursor(rows[-1].place) if has_after else None,
     )
 
 

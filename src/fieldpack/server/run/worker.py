@@ -24,6 +24,7 @@ from fieldpack.errors import FieldpackError
 from fieldpack.server.audit.sealing import seal_every_second
 from fieldpack.server.changes import tasks as changes_tasks
 from fieldpack.server.cleanup.garbage import collect_garbage
+from fieldpack.server.collections.lists import tasks as lists_tasks
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
 from fieldpack.server.erasures.erasure_list import list_erasures
@@ -65,7 +66,7 @@ LAST_RESORT_SECONDS = 5.0
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
     *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks, imports_tasks),
-    thumbnails_tasks,
+    *(thumbnails_tasks, lists_tasks),
 )
 
 log = structlog.get_logger()

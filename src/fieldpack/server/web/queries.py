@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies.queries import select_known_groups, select_known_studies
-from fieldpack.server.web.rows import ContactRow, ReachRow, ResumableRow, StudyCountsRow
+from fieldpack.server.web.rows import ContactRow, ReachRow, ResumableRow, StudyCountsRow, StudyLinkRow
 
 
 async def find_contact(
@@ -55,16 +55,22 @@ async def find_resumable(
     return await cursor.fetchone()
 
 
-async def count_responses(connection: Connection, collection_ids: list[UUID]) -> dict[UUID, int]:
-    """Active responses of each collection that has any."""
-    cursor = await connection.execute(
-        """
-        SELECT collection_id, count(*) AS count FROM submissions
-        WHERE collection_id = ANY(%s) AND response = 'active' AND NOT test GROUP BY collection_id
+async def list_latest_studies(
+    connection: Connection, collection_ids: list[UUID], most: int
+) -> list[StudyLinkRow]:
+    """The newest few studies of each of these collections, newest first, without a look at their submissions."""
+    cursor = await connection.cursor(row_factory=class_row(StudyLinkRow)).execute(
+        f"""
+        SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.resume, t.fields,
+               {select_known_studies("t")} AS known_studies, {select_known_groups("t")} AS known_groups, t.all_studies
+        FROM unnest(%s::uuid[]) AS c (id) CROSS JOIN LATERAL (
+            SELECT s.*, count(*) OVER () AS all_studies FROM studies s WHERE s.collection_id = c.id AND NOT s.test
+            ORDER BY s.created_at DESC, s.id LIMIT %s) t
+        ORDER BY t.created_at DESC, t.id
         """,
-        [collection_ids],
+        [collection_ids, most],
     )
-    return {row["collection_id"]: row["count"] for row in await cursor.fetchall()}
+    return await cursor.fetchall()
 
 
 async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[StudyCountsRow]:

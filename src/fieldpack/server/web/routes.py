@@ -10,6 +10,9 @@ from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
 from fieldpack.server.web.workbench.audit.pages import router as audit
+from fieldpack.server.web.workbench.collections.editor import router as editor
+from fieldpack.server.web.workbench.collections.home import router as home
+from fieldpack.server.web.workbench.collections.management import router as management
 from fieldpack.server.web.workbench.gallery.files import router as files
 from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
@@ -32,6 +35,9 @@ router.include_router(provider)
 router.include_router(accounts)
 router.include_router(invitations)
 router.include_router(members)
+router.include_router(home)
+router.include_router(management)
+router.include_router(editor)
 router.include_router(researchers)
 router.include_router(responses)
 router.include_router(files)

@@ -54,6 +54,23 @@ class StudyCountsRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyLinkRow:
+    """A study as a list of collections shows it: what it is, and for whom."""
+
+    id: UUID
+    collection_id: UUID
+    name: str
+    status: str
+    places_taken: int
+    total_available_places: int
+    resume: Resume  # what participants need besides their ids, to go on
+    fields: dict[str, Any]  # what else its researcher gave
+    known_groups: list[str]  # as of `StudyCountsRow`
+    known_studies: list[str]
+    all_studies: int  # how many its collection has
+
+
+@dataclass(frozen=True, slots=True)
 class ReachRow:
     """What an erasure of a submission removes."""
 

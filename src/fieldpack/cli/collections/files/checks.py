@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from fieldpack.cli.collections.files.documents import Path
+from fieldpack.documents.nodes import Path
 from fieldpack.text import say_count
 
 __all__ = [

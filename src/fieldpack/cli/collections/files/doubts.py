@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fieldpack.cli.collections.files.checks import Finding
-from fieldpack.cli.collections.files.documents import Path
+from fieldpack.documents.nodes import Path
 
 __all__ = ["find_doubts"]
 

@@ -29,7 +29,7 @@ from fieldpack.cli.collections.files.checks import (
     text,
     whole_number,
 )
-from fieldpack.cli.collections.files.documents import Path
+from fieldpack.documents.nodes import Path
 from fieldpack.text import say_count
 
 __all__ = ["ITEMS", "check_collection", "value_key"]

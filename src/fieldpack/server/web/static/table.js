@@ -1,6 +1,6 @@
-// Keys of the table of responses: j and k move, Enter opens, / goes to the search.
+// Keys of lists, of collections and of responses: j and k move, Enter opens, / goes to the search.
 
-const links = [...document.querySelectorAll(".responses tbody th a")];
+const links = [...document.querySelectorAll(".responses tbody th a, .responses h2 a")];
 const typing = (target) => target.closest("input, textarea, select") !== null;
 
 addEventListener("keydown", (event) => {

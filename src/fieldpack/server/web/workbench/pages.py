@@ -1,4 +1,4 @@
-"""The researcher's pages: their collections and studies, exports, and the preview."""
+"""Pages of a collection that stand by themselves: its exports, and the preview."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fieldpack.server.accounts import queries as account_queries
-from fieldpack.server.accounts.invitations.service import may_invite
-from fieldpack.server.accounts.permissions.authorization import find_allowed, find_workspaces, is_allowed
-from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.collections.service import get_collection, list_collections
+from fieldpack.server.collections.service import get_collection
 from fieldpack.server.context import Context
 from fieldpack.server.exports import service as exports
 from fieldpack.server.exports.filters import write_view
@@ -21,21 +17,16 @@ from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import not_found
 from fieldpack.server.responses.service import read_view
-from fieldpack.server.studies.service import participant_url
-from fieldpack.server.studies.targeting import find_unenforced
 from fieldpack.server.values.whole_numbers import read_whole
-from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import read_form, text_of
 from fieldpack.server.web.participants.pages import error_rows
 from fieldpack.server.web.participants.readings import groups_by_point
-from fieldpack.server.web.participants.views import questions_of, view_pages
+from fieldpack.server.web.participants.views import view_pages
 from fieldpack.server.web.rendering import PageRoute, catalogue_of, render
 from fieldpack.server.web.workbench.sessions import find_researcher
 from fieldpack.server.web.workbench.signed_in import HOME, see_other, to_sign_in
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-
-MOST = 200
 
 Text = Annotated[str, Query()]
 
@@ -44,71 +35,6 @@ Text = Annotated[str, Query()]
 async def go_home() -> Response:
     """Redirect to the researchers' pages."""
     return see_other(HOME)
-
-
-@router.get(HOME)
-async def show_home(request: Request, context: CurrentContext) -> Response:
-    """Collections and their studies, by workspace."""
-    caller = await find_researcher(request, context)
-    if caller is None:
-        return to_sign_in(request)
-    origin = origin_of(request, context)
-    async with context.database.transaction() as connection:
-        rows, _ = await account_queries.list_workspaces(connection, caller.id, MOST, 0)
-        hookable = await find_workspaces(connection, caller, Action.HOOKS_MANAGE, None)
-        workspaces = []
-        for row in rows:
-            enabled = row.collections_enabled
-            collections, count = (
-                await list_collections(connection, caller, row.id, MOST, 0) if enabled else ([], 0)
-            )
-            ids = [collection.id for collection in collections]
-            exportable = await find_allowed(connection, caller, Action.EXPORTS_CREATE, ids)
-            responses = await queries.count_responses(connection, ids)
-            studies = await queries.list_studies(connection, ids)
-            workspaces.append(
-                {
-                    "id": row.id,
-                    "title": row.title,
-                    "may_invite": await may_invite(connection, caller, row.id),
-                    "may_hook": row.id in hookable,
-                    "may_audit": await is_allowed(connection, caller, Action.AUDIT_READ, row.id),
-                    "enabled": enabled,
-                    "more": count > len(ids),
-                    "collections": [
-                        {
-                            "id": collection.id,
-                            "name": collection.name,
-                            "responses": responses.get(collection.id, 0),
-                            "may_export": collection.id in exportable,
-                            "pages": len(collection.body["collection_items"]),
-                            "questions": len(questions_of(collection.body)),
-                            "studies": [
-                                {
-                                    "id": study.id,
-                                    "name": study.name,
-                                    "status": study.status,
-                                    "places_taken": study.places_taken,
-                                    "total_available_places": study.total_available_places,
-                                    "active": study.active,
-                                    "review": study.review,
-                                    "approved": study.approved,
-                                    "other": study.other,
-                                    "link": participant_url(origin, study.id),
-                                    "resume": study.resume,
-                                    "unenforced": find_unenforced(
-                                        study.fields, study.known_studies, study.known_groups
-                                    ),
-                                }
-                                for study in studies
-                                if study.collection_id == collection.id
-                            ],
-                        }
-                        for collection in collections
-                    ],
-                }
-            )
-    return render(request, "researcher.html", caller=caller, workspaces=workspaces)
 
 
 @router.post("/researcher/collections/{collection_id}/export")

@@ -21,8 +21,9 @@ from fieldpack.server.accounts.permissions.roles import Action, Role
 from fieldpack.server.accounts.queries import find_workspace, list_workspaces
 from fieldpack.server.accounts.rows import WorkspaceRow
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.lists.filters import CollectionFilter
+from fieldpack.server.collections.lists.service import list_collections
 from fieldpack.server.collections.rows import CollectionRow
-from fieldpack.server.collections.service import list_collections
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import WorkspaceId
@@ -66,7 +67,9 @@ async def list_places(connection: Connection, caller: Caller, workspace: Workspa
     """The collections of a workspace that a role can be given on; none where Collections are off."""
     if not workspace.collections_enabled:
         return []
-    rows, _ = await list_collections(connection, caller, workspace.id, MOST, 0)
+    rows, _ = await list_collections(
+        connection, caller, workspace.id, CollectionFilter(archived="all"), MOST, 0
+    )
     return rows
 
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from fieldpack.cli.collections.files.documents import (
+from fieldpack.documents.nodes import (
     LONGEST_NUMBER,
     MOST_LEVELS,
     DocumentError,

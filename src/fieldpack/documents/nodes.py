@@ -1,6 +1,6 @@
 """A YAML or JSON document with the line of everything in it.
 
-Both are read into the same few nodes, JSON here and YAML in `yaml_documents`; `build` makes the data of them.
+Both are read into the same few nodes, JSON here and YAML in `yaml_reading`; `build` makes the data of them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Which collections there are: found, ordered by what happened last, and summed up without looking at submissions."""

@@ -1,0 +1,1 @@
+"""Collections: found on the first page, made and changed, put aside and ended."""
