@@ -203,7 +203,11 @@ def edit_collection(scenario: Scenario) -> None:
 
 
 def test_a_round_trip_is_exact(
-    api: httpx.Client, workspace: str, tmp_path: Path, move_in: Callable[..., dict[str, Any]]
+    api: httpx.Client,
+    server: Installation,
+    workspace: str,
+    tmp_path: Path,
+    move_in: Callable[..., dict[str, Any]],
 ) -> None:
     scenario = Scenario.create(api, TEXT, CHOICE, REASON, UNIT, UPLOAD)
     answer_everything(scenario)
@@ -230,6 +234,12 @@ def test_a_round_trip_is_exact(
     again = move_in(archive)
     assert (again["was_there"], again["collection_id"]) == (True, done["collection_id"])
     assert list_collections(api, workspace) == [done["collection_id"]]
+    with connected(server) as database:
+        place = database.execute(
+            "SELECT workspace_id::text FROM collection_activity WHERE collection_id = %s",
+            [done["collection_id"]],
+        ).fetchone()
+    assert place == (workspace,)
     lines = [orjson.loads(line) for line in source["responses.jsonl"].splitlines()]
     shown = expect(api.get(f"/submissions/{lines[0]['submission_id']}"), 200)
     assert (shown["imported"], shown["status"]) == (True, "AWAITING REVIEW")

@@ -321,6 +321,10 @@ async def show(connection: Connection, row: ImportRow) -> None:
         "UPDATE studies SET workspace_id = %s WHERE collection_id = %s", [row.workspace_id, row.collection_id]
     )
     await connection.execute(
+        "UPDATE collection_activity SET workspace_id = %s, active_at = now() WHERE collection_id = %s",
+        [row.workspace_id, row.collection_id],
+    )
+    await connection.execute(
         "UPDATE imports SET completed_at = now(), updated_at = now() WHERE id = %s", [row.id]
     )
     await connection.execute("DELETE FROM workspaces WHERE id = %s", [row.id])
@@ -375,6 +379,9 @@ async def delete_import(connection: Connection, row: ImportRow) -> None:
     await connection.execute("DELETE FROM studies WHERE collection_id = %s", [row.collection_id])
     await connection.execute("DELETE FROM picture_uses WHERE collection_id = %s", [row.collection_id])
     await connection.execute("DELETE FROM items WHERE collection_id = %s", [row.collection_id])
+    await connection.execute(
+        "DELETE FROM collection_differences WHERE collection_id = %s", [row.collection_id]
+    )
     await connection.execute("DELETE FROM collections WHERE id = %s", [row.collection_id])
     await connection.execute("DELETE FROM imports WHERE id = %s", [row.id])
     await connection.execute("DELETE FROM workspaces WHERE id = %s", [row.id])
