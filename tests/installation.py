@@ -168,9 +168,18 @@ class Installation:
         )
 
     def run(self, *arguments: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line beside this server."""
+        """Run the command line beside this server; that of another version (`PYTHONPATH`) in a program of its own."""
         from tests.forked import run_program
 
+        if "PYTHONPATH" in self.settings:
+            return subprocess.run(
+                [*FIELDPACK, *arguments],
+                env=environment(FIELDPACK_DATA_DIR=str(self.data_dir), **self.settings, **settings),
+                capture_output=True,
+                text=True,
+                check=check,
+                timeout=300,
+            )
         done = run_program(arguments, {"FIELDPACK_DATA_DIR": str(self.data_dir), **self.settings, **settings})
         ended = subprocess.CompletedProcess(arguments, done.code, done.stdout.decode(), done.stderr)
         if check:
