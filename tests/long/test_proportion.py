@@ -151,6 +151,25 @@ def test_names_of_marks(tmp_path: Path, read: str) -> None:
 
 
 @pytest.mark.parametrize("read", ["arrow", "answers"])
+def test_a_table_of_fields_that_only_one_line_has_is_refused(tmp_path: Path, read: str) -> None:
+    limits = Limits(table_cells=10_000, table_ratio=3)
+    for size, refused in ((90, False), (400, True)):
+        path = tmp_path / f"fields-{size}.zip"
+        lines = [json.dumps({"submission_id": f"s{n}", f"x{n}": n, "responses": {}}) for n in range(size)]
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("responses.jsonl", "\n".join(lines) + "\n")
+            archive.writestr(
+                "collection.json", json.dumps({"id": "c", "name": "C", "instructions": [ask(0)]})
+            )
+        with fieldpack.open_export(path, limits=limits) as export:
+            if refused:
+                with pytest.raises(ArchiveError, match="would be almost empty"):
+                    READS[read](export)
+            else:
+                READS[read](export)
+
+
+@pytest.mark.parametrize("read", ["arrow", "answers"])
 def test_a_table_of_next_to_nothing_is_refused(tmp_path: Path, read: str) -> None:
     limits = Limits(table_cells=10_000, table_ratio=3)
     with fieldpack.open_export(of_their_own(tmp_path, 99), limits=limits) as export:

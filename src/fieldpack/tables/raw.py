@@ -126,6 +126,7 @@ class _Reader:
         self._rows = self._size_bytes = 0
         self.codes = {i.id: OptionCodes(i) for i in instructions.values() if i.type in CHOICE_TYPES}
         self._known = frozenset(instructions)
+        self._extra: set[str] = set()  # fields of submissions that are not known here, each a column
         self._plan: Plan | None = None
 
     def measure(self, blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
@@ -141,11 +142,10 @@ class _Reader:
         It has a cell for every submission and question: of 30,000 lines that each answer a question that no other
         does, it would be a billion empty ones.
         """
-        cells = self._rows * len(self.instructions)
-        if cells > max(self._limits.table_cells, self._limits.table_ratio * self._size_bytes):
+        columns = len(self.instructions) + len(self._extra)
+        if self._rows * columns > max(self._limits.table_cells, self._limits.table_ratio * self._size_bytes):
             raise ArchiveError(
-                f"A table of {say_count(len(self.instructions), 'question')} and {say_count(self._rows, 'submission')}"
-                " would be almost"
+                f"A table of {say_count(columns, 'question')} and {say_count(self._rows, 'submission')} would be almost"
                 " empty: it is not made. `fieldpack inspect`, `verify` and `extract` read this archive; in Python"
                 " limits=NO_LIMITS makes its table all the same.",
                 member=RESPONSES,
@@ -206,6 +206,7 @@ class _Reader:
                 look_at(shapes.setdefault(key, Shape()), raw, key not in shapes)
         for key in self.instructions:
             shapes.setdefault(key, Shape())
+        self._extra |= extra
         return Plan(self.instructions, self.codes, shapes, sorted(extra))
 
     def _meet(self, instruction_id: str, raw: Any) -> Instruction:
@@ -238,6 +239,8 @@ class _Reader:
                 raise (_Mixed if unlisted else ArchiveError)(
                     f"{RESPONSES} line {number} can't be read: {error}.", member=RESPONSES, line=number
                 ) from error
+        for submission in submissions:
+            self._extra.update(submission.extra)
         self._require_dense()
         return self.build(submissions)
 
@@ -245,9 +248,16 @@ class _Reader:
         columns: dict[str, pa.Array] = {}
         for name, kind in BASE.items():
             columns["m:" + name] = pa.array([getattr(s, name) for s in submissions], kind)
-        extras = sorted({name for s in submissions for name, value in s.extra.items() if value is not None})
-        for name in extras:
-            columns["x:" + name] = pa.array([_extra_text(s, name) for s in submissions], STRING)
+        extras: dict[str, tuple[list[int], list[str | None]]] = {}
+        for row, submission in enumerate(submissions):
+            for name, value in submission.extra.items():
+                if value is not None:
+                    places, texts = extras.setdefault(name, ([], []))
+                    places.append(row)
+                    texts.append(_extra_text(submission, name))
+        for name in sorted(extras):
+            places, texts = extras[name]
+            columns["x:" + name] = _spread(pa.array(texts, STRING), places, len(submissions))
         answers: dict[str, tuple[list[int], list[Answer]]] = {key: ([], []) for key in self.instructions}
         for row, submission in enumerate(submissions):
             for key, answer in submission.answers.items():
