@@ -15,7 +15,7 @@ from tests.lengths import length
 @pytest.mark.timeout(900)
 def test_everything_acknowledged_survives_kills() -> None:
     seed = int(os.environ.get("KILL_SEED") or random.SystemRandom().randrange(1 << 30))
-    ledger = kill(float(os.environ.get("KILL_SECONDS") or length(15.0, 120.0)), seed)
+    ledger = kill(float(os.environ.get("KILL_SECONDS") or length(60.0, 600.0)), seed)
     assert ledger.faults == [], f"again with KILL_SEED={seed}; {ledger.counts}"
     assert len(ledger.select(accepted_at=True)) > 10, ledger.counts
     assert ledger.select(is_left=True), ledger.counts

@@ -80,7 +80,7 @@ def test_a_review_by_the_keys_alone(server: Installation, visitors: Contexts) ->
         page.goto(f"{server.url}/workbench/collections/{collection}/responses?state=AWAITING+REVIEW")
         page.keyboard.press("j")
         page.keyboard.press("Enter")
-        page.wait_for_url("**/workbench/submissions/**")
+        page.wait_for_url("**/workbench/submissions/**")  # waits for the script as well, as each below
         first = page.url
         page.keyboard.press("j")
         page.wait_for_url(lambda url: url != first)
@@ -92,6 +92,7 @@ def test_a_review_by_the_keys_alone(server: Installation, visitors: Contexts) ->
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         expect(page.get_by_text("Seen by keys.")).to_be_visible()
+        page.wait_for_load_state("load")  # the script has run by then
         page.keyboard.press("a")
         page.wait_for_url(lambda url: url != first)
         assert state(shown) == "APPROVED"

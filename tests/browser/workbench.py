@@ -84,6 +84,10 @@ class Filled:
         inside = f"/workbench/collections/{collection['id']}"
         workspace = f"/workbench/workspaces/{collection['workspace_id']}"
         return {
+            "home": "/researcher",
+            "editor": f"{inside}/edit",
+            "editor-new": f"{workspace}/collections/new",
+            "manage": f"{inside}/manage",
             "overview": inside,
             "responses": f"{inside}/responses?sort=-duration",
             "gallery": f"{inside}/gallery",

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import random
 import re
 import shutil
@@ -23,11 +22,12 @@ import pytest
 from tests.forked import Done, run_program
 from tests.installation import Installation
 from tests.integration.rows import connected
+from tests.lengths import length
 from tests.scenario import PNG, Scenario, expect
 from tests.unit.archives import make_members, make_zip, write_folder, write_zip
 
-KILLS = int(os.environ.get("FIELDPACK_TEST_IMPORT_KILLS", "3"))
-KILLED_SUBMISSIONS = int(os.environ.get("FIELDPACK_TEST_IMPORT_SUBMISSIONS", "1200"))
+KILLS = length(3, 10)
+KILLED_SUBMISSIONS = length(1200, 12_000)
 COLLECTIONS = "/data-collection/collections"
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

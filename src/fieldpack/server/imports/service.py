@@ -344,8 +344,8 @@ async def _complete(connection: Connection, identifier: UUID, checked: Checked) 
         wanted = (checked.submissions - row.erased, row.files)
         if (counted.submissions, counted.files) != wanted or counted.uploads != counted.files:
             raise FieldpackError(
-                f"The import is not whole: {counted.submissions:,} submissions and {counted.uploads:,} files are here, "
-                f"of {wanted[0]:,} and {wanted[1]:,}. Nothing of it is shown; "
+                f"The import is not whole: of {say_count(wanted[0], 'submission')} and {say_count(wanted[1], 'file')}, "
+                f"{counted.submissions:,} and {counted.uploads:,} are here. Nothing of it is shown; "
                 f"`fieldpack import --discard {identifier}` removes it."
             )
         await queries.settle_studies(connection, row.collection_id)
