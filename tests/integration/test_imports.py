@@ -169,6 +169,19 @@ def list_collections(api: httpx.Client, workspace: str) -> list[str]:
     return [each["id"] for each in listed["results"]]
 
 
+def test_what_was_deleted_does_not_come_back(
+    api: httpx.Client, tmp_path: Path, run: Callable[..., Done], move_in: Callable[..., dict[str, Any]]
+) -> None:
+    members = make_simple(2)
+    archive = write_zip(tmp_path / "archive.zip", members)
+    done = move_in(archive)
+    path = f"{COLLECTIONS}/{done['collection_id']}"
+    for line in members["responses.jsonl"].splitlines():
+        expect(api.delete(f"/submissions/{orjson.loads(line)['submission_id']}"), 204)
+    expect(api.delete(path, params={"name": expect(api.get(path), 200)["name"]}), 204)
+    assert "was deleted since" in run(archive, code=1).stderr
+
+
 def answer_everything(scenario: Scenario) -> None:
     """Three submissions, with every kind of answer, and a review."""
     one = scenario.start("one")

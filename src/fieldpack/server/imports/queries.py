@@ -287,6 +287,12 @@ async def count_rows(connection: Connection, import_id: UUID) -> CountedRow:
     return row
 
 
+async def has_collection(connection: Connection, collection_id: UUID) -> bool:
+    """Whether a collection is still there."""
+    cursor = await connection.execute("SELECT 1 FROM collections WHERE id = %s", [collection_id])
+    return await cursor.fetchone() is not None
+
+
 async def list_studies(connection: Connection, collection_id: UUID) -> list[UUID]:
     """The studies of an imported collection that the import made."""
     cursor = await connection.execute(

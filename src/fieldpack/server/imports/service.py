@@ -103,6 +103,11 @@ async def import_archive(
     async with context.database.transaction() as connection:
         row = await queries.find_import(connection, identifier)
         if row is not None and row.completed_at is not None:
+            if not await queries.has_collection(connection, row.collection_id):
+                raise FieldpackError(
+                    f"This archive was imported into this workspace as collection {row.collection_id}, which was "
+                    "deleted since. It is not imported there again: those who were erased from it would come back."
+                )
             return await _describe_done(connection, row, checked, was_there=True)
         plan = await _Plan.make(connection, place, identifier, checked, row)
     if look is not None:
