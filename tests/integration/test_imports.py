@@ -240,6 +240,8 @@ def test_a_round_trip_is_exact(
     assert (done["submissions"], done["files"], done["renamed"], done["notes"]) == (3, 4, {}, [])
     back = export_of(api, done["collection_id"])
     assert content_of(back) == content_of(source)
+    study = expect(api.get(f"/studies/{done['study_ids'][0]}"), 200)
+    assert (study["status"], study["maximum_allowed_time"]) == ("COMPLETED", 24 * 60)
     described = orjson.loads(back["collection.json"])
     for name in ("name", "created_at", "task_details", "instructions", "description"):
         assert described[name] == asked[name], name

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
 from typing import Any
 
 import httpcore
 import pytest
 
 from fieldpack.server.hooks import targets
-from fieldpack.server.hooks.targets import Refused, check_target, open_pool
+from fieldpack.server.hooks.targets import Authorities, Refused, check_target, open_pool, resolve
 from fieldpack.server.values.networks import Allowed, is_inside, parse_allowed
 
 INSIDE = [
@@ -116,21 +117,36 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
     """Names lead to these addresses, one list after the other; what was asked for."""
     asked: list[str] = []
 
-    async def getaddrinfo(self: Any, host: str, port: int, **more: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **more: Any) -> list[Any]:
         asked.append(host)
         found = answers[min(len(asked), len(answers)) - 1]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
 def post(url: str, allowed: Allowed) -> int:
     async def send() -> int:
-        async with open_pool(allowed, 1) as pool, asyncio.timeout(20):
+        async with open_pool(allowed, 1, Authorities()) as pool, asyncio.timeout(20):
             return (await pool.request("POST", url, content=b"{}")).status
 
     return asyncio.run(send())
+
+
+def test_names_that_nobody_answers_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **more: gate.wait(120) and [])
+
+    async def look_up() -> str:
+        waiting = [asyncio.create_task(resolve("example.org", 443, Allowed())) for _ in range(40)]
+        await asyncio.sleep(0.1)
+        done = await asyncio.wait_for(asyncio.to_thread(str.upper, "done"), 60)
+        gate.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return done
+
+    assert asyncio.run(look_up()) == "DONE"
 
 
 def test_every_address_of_a_name_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.hooks import queries
 from fieldpack.server.hooks.rows import EventRow, SubscriptionRow
 from fieldpack.server.hooks.sending import Outcome, send_event
-from fieldpack.server.hooks.targets import open_pool
+from fieldpack.server.hooks.targets import Authorities, open_pool
 from fieldpack.server.jobs import HOOKS_QUEUE, defer
 
 __all__ = ["deliver", "requeue_waiting"]
@@ -52,7 +52,7 @@ async def deliver(context: Context, subscription_id: UUID, stopping: threading.E
     allowed = context.settings.allowed_hook_targets
     until = time.monotonic() + TURN_SECONDS
     places = asyncio.Semaphore(AT_ONCE)
-    async with open_pool(allowed, AT_ONCE) as pool:
+    async with open_pool(allowed, AT_ONCE, context.caches.get(Authorities)) as pool:
         while time.monotonic() < until and not stopping.is_set():
             async with context.database.transaction() as connection:
                 subscription = await queries.find_subscription(connection, subscription_id)

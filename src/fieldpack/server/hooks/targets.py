@@ -11,15 +11,18 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable
+from functools import partial
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 
 from fieldpack.server.values.networks import Allowed, find_address, is_inside
 from fieldpack.server.values.urls import is_web_url
 
-__all__ = ["Refused", "check_target", "open_pool", "resolves_inside"]
+__all__ = ["Authorities", "Refused", "check_target", "open_pool", "resolves_inside"]
 
 RESOLVE_SECONDS = 5.0
 
@@ -57,10 +60,12 @@ async def resolve(host: str, port: int, allowed: Allowed) -> list[str]:
         Refused: one of them is inside. One is enough: a name is either out in the world or not.
         OSError: the name is not known, or nobody answers what it is.
     """
-    loop = asyncio.get_running_loop()
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # Not in the event loop's own few threads, which exports and storage need: a lookup that nobody answers
+            # keeps its thread for as long as the system pleases.
+            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
     except (TimeoutError, UnicodeError) as error:
         raise OSError(f"The name {host} could not be looked up.") from error
     texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -127,10 +132,20 @@ class Guarded(AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
 
-def open_pool(allowed: Allowed, connections: int) -> httpcore.AsyncConnectionPool:
-    """Connections for one job; certificates are checked as this machine's other programs do (`SSL_CERT_FILE`)."""
+class Authorities:
+    """Who may have signed receivers' certificates, as this machine's other programs have it (`SSL_CERT_FILE`).
+
+    Read once a process: it takes 25 ms, in which nothing else runs.
+    """
+
+    def __init__(self) -> None:
+        self.tls = ssl.create_default_context()
+
+
+def open_pool(allowed: Allowed, connections: int, authorities: Authorities) -> httpcore.AsyncConnectionPool:
+    """Connections for one job."""
     return httpcore.AsyncConnectionPool(
-        ssl_context=ssl.create_default_context(),
+        ssl_context=authorities.tls,
         max_connections=connections,
         keepalive_expiry=5.0,
         network_backend=Guarded(allowed),

@@ -191,15 +191,21 @@ async def insert_study(
     by: UUID,
     name: str,
     places: int,
+    minutes: int,
     upload_bytes: int,
     began_at: datetime | None,
 ) -> None:
-    """A study that is over, for submissions that are to come into it."""
+    """A study that is over, for submissions that are to come into it.
+
+    Args:
+        minutes: how long one could take.
+        began_at: now, where None.
+    """
     await connection.execute(
         """
         INSERT INTO studies (id, workspace_id, collection_id, created_by, status, name, total_available_places,
-                             places_taken, upload_bytes, created_at, published_at, fields)
-        VALUES (%s, %s, %s, %s, 'COMPLETED', %s, %s, %s, %s, coalesce(%s, now()), %s,
+                             places_taken, maximum_allowed_time, upload_bytes, created_at, published_at, fields)
+        VALUES (%s, %s, %s, %s, 'COMPLETED', %s, %s, %s, %s, %s, coalesce(%s, now()), %s,
                 '{"completion_codes": []}')
         """,
         [
@@ -210,6 +216,7 @@ async def insert_study(
             name,
             max(places, 1),
             places,
+            minutes,
             upload_bytes,
             began_at,
             began_at,

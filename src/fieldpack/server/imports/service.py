@@ -26,6 +26,7 @@ from fieldpack.server.imports.instructions import Blueprint, draw
 from fieldpack.server.imports.rows import ImportRow, RenamedRow, UnfinishedRow
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import iter_urls
+from fieldpack.server.studies.service import MINUTES_BY_DEFAULT
 from fieldpack.server.values.urls import find_picture
 from fieldpack.text import say_count
 
@@ -294,6 +295,7 @@ class _Plan:
                 by=by,
                 name=f"{STUDY_NAME}: {self.blueprint.name}"[:200],
                 places=facts.submissions,
+                minutes=MINUTES_BY_DEFAULT,
                 upload_bytes=facts.upload_bytes,
                 began_at=facts.began_at,
             )

@@ -33,6 +33,7 @@ from fieldpack.server.studies.targeting import find_unenforced, names_participan
 from fieldpack.server.values.uuids import is_uuid
 
 __all__ = [
+    "MINUTES_BY_DEFAULT",
     "columns_of",
     "create_study",
     "delete_study",

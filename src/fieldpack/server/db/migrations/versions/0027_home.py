@@ -110,10 +110,12 @@ FROM collections c;
 INSERT INTO collection_counts (collection_id, responses, review)
 SELECT s.collection_id, count(*) FILTER (WHERE s.response = 'active'),
        count(*) FILTER (WHERE s.status = 'AWAITING REVIEW')
-FROM submissions s WHERE NOT s.test AND s.response <> 'deleted' GROUP BY 1;
+FROM submissions s JOIN collections c ON c.id = s.collection_id
+WHERE NOT s.test AND s.response <> 'deleted' GROUP BY 1;
 INSERT INTO collection_days (collection_id, day, responses)
 SELECT s.collection_id, (s.completed_at AT TIME ZONE 'UTC')::date, count(*)
-FROM submissions s WHERE NOT s.test AND s.response = 'active' GROUP BY 1, 2;
+FROM submissions s JOIN collections c ON c.id = s.collection_id
+WHERE NOT s.test AND s.response = 'active' GROUP BY 1, 2;
 """
 
 
