@@ -169,7 +169,8 @@ def test_flags_as_scripts_for_the_hosted_client_give_them(here: Any, api: httpx.
     assert "REJECTED" in here(f"submission transition {submission} -a REJECT -m No -R OTHER {more}")
     assert here(f"hook create-secret -w {workspace} --delete-old-secret").strip()
     assert workspace in here(f"hook secrets -w {workspace} -f ID,WorkspaceID -c")
-    assert "There is no such" in here(f"hook list -w {workspace} -e -d -l 5 -o 0 -t")
+    hooks = here(f"hook list -w {workspace} -e -d -l 5 -o 0 -t")
+    assert "There is no such" in hooks or hooks.startswith("ID ")  # those of other tests
     assert json.loads(here(f"workspace balance {workspace} --json"))["total_balance"] == 0
 
 
