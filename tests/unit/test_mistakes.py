@@ -174,6 +174,8 @@ ON_AN_INSTALLATION = [
     ["audit", "export", "-o", "log.jsonl"],
     ["backup", "create", "backups"],
     ["backup", "backups"],
+    ["import", "--list"],
+    ["import", "--discard", WORKSPACE],
 ]
 MAKING = (("serve",), ("demo",), ("restore",))
 

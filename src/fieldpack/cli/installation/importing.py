@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fieldpack.cli.completion import complete_workspace
 from fieldpack.cli.options import AsJson, DataDir
 from fieldpack.cli.output import ProgressLine, print_json, print_note, print_table, print_text
 from fieldpack.errors import UsageError
@@ -42,7 +43,11 @@ def import_archive(
     workspace: Annotated[
         str | None,
         typer.Option(
-            "--workspace", "-w", metavar="ID", help="Where the collection goes; the only one there is."
+            "--workspace",
+            "-w",
+            metavar="ID",
+            help="Where the collection goes; the only one there is.",
+            autocompletion=complete_workspace,
         ),
     ] = None,
     researcher: Annotated[

@@ -93,6 +93,10 @@ def _try_out(format: str) -> None:
     _open_picture(tiny, format, 2, 2)
 
 
+# several JPEGs in one file, as cameras write them, are a format of their own to Pillow
+_FORMATS = {"JPEG": ("JPEG", "MPO")}
+
+
 def _check_size(width: int, height: int, most_pixels: int) -> None:
     if width < 1 or height < 1 or width * height > most_pixels:
         raise Unreadable
@@ -105,9 +109,7 @@ def _open_picture(
     from PIL import Image, ImageOps
 
     Image.MAX_IMAGE_PIXELS = most_pixels
-    # several JPEGs in one file, as cameras write them, are a format of their own to Pillow
-    formats = ("JPEG", "MPO") if decoder == "JPEG" else (decoder,)
-    with Image.open(source, formats=formats) as image:
+    with Image.open(source, formats=_FORMATS.get(decoder, (decoder,))) as image:
         width, height = image.size
         _check_size(width, height, most_pixels)
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
