@@ -65,9 +65,13 @@ def test_a_fault_leads_to_its_line_and_nothing_is_lost_by_leaving(
     assert broken != text
     source.fill(broken)
     page.get_by_role("button", name="Check and preview").click()
+    page.get_by_role("link", name="Line").first.wait_for()
+    page.wait_for_load_state("load")  # the script has run by then
     page.get_by_role("link", name="Line").first.click()
-    selected = page.evaluate("document.activeElement.value.slice(source.selectionStart, source.selectionEnd)")
-    assert "free_txt" in selected or "type" in selected
+    page.wait_for_function(
+        "/free_txt|type/.test(source.value.slice(source.selectionStart, source.selectionEnd))"
+    )
+    assert page.evaluate("document.activeElement === source")
     asked: list[str] = []
 
     def stay(dialog: Dialog) -> None:

@@ -441,7 +441,8 @@ def test_killed_at_any_point_it_goes_on_and_is_exact(
         assert list_collections(api, workspace) == before
         first = orjson.loads(members["responses.jsonl"].split(b"\n")[0])
         expect(api.get(f"/submissions/{first['submission_id']}"), 404)
-        expect(api.post(f"{COLLECTIONS}/{collection_id}/export"), 403)
+        # there by now and nobody's, or not begun
+        assert api.post(f"{COLLECTIONS}/{collection_id}/export").status_code in (403, 404)
     if done is None:
         run(archive)
     assert content_of(export_of(api, collection_id)) == content_of(members)
