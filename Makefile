@@ -61,7 +61,7 @@ bench: $(VENV)/.dev  ## Figures for this machine, beside peers (BENCH=name narro
 
 soak: $(VENV)/.dev  ## Mixed load while everything is restarted, then killed: MINUTES=20 of each; then long forms of tests
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20)
-	FIELDPACK_TEST_LONG=1 $(BIN)/python -m pytest -o timeout=7200 $$(grep -rl --include='test_*.py' 'tests.lengths import' tests)
+	LONG_TESTS=1 $(BIN)/python -m pytest -o timeout=7200 $$(grep -rl --include='test_*.py' 'tests.lengths import' tests)
 
 lock: $(VENV)/.dev  ## Compile the locked requirements anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
