@@ -306,12 +306,12 @@ def test_what_waits_is_asked_to_go_on(plain: Running) -> None:
         assert read_all(client).endswith(b"hi")
 
 
-def test_requests_sent_ahead_are_all_answered_in_turn_and_few_are_held() -> None:
+def test_requests_sent_ahead_of_a_known_client_are_all_answered_in_turn_and_few_are_held() -> None:
     with running() as made:
         one = b"POST /gate HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
         count = 2000
         with made.connect() as client:
-            sent = b"".join(one + b"%04d" % number for number in range(count))
+            sent = b"".join(one + b"%04d" % number for number in range(count)).replace(b"/gate", b"/known", 1)
             sender = threading.Thread(target=client.sendall, args=(sent,))
             sender.start()
             wait_for(lambda: made.seen)
@@ -325,6 +325,16 @@ def test_requests_sent_ahead_are_all_answered_in_turn_and_few_are_held() -> None
             sender.join()
         answers = [part[-4:] for part in got.split(b"HTTP/1.1 200 ")[1:]]
         assert answers == [b"%04d" % number for number in range(count)]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_of_requests_that_a_stranger_sends_ahead_few_are_answered(secure: bool) -> None:
+    """So that little of what is sent at once makes much work."""
+    with running(tls=trustme.CA() if secure else None) as made:
+        status, got = made.ask((HEAD + b"\r\n") * 5000)
+        assert status == error_of(got)["status"] == 400
+        assert len(made.seen) == got.count(b"HTTP/1.1 200") <= MAX_PIPELINED + 1
+        wait_for(lambda: not made.open_connections())
 
 
 @pytest.mark.usefixtures("short")

@@ -19,9 +19,9 @@ from uvicorn.server import ServerState
 
 from fieldpack.server.http.authentication import EXTENSION
 from fieldpack.server.http.intake.addresses import Ticket, plain_address
-from fieldpack.server.http.intake.reading import Reading
+from fieldpack.server.http.intake.reading import MAX_PIPELINED, Reading
 from fieldpack.server.machine.metrics import CONNECTIONS_REFUSED
-from fieldpack.server.problems import REQUEST_TIMEOUT, Problem, ProblemType, problem_body
+from fieldpack.server.problems import MALFORMED, REQUEST_TIMEOUT, Problem, ProblemType, problem_body
 
 __all__ = ["Connection", "refusal"]
 
@@ -161,7 +161,9 @@ class Connection(Reading):
         elif not self._head_bytes and not self._is_answering():
             self.deadline = math.inf  # uvicorn closes what is idle
             self.ticket.rest(self._close_if_idle)
-        if self._held:
+        if self._held and self.ticket.is_held:
+            self.refuse(MALFORMED, f"More than {MAX_PIPELINED} requests were sent ahead of their answers.")
+        elif self._held:
             self.loop.call_soon(self._go_on)
 
     # authentication
