@@ -299,10 +299,11 @@ def test_redirects(hooked: Hooked, path: str) -> None:
         return status, headers, b""
 
     hooked.receiver.answer = answer
-    found: dict[str, Any] = {}
-    for name in places:
-        subscription = hooked.subscribe(SUBMISSION, path + name)
+    subscriptions = {name: hooked.subscribe(SUBMISSION, path + name) for name in places}
+    for subscription in subscriptions.values():
         expect(hooked.api.post(f"{subscription}/test"), 201)
+    found: dict[str, Any] = {}
+    for name, subscription in subscriptions.items():
         wait_for(lambda s=subscription: bool(hooked.events(s)[0]["attempts"]))
         found[name] = hooked.events(subscription)[0]["attempts"][0]["error"]
     assert found["-307"] is None

@@ -48,26 +48,32 @@ async def insert_entry(
         is_awaited: whether the transaction's end waits for the disk. Where nothing but the entry was written it need
             not: a crash of the machine takes what the last fraction of a second only looked at.
     """
+    collection, subject, actor, workspace = "NULL::uuid", "NULL::uuid", "NULL::uuid", "%(workspace)s::uuid"
+    if collection_id is not None:
+        collection = "%(collection)s::uuid"
+    elif study_id is not None:
+        collection = "(SELECT t.collection_id FROM studies t WHERE t.id = %(study)s)"
+    elif submission_id is not None:
+        collection = "(SELECT s.collection_id FROM submissions s WHERE s.id = %(submission)s)"
+    if submission_id is not None:
+        subject = "(SELECT s.id FROM audit_subjects s WHERE s.submission_id = %(submission)s)"
+    elif member_id is not None:
+        subject = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)"
+    if actor_type == "participant":
+        actor = subject
+    elif researcher_id is not None:
+        actor = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s)"
+    if workspace_id is None and collection != "NULL::uuid":
+        workspace = f"(SELECT c.workspace_id FROM collections c WHERE c.id = {collection})"
     await connection.execute(
-        """
+        # only what is needed: with all of them in one statement PostgreSQL plans it anew each time, which takes longer
+        # than to carry it out
+        f"""
         INSERT INTO audit_entries (actor_type, actor_id, credential_type, credential_id, address, action, object_type,
                                    object_id, subject_id, workspace_id, collection_id, details)
-        SELECT %(actor_type)s,
-               CASE WHEN %(actor_type)s = 'participant' THEN subject.id
-                    ELSE (SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s) END,
-               %(credential_type)s, %(credential_id)s, %(address)s, %(action)s, %(object_type)s, %(object)s,
-               subject.id,
-               coalesce(%(workspace)s::uuid,
-                        (SELECT c.workspace_id FROM collections c WHERE c.id = place.collection_id)),
-               place.collection_id, %(details)s
-        FROM (SELECT coalesce(
-                  %(collection)s::uuid,
-                  (SELECT t.collection_id FROM studies t WHERE t.id = %(study)s),
-                  (SELECT s.collection_id FROM submissions s WHERE s.id = %(submission)s)) AS collection_id) place,
-             (SELECT coalesce(
-                  (SELECT s.id FROM audit_subjects s WHERE s.submission_id = %(submission)s),
-                  (SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)) AS id) subject
-        WHERE %(awaited)s OR set_config('synchronous_commit', 'off', true) IS NOT NULL
+        SELECT %(actor_type)s, {actor}, %(credential_type)s, %(credential_id)s, %(address)s, %(action)s,
+               %(object_type)s, %(object)s, {subject}, {workspace}, {collection}, %(details)s
+        {"" if is_awaited else "WHERE set_config('synchronous_commit', 'off', true) IS NOT NULL"}
         ON CONFLICT (object_id, credential_id, address, date_trunc('hour', at AT TIME ZONE 'UTC'))
             WHERE action = 'archive.download' DO NOTHING
         """,
@@ -86,7 +92,6 @@ async def insert_entry(
             "collection": collection_id,
             "study": study_id,
             "details": Jsonb(details),
-            "awaited": is_awaited,
         },
     )
 

@@ -29,7 +29,7 @@ from fieldpack.server.collections.schemas import (
     PageInput,
 )
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
-from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.pool import Connection, end_in_pipeline
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
@@ -75,14 +75,16 @@ async def open_file(connection: Connection, caller: Caller, collection_id: UUID,
     file = await queries.find_file(connection, collection_id, file_key)
     if file is None:
         raise not_found("File", file_key)
-    await write_entry(
-        connection,
-        caller.actor,
-        "file.read",
-        object_id=file_key,
-        submission_id=file.submission_id,
-        collection_id=collection_id,
-    )
+    async with connection.pipeline():
+        await write_entry(
+            connection,
+            caller.actor,
+            "file.read",
+            object_id=file_key,
+            submission_id=file.submission_id,
+            collection_id=collection_id,
+        )
+        await end_in_pipeline(connection)
     return file
 
 
