@@ -67,6 +67,8 @@ class Filled:
             participant.submit()
             self.ids.append(participant.submission_id)
         self.scenario.start("64f1c299")
+        withdrawn = self.scenario.take_part("64f1c298", "Nothing at all")
+        expect(api.delete(f"/submissions/{withdrawn}"), 204)
         approve = f"/submissions/{self.ids[0]}/transition"
         expect(api.post(approve, json={"action": "APPROVE"}), 200)
         body = {
@@ -93,9 +95,13 @@ class Filled:
             "gallery": f"{inside}/gallery",
             "response": f"/workbench/submissions/{self.ids[2]}",
             "erase": f"/workbench/submissions/{self.ids[2]}/erase",
+            "erase-many": f"{inside}/erase?state=REJECTED",
+            "erasures": f"{inside}/erasures",
             "study": f"/workbench/studies/{self.scenario.study['id']}",
             "study-new": f"{inside}/studies/new",
             "members": f"{workspace}/members",
+            "administration": "/workbench/administration",
+            "style": "/workbench/style",
             "audit": f"{workspace}/audit",
             "hooks": f"{workspace}/hooks",
         }

@@ -91,3 +91,20 @@ def insert_researcher(
             [uuid4(), id, hashlib.sha256(token.encode()).digest(), cap],
         )
     return str(id), token
+
+
+def insert_failed_job(server: Installation, reason: str = "ValueError: no reason") -> int:
+    """A job that has failed; tried again it does what the hourly one does."""
+    with connected(server) as database:
+        row = database.execute(
+            """
+            WITH job AS (
+                INSERT INTO procrastinate_jobs (queue_name, task_name, status, args)
+                VALUES ('maintenance', 'fieldpack:clear_leftovers', 'failed', '{"timestamp": 0}') RETURNING id)
+            SELECT id FROM job
+            """
+        ).fetchone()
+        assert row is not None
+        database.execute("INSERT INTO job_failures (job_id, reason) VALUES (%s, %s)", [row[0], reason])
+    number: int = row[0]
+    return number

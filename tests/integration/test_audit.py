@@ -18,7 +18,7 @@ import pytest
 from fieldpack.server.app import API
 from tests.gates import wait_for
 from tests.installation import Installation
-from tests.integration.rows import connected, insert_researcher
+from tests.integration.rows import connected, insert_failed_job, insert_researcher
 from tests.integration.test_roles import ACCOUNT, OPEN, SOURCE, app_routes
 from tests.integration.test_routes_table import STUDY as STUDY_BODY
 from tests.integration.test_routes_table import TABLE, World, subscribe, world
@@ -38,6 +38,7 @@ ENDS = (
     "POST /workbench/collections/{collection_id}/delete",
 )
 APPROVE = f"POST {COLLECTION}/submissions/approve"
+ERASE = f"POST {COLLECTION}/erasures"
 
 # Route: what one request leaves; nothing where nothing is written, and nothing of a participant is read.
 AUDITED: dict[str, list[str]] = {
@@ -126,10 +127,22 @@ AUDITED: dict[str, list[str]] = {
     "POST /submissions/{submission_id}/notes": ["note.create"],
     "DELETE /submissions/{submission_id}/notes/{note_id}": ["note.delete"],
     APPROVE: ["submission.transition"],
+    ERASE: ["submission.erase"],
+    f"POST {COLLECTION}/erasures/check": ["submission.list"],
+    f"GET {COLLECTION}/erasures": [],
+    f"GET {COLLECTION}/erasures/{{erasure_id}}": [],
+    "GET /submissions/{submission_id}/erasure": ["submission.read"],
     "POST /submissions/{submission_id}/transition": ["submission.transition"],
     "POST /submissions/{submission_id}/request-return": ["submission.request_return"],
     "POST /submissions/bulk-approve": ["submission.transition"],
     "DELETE /submissions/{submission_id}": ["submission.erase"],
+    "GET /installation": [],
+    "GET /installation/jobs": [],
+    "POST /installation/jobs/{job}/retry": ["installation.retry"],
+    "GET /installation/exports": [],
+    "GET /installation/sweeps": [],
+    "GET /installation/sweeps/{sweep_id}": [],
+    "POST /installation/sweeps": ["installation.sweep"],
     f"PUT {COLLECTION}": ["collection.update"],
     f"POST {STUDY}/transition": ["study.transition"],
 }
@@ -139,6 +152,7 @@ PAGES: dict[str, list[str]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ["invitation.create"],
     "POST /researcher/workspaces/{workspace_id}/invitations/{invitation_id}/revoke": ["invitation.revoke"],
     "GET /workbench/members": [],
+    "GET /workbench/style": [],
     "GET /workbench/workspaces/{workspace_id}/members": [],
     "POST /workbench/workspaces/{workspace_id}/members": ["member.update"],
     "GET /workbench/workspaces/{workspace_id}/audit": ["audit.list"],
@@ -171,6 +185,11 @@ PAGES: dict[str, list[str]] = {
     "POST /workbench/submissions/{submission_id}": ["submission.transition"],
     "GET /workbench/submissions/{submission_id}/erase": ["submission.read"],
     "POST /workbench/submissions/{submission_id}/erase": ["submission.erase"],
+    "GET /workbench/collections/{collection_id}/erase": [],  # without a filter it shows nobody
+    "POST /workbench/collections/{collection_id}/erase": ["submission.erase"],
+    "GET /workbench/collections/{collection_id}/erasures": [],
+    "GET /workbench/administration": [],
+    "POST /workbench/administration": ["installation.retry"],
     "GET /data-collection-tool/collections/{collection_id}": [],
     "POST /data-collection-tool/collections/{collection_id}": [],
 }
@@ -203,7 +222,12 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         {"go": "approve", "chosen": "{submission_id}"},
     ),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "approve"}),
+    "POST /workbench/administration": ("", {"go": "retry", "job": "{job}"}),
     "POST /workbench/submissions/{submission_id}/erase": ("", {"participant": "{participant}"}),
+    "POST /workbench/collections/{collection_id}/erase": (
+        "?participant={participant}",
+        {"go": "erase", "shown": "1", "count": "1"},
+    ),
 }
 
 
@@ -242,6 +266,17 @@ def changed(
         scenario = Scenario.create(world.api)
     route = request.node.callspec.id if getattr(request.node, "callspec", None) else ""
     more: dict[str, str] = {}
+    if "{erasure_id}" in route:
+        more = {"erasure_id": scenario.take_part(f"{uuid4()}")}
+        expect(world.api.delete(f"/submissions/{more['erasure_id']}"), 204)
+    if "{job}" in route or "/administration" in route:
+        more = {"job": str(insert_failed_job(server))}
+    if route == "POST /installation/sweeps":  # else it is the one that is under way
+        wait_for(
+            lambda: all(
+                each["finished_at"] for each in world.api.get("/installation/sweeps").json()["results"]
+            )
+        )
     if "/hooks" in route:
         more = subscribe(world.api, world.ids["workspace_id"])
     if "{group_id}" in route:
@@ -330,7 +365,7 @@ def test_what_a_request_leaves(
         expect(world.api.delete(f"/submissions/{changed['submission_id']}"), 204)
 
     def work() -> None:
-        if route == APPROVE:  # the table's own lets nobody through
+        if route in (APPROVE, ERASE):  # the table's own lets nobody through
             path = world.fill(route.partition(" ")[2] + f"?participant={changed['participant']}", **changed)
             expect(world.api.post(path, json={"count": 1}), 200)
             return
@@ -349,7 +384,7 @@ def test_what_a_request_leaves(
         assert entry["actor_id"] == subject_of(server, "researcher_id", me(world))
         assert (entry["credential_type"], entry["address"]) == ("token", "127.0.0.1")
         assert entry["credential_id"] is not None
-        assert entry["workspace_id"] is not None or "/users/me/" in route
+        assert entry["workspace_id"] is not None or "/users/me/" in route or "/installation" in route
         if "{submission_id}" in route:
             assert (entry["object_id"] is None) == ("note." not in entry["action"] or route.startswith("GET"))
             assert entry["subject_id"] == subject

@@ -552,3 +552,37 @@ def test_fractions_of_rewards_are_rounded_up_and_named(
     log = capfd.readouterr().out
     assert log.count("study.reward_rounded") == 1
     assert "stored=100.2" in log
+
+
+def test_what_was_erased_before_has_a_proof_without_counts(url: str, scripts: Path) -> None:
+    """And who had started the installation looks after it."""
+    migrate_to("0027", url, scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        connection.execute(
+            "INSERT INTO researchers (id, email, created_at)"
+            " VALUES (gen_random_uuid(), 'later', now() + interval '1 s')"
+        )
+        for response in ("deleted", "in_progress"):
+            connection.execute(
+                """
+                INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal,
+                    response, started_at, erased_at)
+                VALUES (gen_random_uuid(), %(study)s, %(collection)s, 1,
+                    CASE WHEN %(response)s <> 'deleted' THEN 'p' END, 1, %(response)s::text, now(),
+                    CASE WHEN %(response)s = 'deleted' THEN now() - interval '1 day' END)
+                """,
+                {"study": study, "collection": collection, "response": response},
+            )
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        proofs = connection.execute(
+            "SELECT e.collection_id::text, e.answers, s.response, e.erased_at = s.erased_at"
+            " FROM erasures e JOIN submissions s ON s.id = e.submission_id"
+        ).fetchall()
+        assert proofs == [(collection, None, "deleted", True)]
+        operators = connection.execute(
+            "SELECT r.email FROM operators o JOIN researchers r ON r.id = o.researcher_id"
+        ).fetchall()
+        assert operators == [("r@example.org",)]

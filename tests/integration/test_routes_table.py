@@ -15,6 +15,7 @@ from fieldpack.pictures import MOST_BYTES
 from fieldpack.server.app import API, create_app
 from fieldpack.server.config import load_settings
 from tests.installation import Installation
+from tests.integration.rows import insert_failed_job
 from tests.refusals import refused
 from tests.scenario import PNG, Participant, Scenario, collection_body, expect
 
@@ -259,6 +260,30 @@ TABLE: dict[str, Row] = {
     "POST /data-collection/collections/{collection_id}/submissions/approve": Row(
         body={"count": 0}, query="?participant=nobody", wrong=[({"count": "x"}, "count"), ({}, "count")], large=413
     ),
+    "POST /data-collection/collections/{collection_id}/erasures/check": Row(
+        body={"participant_ids": ["nobody"]},
+        wrong=[({"participant_ids": "x"}, "participant_ids"), ({"participant_ids": [5]}, "participant_ids.0"),
+               ({}, "participant_ids")],
+        large=413,
+    ),
+    "POST /data-collection/collections/{collection_id}/erasures": Row(
+        body={"count": 0},
+        query="?participant=nobody",
+        wrong=[({"count": "x"}, "count"), ({}, "count"), ({"count": 0, "batch": "x"}, "batch")],
+        large=413,
+    ),
+    "GET /data-collection/collections/{collection_id}/erasures": Row(),
+    "GET /data-collection/collections/{collection_id}/erasures/{erasure_id}": Row(),
+    "GET /submissions/{submission_id}/erasure": Row(),
+    "GET /installation": Row(other=403),
+    "GET /installation/jobs": Row(other=403),
+    "POST /installation/jobs/{job}/retry": Row(other=403, large=413),
+    "GET /installation/exports": Row(other=403),
+    "GET /installation/sweeps": Row(other=403),
+    "GET /installation/sweeps/{sweep_id}": Row(other=403),
+    "POST /installation/sweeps": Row(
+        other=403, body={"dry_run": True}, wrong=[({"dry_run": "x"}, "dry_run"), ({}, "dry_run")], large=413
+    ),
     "GET /submissions/{submission_id}/response": Row(),
     "GET /submissions/{submission_id}/notes": Row(),
     "POST /submissions/{submission_id}/notes": Row(
@@ -383,6 +408,8 @@ def world(server: Installation) -> Iterator[World]:
     ):
         scenario = Scenario.create(api)
         submission = scenario.take_part("done", files=[("a.png", PNG)])
+        erased = scenario.take_part("erased")
+        expect(api.delete(f"/submissions/{erased}"), 204)
         participant, stranger = scenario.start("first"), scenario.start("second")
         upload = participant.upload(participant.item(1), "b.png", PNG)
         records = expect(api.get(f"/data-collection/collections/{scenario.collection['id']}/responses"), 200)[
@@ -405,6 +432,7 @@ def world(server: Installation) -> Iterator[World]:
             "collection_id": scenario.collection["id"],
             "study_id": scenario.study["id"],
             "submission_id": submission,
+            "erasure_id": erased,
             "export_id": scenario.export()["export_id"],
             "file_key": next(
                 answer["file_key"]
@@ -426,6 +454,8 @@ def world(server: Installation) -> Iterator[World]:
             "upload_id": upload.rpartition("/")[2],
             "note_id": expect(api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
             "session_id": _session_of(server),
+            "job": str(insert_failed_job(server)),
+            "sweep_id": expect(api.post("/installation/sweeps", json={"dry_run": True}), 202)["id"],
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
 

@@ -172,6 +172,7 @@ def test_writing_needs_a_page_of_ours(
     for path in (
         f"/workbench/submissions/{answered.ids['anna']}",
         f"/workbench/submissions/{answered.ids['anna']}/erase",
+        f"/workbench/collections/{collection}/erase?participant=anna",
         f"/workbench/collections/{collection}/responses/approve",
     ):
         answer = browser.post(path, data={"go": "approve"}, headers={"Origin": "https://elsewhere.example"})
@@ -215,6 +216,8 @@ def test_stored_script_stays_text_on_every_page(browser: httpx.Client, api: http
         f"{base}/responses?search=script&participant={HOSTILE[:20]}&where={question_id}:contains:{HOSTILE[:30]}",
         f"/workbench/submissions/{submission}",
         f"/workbench/submissions/{submission}/erase",
+        f"{base}/erase?participant={HOSTILE[:60]}",
+        f"{base}/erasures",
     ):
         page = browser.get(path).text
         assert "<script>alert" not in page, path

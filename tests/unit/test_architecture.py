@@ -302,6 +302,7 @@ JSON = {
     "exports.queries.find_recent(filter)",
     "exports.queries.insert_export(filter)",
     "hooks.queries.insert_event(payload)",
+    "operations.administration_queries.finish_sweep(result)",
     "submissions.answering.queries.ask_save(values)",
     "submissions.answering.queries.replace_answers(values)",
     "submissions.answering.queries.save_held_answer(value)",

@@ -79,6 +79,13 @@ class _Root(LazyGroup):
             f"{_INSTALLATION}.importing", "Move an archive in, as a new collection.", "server"
         ),
         "sweep": LazyCommand(f"{_INSTALLATION}.sweep", "Clear away what is no longer needed.", "server"),
+        "status": LazyCommand(f"{_INSTALLATION}.status", "Say how the installation does.", "server"),
+        "jobs": LazyCommand(
+            f"{_INSTALLATION}.status", "List jobs that failed, and have them tried again.", "server"
+        ),
+        "operator": LazyCommand(
+            f"{_INSTALLATION}.status", "Say who may look after the installation.", "server"
+        ),
         "audit": LazyCommand(f"{_INSTALLATION}.audit", "List, verify and export the audit log.", "server"),
         "token": LazyCommand(
             "fieldpack.cli.accounts.tokens", "Create, list, rotate and revoke API tokens.", "server"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
 from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
 from fieldpack.errors import ApiError, UsageError
 
-__all__ = ["SubmissionRoutes"]
+__all__ = ["ErasureRoutes", "SubmissionRoutes"]
 
 SubmissionAction = Literal[
     "APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"
 ]
+
+
+Narrowed = str | Sequence[str] | None
 
 
 class SubmissionRoutes(Routes):
@@ -188,3 +191,70 @@ class SubmissionRoutes(Routes):
     def get_response(self, submission_id: str) -> Json:
         """A submission with its answers, the collection as its participant saw it, and the notes on it."""
         return self._get(f"/submissions/{path_segment(submission_id)}/response")
+
+
+class ErasureRoutes(Routes):
+    """What an erasure would remove, and the proof of what one has removed (fieldpack only); see `Client`."""
+
+    def check_erasure(self, submission_id: str) -> Json:
+        """What it would remove to erase a submission: counts, and the exports that hold it. Nothing is changed."""
+        return self._get(f"/submissions/{path_segment(submission_id)}/erasure")
+
+    def check_erasures(
+        self, collection_id: str, participant_ids: Sequence[str] | None = None, **narrowed: Narrowed
+    ) -> Json:
+        """What it would remove to erase these participants, or what a filter lets through. Nothing is changed.
+
+        Args:
+            collection_id: whose.
+            participant_ids: only what these gave; everybody's without.
+            narrowed: the filter, as `page_responses` has it, and `submission` besides.
+        """
+        body = {} if participant_ids is None else {"participant_ids": list(participant_ids)}
+        return self._erasures(collection_id, "/check", body, narrowed)
+
+    def iter_erasing(
+        self,
+        collection_id: str,
+        count: int,
+        participant_ids: Sequence[str] | None = None,
+        **narrowed: Narrowed,
+    ) -> Iterator[Json]:
+        """Erase these participants, or what a filter lets through: the proof of each, as they are erased.
+
+        Args:
+            collection_id: whose.
+            count: how many they are, as `check_erasures` said.
+            participant_ids: only what these gave; everybody's without.
+            narrowed: the filter, as `check_erasures` has it.
+
+        Raises:
+            ApiError: with `status` 409 when they are more or fewer by now: nothing more was erased.
+        """
+        given: Json = {} if participant_ids is None else {"participant_ids": list(participant_ids)}
+        left = count
+        while True:
+            answer = self._erasures(collection_id, "", {**given, "count": left}, narrowed)
+            yield from answer["erased"]
+            left, given["batch"] = answer["left"], answer["batch"]
+            if not left:
+                return
+
+    def list_erasures(self, collection_id: str, batch: str | None = None) -> list[Json]:
+        """What was erased in a collection, newest first; with a batch only what was asked for together."""
+        return list(
+            self._iter(f"{collection_path(collection_id)}/erasures", {"batch": batch} if batch else None)
+        )
+
+    def get_erasure(self, collection_id: str, submission_id: str) -> Json:
+        """What the erasure of a submission removed, and what is there of it now."""
+        return self._get(f"{collection_path(collection_id)}/erasures/{path_segment(submission_id)}")
+
+    def _erasures(self, collection_id: str, action: str, body: Json, narrowed: dict[str, Any]) -> Json:
+        answer = self._transport.request(
+            "POST",
+            f"{collection_path(collection_id)}/erasures{action}",
+            params={name: value for name, value in narrowed.items() if value},
+            body=body,
+        )
+        return dict(answer)

@@ -38,6 +38,7 @@ from fieldpack.server.http.openapi import describe_api
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.health import router as health
+from fieldpack.server.operations.routes import router as operations
 from fieldpack.server.pictures.routes import router as pictures
 from fieldpack.server.problems import (
     FORBIDDEN,
@@ -53,6 +54,7 @@ from fieldpack.server.problems import (
 )
 from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.responses.edits.routes import router as edits
+from fieldpack.server.responses.erasing.routes import router as erasing
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
@@ -87,7 +89,9 @@ ROUTERS = (
         project_router,
         tickets,
         submissions,
+        operations,
         edits,
+        erasing,
         responses,
         start_router,
         participate,

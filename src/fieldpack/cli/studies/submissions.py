@@ -12,7 +12,8 @@ from fieldpack.cli.inputs import read_ids
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
 from fieldpack.cli.options import AsJson, Limit, Offset
-from fieldpack.cli.output import print_one, print_text
+from fieldpack.cli.output import print_one
+from fieldpack.cli.studies import erasing
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -26,6 +27,7 @@ Examples:
   fieldpack submission reject SUBMISSION_ID -m "The photo shows another product." -R FAILED_INSTRUCTIONS
   fieldpack submission bulk-approve -f ids.txt
   fieldpack submission erase SUBMISSION_ID
+  fieldpack submission bulk-erase -c COLLECTION_ID -f participants.txt
 """
 
 app = make_app(help="List, review and erase submissions.", epilog=_EXAMPLES)
@@ -186,19 +188,4 @@ def bulk_approve(
     print_one(done, ("message",), json=json)
 
 
-@app.command("erase")
-def erase_submission(
-    submission_id: SubmissionId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-) -> None:
-    """Erase a participant's answers and files, and every export that holds them. It can't be undone."""
-    from fieldpack.client import Client
-
-    with Client() as client:
-        if not yes:
-            found = client.get_submission(submission_id)
-            typer.confirm(
-                f"Erase for good what {found['participant_id']} gave ({submission_id})?", abort=True, err=True
-            )
-        client.delete_submission(submission_id)
-    print_text(f"Erased the submission {submission_id}.")
+erasing.register(app)

@@ -78,6 +78,10 @@ ACTIONS = (
     "token.revoke",
     "keys.rotate",
     "installation.restore",
+    "installation.retry",  # of a job that had failed
+    "installation.sweep",
+    "operator.create",
+    "operator.delete",
 )
 # Names of details. A value is a whole number, a truth value, an id, a time, or a short word of our own.
 DETAILS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
@@ -26,7 +26,9 @@ CONNECT_SECONDS = 5
 RECONNECT_SECONDS = 5.0  # after it the next who wants a connection tries, rather than a back-off of minutes
 
 
-async def fetch_count(connection: Connection, query: LiteralString, values: Sequence[Any] = ()) -> int:
+async def fetch_count(
+    connection: Connection, query: LiteralString, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> int:
     """The number that a query such as `SELECT count(*) …` answers."""
     row = await (await connection.cursor(row_factory=scalar_row).execute(query, values)).fetchone()
     return int(row or 0)

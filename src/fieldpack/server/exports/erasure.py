@@ -11,10 +11,11 @@ from fieldpack.server.cleanup.garbage import collect_garbage, require_collected
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import queries, transitions
-from fieldpack.server.exports.filters import read_view
+from fieldpack.server.exports.filters import is_narrowed, read_view
+from fieldpack.server.exports.rows import Filter, ReachableRow
 from fieldpack.server.selection.queries import select_matching
 
-__all__ = ["find_without", "reach_exports", "require_withdrawn"]
+__all__ = ["find_without", "list_holding", "reach_exports", "require_withdrawn"]
 
 REASON = (
     "A participant's data that this export held was erased. Request the export again to get one without it."
@@ -37,16 +38,38 @@ async def require_withdrawn(context: Context, export_ids: list[UUID]) -> None:
 
 
 async def find_without(connection: Connection, collection_id: UUID, submission_id: UUID) -> set[UUID]:
-    """The complete exports whose filter has left an active response out, by what can't have changed since.
+    """The complete exports whose filter has left an active response out."""
+    return {
+        row.id
+        for row in await queries.list_narrowed(connection, collection_id)
+        if not await _may_hold(connection, collection_id, row.filter, [submission_id])
+    }
+
+
+async def _may_hold(
+    connection: Connection, collection_id: UUID, filter: Filter, submission_ids: list[UUID]
+) -> bool:
+    """Whether a complete export may hold any of these active responses, by what of its filter can't have changed since.
 
     A state may have been another when the export was made, so it is not asked for.
     """
-    found = set()
-    for row in await queries.list_narrowed(connection, collection_id):
-        wanted = replace(read_view(row.filter), state=())
-        if not await queries.is_matched(connection, submission_id, select_matching(collection_id, wanted)):
-            found.add(row.id)
-    return found
+    wanted = replace(read_view(filter), state=())
+    return await queries.is_matched(connection, submission_ids, select_matching(collection_id, wanted))
+
+
+async def list_holding(
+    connection: Connection, collection_id: UUID, submission_ids: list[UUID]
+) -> list[ReachableRow]:
+    """The exports that an erasure of these submissions would reach, newest first: complete ones that may hold any of
+    them, and those that are being made."""
+    return [
+        row
+        for row in await queries.list_reachable(connection, collection_id, submission_ids)
+        if row.status == "generating"
+        or row.by_inactive
+        or not is_narrowed(row.filter)
+        or await _may_hold(connection, collection_id, row.filter, submission_ids)
+    ]
 
 
 async def reach_exports(

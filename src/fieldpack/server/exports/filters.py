@@ -14,7 +14,7 @@ from fieldpack.server.selection.filters import ResponseFilter
 from fieldpack.server.selection.filters import parse_filter as parse_view
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["parse_filter", "read_view", "write_view"]
+__all__ = ["is_narrowed", "parse_filter", "read_view", "write_view"]
 
 LISTS = ("state", "study", "submission", "where")
 OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
@@ -104,6 +104,11 @@ def write_view(wanted: ResponseFilter) -> Filter:
         elif name != "note":
             found[names.get(name, name)] = text
     return {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def is_narrowed(filter: Filter) -> bool:
+    """Whether an export's filter is more than a study and a span of time."""
+    return any(name in OF_BODIES for name in filter)
 
 
 def read_view(filter: Filter) -> ResponseFilter:

@@ -10,7 +10,15 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports.rows import ArchiveRow, ExportRow, Filter, LostRow, NarrowedRow, ReachedRow
+from fieldpack.server.exports.rows import (
+    ArchiveRow,
+    ExportRow,
+    Filter,
+    LostRow,
+    NarrowedRow,
+    ReachableRow,
+    ReachedRow,
+)
 from fieldpack.server.notices import CHANNEL
 from fieldpack.server.selection.queries import Term
 
@@ -244,6 +252,46 @@ async def set_waiting(connection: Connection, export_id: UUID, reason: str | Non
     )
 
 
+def _reaches(study: str, completed: str, counter: str, left: str) -> str:
+    """Whether an export `e` of the collection may hold a submission that has been active, in SQL.
+
+    It is being made, or it is complete and its study and times let the submission through, whatever else its filter
+    says.
+
+    Args:
+        study: the submission's study as a text.
+        completed: when it was completed.
+        counter, left: the collection's counter when the response became active, and when it stopped being so.
+    """
+    return f"""
+        (e.status = 'generating'
+         OR e.status = 'complete' AND e.snapshot_counter >= {counter}
+            AND ({left} IS NULL OR e.snapshot_counter < {left})
+            AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = {study})
+            AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= {completed})
+            AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > {completed}))
+    """
+
+
+async def list_reachable(
+    connection: Connection, collection_id: UUID, submission_ids: list[UUID]
+) -> list[ReachableRow]:
+    """The exports that may hold any of these submissions, newest first; nothing is locked."""
+    reaches = _reaches("s.study_id::text", "s.completed_at", "s.activated_counter", "s.deactivated_counter")
+    cursor = await connection.cursor(row_factory=class_row(ReachableRow)).execute(
+        f"""
+        SELECT e.id, e.status, e.created_at, e.filter, held.by_inactive FROM exports e
+        CROSS JOIN LATERAL (
+            SELECT bool_or(s.response <> 'active') AS by_inactive FROM submissions s
+            WHERE s.id = ANY(%(ids)s) AND s.activated_counter IS NOT NULL AND {reaches}) AS held
+        WHERE e.collection_id = %(collection)s AND held.by_inactive IS NOT NULL
+        ORDER BY e.created_at DESC, e.id
+        """,
+        {"collection": collection_id, "ids": submission_ids},
+    )
+    return await cursor.fetchall()
+
+
 async def lock_reached(
     connection: Connection,
     collection_id: UUID,
@@ -259,15 +307,10 @@ async def lock_reached(
     `left_counter` are the counter's values when the response became active and when it stopped being active.
     """
     cursor = await connection.cursor(row_factory=class_row(ReachedRow)).execute(
-        """
+        f"""
         SELECT e.id, e.status FROM exports e
-        WHERE e.collection_id = %(collection)s AND (
-            e.status = 'generating'
-            OR e.status = 'complete' AND e.snapshot_counter >= %(counter)s
-               AND (%(left)s::bigint IS NULL OR e.snapshot_counter < %(left)s)
-               AND (NOT e.filter ? 'study_id' OR e.filter->>'study_id' = %(study)s::text)
-               AND (NOT e.filter ? 'from' OR (e.filter->>'from')::timestamptz <= %(completed)s)
-               AND (NOT e.filter ? 'to' OR (e.filter->>'to')::timestamptz > %(completed)s))
+        WHERE e.collection_id = %(collection)s
+          AND {_reaches("%(study)s::text", "%(completed)s::timestamptz", "%(counter)s", "%(left)s::bigint")}
         ORDER BY e.id FOR UPDATE
         """,
         {
@@ -294,11 +337,11 @@ async def list_narrowed(connection: Connection, collection_id: UUID) -> list[Nar
         return await cursor.fetchall()
 
 
-async def is_matched(connection: Connection, submission_id: UUID, selection: Term) -> bool:
-    """Whether a submission is among those that a filter lets through."""
+async def is_matched(connection: Connection, submission_ids: list[UUID], selection: Term) -> bool:
+    """Whether any of these submissions is among those that a filter lets through."""
     cursor = await connection.execute(
-        f"SELECT 1 FROM submissions s WHERE {selection.sql} AND s.id = %(submission)s",
-        {**selection.values, "submission": submission_id},
+        f"SELECT 1 FROM submissions s WHERE {selection.sql} AND s.id = ANY(%(asked)s) LIMIT 1",
+        {**selection.values, "asked": submission_ids},
     )
     return await cursor.fetchone() is not None
 

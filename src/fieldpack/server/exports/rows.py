@@ -22,6 +22,7 @@ __all__ = [
     "ObjectRow",
     "OptionsRow",
     "PartRow",
+    "ReachableRow",
     "ReachedRow",
     "SentPartRow",
     "SnapshotRow",
@@ -169,6 +170,17 @@ class ReachedRow:
 
     id: UUID
     status: Literal["generating", "complete"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReachableRow:
+    """An export that an erasure would reach."""
+
+    id: UUID
+    status: Literal["generating", "complete"]
+    created_at: datetime
+    filter: Filter
+    by_inactive: bool  # also for a response that is not active any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from pydantic import BeforeValidator, WithJsonSchema
 from fieldpack.server.http.routing import parse_id
 
 __all__ = [
+    "BatchId",
     "CollectionId",
+    "ErasureId",
     "EventId",
     "ExportId",
     "FileKey",
@@ -30,6 +32,7 @@ __all__ = [
     "StudyId",
     "SubmissionId",
     "SubscriptionId",
+    "SweepId",
     "TokenId",
     "UploadId",
     "WorkspaceId",
@@ -37,7 +40,9 @@ __all__ = [
 
 _OPAQUE = WithJsonSchema({"type": "string"})
 
+BatchId = Annotated[UUID, _OPAQUE]  # in queries and bodies, where a malformed one is a 400
 CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
+ErasureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Erasure")), _OPAQUE]
 EventId = Annotated[UUID, BeforeValidator(partial(parse_id, "Event")), _OPAQUE]
 ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE]
 FileKey = Annotated[UUID, BeforeValidator(partial(parse_id, "File")), _OPAQUE]
@@ -52,6 +57,7 @@ SessionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Session")), _OPAQ
 StudyId = Annotated[UUID, BeforeValidator(partial(parse_id, "Study")), _OPAQUE]
 SubmissionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Submission")), _OPAQUE]
 SubscriptionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Subscription")), _OPAQUE]
+SweepId = Annotated[UUID, BeforeValidator(partial(parse_id, "Sweep")), _OPAQUE]
 TokenId = Annotated[UUID, BeforeValidator(partial(parse_id, "Token")), _OPAQUE]
 UploadId = Annotated[UUID, BeforeValidator(partial(parse_id, "Upload")), _OPAQUE]
 WorkspaceId = Annotated[UUID, BeforeValidator(partial(parse_id, "Workspace")), _OPAQUE]

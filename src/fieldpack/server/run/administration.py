@@ -85,6 +85,22 @@ def sweep_installation(settings: Settings, *, dry_run: bool, with_restored: bool
         return asyncio.run(run(url))
 
 
+def read_installation(settings: Settings) -> dict[str, Any]:
+    """How the installation does; see `status.read_status`.
+
+    Raises:
+        ConfigError: as `administer`.
+    """
+    from fieldpack.server.operations.status import describe_status, read_status
+
+    async def run(url: str) -> dict[str, Any]:
+        async with open_context(settings, url) as context:
+            return describe_status(await read_status(context))
+
+    with opened_database(settings) as url:
+        return asyncio.run(run(url))
+
+
 def parse_workspace(text: str | None) -> UUID | None:
     """A workspace id from the command line.
 

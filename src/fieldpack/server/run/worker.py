@@ -13,12 +13,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import psycopg
 import structlog
-from procrastinate import App
+from procrastinate import App, JobContext
 from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
+from psycopg_pool import PoolTimeout
 
 from fieldpack.errors import FieldpackError
 from fieldpack.server.audit.sealing import seal_every_second
@@ -61,6 +65,7 @@ REGISTER_SECONDS = 0.05
 LEFTOVERS_SECONDS = 3600.0
 GRACE_SECONDS = 15.0
 LAST_RESORT_SECONDS = 5.0
+MOST_REASON = 300
 
 # imported for the jobs they register
 REGISTERED = (
@@ -90,6 +95,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
                     install_signal_handlers=False,
                     delete_jobs=DeleteJobCondition.SUCCESSFUL,
                     additional_context={"worker": worker_context},
+                    worker_middleware=[partial(_note_failures, context)],
                 )
                 for queues, concurrency in _share_queues(settings)
             ]
@@ -116,6 +122,28 @@ async def run_worker(settings: Settings, database_url: str) -> None:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
+
+
+async def _note_failures(
+    context: Context, call_next: Callable[[], Awaitable[Any]], job: JobContext, worker: Worker
+) -> Any:
+    """Run a job, and keep why it failed."""
+    try:
+        return await call_next()
+    except Exception as error:
+        assert job.job.id is not None  # it is of the queue
+        try:
+            async with context.database.transaction() as connection:
+                await queries.note_failure(connection, job.job.id, say_failure(error))
+        except (psycopg.Error, PoolTimeout) as fault:
+            log.warning("job.failure_not_kept", job_id=job.job.id, error=str(fault))
+        raise
+
+
+def say_failure(error: Exception) -> str:
+    """Why a job failed, on one line. Of the database only its own words: its details quote rows."""
+    text = error.diag.message_primary if isinstance(error, psycopg.Error) else str(error)
+    return f"{type(error).__name__}: {' '.join((text or '').split())}"[:MOST_REASON].rstrip(": ")
 
 
 def _share_queues(settings: Settings) -> list[tuple[list[str], int]]:

@@ -18,6 +18,17 @@ async def show_alive(connection: psycopg.AsyncConnection[Any], worker_id: int) -
     await connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, worker_id])
 
 
+async def note_failure(connection: Connection, job_id: int, reason: str) -> None:
+    """Keep why a job failed, for operators; the latest reason stays."""
+    await connection.execute(
+        """
+        INSERT INTO job_failures (job_id, reason) SELECT id, %s FROM procrastinate_jobs WHERE id = %s
+        ON CONFLICT (job_id) DO UPDATE SET failed_at = now(), reason = excluded.reason
+        """,
+        [reason, job_id],
+    )
+
+
 async def requeue_orphaned(connection: Connection) -> list[int]:
     """Jobs whose worker is gone, queued again: it holds no lock, and was not heard of for some seconds.
 

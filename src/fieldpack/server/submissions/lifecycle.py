@@ -17,7 +17,7 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import OPERATOR, PARTICIPANT, forget, write_entry
 from fieldpack.server.collections import queries as collection_queries
 from fieldpack.server.db.pool import Connection, Database
-from fieldpack.server.erasures.queries import insert_erasure
+from fieldpack.server.erasures.queries import count_reach, insert_erasure, insert_proof
 from fieldpack.server.exports import erasure
 from fieldpack.server.groups.queries import change_membership, forget_participant
 from fieldpack.server.hooks.queries import forget_answers
@@ -152,7 +152,9 @@ async def give_back(connection: Connection, row: SubmissionRow) -> None:
         await study_queries.free_places(connection, row.study_id, 1)
 
 
-async def erase(connection: Connection, caller: Caller | None, submission_id: UUID) -> list[UUID]:
+async def erase(
+    connection: Connection, caller: Caller | None, submission_id: UUID, batch: UUID | None = None
+) -> list[UUID]:
     """Erase a participant's data; returns the exports that contained it.
 
     What is left is a row without anything of the person. Exports under way begin again with another build, so that none
@@ -161,6 +163,7 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
 
     Args:
         caller: None for an erasure without a check of rights, by the operator or a restore.
+        batch: of those that were asked for together.
 
     Raises:
         Problem: 404; 403.
@@ -172,7 +175,8 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
     if row.response == "active":
         await collection_queries.raise_counter(connection, row.collection_id)
         without = await erasure.find_without(connection, row.collection_id, submission_id)
-    await uploads.erase_uploads(connection, submission_id)
+    removed = await count_reach(connection, [submission_id])
+    objects = await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
     await forget_answers(connection, submission_id)
     await forget_participant(connection, row.workspace_id, row.participant_id)
@@ -191,6 +195,7 @@ async def erase(connection: Connection, caller: Caller | None, submission_id: UU
         deactivated_counter=row.deactivated_counter,
         without=without,
     )
+    await insert_proof(connection, submission_id, row.collection_id, removed, objects, touched, batch)
     await defer_scrub(connection)  # last, so that its job starts after everything above is written
     return touched
 

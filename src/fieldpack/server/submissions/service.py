@@ -293,9 +293,14 @@ async def request_return(
     }
 
 
-async def erase_submission(context: Context, caller: Caller, submission_id: UUID) -> int:
+async def erase_submission(
+    context: Context, caller: Caller, submission_id: UUID, batch: UUID | None = None
+) -> int:
     """Erase a participant's data: answers, files, and every export that contains them; returns the number of these
     exports.
+
+    Args:
+        batch: of those that were asked for together.
 
     Raises:
         Problem: as `lifecycle.erase`.
@@ -303,7 +308,7 @@ async def erase_submission(context: Context, caller: Caller, submission_id: UUID
             succeeds.
     """
     async with context.database.transaction() as connection:
-        export_ids = await lifecycle.erase(connection, caller, submission_id)
+        export_ids = await lifecycle.erase(connection, caller, submission_id, batch)
     await require_withdrawn(context, export_ids)
     await keep_erasure(context, submission_id)
     return len(export_ids)

@@ -354,11 +354,19 @@ async def remove_uploads(
 
     The caller has locked the study and the submission, in this order, or nothing at all.
     """
+    removed, _ = await _remove(connection, study_id, submission_id, upload_ids)
+    return removed
+
+
+async def _remove(
+    connection: Connection, study_id: UUID, submission_id: UUID, upload_ids: list[UUID] | None
+) -> tuple[list[UUID], list[str]]:
+    """The uploads that were removed, and the keys that storage is to delete."""
     await queries.lock_study(connection, study_id)
     await queries.lock_submission(connection, submission_id)
     rows = await queries.list_removable(connection, submission_id, upload_ids)
     if not rows:
-        return []
+        return [], []
     keys: set[str] = set()
     for row in rows:
         keys.update(row.span_keys)
@@ -371,14 +379,16 @@ async def remove_uploads(
     removed = [row.id for row in rows]
     await queries.delete_uploads(connection, removed, [row.blob_id for row in rows if row.blob_id])
     await throw_away(connection, sorted(keys))
-    return removed
+    return removed, sorted(keys)
 
 
-async def erase_uploads(connection: Connection, submission_id: UUID) -> None:
-    """Remove every file of a submission, in the transaction that erases it."""
+async def erase_uploads(connection: Connection, submission_id: UUID) -> list[str]:
+    """Remove every file of a submission, in the transaction that erases it; the keys that storage is to delete."""
     row = await queries.lock_submission(connection, submission_id)
-    if row is not None:
-        await remove_uploads(connection, row.study_id, submission_id)
+    if row is None:
+        return []
+    _, keys = await _remove(connection, row.study_id, submission_id, None)
+    return keys
 
 
 async def fail_upload(context: Context, row: UploadRow, writer: UUID, reason: str) -> None:

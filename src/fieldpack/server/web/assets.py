@@ -18,6 +18,8 @@ CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 def _read() -> dict[str, bytes]:
     folder = files(__package__).joinpath("static")
     found = {entry.name: entry.read_bytes() for entry in folder.iterdir() if _suffix(entry.name)}
+    # one sheet on the way to a phone; the tokens are a file of their own for who reads them
+    found["style.css"] = found.pop("tokens.css") + found["style.css"]
     return {**found, "formats.js": build_script()}
 
 

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.studies.queries import select_known_groups, select_known_studies
-from fieldpack.server.web.rows import ContactRow, ReachRow, ResumableRow, StudyCountsRow, StudyLinkRow
+from fieldpack.server.web.rows import ContactRow, ResumableRow, StudyCountsRow, StudyLinkRow
 
 
 async def find_contact(
@@ -91,20 +91,3 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
         [collection_ids],
     )
     return await cursor.fetchall()
-
-
-async def count_reach(connection: Connection, submission_id: UUID) -> ReachRow:
-    """What an erasure of a submission would remove."""
-    cursor = await connection.cursor(row_factory=class_row(ReachRow)).execute(
-        """
-        SELECT (SELECT count(*) FROM answers WHERE submission_id = %(id)s) AS answers,
-               (SELECT count(*) FROM uploads WHERE submission_id = %(id)s) AS files,
-               (SELECT coalesce(sum(offset_bytes), 0)::bigint FROM uploads WHERE submission_id = %(id)s)
-                   AS file_bytes,
-               (SELECT count(*) FROM notes WHERE submission_id = %(id)s) AS notes
-        """,
-        {"id": submission_id},
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    return row

@@ -9,10 +9,12 @@ from fieldpack.server.web.assets import router as assets
 from fieldpack.server.web.participants.entrance import router as entrance
 from fieldpack.server.web.participants.pages import router as participants
 from fieldpack.server.web.workbench.account_pages import router as accounts
+from fieldpack.server.web.workbench.administration.pages import router as administration
 from fieldpack.server.web.workbench.audit.pages import router as audit
 from fieldpack.server.web.workbench.collections.editor import router as editor
 from fieldpack.server.web.workbench.collections.home import router as home
 from fieldpack.server.web.workbench.collections.management import router as management
+from fieldpack.server.web.workbench.erasing.pages import router as erasing
 from fieldpack.server.web.workbench.gallery.files import router as files
 from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
@@ -23,6 +25,7 @@ from fieldpack.server.web.workbench.provider_pages import router as provider
 from fieldpack.server.web.workbench.responses import router as responses
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 from fieldpack.server.web.workbench.studies import router as studies
+from fieldpack.server.web.workbench.style.pages import router as style
 from fieldpack.server.web.workbench.webhooks.pages import router as hooks
 
 __all__ = ["router"]
@@ -40,10 +43,13 @@ router.include_router(management)
 router.include_router(editor)
 router.include_router(researchers)
 router.include_router(responses)
+router.include_router(erasing)
 router.include_router(files)
 router.include_router(gallery)
 router.include_router(studies)
 router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(hooks)
+router.include_router(administration)
+router.include_router(style)
 router.include_router(audit)
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -68,13 +68,3 @@ class StudyLinkRow:
     known_groups: list[str]  # as of `StudyCountsRow`
     known_studies: list[str]
     all_studies: int  # how many its collection has
-
-
-@dataclass(frozen=True, slots=True)
-class ReachRow:
-    """What an erasure of a submission removes."""
-
-    answers: int
-    files: int
-    file_bytes: int
-    notes: int

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries as account_queries
+from fieldpack.server.accounts.operators.queries import insert_operator
 from fieldpack.server.accounts.permissions.queries import list_roles
 from fieldpack.server.accounts.permissions.roles import Role, covers
 from fieldpack.server.accounts.service import Caller, hash_token, is_email
@@ -141,7 +142,12 @@ async def create_token(
     else:
         known = await account_queries.find_first_researcher(connection, workspace_id)
         known = known or await account_queries.find_first_researcher(connection)
-    researcher_id = known or await _make_researcher(connection, email or "researcher@localhost")
+    researcher_id = known
+    if researcher_id is None:
+        is_first = await account_queries.find_first_researcher(connection) is None
+        researcher_id = await _make_researcher(connection, email or "researcher@localhost")
+        if is_first:  # whoever starts an installation looks after it
+            await insert_operator(connection, researcher_id)
     if workspace_id is None:
         workspace_id = await _find_workspace(connection, known, email)
     held = await list_roles(connection, researcher_id, workspace_id)

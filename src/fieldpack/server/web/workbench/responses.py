@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.audit.service import write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, SubmissionId
@@ -24,7 +23,6 @@ from fieldpack.server.submissions import service as submissions
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
 from fieldpack.server.thumbnails.service import request_thumbnails
-from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
@@ -184,6 +182,7 @@ async def show_responses(
         allowed=allowed,
         approve=views.link_to(f"{path}/approve", parameters),
         export=views.link_to(f"/researcher/collections/{collection_id}/export", view.wanted.parameters()),
+        erase=views.link_to(f"{_collection_path(collection_id)}/erase", view.wanted.parameters()),
         previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
         following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
     )
@@ -306,61 +305,3 @@ async def decide(
             request, context, caller, submission_id, views.say_problem(problem), problem.type.status
         )
     return see_other(views.link_to(f"/workbench/submissions/{target}", parameters))
-
-
-@router.get("/workbench/submissions/{submission_id}/erase")
-async def ask_to_erase(
-    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
-) -> Response:
-    """What an erasure would remove, and a field for the participant's id."""
-    return await _ask_to_erase(request, context, caller, submission_id, wrong=False)
-
-
-async def _ask_to_erase(
-    request: Request, context: CurrentContext, caller: Caller, submission_id: SubmissionId, *, wrong: bool
-) -> Response:
-    async with context.database.transaction() as connection:
-        row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
-        await write_entry(connection, caller.actor, "submission.read", submission_id=submission_id)
-        reach = await queries.count_reach(connection, submission_id)
-    return render(
-        request,
-        "erase.html",
-        status=400 if wrong else 200,
-        caller=caller,
-        row=row,
-        reach=reach,
-        wrong=wrong,
-        back=f"/workbench/submissions/{submission_id}",
-    )
-
-
-def _is_named(typed: str, participant_id: str) -> bool:
-    """Whether a participant's id was typed, as it is kept or in a way that means the same."""
-    try:
-        return typed.strip() == participant_id or parse_participant_id(typed) == participant_id
-    except ValueError:
-        return False
-
-
-@router.post("/workbench/submissions/{submission_id}/erase")
-async def erase(
-    request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
-) -> Response:
-    """Erase a submission after its participant's id was typed."""
-    typed = text_of(await read_unknown_form(request), "participant")
-    async with context.database.transaction() as connection:
-        row = await submissions.get_submission(connection, caller, submission_id, Action.SUBMISSION_ERASE)
-        reach = await queries.count_reach(connection, submission_id)
-    if not _is_named(typed, row.participant_id):
-        return await _ask_to_erase(request, context, caller, submission_id, wrong=True)
-    exports = await submissions.erase_submission(context, caller, submission_id)
-    return render(
-        request,
-        "erased.html",
-        caller=caller,
-        submission_id=submission_id,
-        reach=reach,
-        exports=exports,
-        base=_collection_path(row.collection_id),
-    )

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts import queries as accounts
+from fieldpack.server.accounts.operators.service import is_operator
 from fieldpack.server.accounts.permissions.authorization import find_allowed, find_workspaces
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.rows import WorkspaceRow
@@ -65,6 +66,7 @@ async def show_home(
     wanted = parse_filter(request.query_params.multi_items())
     async with context.database.transaction() as connection:
         workspaces, _ = await accounts.list_workspaces(connection, caller.id, MOST_WORKSPACES, 0)
+        looks_after = await is_operator(connection, caller)
         inside = _narrow(workspaces, workspace)
         page = await list_latest(
             connection,
@@ -107,6 +109,7 @@ async def show_home(
         "researcher.html",
         caller=caller,
         workspaces=workspaces,
+        is_operator=looks_after,
         offered=offered,
         chosen=workspace,
         wanted=wanted,

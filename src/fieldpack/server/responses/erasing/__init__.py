@@ -1,0 +1,1 @@
+"""Erasing one person or many: what would go, shown first; then done, with a proof that names nobody."""

@@ -1,0 +1,1 @@
+"""The visual language of the pages, shown."""
