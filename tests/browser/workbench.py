@@ -94,6 +94,7 @@ class Filled:
             "responses": f"{inside}/responses?sort=-duration",
             "gallery": f"{inside}/gallery",
             "response": f"/workbench/submissions/{self.ids[2]}",
+            "history": f"/workbench/submissions/{self.ids[0]}/history",
             "erase": f"/workbench/submissions/{self.ids[2]}/erase",
             "erase-many": f"{inside}/erase?state=REJECTED",
             "erasures": f"{inside}/erasures",

@@ -132,6 +132,7 @@ AUDITED: dict[str, list[str]] = {
     f"GET {COLLECTION}/erasures": [],
     f"GET {COLLECTION}/erasures/{{erasure_id}}": [],
     "GET /submissions/{submission_id}/erasure": ["submission.read"],
+    "GET /submissions/{submission_id}/history": ["submission.read"],
     "POST /submissions/{submission_id}/transition": ["submission.transition"],
     "POST /submissions/{submission_id}/request-return": ["submission.request_return"],
     "POST /submissions/bulk-approve": ["submission.transition"],
@@ -175,6 +176,8 @@ PAGES: dict[str, list[str]] = {
     "POST /workbench/collections/{collection_id}/gallery": ["submission.transition"],
     "GET /workbench/collections/{collection_id}/gallery/files": ["response.list"],
     "GET /workbench/submissions/{submission_id}/answers": ["response.read"],
+    "GET /workbench/submissions/{submission_id}/history": ["submission.read"],
+    "GET /workbench/collections/{collection_id}/files/{file_key}/pages/{page}": [],  # as of a thumbnail
     "GET /workbench/workspaces/{workspace_id}/hooks": [],
     "POST /workbench/workspaces/{workspace_id}/hooks": ["hook.update"],
     "GET /workbench/collections/{collection_id}/studies/new": [],
@@ -440,7 +443,8 @@ def test_what_a_page_leaves(
         query, form = FORMS.get(page, ("", {}))
         data = {name: world.fill(text, **changed) for name, text in form.items()}
         answer = browser.request(method, world.fill(path + query, **changed), data=data or None)
-        assert answer.status_code < 400, answer.text
+        is_missing = page.endswith("/pages/{page}") and answer.status_code == 404  # a photo has no pages
+        assert answer.status_code < 400 or is_missing, answer.text
 
     if page.endswith("/thumbnail"):  # it is made by and by
         wait_for(lambda: browser.get(world.fill(path, **changed)).status_code == 200)

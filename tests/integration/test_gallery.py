@@ -97,7 +97,7 @@ def test_small_pictures_are_made_of_what_arrives(
         ("photo.jpg", photo),
         ("phone.heic", HEIC),
         ("film.mp4", make_film()),
-        ("paper.pdf", save(make_halves(600, 800), "PDF")),
+        ("paper.pdf", save(make_halves(600, 800), "PDF", save_all=True, append_images=[make_drawing()] * 2)),
         ("broken.png", save(make_drawing(), "PNG")[:60]),
         ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
         ("words.txt", b"only words"),
@@ -139,6 +139,14 @@ def test_small_pictures_are_made_of_what_arrives(
     assert f'<img src="{base}/files/{keys["phone.heic"]}/thumbnail?size=large"' in page
     assert f'poster="{base}/files/{keys["film.mp4"]}/thumbnail?size=large"' in page
     assert f'<img src="{base}/files/{keys["paper.pdf"]}/thumbnail?size=large"' in page
+    for number in (2, 3):
+        assert f'<img src="{base}/files/{keys["paper.pdf"]}/pages/{number}"' in page
+        shown = browser.get(f"{base}/files/{keys['paper.pdf']}/pages/{number}")
+        assert (shown.status_code, shown.headers["content-type"]) == (200, "image/webp")
+        assert max(Image.open(io.BytesIO(shown.content)).size) == 1200
+    for number in ("1", "4", "21", "0", "x", "%00"):
+        assert browser.get(f"{base}/files/{keys['paper.pdf']}/pages/{number}").status_code == 404
+    assert f"files/{submission}_paper.pdf" in page  # its place in archives
     assert f'src="{base}/files/{keys["drawing.svg"]}' not in page
     assert ">SVG<" in page
     assert hashlib.sha256(photo).hexdigest() in page

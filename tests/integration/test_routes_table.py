@@ -275,6 +275,7 @@ TABLE: dict[str, Row] = {
     "GET /data-collection/collections/{collection_id}/erasures": Row(),
     "GET /data-collection/collections/{collection_id}/erasures/{erasure_id}": Row(),
     "GET /submissions/{submission_id}/erasure": Row(),
+    "GET /submissions/{submission_id}/history": Row(),
     "GET /installation": Row(other=403),
     "GET /installation/jobs": Row(other=403),
     "POST /installation/jobs/{job}/retry": Row(other=403, large=413),

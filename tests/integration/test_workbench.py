@@ -218,6 +218,7 @@ def test_stored_script_stays_text_on_every_page(browser: httpx.Client, api: http
         f"/workbench/submissions/{submission}/erase",
         f"{base}/erase?participant={HOSTILE[:60]}",
         f"{base}/erasures",
+        f"/workbench/submissions/{submission}/history",
     ):
         page = browser.get(path).text
         assert "<script>alert" not in page, path

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from fieldpack.server.thumbnails.formats import LARGE, SMALL, sides_of
+from fieldpack.server.thumbnails.formats import LARGE, MOST_PAGES, PAGE_SIDE, SMALL, sides_of
 from fieldpack.server.thumbnails.rendering import (
     Limits,
     NotRendered,
@@ -116,6 +116,34 @@ def test_documents_show_their_first_page() -> None:
     assert opened(rendered).size == (240, 320)
     assert opened(rendered, LARGE).size == (1200, 1600)
     assert is_red(opened(rendered), 20, 100)
+
+
+def test_documents_have_pictures_of_their_pages() -> None:
+    pages = [Image.new("RGB", (60, 80), colour) for colour in ("red", "blue")] * 15
+    thick = make(save(pages[0], "PDF", save_all=True, append_images=pages[1:]), "application/pdf")
+    assert thick.page_count == 30
+    assert len(thick.pages) == MOST_PAGES - 1  # besides the first, which is the large picture
+    assert {(page.width, page.height) for page in thick.pages} == {(900, PAGE_SIDE)}
+    second, third = (Image.open(io.BytesIO(page.data)).convert("RGB") for page in thick.pages[:2])
+    assert is_red(third, 5, 5)
+    assert not is_red(second, 5, 5)
+    assert make(save(make_halves(), "PNG"), "image/png").page_count is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"page_count": 1, "pages": [{"side": 1200, "width": 4, "height": 4, "size": %d}]',
+        b'"pages": [{"side": 1200, "width": 4, "height": 4, "size": %d}]',
+        b'"page_count": 9, "pages": [{"side": 1600, "width": 4, "height": 4, "size": %d}]',
+        b'"page_count": true, "pages": [{"side": 1200, "width": 4, "height": 4, "size": %d}]',
+    ],
+)
+def test_pages_are_believed_in_nothing_either(more: bytes) -> None:
+    picture = webp()
+    head = b'{"width": 1, "height": 1, "images": [{"side": 320, "width": 4, "height": 4, "size": %d}], '
+    with pytest.raises(NotRendered):
+        read_answer(head % len(picture) + more % len(picture) + b"}\n" + picture * 2, (SMALL,))
 
 
 @pytest.mark.parametrize(

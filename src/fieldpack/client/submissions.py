@@ -192,6 +192,10 @@ class SubmissionRoutes(Routes):
         """A submission with its answers, the collection as its participant saw it, and the notes on it."""
         return self._get(f"/submissions/{path_segment(submission_id)}/response")
 
+    def get_history(self, submission_id: str) -> Json:
+        """What happened to a submission, the exports that hold it, and for owners who did or saw what."""
+        return self._get(f"/submissions/{path_segment(submission_id)}/history")
+
 
 class ErasureRoutes(Routes):
     """What an erasure would remove, and the proof of what one has removed (fieldpack only); see `Client`."""

@@ -55,6 +55,7 @@ from fieldpack.server.problems import (
 from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.responses.edits.routes import router as edits
 from fieldpack.server.responses.erasing.routes import router as erasing
+from fieldpack.server.responses.history.routes import router as history
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
@@ -92,6 +93,7 @@ ROUTERS = (
         operations,
         edits,
         erasing,
+        history,
         responses,
         start_router,
         participate,

@@ -70,6 +70,27 @@ def get_submission(submission_id: SubmissionId, json: AsJson = False) -> None:
         print_one(client.get_submission(submission_id), ("study_id", *_COLUMNS), json=json)
 
 
+@app.command("history")
+def show_history(submission_id: SubmissionId, json: AsJson = False) -> None:
+    """Show what happened to a submission, and which exports hold it; owners see who did or saw what."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+
+    with Client() as client:
+        history = client.get_history(submission_id)
+    if json:
+        print_json(history)
+        return
+    for change in history["changes"]:
+        print_text(
+            f"{change['at']}  {change['status']} ({change['response']}{', test' if change['test'] else ''})"
+        )
+    for entry in reversed(history.get("audit", [])):
+        print_text(f"{entry['at']}  {entry['action']}  {entry['actor']['email'] or entry['actor']['type']}")
+    for export in history.get("exports", []):
+        print_text(f"{export['created_at']}  in export {export['export_id']} ({export['status']})")
+
+
 @app.command("transition")
 def transition_submission(
     submission_id: SubmissionId,

@@ -182,7 +182,8 @@ async def list_files(connection: Connection, submission_ids: list[UUID]) -> list
         SELECT u.submission_id, u.instruction_id, u.id AS file_key, u.file_name, b.content_type, b.size_bytes,
                encode(b.sha256, 'hex') AS sha256, b.id AS blob_id, t.state AS thumbnail,
                f.width AS thumbnail_width, f.height AS thumbnail_height,
-               EXISTS (SELECT FROM thumbnail_files l WHERE l.blob_id = b.id AND l.side = 1600) AS has_large
+               EXISTS (SELECT FROM thumbnail_files l WHERE l.blob_id = b.id AND l.side = 1600) AS has_large,
+               t.page_count, coalesce((SELECT max(p.number) FROM thumbnail_pages p WHERE p.blob_id = b.id), 1) AS pages
         FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
         LEFT JOIN thumbnails t ON t.blob_id = b.id
         LEFT JOIN thumbnail_files f ON f.blob_id = b.id AND f.side = 320

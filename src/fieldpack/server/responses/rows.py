@@ -58,6 +58,8 @@ class FileRow:
     thumbnail_width: int | None  # of the small one, in pixels
     thumbnail_height: int | None
     has_large: bool  # whether there is also one large enough to look at, of what browsers can't show
+    page_count: int | None  # of a document whose pages can be looked at, how many it has
+    pages: int  # up to which of them there are pictures, the large one being the first's
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ __all__ = [
     "CONTENT_TYPE",
     "FILMS",
     "LARGE",
+    "MOST_PAGES",
+    "PAGES",
+    "PAGE_SIDE",
     "PICTURES",
     "SHOWN_TYPES",
     "SIDES",
@@ -20,6 +23,12 @@ SMALL = 320
 LARGE = 1600
 SIDES = (SMALL, LARGE)
 """Longest side of what is made, in pixels; the large one of all but the pictures that browsers show."""
+
+PAGES = 0
+"""What stands for a side in the key of a document's pages, which are one object."""
+PAGE_SIDE = 1200
+MOST_PAGES = 20
+"""Of a document: the longest side of a page's picture, and of how many pages there is one."""
 
 CONTENT_TYPE = "image/webp"
 

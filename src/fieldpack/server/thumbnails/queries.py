@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.thumbnails.rows import ClaimedRow, ThumbnailRow
+from fieldpack.server.thumbnails.rows import ClaimedRow, PageRow, ThumbnailRow
 
 CLAIMABLE = """
     state = 'waiting' AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => %(lease)s))
@@ -89,6 +89,40 @@ async def set_made(
             """,
             [(blob_id, each.side, each.width, each.height, each.size_bytes, each.sha256) for each in files],
         )
+
+
+async def set_pages(connection: Connection, blob_id: UUID, count: int, pages: list[PageRow]) -> None:
+    """Record how many pages a document has, and the pictures of the first of them. The caller has locked the row."""
+    await connection.execute("UPDATE thumbnails SET page_count = %s WHERE blob_id = %s", [count, blob_id])
+    await connection.execute("DELETE FROM thumbnail_pages WHERE blob_id = %s", [blob_id])
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            """
+            INSERT INTO thumbnail_pages (blob_id, number, first_byte, size_bytes, width, height, sha256)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (blob_id, each.number, each.first_byte, each.size_bytes, each.width, each.height, each.sha256)
+                for each in pages
+            ],
+        )
+
+
+async def find_page(
+    connection: Connection, collection_id: UUID, file_key: UUID, number: int
+) -> PageRow | None:
+    """The picture of a page of a file of an active response."""
+    cursor = await connection.cursor(row_factory=class_row(PageRow)).execute(
+        """
+        SELECT p.blob_id, p.number, p.first_byte, p.size_bytes, p.width, p.height, p.sha256
+        FROM uploads u JOIN submissions s ON s.id = u.submission_id
+        JOIN thumbnails t ON t.blob_id = u.blob_id JOIN thumbnail_pages p ON p.blob_id = t.blob_id
+        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL
+          AND t.state = 'made' AND p.number = %s
+        """,
+        [file_key, collection_id, number],
+    )
+    return await cursor.fetchone()
 
 
 async def set_unreadable(connection: Connection, blob_id: UUID, reason: str) -> None:

@@ -12,12 +12,12 @@ from importlib.util import find_spec
 
 import orjson
 
-from fieldpack.server.thumbnails.formats import decoder_of, sides_of
+from fieldpack.server.thumbnails.formats import MOST_PAGES, PAGE_SIDE, decoder_of, sides_of
 
 __all__ = ["Limits", "NotRendered", "Rendered", "RenderedImage", "can_render", "render"]
 
 CHILD = "fieldpack.server.thumbnails.child"
-MOST_ANSWER_BYTES = 8 << 20
+MOST_ANSWER_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 16
 SLOWER = 4  # how much longer a file may take by the clock than on a processor: machines are busy
 POSIX = os.name == "posix"
@@ -44,11 +44,18 @@ class RenderedImage:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What was made of a file; width and height are of the original, upright."""
+    """What was made of a file; width and height are of the original, upright.
+
+    Attributes:
+        pages: of a document, its second page and further ones; their side is `PAGE_SIDE`.
+        page_count: how many it has in all; None for what is none.
+    """
 
     width: int
     height: int
     images: list[RenderedImage]
+    pages: list[RenderedImage]
+    page_count: int | None
 
 
 class NotRendered(Exception):
@@ -87,9 +94,20 @@ async def render(descriptor: int, content_type: str, limits: Limits) -> Rendered
     if decoder is None or not POSIX:
         raise NotRendered("type")
     sides = sides_of(content_type)
+    if decoder[0] == "document":
+        # a page that takes too much ends the process: then the first is made alone
+        with contextlib.suppress(NotRendered):
+            return await _run(descriptor, decoder, sides, limits, MOST_PAGES)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return await _run(descriptor, decoder, sides, limits, 1)
+
+
+async def _run(
+    descriptor: int, decoder: tuple[str, str], sides: tuple[int, ...], limits: Limits, pages: int
+) -> Rendered:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-B", "-m", CHILD, *decoder, ",".join(str(side) for side in sides)),
-        *(str(limits.pixels), str(limits.memory_bytes), str(limits.seconds)),
+        *(str(limits.pixels), str(limits.memory_bytes), str(limits.seconds), str(pages)),
         stdin=descriptor,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -132,18 +150,21 @@ def read_answer(answer: bytes, sides: tuple[int, ...]) -> Rendered:
     line, _, body = answer.partition(b"\n")
     try:
         head = orjson.loads(line)
-        images = []
-        for entry in head["images"]:
+        images, pages = [], []
+        for entry in [*head["images"], *head.get("pages", [])]:
             side, width, height, size = (_number(entry[name]) for name in ("side", "width", "height", "size"))
-            if side not in sides or max(width, height) > side:
-                raise ValueError
             data, body = body[:size], body[size:]
-            if len(data) != size or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+            if max(width, height) > side or len(data) != size or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
                 raise ValueError
-            images.append(RenderedImage(side, width, height, data))
+            kept = images if len(images) < len(head["images"]) else pages
+            kept.append(RenderedImage(side, width, height, data))
+        said = head.get("page_count")
+        count = None if said is None else _number(said)
         if sorted(image.side for image in images) != sorted(sides) or body:
             raise ValueError
-        return Rendered(_number(head["width"]), _number(head["height"]), images)
+        if any(page.side != PAGE_SIDE for page in pages) or len(pages) >= max(1, min(count or 1, MOST_PAGES)):
+            raise ValueError
+        return Rendered(_number(head["width"]), _number(head["height"]), images, pages, count)
     except (KeyError, TypeError, ValueError):
         raise NotRendered("unreadable") from None
 

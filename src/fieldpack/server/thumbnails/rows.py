@@ -26,3 +26,16 @@ class ThumbnailRow:
     height: int
     size_bytes: int
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """The picture of a document's page that is stored."""
+
+    blob_id: UUID
+    number: int  # from 2; the first is the large picture
+    first_byte: int  # in the object that has all of them
+    size_bytes: int
+    width: int
+    height: int
+    sha256: bytes

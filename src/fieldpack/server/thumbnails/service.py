@@ -19,15 +19,17 @@ from fieldpack.server.jobs import THUMBNAILS_QUEUE, defer
 from fieldpack.server.problems import GONE, Problem, not_found
 from fieldpack.server.storage import blob_key, thumbnail_key
 from fieldpack.server.thumbnails import queries
-from fieldpack.server.thumbnails.formats import SIDES
+from fieldpack.server.thumbnails.formats import PAGES, SIDES
 from fieldpack.server.thumbnails.rendering import Limits, NotRendered, Rendered, can_render, render
-from fieldpack.server.thumbnails.rows import ClaimedRow, ThumbnailRow
+from fieldpack.server.thumbnails.rows import ClaimedRow, PageRow, ThumbnailRow
 
 __all__ = [
     "Postponed",
     "keys_of",
     "make_next",
+    "open_page",
     "open_thumbnail",
+    "read_page",
     "read_thumbnail",
     "request_thumbnails",
     "requeue_waiting",
@@ -47,7 +49,7 @@ class Postponed(Exception):
 
 def keys_of(blob_id: UUID) -> list[str]:
     """Where the small pictures of a blob are, if there are any."""
-    return [thumbnail_key(blob_id, side) for side in SIDES]
+    return [thumbnail_key(blob_id, side) for side in (*SIDES, PAGES)]
 
 
 async def request_thumbnails(connection: Connection, files: Iterable[tuple[UUID, str]]) -> None:
@@ -132,6 +134,17 @@ async def _keep(context: Context, row: ClaimedRow, rendered: Rendered) -> None:
                 ThumbnailRow(row.blob_id, image.side, image.width, image.height, len(image.data), sha256)
             )
         await queries.set_made(connection, row.blob_id, rendered.width, rendered.height, files)
+        if rendered.page_count is not None:
+            pages = []
+            first = 0
+            for number, page in enumerate(rendered.pages, 2):
+                size, sha256 = len(page.data), hashlib.sha256(page.data).digest()
+                pages.append(PageRow(row.blob_id, number, first, size, page.width, page.height, sha256))
+                first += size
+            if pages:
+                whole = b"".join(page.data for page in rendered.pages)
+                await context.storage.put(thumbnail_key(row.blob_id, PAGES), whole)
+            await queries.set_pages(connection, row.blob_id, rendered.page_count, pages)
 
 
 async def open_thumbnail(
@@ -144,11 +157,26 @@ async def open_thumbnail(
     """
     await require(connection, caller, Action.FILES_READ, collection=collection_id)
     found = await queries.find_thumbnail(connection, collection_id, file_key, side)
-    if found is not None:
-        return found
+    if found is None:
+        raise await _explain_missing(connection, collection_id, file_key)
+    return found
+
+
+async def open_page(
+    connection: Connection, caller: Caller, collection_id: UUID, file_key: UUID, number: int
+) -> PageRow:
+    """The picture of a page of a document, as `open_thumbnail`."""
+    await require(connection, caller, Action.FILES_READ, collection=collection_id)
+    found = await queries.find_page(connection, collection_id, file_key, number)
+    if found is None:
+        raise await _explain_missing(connection, collection_id, file_key)
+    return found
+
+
+async def _explain_missing(connection: Connection, collection_id: UUID, file_key: UUID) -> Problem:
     if await queries.has_file(connection, collection_id, file_key):
-        raise not_found("Thumbnail", file_key)
-    raise Problem(GONE, "This file was erased, or its response is no longer active.")
+        return not_found("Thumbnail", file_key)
+    return Problem(GONE, "This file was erased, or its response is no longer active.")
 
 
 async def read_thumbnail(context: Context, row: ThumbnailRow) -> bytes:
@@ -158,9 +186,18 @@ async def read_thumbnail(context: Context, row: ThumbnailRow) -> bytes:
         Problem: 404 for one that storage has lost; it is made again.
         StorageError: storage does not answer.
     """
+    return await _read(context, row.blob_id, row.side, 0, row.size_bytes)
+
+
+async def read_page(context: Context, row: PageRow) -> bytes:
+    """The bytes of a page's picture, as `read_thumbnail`."""
+    return await _read(context, row.blob_id, PAGES, row.first_byte, row.size_bytes)
+
+
+async def _read(context: Context, blob_id: UUID, side: int, first: int, size: int) -> bytes:
     try:
-        return await context.storage.read_range(thumbnail_key(row.blob_id, row.side), 0, row.size_bytes)
+        return await context.storage.read_range(thumbnail_key(blob_id, side), first, size)
     except (BlobMissing, BlobDamaged):
         async with context.database.transaction() as connection:
-            await queries.set_lost(connection, row.blob_id)
-        raise not_found("Thumbnail", row.blob_id) from None
+            await queries.set_lost(connection, blob_id)
+        raise not_found("Thumbnail", blob_id) from None

@@ -17,6 +17,7 @@ from fieldpack.server.web.workbench.collections.management import router as mana
 from fieldpack.server.web.workbench.erasing.pages import router as erasing
 from fieldpack.server.web.workbench.gallery.files import router as files
 from fieldpack.server.web.workbench.gallery.pages import router as gallery
+from fieldpack.server.web.workbench.history.pages import router as history
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
 from fieldpack.server.web.workbench.members.pages import router as members
 from fieldpack.server.web.workbench.pages import router as researchers
@@ -51,5 +52,6 @@ router.include_router(entrance, dependencies=[Depends(require_room)])
 router.include_router(hooks)
 router.include_router(administration)
 router.include_router(style)
+router.include_router(history)
 router.include_router(audit)
 router.include_router(participants, dependencies=[Depends(require_room)])

@@ -75,6 +75,20 @@ CATEGORY_TEXTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An option, a text or a number that was given.
+
+    Attributes:
+        heading: over what explains it, as its participant saw it.
+        explanation: what they wrote there.
+    """
+
+    text: str
+    heading: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chip:
     """A condition of a filter as text, and the address of the same view without it."""
 
@@ -135,6 +149,21 @@ def say_answer(item: Mapping[str, Any], answer: Mapping[str, Any] | None) -> lis
         f"{label(each['value'])}: {each.get('explanation', '')}".removesuffix(": ")
         if isinstance(each, dict)
         else label(each)
+        for each in value
+    ]
+
+
+def show_answer(item: Mapping[str, Any], answer: Mapping[str, Any] | None) -> list[Given]:
+    """An answer as it was given, each option with what explains it; nothing for files."""
+    value = (answer or {}).get("value")
+    if item["type"] != "multiple_choice_with_free_text" or not isinstance(value, list):
+        return [Given(line) for line in say_answer(item, answer)]
+    label = _labels(item.get("options", []))
+    headings = {value_key(option["value"]): option.get("heading", "") for option in item.get("options", [])}
+    return [
+        Given(label(each["value"]), headings.get(value_key(each["value"]), ""), each.get("explanation", ""))
+        if isinstance(each, dict)
+        else Given(label(each))
         for each in value
     ]
 
@@ -243,6 +272,16 @@ def say_extension(file_name: str) -> str:
     return extension_of(file_name).removeprefix(".").upper()[:5]
 
 
+def _with_paths(
+    question: str, answers: Mapping[str, Any] | None, files: Sequence[FileRow]
+) -> list[tuple[FileRow, str]]:
+    """The files of a question, each with its path in an archive."""
+    own = [file for file in files if str(file.instruction_id) == question]
+    value = ((answers or {}).get(question) or {}).get("value")
+    paths = [str(each.get("path", "")) for each in value] if isinstance(value, list) else []
+    return list(zip(own, paths if len(paths) == len(own) else [""] * len(own), strict=True))
+
+
 def pages_of(
     body: Mapping[str, Any], answers: Mapping[str, Any] | None, files: Sequence[FileRow]
 ) -> list[list[dict[str, Any]]]:
@@ -252,15 +291,17 @@ def pages_of(
             {
                 "id": item["id"],
                 "title": item["description"],
+                "help": item.get("helper_text") or "",
                 "lines": say_answer(item, (answers or {}).get(item["id"])),
+                "given": show_answer(item, (answers or {}).get(item["id"])),
                 "files": [
                     {
                         "file": file,
+                        "path": path,
                         "kind": kind_of(file.content_type),
                         "extension": say_extension(file.file_name),
                     }
-                    for file in files
-                    if str(file.instruction_id) == item["id"]
+                    for file, path in _with_paths(item["id"], answers, files)
                 ],
                 "answered": item["id"] in (answers or {}),
             }

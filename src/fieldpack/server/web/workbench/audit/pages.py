@@ -18,6 +18,8 @@ from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute
 
+__all__ = ["router", "show_entry"]
+
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 PAGE_SIZE = 100
@@ -128,14 +130,14 @@ async def show_log(
         given=given,
         errors=errors,
         actions={name: words.text(key) for name, key in ACTIONS.items()},
-        entries=[_show(words, entry) for entry in entries],
+        entries=[show_entry(words, entry) for entry in entries],
         count=count,
         newer=link_to(page - 1) if page > 1 else None,
         older=link_to(page + 1) if page * PAGE_SIZE < count else None,
     )
 
 
-def _show(words: Catalogue, entry: dict[str, Any]) -> dict[str, Any]:
+def show_entry(words: Catalogue, entry: dict[str, Any]) -> dict[str, Any]:
     """An entry as text; its subjects by name, until they are erased."""
     actor, about = entry["actor"], entry["object"]
     kinds = {

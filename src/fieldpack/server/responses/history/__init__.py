@@ -1,0 +1,1 @@
+"""What happened to one submission, and which exports hold it."""
