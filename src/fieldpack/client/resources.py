@@ -259,3 +259,35 @@ class ResourceRoutes(Routes):
         }
         study = self.create_study({**fields, **required})
         return study if draft else {**study, **self.transition_study(study["id"], "PUBLISH")}
+
+    # Looking after an installation (fieldpack only), for its operators
+
+    def get_installation(self) -> Json:
+        """How the installation does: findings, versions, sizes, jobs."""
+        return self._get("/installation")
+
+    def list_failed_jobs(self) -> list[Json]:
+        """Jobs that failed and are not tried again by themselves, newest first, and why."""
+        return list(self._iter("/installation/jobs"))
+
+    def retry_job(self, job: int) -> Json:
+        """Have a failed job tried again."""
+        return self._send("POST", f"/installation/jobs/{job}/retry", {})
+
+    def list_failed_exports(self) -> list[Json]:
+        """Exports that failed in the last 30 days, newest first, and why."""
+        found: list[Json] = self._get("/installation/exports")["results"]
+        return found
+
+    def list_sweeps(self) -> list[Json]:
+        """Sweeps that were asked for, newest first."""
+        found: list[Json] = self._get("/installation/sweeps")["results"]
+        return found
+
+    def request_sweep(self, *, dry_run: bool) -> Json:
+        """Have a worker remove what retention and interruptions left, or only say what that is."""
+        return self._send("POST", "/installation/sweeps", {"dry_run": dry_run})
+
+    def get_sweep(self, sweep_id: str) -> Json:
+        """A sweep that was asked for."""
+        return self._get(f"/installation/sweeps/{path_segment(sweep_id)}")
