@@ -144,8 +144,8 @@ def test_small_pictures_are_made_of_what_arrives(
         shown = browser.get(f"{base}/files/{keys['paper.pdf']}/pages/{number}")
         assert (shown.status_code, shown.headers["content-type"]) == (200, "image/webp")
         assert max(Image.open(io.BytesIO(shown.content)).size) == 1200
-    for number in ("1", "4", "21", "0", "x", "%00"):
-        assert browser.get(f"{base}/files/{keys['paper.pdf']}/pages/{number}").status_code == 404
+    for wrong in ("1", "4", "21", "0", "x", "%00"):
+        assert browser.get(f"{base}/files/{keys['paper.pdf']}/pages/{wrong}").status_code == 404
     assert f"files/{submission}_paper.pdf" in page  # its place in archives
     assert f'src="{base}/files/{keys["drawing.svg"]}' not in page
     assert ">SVG<" in page

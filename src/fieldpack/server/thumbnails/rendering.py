@@ -150,7 +150,8 @@ def read_answer(answer: bytes, sides: tuple[int, ...]) -> Rendered:
     line, _, body = answer.partition(b"\n")
     try:
         head = orjson.loads(line)
-        images, pages = [], []
+        images: list[RenderedImage] = []
+        pages: list[RenderedImage] = []
         for entry in [*head["images"], *head.get("pages", [])]:
             side, width, height, size = (_number(entry[name]) for name in ("side", "width", "height", "size"))
             data, body = body[:size], body[size:]
