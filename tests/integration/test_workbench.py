@@ -165,6 +165,16 @@ def test_approving_what_is_shown_is_refused_when_it_has_changed(
     assert counts["APPROVED"] == 2
 
 
+def test_a_response_shows_answers_of_every_type(browser: httpx.Client, answered: Answered) -> None:
+    for name in ("anna", "bert", "carl", "dora", "eve"):
+        assert answered.ids.get(name) is None or text_of(
+            browser.get(f"/workbench/submissions/{answered.ids[name]}")
+        )
+    page = text_of(browser.get(f"/workbench/submissions/{answered.ids['bert']}"))
+    for shown in ("Rain_ and rain", "Yes", "because", "8 Kilograms"):
+        assert shown in page, shown
+
+
 def test_writing_needs_a_page_of_ours(
     server: Installation, browser: httpx.Client, answered: Answered
 ) -> None:

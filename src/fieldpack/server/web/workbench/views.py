@@ -277,8 +277,12 @@ def _with_paths(
 ) -> list[tuple[FileRow, str]]:
     """The files of a question, each with its path in an archive."""
     own = [file for file in files if str(file.instruction_id) == question]
-    value = ((answers or {}).get(question) or {}).get("value")
-    paths = [str(each.get("path", "")) for each in value] if isinstance(value, list) else []
+    if not own:
+        return []
+    answer = (answers or {}).get(question) or {}
+    paths = (
+        [str(each.get("path", "")) for each in answer["value"]] if answer.get("type") == "file_upload" else []
+    )
     return list(zip(own, paths if len(paths) == len(own) else [""] * len(own), strict=True))
 
 
