@@ -78,6 +78,7 @@ class Filled:
         }
         expect(api.post(f"/submissions/{self.ids[1]}/transition", json=body), 200)
         expect(api.post(f"/submissions/{self.ids[2]}/notes", json={"text": "Looks like the jar of 07."}), 201)
+        self.export_id = self.scenario.export()["export_id"]
 
     @property
     def screens(self) -> dict[str, str]:
@@ -93,6 +94,8 @@ class Filled:
             "overview": inside,
             "responses": f"{inside}/responses?sort=-duration",
             "gallery": f"{inside}/gallery",
+            "exports": f"{inside}/exports?state=APPROVED",
+            "export": f"/researcher/collections/{collection['id']}/exports/{self.export_id}",
             "response": f"/workbench/submissions/{self.ids[2]}",
             "history": f"/workbench/submissions/{self.ids[0]}/history",
             "erase": f"/workbench/submissions/{self.ids[2]}/erase",

@@ -159,6 +159,8 @@ PAGES: dict[str, list[str]] = {
     "GET /workbench/workspaces/{workspace_id}/audit": ["audit.list"],
     "POST /researcher/collections/{collection_id}/export": ["export.request"],
     "GET /researcher/collections/{collection_id}/exports/{export_id}": ["export.link"],
+    "POST /researcher/collections/{collection_id}/exports/{export_id}": ["export.delete"],
+    "GET /workbench/collections/{collection_id}/exports": [],
     "GET /workbench/collections/{collection_id}": [],
     "GET /workbench/workspaces/{workspace_id}/collections/new": [],
     "POST /workbench/workspaces/{workspace_id}/collections/new": ["collection.create"],
@@ -199,6 +201,7 @@ PAGES: dict[str, list[str]] = {
 # What a page needs besides its path: its query and its form.
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
+    "POST /researcher/collections/{collection_id}/exports/{export_id}": ("", {"go": "delete"}),
     "POST /workbench/collections/{collection_id}/responses/approve": (
         "?participant={participant}",
         {"count": "1"},

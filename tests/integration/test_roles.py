@@ -202,6 +202,8 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/workspaces/{workspace_id}/audit": OWNERS,
     "POST /researcher/collections/{collection_id}/export": EXPORTERS,
     "GET /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
+    "POST /researcher/collections/{collection_id}/exports/{export_id}": EXPORTERS,
+    "GET /workbench/collections/{collection_id}/exports": EXPORTERS,
     "GET /data-collection-tool/collections/{collection_id}": EVERYONE,
     "POST /data-collection-tool/collections/{collection_id}": EVERYONE,
     "GET /workbench/workspaces/{workspace_id}/hooks": WRITERS,
@@ -247,6 +249,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         "",
         {"go": "change", "researcher": "{researcher_id}", "role": "viewer"},
     ),
+    "POST /researcher/collections/{collection_id}/exports/{export_id}": ("", {"go": "delete"}),
     "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
@@ -438,9 +441,10 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
     if page.endswith("/thumbnail"):  # it is made by and by
         wait_for(lambda: cast.browsers[OWNER].get(cast.world.fill(path)).status_code == 200)
     urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
+    changed = cast.fresh("DELETE {export_id}", cast.world.api) if form.get("go") == "delete" else {}
     answer = cast.browsers[role].request(
         method,
-        cast.world.fill(path) + query,
+        cast.world.fill(path, **changed) + query,
         data={name: cast.world.fill(text) for name, text in form.items()},
         headers={**origin, **urlencoded} if method == "POST" else {},
     )

@@ -4,7 +4,9 @@ responses can be narrowed to but notes, which are in no export."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from fieldpack.archive.records import format_time, parse_time
 from fieldpack.errors import InvalidTime
@@ -14,7 +16,7 @@ from fieldpack.server.selection.filters import ResponseFilter
 from fieldpack.server.selection.filters import parse_filter as parse_view
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["is_narrowed", "parse_filter", "read_view", "write_view"]
+__all__ = ["is_narrowed", "parse_filter", "read_view", "read_whole_view", "write_view"]
 
 LISTS = ("state", "study", "submission", "where")
 OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
@@ -109,6 +111,14 @@ def write_view(wanted: ResponseFilter) -> Filter:
 def is_narrowed(filter: Filter) -> bool:
     """Whether an export's filter is more than a study and a span of time."""
     return any(name in OF_BODIES for name in filter)
+
+
+def read_whole_view(filter: Filter) -> ResponseFilter:
+    """The view of responses that shows what an export's filter lets through, study and span of time included."""
+    view = read_view(filter)
+    since, before = (parse_time(filter[name]) if name in filter else None for name in ("from", "to"))
+    study = (*((UUID(filter["study_id"]),) if "study_id" in filter else ()), *view.study)
+    return replace(view, study=study, since=since, before=before)
 
 
 def read_view(filter: Filter) -> ResponseFilter:

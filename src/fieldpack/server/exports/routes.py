@@ -117,6 +117,7 @@ async def list_exports(
             "filter": row.filter or None,
             "status": row.status,
             **service.describe_facts(row),
+            "links_expire_at": row.links_expire_at,
         }
         for row in rows
     ]

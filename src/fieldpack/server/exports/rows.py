@@ -59,6 +59,7 @@ class ExportRow(BuildRow):
     file_count: int | None
     size_bytes: int | None  # of the archive
     failure_reason: str | None  # for the person who asked for it; only of a failed one
+    links_expire_at: datetime | None  # the latest of those that were made; None when none was
     waiting_since: datetime | None  # while its storage does not answer
     waiting_reason: str | None
 

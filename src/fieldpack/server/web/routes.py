@@ -15,6 +15,7 @@ from fieldpack.server.web.workbench.collections.editor import router as editor
 from fieldpack.server.web.workbench.collections.home import router as home
 from fieldpack.server.web.workbench.collections.management import router as management
 from fieldpack.server.web.workbench.erasing.pages import router as erasing
+from fieldpack.server.web.workbench.exports.pages import router as exports
 from fieldpack.server.web.workbench.gallery.files import router as files
 from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.history.pages import router as history
@@ -41,6 +42,7 @@ router.include_router(invitations)
 router.include_router(members)
 router.include_router(home)
 router.include_router(management)
+router.include_router(exports)
 router.include_router(editor)
 router.include_router(researchers)
 router.include_router(responses)

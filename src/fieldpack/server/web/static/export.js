@@ -1,3 +1,6 @@
-// Look again until the archive is ready.
+// Look again until what is being made is ready, unless somebody is at work on the page.
 
-setTimeout(() => location.reload(), 2000);
+setInterval(() => {
+  const at = document.activeElement;
+  if (!at || at === document.body || at === document.documentElement) location.reload();
+}, 2000);

@@ -1,4 +1,4 @@
-"""Pages of a collection that stand by themselves: its exports, and the preview."""
+"""Where everything begins, and the preview of a collection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import get_collection
 from fieldpack.server.context import Context
-from fieldpack.server.exports import service as exports
-from fieldpack.server.exports.filters import write_view
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import not_found
-from fieldpack.server.responses.service import read_view
 from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.participants.forms import read_form, text_of
 from fieldpack.server.web.participants.pages import error_rows
@@ -35,39 +31,6 @@ Text = Annotated[str, Query()]
 async def go_home() -> Response:
     """Redirect to the researchers' pages."""
     return see_other(HOME)
-
-
-@router.post("/researcher/collections/{collection_id}/export")
-async def export(request: Request, context: CurrentContext, collection_id: str) -> Response:
-    """Request an export, or take the one that still is up to date."""
-    caller = await find_researcher(request, context)
-    if caller is None:
-        return to_sign_in(request)
-    identifier = parse_id("Collection", collection_id)
-    given: dict[str, Any] | None = None
-    if request.query_params:  # the view of responses that is on the page
-        async with context.database.transaction() as connection:
-            view = await read_view(connection, caller, identifier, request.query_params.multi_items())
-        given = write_view(view.wanted)
-    row, _ = await exports.request_export(context, caller, identifier, given=given)
-    return see_other(f"/researcher/collections/{row.collection_id}/exports/{row.id}")
-
-
-@router.get("/researcher/collections/{collection_id}/exports/{export_id}")
-async def show_export(
-    request: Request, context: CurrentContext, collection_id: str, export_id: str
-) -> Response:
-    """The progress of an export; its link once it is complete."""
-    caller = await find_researcher(request, context)
-    if caller is None:
-        return to_sign_in(request)
-    identifier = parse_id("Collection", collection_id)
-    async with context.database.transaction() as connection:
-        collection = await get_collection(connection, caller, identifier)
-        row = await exports.get_export(connection, caller, identifier, parse_id("Export", export_id))
-    row = await exports.wait_while_generating(context, row, 2.0)
-    described = await exports.describe_export(context, caller, row, origin_of(request, context))
-    return render(request, "export.html", caller=caller, name=collection.name, export=described)
 
 
 # preview

@@ -181,6 +181,7 @@ async def show_responses(
         pending=pending,
         allowed=allowed,
         approve=views.link_to(f"{path}/approve", parameters),
+        exports=views.link_to(f"{_collection_path(collection_id)}/exports", view.wanted.parameters()),
         export=views.link_to(f"/researcher/collections/{collection_id}/export", view.wanted.parameters()),
         erase=views.link_to(f"{_collection_path(collection_id)}/erase", view.wanted.parameters()),
         previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,

@@ -15,7 +15,7 @@ from fieldpack.server.collections.schemas import value_key
 from fieldpack.server.problems import Problem
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
-from fieldpack.server.selection.filters import Condition
+from fieldpack.server.selection.filters import Condition, ResponseFilter
 from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web.catalogue import Catalogue, message
 
@@ -27,6 +27,7 @@ __all__ = [
     "pages_of",
     "say_all",
     "say_answer",
+    "say_conditions",
     "say_length",
     "say_problem",
     "state_text",
@@ -196,22 +197,39 @@ def describe_conditions(
         kept: other parameters that the addresses keep.
     """
     parameters = view.parameters()
-    titles = {question.id: question.body["description"] for question in view.questions}
-    bodies = {question.id: question.body for question in view.questions}
-    conditions = {str(each): each for each in view.wanted.where}
-    chips = []
-    for pair in view.wanted.parameters():
+    said = say_conditions(view.wanted, view.questions, studies, catalogue)
+    return [
+        Chip(text, link_to(path, [each for each in parameters if each != pair], kept)) for pair, text in said
+    ]
+
+
+def say_conditions(
+    wanted: ResponseFilter,
+    questions: Sequence[QuestionRow],
+    studies: Mapping[UUID, str],
+    catalogue: Catalogue,
+) -> list[tuple[tuple[str, str], str]]:
+    """The conditions of a filter, each as the parameter of a URL that it is and as text.
+
+    Args:
+        questions: everything that the collection asks or ever asked.
+        studies: names by id.
+    """
+    bodies = {question.id: question.body for question in questions}
+    conditions = {str(each): each for each in wanted.where}
+    found = []
+    for pair in wanted.parameters():
         name, text = pair
         if name == "where":
-            said = _say_condition(conditions[text], titles, bodies, catalogue)
+            said = _say_condition(conditions[text], bodies, catalogue)
         elif name == "state":
             said = state_text(text, catalogue)
         elif name == "study":
             said = studies.get(UUID(text), text)
         else:
             said = catalogue.text(FILTER_TEXTS[name], value=_say_value(name, text, catalogue))
-        chips.append(Chip(said, link_to(path, [each for each in parameters if each != pair], kept)))
-    return chips
+        found.append((pair, said))
+    return found
 
 
 FILTER_TEXTS = {
@@ -239,16 +257,15 @@ def _say_value(name: str, text: str, catalogue: Catalogue) -> str:
 
 def _say_condition(
     condition: Condition,
-    titles: Mapping[UUID, str],
     bodies: Mapping[UUID, dict[str, Any]],
     catalogue: Catalogue,
 ) -> str:
-    operand = condition.operand
+    operand, body = condition.operand, bodies.get(condition.instruction_id, {})
     if condition.test == "is":
-        operand = _labels(bodies[condition.instruction_id].get("options", []))(condition.option)
+        operand = _labels(body.get("options", []))(condition.option)
     elif condition.test == "between":
         operand = operand.replace(",", " – ")
-    title = shorten(titles[condition.instruction_id])
+    title = shorten(body.get("description", str(condition.instruction_id)))
     return " ".join(filter(None, (title, catalogue.text(TEST_TEXTS[condition.test]), operand)))
 
 
