@@ -65,7 +65,7 @@ soak: $(VENV)/.dev  ## Mixed load while everything is restarted, then killed: MI
 
 lock: $(VENV)/.dev  ## Compile the locked requirements anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		--extra server --extra pandas pyproject.toml requirements/build.in -o requirements/demo.lock
+		--extra server --extra convert pyproject.toml requirements/build.in -o requirements/demo.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
 

@@ -108,6 +108,10 @@ AUDITED: dict[str, list[str]] = {
     f"GET {COLLECTION}/export": [],
     f"GET {COLLECTION}/export/{{export_id}}": ["export.link"],
     f"DELETE {COLLECTION}/export/{{export_id}}": ["export.delete"],
+    f"POST {COLLECTION}/export/{{export_id}}/conversions/{{format}}": ["export.convert"],
+    f"GET {COLLECTION}/export/{{export_id}}/conversions": [],
+    f"GET {COLLECTION}/export/{{export_id}}/conversions/{{format}}": ["export.link"],
+    f"DELETE {COLLECTION}/export/{{export_id}}/conversions/{{format}}": ["export.delete"],
     "POST /studies": ["study.create"],
     "GET /studies": [],
     f"GET {STUDY}": [],
@@ -115,6 +119,8 @@ AUDITED: dict[str, list[str]] = {
     f"POST {STUDY}/links": ["study.links"],
     f"POST {STUDY}/clone": ["study.create"],
     f"POST {STUDY}/test-study": ["study.create"],
+    f"GET {STUDY}/links": [],
+    f"DELETE {STUDY}/test-study": ["submission.erase"],
     f"GET {STUDY}/cost": [],
     f"DELETE {STUDY}": ["study.delete"],
     f"GET {STUDY}/submissions": ["submission.list"],
@@ -186,6 +192,8 @@ PAGES: dict[str, list[str]] = {
     "POST /workbench/collections/{collection_id}/studies/new": ["study.create"],
     "GET /workbench/studies/{study_id}": [],
     "POST /workbench/studies/{study_id}": ["study.update"],
+    "GET /workbench/studies/{study_id}/qr/{kind}.svg": [],
+    "POST /workbench/studies/{study_id}/links": ["study.links"],
     "GET /workbench/submissions/{submission_id}": ["response.read"],
     "POST /workbench/submissions/{submission_id}": ["submission.transition"],
     "GET /workbench/submissions/{submission_id}/erase": ["submission.read"],
@@ -223,6 +231,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/collections/{collection_id}/manage": ("", {"go": "archive"}),
     "POST /workbench/collections/{collection_id}/delete": ("", {"name": "Test collection"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "1000"}),
+    "POST /workbench/studies/{study_id}/links": ("", {"participants": "a"}),
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
         {"go": "approve", "chosen": "{submission_id}"},
@@ -317,6 +326,14 @@ def changed(
     if route == f"DELETE {STUDY}":
         body = json.loads(world.fill(json.dumps(STUDY_BODY), **made))
         made["study_id"] = expect(world.api.post("/studies", json=body), 201)["id"]
+    if "{format}" in route and not route.startswith("POST"):
+        conversion = f"{scenario.export_path}/{export['export_id']}/conversions/codebook"
+        expect(world.api.post(conversion), 202)
+        wait_for(lambda: expect(world.api.get(conversion), 200)["status"] == "complete")
+    if route == f"DELETE {STUDY}/test-study":
+        trial = expect(world.api.post(f"/studies/{scenario.study['id']}/test-study"), 200)["study_id"]
+        begin = {"participant_id": person, "session_id": str(uuid4())}
+        expect(world.api.post(f"/participate/studies/{trial}/submissions", json=begin), 201)
     if "/members" in route:
         del made["collection_id"]  # that of the table, which has some
     if (

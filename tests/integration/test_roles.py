@@ -107,6 +107,10 @@ ROUTES: dict[str, Allowed] = {
     "GET /data-collection/collections/{collection_id}/export": EXPORTERS,
     "GET /data-collection/collections/{collection_id}/export/{export_id}": EXPORTERS,
     "DELETE /data-collection/collections/{collection_id}/export/{export_id}": EXPORTERS,
+    "POST /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": EXPORTERS,
+    "GET /data-collection/collections/{collection_id}/export/{export_id}/conversions": EXPORTERS,
+    "GET /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": EXPORTERS,
+    "DELETE /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": EXPORTERS,
     "POST /studies": WRITERS,
     "GET /studies": EVERYONE,
     "GET /studies/{study_id}": EVERYONE,
@@ -114,6 +118,8 @@ ROUTES: dict[str, Allowed] = {
     "DELETE /studies/{study_id}": WRITERS,
     "POST /studies/{study_id}/clone": WRITERS,
     "POST /studies/{study_id}/test-study": WRITERS,
+    "GET /studies/{study_id}/links": EVERYONE,
+    "DELETE /studies/{study_id}/test-study": WRITERS,
     "GET /studies/{study_id}/cost": EVERYONE,
     "POST /studies/{study_id}/transition": WRITERS,
     "POST /studies/{study_id}/links": WRITERS,
@@ -221,6 +227,8 @@ PAGES: dict[str, Allowed] = {
     "POST /workbench/collections/{collection_id}/studies/new": WRITERS,
     "GET /workbench/studies/{study_id}": EVERYONE,
     "POST /workbench/studies/{study_id}": WRITERS,
+    "GET /workbench/studies/{study_id}/qr/{kind}.svg": EVERYONE,
+    "POST /workbench/studies/{study_id}/links": WRITERS,
     "GET /workbench/collections/{collection_id}/responses": PERSONAL,
     "POST /workbench/collections/{collection_id}/responses/approve": REVIEWERS,
     "GET /workbench/collections/{collection_id}/files/{file_key}": PERSONAL,
@@ -264,6 +272,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /workbench/submissions/{submission_id}": ("", {"go": "note"}),
     "POST /workbench/collections/{collection_id}/studies/new": ("", {"name": "x", "places": "1"}),
     "POST /workbench/studies/{study_id}": ("", {"go": "change", "places": "100"}),
+    "POST /workbench/studies/{study_id}/links": ("", {"participants": "a"}),
 }
 # Pages of one's own account, for whoever is signed in.
 ACCOUNT = {
@@ -324,7 +333,11 @@ class Cast:
             return {"note_id": expect(client.post(notes, json={"text": "x"}), 201)["id"]}
         if "export_id" in route:
             until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self.numbers))
-            return {"export_id": self.scenario.export(to=until.isoformat())["export_id"]}
+            export_id = self.scenario.export(to=until.isoformat())["export_id"]
+            if "format" in route:
+                path = f"{self.scenario.export_path}/{export_id}/conversions/codebook"
+                assert self.world.api.post(path).status_code == 202
+            return {"export_id": export_id}
         if "/studies/" in route:
             return {"study_id": self._make("/studies", self.world.fill(json.dumps(STUDY)))}
         for kind, path in (("group_id", "/participant-groups"), ("subscription_id", "/hooks/subscriptions")):

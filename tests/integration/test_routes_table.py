@@ -215,6 +215,14 @@ TABLE: dict[str, Row] = {
     "GET /data-collection/collections/{collection_id}/export": Row(),
     "GET /data-collection/collections/{collection_id}/export/{export_id}": Row(),
     "DELETE /data-collection/collections/{collection_id}/export/{export_id}": Row(large=413),
+    "POST /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": Row(large=413),
+    "GET /data-collection/collections/{collection_id}/export/{export_id}/conversions": Row(),
+    "GET /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": Row(),
+    "DELETE /data-collection/collections/{collection_id}/export/{export_id}/conversions/{format}": Row(
+        large=413
+    ),
+    "GET /data-collection/exports/{export_id}/conversions/{conversion_id}": Row(access="link"),
+    "HEAD /data-collection/exports/{export_id}/conversions/{conversion_id}": Row(access="link"),
     "GET /data-collection/exports/{export_id}/archive": Row(access="link"),
     "HEAD /data-collection/exports/{export_id}/archive": Row(access="link"),
     "POST /studies": Row(other=400, body=STUDY, wrong=WRONG_STUDY, large=413),
@@ -229,6 +237,8 @@ TABLE: dict[str, Row] = {
     "DELETE /studies/{study_id}": Row(large=413),
     "POST /studies/{study_id}/clone": Row(large=413),
     "POST /studies/{study_id}/test-study": Row(large=413),
+    "GET /studies/{study_id}/links": Row(),
+    "DELETE /studies/{study_id}/test-study": Row(large=413),
     "GET /studies/{study_id}/cost": Row(),
     "POST /studies/{study_id}/links": Row(
         body={"participant_ids": ["x"]},
@@ -423,6 +433,9 @@ def world(server: Installation) -> Iterator[World]:
             f"/workspaces/{workspace}/members",
         ):
             member = expect(api.post(members, json={"email": email, "role": "viewer"}), 201)
+        export = scenario.export()
+        conversions = f"{scenario.export_path}/{export['export_id']}/conversions"
+        assert api.post(f"{conversions}/codebook").status_code == 202
         ids = {
             "researcher_id": member["id"],
             "invitation_id": expect(
@@ -434,7 +447,10 @@ def world(server: Installation) -> Iterator[World]:
             "study_id": scenario.study["id"],
             "submission_id": submission,
             "erasure_id": erased,
-            "export_id": scenario.export()["export_id"],
+            "export_id": export["export_id"],
+            "format": "codebook",
+            "kind": "own",
+            "conversion_id": UNKNOWN,
             "file_key": next(
                 answer["file_key"]
                 for record in records

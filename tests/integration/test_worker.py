@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.conversions import convert, fetch, held_conversion
 from tests.installation import FIELDPACK, STOP_SECONDS, Installation, environment, installed
 from tests.integration.rows import activity, connected, insert_submissions
 from tests.integration.waiting import HeldJobs, held_jobs, wait_for
@@ -156,6 +157,28 @@ def test_kill_9_of_the_worker_in_the_middle_of_a_job(own: Installation, large: s
         ).fetchone()
     assert builds is not None
     assert builds[0] >= 2
+
+
+def test_kill_9_of_the_worker_in_the_middle_of_a_conversion(own: Installation, large: str) -> None:
+    """It is made by the next one, and nothing of the first attempt is left."""
+    scenario = scenario_of(own, large)
+    export = scenario.export()
+    with held_conversion(own, scenario, export):
+        [worker] = own.children("worker")
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: own.children("worker") not in ([], [worker]))
+    state = convert(scenario, export, "csv")
+    assert state["rows"] == export["submission_count"]
+    assert fetch(state)
+    assert not list((own.data_dir / "tmp" / "conversions").iterdir())
+    with connected(own) as database:
+        row = database.execute(
+            "SELECT attempts FROM conversions WHERE export_id = %s", [export["export_id"]]
+        ).fetchone()
+    assert row is not None
+    assert row[0] >= 2
+    folder = own.data_dir / "storage" / "exports" / export["export_id"]
+    assert len([path for path in folder.glob("*/converted/*/*") if path.is_file()]) == 1
 
 
 def test_sigterm_hands_the_job_over(own: Installation, large: str) -> None:

@@ -335,7 +335,7 @@ def test_a_child_is_believed_in_nothing(answer: bytes) -> None:
 
 PROBE = """
 import os, socket, subprocess, sys
-from fieldpack.server.thumbnails.sandbox import close_everything, limit_resources
+from fieldpack.server.machine.sandbox import close_everything, limit_resources
 limit_resources(1 << 30, 10)
 done = close_everything()
 def refused(work):

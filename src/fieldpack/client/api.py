@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from fieldpack.client.connection import find_connection
+from fieldpack.client.download.conversions import ConversionRoutes
 from fieldpack.client.export import (
     ExportRecord,
     collect_filter,
@@ -27,7 +28,7 @@ from fieldpack.client.transport import Transport
 __all__ = ["Client", "Json"]
 
 
-class Client(ResourceRoutes, SubmissionRoutes, ErasureRoutes, GroupRoutes, HookRoutes):
+class Client(ResourceRoutes, SubmissionRoutes, ErasureRoutes, GroupRoutes, HookRoutes, ConversionRoutes):
     """A server's API, one method a route. Safe to use from several threads; a context manager.
 
     Objects are plain dictionaries with the fields of the API reference, unknown ones included. Every method

@@ -203,6 +203,15 @@ class ResourceRoutes(Routes):
         """A copy for trying a study, and a link to it: `{study_id, study_url}`."""
         return self._send("POST", f"/studies/{path_segment(study_id)}/test-study/", {})
 
+    def erase_tests(self, study_id: str) -> int:
+        """Erase all test submissions of a study (fieldpack only); how many there were."""
+        erased = 0
+        while True:
+            answer: Json = self._transport.request("DELETE", f"/studies/{path_segment(study_id)}/test-study")
+            erased += int(answer["erased"])
+            if not answer["left"]:
+                return erased
+
     def get_study_cost(self, study_id: str) -> Json:
         """What a study costs: `{rewards, bonuses}`; on fieldpack nothing."""
         return self._get(f"/studies/{path_segment(study_id)}/cost/")
@@ -210,6 +219,11 @@ class ResourceRoutes(Routes):
     def get_balance(self, workspace_id: str) -> Json:
         """What a workspace has to spend; on fieldpack nothing."""
         return self._get(f"/workspaces/{path_segment(workspace_id)}/balance/")
+
+    def list_links(self, study_id: str) -> list[Json]:
+        """A study's links that are the same for everybody (fieldpack only): `kind` (`recruiting`, `ask`, `own`), `url`,
+        and `svg`, a QR code, where it can be scanned."""
+        return list(self._get(f"/studies/{path_segment(study_id)}/links")["results"])
 
     def make_links(
         self,

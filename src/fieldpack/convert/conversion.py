@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from fieldpack.tables.column_names import Columns
     from fieldpack.tables.wide import Column, Numbers
 
-__all__ = ["Format", "convert_export"]
+__all__ = ["ENDINGS", "Format", "convert_export"]
 
 Format = Literal["csv", "parquet", "xlsx", "sav", "dta", "media"]
+
+ENDINGS = {
+    "csv": ".csv",
+    "xlsx": ".xlsx",
+    "sav": ".sav",
+    "dta": ".dta",
+    "parquet": ".parquet",
+    "codebook": "-codebook.html",
+    "report": "-report.html",
+}
+"""What the names of files end with that are made of an archive, one of each: converted, the codebook, the report."""
 
 
 def convert_export(

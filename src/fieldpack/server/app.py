@@ -26,6 +26,8 @@ from fieldpack.server.collections.inputs import describe_faults
 from fieldpack.server.collections.routes import router as collections
 from fieldpack.server.config import Settings
 from fieldpack.server.envelope import Envelope
+from fieldpack.server.exports.conversions.routes import link_router as converted
+from fieldpack.server.exports.conversions.routes import router as conversions
 from fieldpack.server.exports.routes import router as exports
 from fieldpack.server.exports.serve import links
 from fieldpack.server.exports.serve.routes import router as download
@@ -56,6 +58,7 @@ from fieldpack.server.projects.routes import router as projects
 from fieldpack.server.responses.edits.routes import router as edits
 from fieldpack.server.responses.erasing.routes import router as erasing
 from fieldpack.server.responses.history.routes import router as history
+from fieldpack.server.responses.removal.routes import router as removal
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
@@ -85,7 +88,9 @@ ROUTERS = (
         groups,
         hooks,
         exports,
+        conversions,
         download,
+        converted,
         studies,
         project_router,
         tickets,
@@ -94,6 +99,7 @@ ROUTERS = (
         edits,
         erasing,
         history,
+        removal,
         responses,
         start_router,
         participate,
@@ -104,6 +110,7 @@ ROUTERS = (
 GROWING = (
     pictures,
     exports,
+    conversions,
     start_router,
     participate,
     known_router,

@@ -23,7 +23,7 @@ __all__ = ["Settings", "load_settings"]
 PREFIX = "FIELDPACK_"
 STORAGE_SCHEMES = ("file", "s3", "gs", "az")
 ROLES = ("owner", "editor", "reviewer", "analyst", "viewer")  # which `accounts` knows the meaning of
-QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks", "thumbnails")
+QUEUE_NAMES = ("exports", "parts", "maintenance", "hooks", "thumbnails", "conversions")
 
 
 class Settings(BaseSettings):
@@ -88,9 +88,9 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Jobs one worker runs at a time.")
     worker_queues: str = Field(
-        default="exports,parts,maintenance,hooks,thumbnails",
+        default=",".join(QUEUE_NAMES),
         description="Queues a worker takes jobs from: some of `exports`, `parts`, `maintenance`, `hooks`,"
-        " `thumbnails`.",
+        " `thumbnails`, `conversions`.",
     )
     archive_part_mb: int = Field(
         default=64,
@@ -143,6 +143,20 @@ class Settings(BaseSettings):
         ge=1,
         le=120,
         description="Processor time that making one file's thumbnails may take; by the clock four times that.",
+    )
+    conversion_memory_mb: int = Field(
+        default=2048, ge=512, description="Memory that converting one export may take, in MiB."
+    )
+    conversion_seconds: int = Field(
+        default=900,
+        ge=1,
+        description="Processor time that converting one export may take; by the clock four times that.",
+    )
+    conversion_file_mb: int = Field(
+        default=4096, ge=1, description="Largest file that an export is converted to, in MiB."
+    )
+    conversion_max_age_days: FiniteFloat = Field(
+        default=7, gt=0, description="Converted files older than this, and with no valid link, are removed."
     )
     change_log_days: FiniteFloat = Field(
         default=30, gt=0, description="What happened, and which webhooks told of it, is forgotten after this."

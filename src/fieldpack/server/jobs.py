@@ -19,6 +19,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 
 __all__ = [
+    "CONVERSIONS_QUEUE",
     "EXPORTS_QUEUE",
     "HOOKS_QUEUE",
     "MAINTENANCE_QUEUE",
@@ -35,6 +36,7 @@ PARTS_QUEUE = "parts"
 MAINTENANCE_QUEUE = "maintenance"
 HOOKS_QUEUE = "hooks"
 THUMBNAILS_QUEUE = "thumbnails"
+CONVERSIONS_QUEUE = "conversions"
 
 blueprint = Blueprint()
 

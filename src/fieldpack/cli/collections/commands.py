@@ -52,6 +52,9 @@ class _Collection(LazyGroup):
         "exports": LazyCommand(
             "fieldpack.cli.exports.commands", "List, download and delete exports (`export list` …)."
         ),
+        "convert": LazyCommand(
+            "fieldpack.cli.exports.convert", "Have the server convert an export, and download the file."
+        ),
         "sync": LazyCommand("fieldpack.cli.collections.sync", "Keep a folder equal to a collection."),
         "erase": LazyCommand(
             "fieldpack.cli.collections.data", "Erase all that participants gave to a collection."

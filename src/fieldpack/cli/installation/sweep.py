@@ -52,6 +52,7 @@ def sweep(
     for count, one, several, rest in (
         (len(swept["exports_outdated"]), "export", "exports", "older than they are kept"),
         (len(swept["exports_surplus"]), "export", "exports", "beyond those kept for each collection"),
+        (len(swept["conversions_outdated"]), "converted file", "converted files", "older than they are kept"),
         (len(swept["uploads_abandoned"]), "abandoned upload", "abandoned uploads", ""),
         (len(swept["imports_unfinished"]), "unfinished import", "unfinished imports", ""),
         (len(swept["pictures_unused"]), "picture", "pictures", "that nothing shows"),

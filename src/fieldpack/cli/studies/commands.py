@@ -46,6 +46,7 @@ Examples:
 
 app = make_app(help="List, make and run studies.", epilog=_EXAMPLES)
 app.command("links")(links.make_links)
+app.command("link")(links.show_link)
 
 Template = Annotated[
     Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")
@@ -210,11 +211,24 @@ def duplicate_study(
 
 
 @app.command("test")
-def make_trial(study_id: StudyId, json: AsJson = False) -> None:
+def make_trial(
+    study_id: StudyId,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Erase what was collected by such links, instead.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Print a link for trying a study; what it collects counts nowhere."""
     from fieldpack.client import Client
 
     with Client() as client:
+        if erase:
+            erased = client.erase_tests(study_id)
+            if json:
+                print_json({"erased": erased})
+            else:
+                print_text(f"Erased {say_count(erased, 'test submission')}.")
+            return
         made = client.test_study(study_id)
     print_one(made, ("study_id", "study_url"), json=json)
 

@@ -1,4 +1,4 @@
-"""`fieldpack study links`: personal links for the participants of a study."""
+"""`fieldpack study link` and `links`: for all participants of a study, and personal ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fieldpack.cli.inputs import read_ids
 from fieldpack.cli.options import AsJson
 from fieldpack.errors import UsageError
 
-__all__ = ["make_links"]
+__all__ = ["make_links", "show_link"]
 
 _COLUMNS = ("participant_id", "url", "expires_at", "once")
 
@@ -55,3 +55,38 @@ def make_links(
     else:
         for link in made:
             print_text(f"{link['participant_id']}  {link['url']}")
+
+
+def show_link(
+    study_id: StudyId,
+    own: Annotated[
+        bool, typer.Option("--own-ids", help="The one that makes an id for each browser that opens it.")
+    ] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="The one that asks participants for their ids.")] = False,
+    qr: Annotated[
+        Path | None, typer.Option("--qr", metavar="FILE", help="Write it as a QR code, an SVG file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print a study's link: for recruiting services, which fill in ids, unless told otherwise."""
+    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.client import Client
+    from fieldpack.errors import FieldpackError
+    from fieldpack.files import write_whole
+
+    if own and ask:
+        raise UsageError("Give --own-ids or --ask, not both.")
+    kind = "own" if own else "ask" if ask else "recruiting"
+    if qr is not None and kind == "recruiting":
+        raise UsageError("A link with placeholders can't be scanned: give --own-ids or --ask with --qr.")
+    if qr is not None and qr.exists() and not force:
+        raise FieldpackError(f"{qr} is there already; use --force to overwrite it.")
+    with Client() as client:
+        link = next(each for each in client.list_links(study_id) if each["kind"] == kind)
+    if qr is not None:
+        write_whole(qr, str(link["svg"]).encode())
+    if json:
+        print_json({"kind": kind, "url": link["url"], **({"qr": str(qr)} if qr is not None else {})})
+    else:
+        print_text(str(link["url"]))

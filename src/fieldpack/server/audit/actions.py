@@ -54,6 +54,7 @@ ACTIONS = (
     "submission.erase",
     "export.request",
     "export.link",
+    "export.convert",
     "export.delete",
     "group.create",
     "group.update",
@@ -90,6 +91,7 @@ DETAILS = (
     "enabled",
     "expires_at",
     "filters",  # of a list: names of those whose values are left out
+    "format",  # that an export is converted to
     "flags",  # of a list, with their values
     "limit",
     "offset",

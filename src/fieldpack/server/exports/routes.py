@@ -34,7 +34,8 @@ Prefer = Annotated[
 ]
 
 
-def _wait_seconds(prefer: list[str] | None) -> float:
+def wait_seconds(prefer: list[str] | None) -> float:
+    """How long `Prefer: wait=` lets the answer be held."""
     match = _WAIT.search(", ".join(prefer or ()))  # the header may come in several lines
     return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0
 
@@ -51,7 +52,7 @@ async def _answer(
 ) -> dict[str, Any]:
     """The export's state; with `accepted`, 202 while it is generating, in the newer dialect always."""
     structlog.contextvars.bind_contextvars(export_id=str(row.id))
-    seconds = _wait_seconds(prefer)
+    seconds = wait_seconds(prefer)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
         row = await service.wait_while_generating(context, row, seconds)

@@ -24,7 +24,7 @@ from fieldpack.server.exports import queries
 from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.keys import object_key
 from fieldpack.server.exports.rows import ExportRow, Filter
-from fieldpack.server.exports.serve.links import make_link
+from fieldpack.server.exports.serve.links import ARCHIVE_PATH, make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
 from fieldpack.server.problems import INVALID, TOO_MANY_REQUESTS, Problem, conflict, not_found
@@ -226,7 +226,7 @@ async def describe_export(context: Context, caller: Caller, row: ExportRow, orig
                 raise not_found("Export", row.id)
             return await describe_export(context, caller, found, origin)
         answer |= {
-            "url": url or make_link(key, origin, row.id, expires_at),
+            "url": url or make_link(key, origin, ARCHIVE_PATH.format(export_id=row.id), expires_at),
             "expires_at": expires_at,
         }
     return answer | describe_facts(row)

@@ -133,6 +133,8 @@ async def fail(
             WHERE id = ANY(%(ids)s) AND status = %(status)s
               AND (%(build)s::uuid IS NULL OR build = %(build)s)
             RETURNING id
+        ), converted AS (
+            DELETE FROM conversions USING failed WHERE export_id = failed.id
         ), thrown_away AS (
             INSERT INTO garbage (key) SELECT 'exports/' || id || '/' FROM failed ON CONFLICT (key) DO NOTHING
         )
@@ -171,8 +173,10 @@ async def start_over(connection: Connection, export_ids: list[UUID], *, build: U
 
 
 async def start_all_over(connection: Connection, delivery: str) -> None:
-    """After a restore: exports under way begin anew, as they are delivered now. Nothing of them is stored."""
+    """After a restore: exports under way begin anew, as they are delivered now, and none is converted. Nothing of all
+    that is stored."""
     await connection.execute("DELETE FROM export_parts")
+    await connection.execute("DELETE FROM conversions")
     await connection.execute(
         "UPDATE exports SET build = gen_random_uuid(), progress = 0, multipart_id = NULL, delivery = %s"
         " WHERE status = 'generating'",

@@ -20,6 +20,7 @@ from fieldpack.server.changes.queries import remove_changes
 from fieldpack.server.cleanup.garbage import collect_garbage, count_garbage
 from fieldpack.server.collections.queries import transaction_time
 from fieldpack.server.context import Context
+from fieldpack.server.exports.conversions import maintenance as conversions
 from fieldpack.server.exports.maintenance import list_wanted_builds, remove_outdated, remove_surplus
 from fieldpack.server.hooks.queries import remove_old_events
 from fieldpack.server.imports.sweeps import sweep_unfinished
@@ -42,7 +43,8 @@ class Swept:
     Attributes:
         exports_outdated: ids of exports past their age, with no valid link.
         exports_surplus: ids of exports beyond those kept for each collection.
-        uploads_abandoned: ids of uploads that won't go on.
+        conversions_outdated: ids of converted files past their age, with no valid link.
+    uploads_abandoned: ids of uploads that won't go on.
         imports_unfinished: ids of imports that nobody has come back to.
         pictures_unused: ids of pictures that nothing shows.
         objects_thrown_away: stored objects (or prefixes) whose rows are gone, still waiting to be deleted.
@@ -57,6 +59,7 @@ class Swept:
 
     exports_outdated: list[str]
     exports_surplus: list[str]
+    conversions_outdated: list[str]
     uploads_abandoned: list[str]
     imports_unfinished: list[str]
     pictures_unused: list[str]
@@ -86,6 +89,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
     settings, database = context.settings, context.database
     outdated = await remove_outdated(database, settings.export_max_age_days, dry_run=dry_run)
     surplus = await remove_surplus(database, settings, dry_run=dry_run)
+    converted = await conversions.remove_outdated(database, settings.conversion_max_age_days, dry_run=dry_run)
     abandoned = await sweep_abandoned(database, settings.upload_abandoned_days, dry_run=dry_run)
     unfinished = await sweep_unfinished(database, settings.upload_abandoned_days, dry_run=dry_run)
     unused = await sweep_unused(database, settings.picture_unused_days, dry_run=dry_run)
@@ -105,6 +109,7 @@ async def sweep(context: Context, *, dry_run: bool = False, with_restored: bool 
     return Swept(
         exports_outdated=outdated,
         exports_surplus=[name for name in surplus if name not in set(outdated)],
+        conversions_outdated=converted,
         uploads_abandoned=[str(upload) for upload in abandoned],
         imports_unfinished=[str(each) for each in unfinished],
         pictures_unused=[str(picture) for picture in unused],
@@ -153,7 +158,8 @@ def _abort_unfinished(
 
 async def remove_leftovers(context: Context, *, dry_run: bool = False) -> int:
     """Remove temporary files that dead processes of this machine left; how many there were."""
-    folders = [context.settings.data_dir / "tmp", context.settings.data_dir / "tmp" / "exports"]
+    scratch = context.settings.data_dir / "tmp"
+    folders = [scratch, scratch / "exports", scratch / "conversions"]
     if isinstance(context.storage, LocalStorage):
         folders.append(context.storage.root / STAGING)
     before = time.time() - context.settings.orphan_hours * 3600

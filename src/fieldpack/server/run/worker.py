@@ -35,12 +35,14 @@ from fieldpack.server.erasures.erasure_list import list_erasures
 from fieldpack.server.exports import maintenance as exports_maintenance
 from fieldpack.server.exports import tasks as exports_tasks
 from fieldpack.server.exports.build import part_tasks
+from fieldpack.server.exports.conversions import maintenance as conversions
+from fieldpack.server.exports.conversions import tasks as conversions_tasks
 from fieldpack.server.hooks import tasks as hooks_tasks
 from fieldpack.server.hooks.delivery import requeue_waiting
 from fieldpack.server.imports import tasks as imports_tasks
 from fieldpack.server.installation.marker import raise_generation
 from fieldpack.server.installation.opening import open_context
-from fieldpack.server.jobs import HOOKS_QUEUE, THUMBNAILS_QUEUE, WorkerContext, queue_app
+from fieldpack.server.jobs import CONVERSIONS_QUEUE, HOOKS_QUEUE, THUMBNAILS_QUEUE, WorkerContext, queue_app
 from fieldpack.server.operations import maintenance
 from fieldpack.server.operations.sweeps import remove_leftovers
 from fieldpack.server.pictures import tasks as pictures_tasks
@@ -60,7 +62,12 @@ WATCH_SECONDS = 2.0
 POLL_SECONDS = 2.0
 HOOKS_AT_ONCE = 16  # receivers that are sent to at a time
 THUMBNAILS_AT_ONCE = 2  # child processes that each have a processor to themselves
-APART = {HOOKS_QUEUE: HOOKS_AT_ONCE, THUMBNAILS_QUEUE: THUMBNAILS_AT_ONCE}
+CONVERSIONS_AT_ONCE = 1  # they take much memory
+APART = {
+    HOOKS_QUEUE: HOOKS_AT_ONCE,
+    THUMBNAILS_QUEUE: THUMBNAILS_AT_ONCE,
+    CONVERSIONS_QUEUE: CONVERSIONS_AT_ONCE,
+}
 REGISTER_SECONDS = 0.05
 LEFTOVERS_SECONDS = 3600.0
 GRACE_SECONDS = 15.0
@@ -71,7 +78,7 @@ MOST_REASON = 300
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
     *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks, imports_tasks),
-    *(thumbnails_tasks, lists_tasks),
+    *(thumbnails_tasks, lists_tasks, conversions_tasks, conversions),
 )
 
 log = structlog.get_logger()
@@ -197,10 +204,11 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
 
 
 async def hand_back(context: Context, app: App) -> None:
-    """Queue again the jobs of dead workers, and jobs for generating exports that have none."""
+    """Queue again the jobs of dead workers, and jobs for what is generating and has none."""
     async with context.database.transaction() as connection:
         for job_id in await queries.requeue_orphaned(connection):
             log.warning("job.taken_back", job_id=job_id)
         await exports_maintenance.requeue_lost(connection)
+        await conversions.requeue_lost(connection)
         await requeue_waiting(connection)
         await thumbnails.requeue_waiting(connection)

@@ -17,8 +17,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fieldpack.server.machine.sandbox import close_everything, limit_resources
 from fieldpack.server.thumbnails.formats import PAGE_SIDE
-from fieldpack.server.thumbnails.sandbox import close_everything, limit_resources
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -26,7 +26,7 @@ from fieldpack.server.web.workbench.passkey_pages import router as passkeys
 from fieldpack.server.web.workbench.provider_pages import router as provider
 from fieldpack.server.web.workbench.responses import router as responses
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
-from fieldpack.server.web.workbench.studies import router as studies
+from fieldpack.server.web.workbench.studies.pages import router as studies
 from fieldpack.server.web.workbench.style.pages import router as style
 from fieldpack.server.web.workbench.webhooks.pages import router as hooks
 

@@ -1,4 +1,4 @@
-"""Download links: signed, for one archive, until an instant.
+"""Download links: signed, for one archive or what was made of it, until an instant.
 
 The signature covers everything after the host, so nothing can be added, changed or extended. PostgreSQL's clock,
 which is the same for all processes, decides whether a link has expired.
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from fieldpack.server.accounts.keys import FIRST, KEY_ID, SigningKey, find_key
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import LINK_ALTERED, Problem
 
-__all__ = ["ARCHIVE_PATH", "altered", "is_signed", "make_link", "read_link", "ticks_of"]
+__all__ = ["ARCHIVE_PATH", "CONVERSION_PATH", "altered", "is_signed", "make_link", "read_link", "ticks_of"]
 
 ARCHIVE_PATH = "/api/v1/data-collection/exports/{export_id}/archive"
+CONVERSION_PATH = "/api/v1/data-collection/exports/{export_id}/conversions/{conversion_id}"
 # links from before there were several keys name none
 _QUERY = re.compile(rf"(expires=(\d{{1,16}})(?:&key=({KEY_ID}))?)&signature=([0-9a-f]{{64}})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 
-def make_link(key: SigningKey, origin: str, export_id: UUID, expires_at: datetime) -> str:
-    """A link to the archive of one export. Its expiry is in microseconds, so that no two looks get the same."""
-    path = ARCHIVE_PATH.format(export_id=export_id)
+def make_link(key: SigningKey, origin: str, path: str, expires_at: datetime) -> str:
+    """A link to one of these paths. Its expiry is in microseconds, so that no two looks get the same."""
     signed = f"{path}?expires={ticks_of(expires_at)}&key={key.id}"
     return f"{origin}{signed}&signature={key.sign(signed)}"
 

@@ -28,6 +28,33 @@ async def list_held(connection: Connection, collection_id: UUID, most: int) -> l
     return [row["id"] for row in await cursor.fetchall()]
 
 
+async def count_tried(connection: Connection, study_id: UUID) -> int:
+    """Submissions of a study's trial, or of a trial itself, that were not erased."""
+    cursor = await connection.execute(
+        """
+        SELECT count(*) AS count FROM submissions s JOIN studies t ON t.id = s.study_id
+        WHERE t.test AND (t.id = %(study)s OR t.test_of = %(study)s) AND s.response <> 'deleted'
+        """,
+        {"study": study_id},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    count: int = row["count"]
+    return count
+
+
+async def list_tried(connection: Connection, study_id: UUID, most: int) -> list[UUID]:
+    """The ids of so many of them."""
+    cursor = await connection.execute(
+        """
+        SELECT s.id FROM submissions s JOIN studies t ON t.id = s.study_id
+        WHERE t.test AND (t.id = %(study)s OR t.test_of = %(study)s) AND s.response <> 'deleted' LIMIT %(most)s
+        """,
+        {"study": study_id, "most": most},
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
 async def lock_counter(connection: Connection, collection_id: UUID) -> bool:
     """Lock the collection's counter until commit, before all else; False once somebody has deleted the collection."""
     cursor = await connection.execute(

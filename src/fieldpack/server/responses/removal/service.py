@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from psycopg.errors import ForeignKeyViolation
@@ -20,10 +21,11 @@ from fieldpack.server.pictures.queries import list_uses
 from fieldpack.server.pictures.service import remove_unused
 from fieldpack.server.problems import Problem, conflict, invalid, not_found
 from fieldpack.server.responses.removal import queries
+from fieldpack.server.studies.service import get_study
 from fieldpack.server.submissions.service import erase_submission
 from fieldpack.text import say_count
 
-__all__ = ["count_held", "delete_collection", "erase_some"]
+__all__ = ["count_held", "delete_collection", "erase_some", "erase_trials"]
 
 BATCH = 50
 
@@ -63,19 +65,56 @@ async def erase_some(
         Problem: 400 for another name; 404 and 403 as `authorization.require` says.
         StorageUnavailable: as `erase_submission` says.
     """
+
+    async def find(connection: Connection) -> list[UUID]:
+        row = await get_collection(connection, caller, collection_id, Action.SUBMISSION_ERASE)
+        check_name(row.name, typed)
+        return await queries.list_held(connection, collection_id, BATCH)
+
+    return await _erase_while(
+        context, caller, find, lambda connection: queries.count_held(connection, collection_id), seconds
+    )
+
+
+async def erase_trials(context: Context, caller: Caller, study_id: UUID, seconds: float) -> tuple[int, int]:
+    """Erase what was collected while a study was tried out, until none is left or the time is up.
+
+    Returns:
+        How many were erased, and how many are left.
+
+    Raises:
+        Problem: 404 and 403 as `authorization.require` says.
+        StorageUnavailable: as `erase_submission` says.
+    """
+
+    async def find(connection: Connection) -> list[UUID]:
+        await get_study(connection, caller, study_id, Action.SUBMISSION_ERASE)
+        return await queries.list_tried(connection, study_id, BATCH)
+
+    return await _erase_while(
+        context, caller, find, lambda connection: queries.count_tried(connection, study_id), seconds
+    )
+
+
+async def _erase_while(
+    context: Context,
+    caller: Caller,
+    find: Callable[[Connection], Awaitable[list[UUID]]],
+    count: Callable[[Connection], Awaitable[int]],
+    seconds: float,
+) -> tuple[int, int]:
+    """Erase what `find` gives, again and again; how many, and what `count` says is left."""
     until = time.monotonic() + seconds
     erased = 0
     while True:
         async with context.database.transaction() as connection:
-            row = await get_collection(connection, caller, collection_id, Action.SUBMISSION_ERASE)
-            check_name(row.name, typed)
-            held = await queries.list_held(connection, collection_id, BATCH)
+            held = await find(connection)
         if not held:
             return erased, 0
         for submission_id in held:
             if time.monotonic() > until and erased:
                 async with context.database.transaction() as connection:
-                    return erased, await queries.count_held(connection, collection_id)
+                    return erased, await count(connection)
             try:
                 await erase_submission(context, caller, submission_id)
             except Problem as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -24,6 +25,7 @@ from fieldpack.server.submissions.beginning.start import Visitor, has_begun, is_
 from fieldpack.server.submissions.participation import start_submission
 from fieldpack.server.submissions.schemas import StartInput
 from fieldpack.server.tickets.access import find_kept, keep_opened, read_hosted
+from fieldpack.server.tickets.addresses import OWN_ID
 from fieldpack.server.tickets.hosted import TOKEN
 from fieldpack.server.tickets.personal import Ticket, read_ticket, require_unused
 from fieldpack.server.values.participant_ids import MAX_GIVEN, MAX_ID, normalise_participant_id
@@ -87,10 +89,11 @@ async def show_study(
     PROLIFIC_PID: Text = "",
     SESSION_ID: Text = "",
     link: Text = "",
+    ids: Text = "",
     prolific_token: Text = "",
 ) -> Response:
     """The page of a study's link. Looking takes no place. A browser that has the token of a submission goes on with
-    it."""
+    it. A link that makes ids leads to one with a new id, under which a reload resumes."""
     participant_id, session_id = _id_of(PROLIFIC_PID), SESSION_ID.strip()
     session_id = "" if is_no_session(session_id) else session_id
     _check_link(PROLIFIC_PID, participant_id, session_id)
@@ -98,6 +101,11 @@ async def show_study(
     is_own = known is not None and participant_id == known.participant_id
     if known is not None and is_own and _same_session(known, session_id) and (session_id or not known.again):
         return see_other(f"/participate/submissions/{known.id}?again=1")
+    if ids == OWN_ID and not participant_id:
+        if known is not None and not known.again:
+            return see_other(f"/participate/submissions/{known.id}?again=1")
+        made = {"PROLIFIC_PID": f"own-{secrets.token_hex(8)}", "SESSION_ID": secrets.token_hex(16)}
+        return see_other(f"/participate/{study_id}?{urlencode(made)}")
     if prolific_token and await _is_signed(context, study_id):
         return await _open_hosted(request, context, study_id, prolific_token)
     shown = known if known is not None and (session_id or not known.again) and not participant_id else None

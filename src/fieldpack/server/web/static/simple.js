@@ -4,7 +4,7 @@ import { showMoments } from "./moments.js";
 
 showMoments();
 
-for (const form of document.querySelectorAll("form[method=post]:not([data-passkey])")) {
+for (const form of document.querySelectorAll("form[method=post]:not([data-passkey], [data-download])")) {
   let sent = false;
   form.addEventListener("submit", (event) => {
     if (sent) event.preventDefault();

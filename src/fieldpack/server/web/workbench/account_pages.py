@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
-import segno
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from webauthn.helpers import bytes_to_base64url
@@ -25,6 +23,7 @@ from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import invalid
+from fieldpack.server.values.qr import draw_code
 from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -215,28 +214,11 @@ async def _show_set_up(
         "second_factor.html",
         status=status,
         caller=caller,
-        code=_draw(uri),
+        code=Markup(draw_code(uri, css_class="qr")),
         secret=second_factor.say_secret(factor.secret),
         uri=uri,
         error=error,
     )
-
-
-def _draw(text: str) -> Markup:
-    """A QR code as SVG, black on white whatever the colours of the page, as cameras want it."""
-    drawn = BytesIO()
-    segno.make(text, error="m", micro=False).save(
-        drawn,
-        kind="svg",
-        omitsize=True,
-        border=4,
-        dark="#000",
-        light="#fff",
-        xmldecl=False,
-        svgclass="qr",
-        lineclass=None,
-    )
-    return Markup(drawn.getvalue().decode())
 
 
 @router.get(SECOND_FACTOR)

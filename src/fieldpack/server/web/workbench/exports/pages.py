@@ -14,6 +14,9 @@ from fieldpack.server.collections.service import get_collection
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports import service as exports
+from fieldpack.server.exports.conversions import service as conversions
+from fieldpack.server.exports.conversions.formats import FORMATS, find_missing
+from fieldpack.server.exports.conversions.rows import ConversionRow
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.filters import read_whole_view, write_view
 from fieldpack.server.exports.rows import ExportRow
@@ -41,7 +44,16 @@ WAIT_SECONDS = 2.0
 STATE_TEXTS = {
     "generating": message("exports.generating"),
     "complete": message("exports.complete"),
-    "failed": message("exports.failed"),
+    "failed": message("admin.failed_at"),
+}
+FORMAT_TEXTS = {
+    "csv": message("convert.csv"),
+    "xlsx": message("convert.xlsx"),
+    "sav": message("convert.sav"),
+    "dta": message("convert.dta"),
+    "parquet": message("convert.parquet"),
+    "codebook": message("convert.codebook"),
+    "report": message("convert.report"),
 }
 
 
@@ -147,6 +159,8 @@ async def _show_export(
     async with context.database.transaction() as connection:
         collection = await get_collection(connection, caller, collection_id)
         row = await exports.get_export(connection, caller, collection_id, export_id)
+        converted = await conversions.list_conversions(connection, caller, collection_id, export_id)
+        may_create = await _may(connection, caller, Action.EXPORTS_CREATE, collection_id)
         may_delete = await _may(connection, caller, Action.EXPORTS_DELETE, collection_id)
     if not refusal:
         row = await exports.wait_while_generating(context, row, WAIT_SECONDS)
@@ -161,9 +175,32 @@ async def _show_export(
         path=_export_path(collection_id, export_id),
         export=described,
         commands=commands.for_archive(row, described["url"]) if described["status"] == "complete" else [],
+        formats=await _describe_formats(request, context, caller, converted),
+        is_generating=described["status"] == "generating"
+        or any(each.status == "generating" for each in converted),
+        may_create=may_create,
         may_delete=may_delete,
         refusal=refusal,
     )
+
+
+async def _describe_formats(
+    request: Request, context: Context, caller: Caller, converted: list[ConversionRow]
+) -> list[dict[str, Any]]:
+    """What an export can be converted to, and how that stands; what is there with a link made just now."""
+    catalogue, origin = catalogue_of(request), origin_of(request, context)
+    by_name = {row.format: row for row in converted}
+    return [
+        {
+            "name": name,
+            "text": catalogue.text(FORMAT_TEXTS[name]),
+            "missing": find_missing(name),
+            "found": await conversions.describe_conversion(context, caller, by_name[name], origin)
+            if name in by_name
+            else None,
+        }
+        for name in FORMATS
+    ]
 
 
 @router.post("/researcher/collections/{collection_id}/exports/{export_id}")
@@ -174,17 +211,26 @@ async def change_export(
     collection_id: CollectionId,
     export_id: ExportId,
 ) -> Response:
-    """Delete an export. A refusal is said on its page."""
-    go = text_of(await read_unknown_form(request), "go")
+    """Have an export converted, delete what was made of it, or itself. A refusal is said on its page."""
+    form = await read_unknown_form(request)
+    go, format = text_of(form, "go"), text_of(form, "format")
     try:
+        if go == "convert":
+            await require_room(request)
+            await conversions.request_conversion(context, caller, collection_id, export_id, format)
+            return see_other(f"{_export_path(collection_id, export_id)}#formats")
+        context.reserve.make_room()
+        if go == "drop":
+            async with context.database.transaction() as connection:
+                await conversions.delete_conversion(connection, caller, collection_id, export_id, format)
+            return see_other(f"{_export_path(collection_id, export_id)}#formats")
         if go != "delete":
             raise invalid("go", "Unknown action.")
-        context.reserve.make_room()
         async with context.database.transaction() as connection:
             await exports.delete_export(connection, caller, collection_id, export_id)
         await require_withdrawn(context, [export_id])
     except Problem as problem:
-        if problem.type.status not in (400, 409):
+        if problem.type.status not in (400, 409, 429):
             raise
         return await _show_export(
             request,

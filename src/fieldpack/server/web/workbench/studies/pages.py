@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
+from fieldpack.server.accounts.keys import TICKET_LIFE
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
@@ -16,18 +18,26 @@ from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, StudyId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.problems import Problem, invalid
+from fieldpack.server.http.sending.stream import CONTAINED
+from fieldpack.server.problems import Problem, invalid, not_found
+from fieldpack.server.responses.removal.queries import count_tried
+from fieldpack.server.responses.removal.service import erase_trials
 from fieldpack.server.studies import copies, service
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.studies.schemas import StudyInput, StudyPatch, StudyTransition
 from fieldpack.server.studies.targeting import find_unenforced
 from fieldpack.server.submissions.service import count_submissions
+from fieldpack.server.tickets.access import study_page
+from fieldpack.server.tickets.addresses import find_addresses
+from fieldpack.server.tickets.schemas import MANY, LinksInput
+from fieldpack.server.tickets.service import request_links, write_csv
 from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.catalogue import message
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
+from fieldpack.server.web.workbench.studies.codes import ACTORS, digest, read_codes, rows_of
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
@@ -39,6 +49,17 @@ STEP_TEXTS = {
     "START": message("study.resume"),
     "STOP": message("study.stop"),
 }
+LINK_TEXTS = {
+    "recruiting": message("researcher.link"),
+    "ask": message("study.link_ask"),
+    "own": message("study.link_own"),
+}
+ACTOR_TEXTS = {
+    "participant": message("overview.participants"),
+    "researcher": message("study.actor_researcher"),
+}
+ERASING_SECONDS = 10.0  # of one request; what is left is said, and whoever wants goes on
+MOST_TYPED = 1_000_000  # characters that a page gives back
 
 
 def _whole(text: str) -> int | None:
@@ -120,14 +141,17 @@ async def _show_study(
     refusal: str = "",
     status: int = 200,
     trial: str = "",
+    typed: str = "",
+    erased: int = 0,
 ) -> Response:
     async with context.database.transaction() as connection:
         row = await service.get_study(connection, caller, study_id)
         counts = await count_submissions(connection, study_id)
         collection = await get_collection(connection, caller, row.collection_id)
-        may_write = await _may_write(connection, caller, row)
+        may_write = await _may(connection, caller, Action.STUDY_WRITE, row)
+        may_erase = await _may(connection, caller, Action.SUBMISSION_ERASE, row)
+        tried = await count_tried(connection, study_id)
     catalogue = catalogue_of(request)
-    link = service.participant_url(origin_of(request, context), study_id)
     return render(
         request,
         "study.html",
@@ -149,29 +173,41 @@ async def _show_study(
         ],
         may_write=may_write,
         is_draft=row.status == "UNPUBLISHED",
-        link=link,
+        links=[
+            (address, catalogue.text(LINK_TEXTS[address.kind]))
+            for address in find_addresses(origin_of(request, context), study_id)
+        ],
         trial=trial,
-        codes=row.fields["completion_codes"],
+        tried=tried,
+        may_erase=may_erase,
+        erased=erased,
+        typed=typed,
+        most_days=TICKET_LIFE.days,
+        codes=rows_of(row.fields["completion_codes"]),
+        seen=digest(row.fields["completion_codes"]),
+        actors=[(actor, catalogue.text(ACTOR_TEXTS[actor])) for actor in ACTORS],
         unenforced=find_unenforced(row.fields, row.known_studies, row.known_groups),
         refusal=refusal,
     )
 
 
-async def _may_write(connection: Connection, caller: Caller, row: StudyRow) -> bool:
-    return row.collection_id in await find_allowed(
-        connection, caller, Action.STUDY_WRITE, [row.collection_id]
-    )
+async def _may(connection: Connection, caller: Caller, action: Action, row: StudyRow) -> bool:
+    return row.collection_id in await find_allowed(connection, caller, action, [row.collection_id])
 
 
 @router.post("/workbench/studies/{study_id}")
 async def change_study(
     request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
 ) -> Response:
-    """Do a step of the study's life, change places or time, make a copy for trying it, or delete a draft."""
+    """Do a step of the study's life, change places, time or codes, try it out or forget that, copy it, delete a
+    draft."""
     form = await read_unknown_form(request)
     go = text_of(form, "go")
     where, trial = f"/workbench/studies/{study_id}", ""
     try:
+        if go == "forget":
+            erased, _ = await erase_trials(context, caller, study_id, ERASING_SECONDS)
+            return await _show_study(request, context, caller, study_id, erased=erased)
         async with context.database.transaction() as connection:
             if go in STEP_TEXTS:
                 await service.transition_study(
@@ -186,6 +222,11 @@ async def change_study(
                 if not changed:
                     raise invalid("places", catalogue_of(request).text("study.wrong"))
                 await service.patch_study(connection, caller, study_id, _validated(StudyPatch, **changed))
+            elif go == "codes":
+                row = await service.get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
+                codes = read_codes(form, row.fields["completion_codes"])
+                patch = _validated(StudyPatch, completion_codes=codes)
+                await service.patch_study(connection, caller, study_id, patch)
             elif go == "try":
                 row = await copies.make_trial(connection, caller, study_id)
                 trial = copies.trial_url(origin_of(request, context), row.id)
@@ -209,6 +250,62 @@ async def change_study(
     if trial:
         return await _show_study(request, context, caller, study_id, trial=trial)
     return see_other(where)
+
+
+@router.get("/workbench/studies/{study_id}/qr/{kind}.svg")
+async def show_code(
+    request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId, kind: str
+) -> Response:
+    """A link as a QR code, for a page and for print."""
+    async with context.database.transaction() as connection:
+        await service.get_study(connection, caller, study_id)
+    found = [each.svg for each in find_addresses(origin_of(request, context), study_id) if each.kind == kind]
+    if not found or found[0] is None:
+        raise not_found("Link", kind)
+    headers = {**CONTAINED, "Content-Disposition": f'inline; filename="{study_id}-{kind}.svg"'}
+    return Response(found[0], media_type="image/svg+xml", headers=headers)
+
+
+@router.post("/workbench/studies/{study_id}/links")
+async def make_links(
+    request: Request, context: CurrentContext, caller: SignedIn, study_id: StudyId
+) -> Response:
+    """Personal links as CSV, for the participants whose ids were typed, one on each line."""
+    form = await read_unknown_form(request)
+    typed, days = text_of(form, "participants"), text_of(form, "days").strip()
+    try:
+        until = _whole(days) if days else None
+        if days and not 1 <= (until or 0) <= TICKET_LIFE.days:
+            raise invalid("days", catalogue_of(request).text("study.days_wrong", most=TICKET_LIFE.days))
+        given = _validated(
+            LinksInput,
+            participant_ids=[line.strip() for line in typed.splitlines() if line.strip()],
+            expires_at=datetime.now(UTC) + timedelta(days=until) if until else None,
+            once=bool(text_of(form, "once")),
+        )
+        async with context.database.transaction() as connection:
+            page = study_page(request, context, study_id)
+            links = await request_links(connection, caller, study_id, page, given)
+    except ValidationError:
+        async with context.database.transaction() as connection:
+            await service.get_study(connection, caller, study_id, Action.STUDY_WRITE)
+        wrong = catalogue_of(request).text("study.ids_wrong", most=MANY)
+        return await _show_study(
+            request, context, caller, study_id, refusal=wrong, status=400, typed=typed[:MOST_TYPED]
+        )
+    except Problem as problem:
+        if problem.type.status != 400:
+            raise
+        sentence = views.say_problem(problem)
+        return await _show_study(
+            request, context, caller, study_id, refusal=sentence, status=400, typed=typed[:MOST_TYPED]
+        )
+    headers = {
+        "Content-Disposition": f'attachment; filename="{study_id}-links.csv"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(write_csv(links), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _validated(model: type[Model], **given: Any) -> Model:

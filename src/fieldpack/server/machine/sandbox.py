@@ -14,6 +14,7 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Iterable
 
 __all__ = ["close_everything", "limit_resources"]
 
@@ -45,12 +46,18 @@ _EPERM, _ENOSYS = 1, 38
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
-def limit_resources(memory_bytes: int, seconds: int) -> None:
-    """Limits that any Unix has: address space, time on the processor, no file written, few opened, no core dumped."""
+def limit_resources(memory_bytes: int, seconds: int, *, file_bytes: int = 0) -> None:
+    """Limits that any Unix has: address space, time on the processor, files few and small, no core dumped.
+
+    Args:
+        memory_bytes: the most address space.
+        seconds: the most time on the processor.
+        file_bytes: the most that one file may become; 0: none is written.
+    """
     os.nice(NICER)
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_CPU, seconds)
-    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_CORE, 0)
 
@@ -62,11 +69,15 @@ def _limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (most, most))
 
 
-def close_everything() -> list[str]:
+def close_everything(*, readable: Iterable[str] = (), workplace: str | None = None) -> list[str]:
     """Give up files, network and other processes, as far as this kernel lets us; what was given up.
 
     Call it once everything is imported: afterwards nothing can be opened any more but Python's own modules, of which
     libraries import some when they first need them; and not even these by who was root before.
+
+    Args:
+        readable: folders that may be read besides.
+        workplace: a folder in which files may be made, read and removed. Who was root must have made it `nobody`'s.
     """
     done = []
     if os.geteuid() == 0:
@@ -80,14 +91,14 @@ def close_everything() -> list[str]:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return done
-    if _close_files(libc):
+    if _close_files(libc, readable, workplace):
         done.append("files")
     if _filter_calls(libc):
         done.append("calls")
     return done
 
 
-def _close_files(libc: ctypes.CDLL) -> bool:
+def _close_files(libc: ctypes.CDLL, readable: Iterable[str], workplace: str | None) -> bool:
     version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
         return False
@@ -99,19 +110,21 @@ def _close_files(libc: ctypes.CDLL) -> bool:
     ruleset = libc.syscall(_CREATE_RULESET, handled[:size], size, 0)
     if ruleset < 0:
         return False
-    for path in sys.path:
-        _let_read(libc, ruleset, path)
+    for path in (*sys.path, *readable):
+        _let(libc, ruleset, path, _MAY_READ)
+    if workplace is not None:
+        _let(libc, ruleset, workplace, rights)
     done: bool = libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
     os.close(ruleset)
     return done
 
 
-def _let_read(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
+def _let(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     try:
         folder = os.open(path, os.O_PATH | os.O_DIRECTORY)
     except OSError:  # not every path that modules may be on is there
         return
-    libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", _MAY_READ, folder), 0)
+    libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, folder), 0)
     os.close(folder)
 
 

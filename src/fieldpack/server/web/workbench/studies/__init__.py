@@ -1,0 +1,1 @@
+"""Pages of studies: made, opened, paused and ended, with their links, codes and test runs."""
