@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.conftest import Contexts
 from tests.browser.visitor import violations
 from tests.installation import Installation
+from tests.integration.decisions import make_held
 from tests.integration.rows import connected
 from tests.integration.test_gallery import base_of, wait_until_made
 from tests.pictures import make_drawing, save
@@ -130,6 +131,7 @@ def test_files_are_looked_at_and_decided_on_by_keys(
     page.evaluate("() => fetch('/health/live').then(() => null)")  # a way there and back
     page.evaluate(FRAME)
     expect(box).to_be_hidden()
+    make_held(server)
     by_name = {
         row["participant_id"]: row["status"]
         for row in answered(
@@ -149,6 +151,7 @@ def test_files_are_looked_at_and_decided_on_by_keys(
     page.evaluate("() => scrollTo(0, document.body.scrollHeight)")  # they leave the page, and stay chosen
     page.locator(".choice").get_by_role("button", name="Approve").click()
     expect(page.locator(".tile input:checked")).to_have_count(0)
+    make_held(server)
     shown = answered(
         api.get(
             f"/data-collection/collections/{many.collection['id']}/submissions",

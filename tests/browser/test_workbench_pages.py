@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from tests.browser.conftest import Contexts
 from tests.browser.visitor import PHONE, fits, violations
 from tests.browser.workbench import Filled, sign_in
 from tests.installation import Installation
+from tests.integration.decisions import held_for_long, make_held
 
 LOOKS: dict[str, dict[str, Any]] = {
     "desktop": {},
@@ -21,10 +23,20 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _unhurried(server: Installation) -> Iterator[None]:
+    with held_for_long(server):
+        yield
+
+
 @pytest.fixture(scope="module")
-def filled(server: Installation) -> Filled:
+def filled(server: Installation, _unhurried: None) -> Filled:
+    """With a decision that can be undone on every screen that shows one."""
     with server.client() as api:
-        return Filled(api)
+        filled = Filled(api)
+        held = api.post(f"/submissions/{filled.ids[2]}/decisions", json={"action": "APPROVE"})
+        assert held.status_code == 201
+        return filled
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -95,6 +107,18 @@ def test_a_review_by_the_keys_alone(server: Installation, visitors: Contexts) ->
         page.wait_for_load_state("load")  # the script has run by then
         page.keyboard.press("a")
         page.wait_for_url(lambda url: url != first)
+        expect(page.get_by_text("is about to be approved")).to_be_visible()
+        page.keyboard.press("u")
+        page.wait_for_url(first)
+        expect(page.get_by_text("is about to be approved")).to_have_count(0)
+        assert state(shown) == "AWAITING REVIEW"
+        page.keyboard.press("a")
+        page.wait_for_url(lambda url: url != first)
+        make_held(server)
         assert state(shown) == "APPROVED"
+        page.keyboard.press("?")
+        expect(page.locator(".keys dl")).to_be_visible()
         page.keyboard.press("r")
         expect(page.locator("#category")).to_be_focused()
+        page.locator("#category").select_option("LOW_EFFORT")
+        expect(page.locator("#message")).to_have_value("Your answers show little effort.")

@@ -18,6 +18,7 @@ import pytest
 from fieldpack.server.app import API
 from tests.gates import wait_for
 from tests.installation import Installation
+from tests.integration.decisions import held_for_long
 from tests.integration.rows import connected, insert_failed_job, insert_researcher
 from tests.integration.test_roles import ACCOUNT, OPEN, SOURCE, app_routes
 from tests.integration.test_routes_table import STUDY as STUDY_BODY
@@ -39,6 +40,7 @@ ENDS = (
 )
 APPROVE = f"POST {COLLECTION}/submissions/approve"
 ERASE = f"POST {COLLECTION}/erasures"
+DECIDE = f"POST {COLLECTION}/submissions/decisions"
 
 # Route: what one request leaves; nothing where nothing is written, and nothing of a participant is read.
 AUDITED: dict[str, list[str]] = {
@@ -132,6 +134,16 @@ AUDITED: dict[str, list[str]] = {
     "GET /submissions/{submission_id}/notes": ["note.list"],
     "POST /submissions/{submission_id}/notes": ["note.create"],
     "DELETE /submissions/{submission_id}/notes/{note_id}": ["note.delete"],
+    "POST /submissions/{submission_id}/decisions": ["decision.hold"],
+    "GET /decisions/{decision_id}": [],
+    "DELETE /decisions/{decision_id}": ["decision.undo"],
+    f"GET {COLLECTION}/decisions": [],
+    f"GET {COLLECTION}/submissions/reviewable": [],
+    DECIDE: ["decision.hold"],
+    f"GET {COLLECTION}/reviewers": [],
+    f"POST {COLLECTION}/submissions/assign": ["assignment.create"],
+    f"POST {COLLECTION}/submissions/unassign": ["assignment.delete"],
+    f"GET {COLLECTION}/submissions/approved": ["submission.list"],
     APPROVE: ["submission.transition"],
     ERASE: ["submission.erase"],
     f"POST {COLLECTION}/erasures/check": ["submission.list"],
@@ -177,11 +189,14 @@ PAGES: dict[str, list[str]] = {
     "POST /workbench/collections/{collection_id}/manage": ["collection.update"],
     "POST /workbench/collections/{collection_id}/delete": ["submission.erase", "collection.delete"],
     "GET /workbench/collections/{collection_id}/responses": ["response.list"],
-    "POST /workbench/collections/{collection_id}/responses/approve": ["submission.transition"],
+    "POST /workbench/collections/{collection_id}/responses/decide": ["decision.hold"],
+    "POST /workbench/collections/{collection_id}/undo": ["decision.undo"],
+    "POST /workbench/collections/{collection_id}/responses/assign": ["assignment.create"],
+    "GET /workbench/collections/{collection_id}/approved.csv": ["submission.list"],
     "GET /workbench/collections/{collection_id}/files/{file_key}": ["file.read"],
     "GET /workbench/collections/{collection_id}/files/{file_key}/thumbnail": [],  # the page that shows it has one
     "GET /workbench/collections/{collection_id}/gallery": ["response.list"],
-    "POST /workbench/collections/{collection_id}/gallery": ["submission.transition"],
+    "POST /workbench/collections/{collection_id}/gallery": ["decision.hold"],
     "GET /workbench/collections/{collection_id}/gallery/files": ["response.list"],
     "GET /workbench/submissions/{submission_id}/answers": ["response.read"],
     "GET /workbench/submissions/{submission_id}/history": ["submission.read"],
@@ -195,7 +210,7 @@ PAGES: dict[str, list[str]] = {
     "GET /workbench/studies/{study_id}/qr/{kind}.svg": [],
     "POST /workbench/studies/{study_id}/links": ["study.links"],
     "GET /workbench/submissions/{submission_id}": ["response.read"],
-    "POST /workbench/submissions/{submission_id}": ["submission.transition"],
+    "POST /workbench/submissions/{submission_id}": ["decision.hold"],
     "GET /workbench/submissions/{submission_id}/erase": ["submission.read"],
     "POST /workbench/submissions/{submission_id}/erase": ["submission.erase"],
     "GET /workbench/collections/{collection_id}/erase": [],  # without a filter it shows nobody
@@ -210,9 +225,14 @@ PAGES: dict[str, list[str]] = {
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "POST /researcher/workspaces/{workspace_id}/invitations": ("", {"role": "viewer", "days": "7"}),
     "POST /researcher/collections/{collection_id}/exports/{export_id}": ("", {"go": "delete"}),
-    "POST /workbench/collections/{collection_id}/responses/approve": (
+    "POST /workbench/collections/{collection_id}/responses/decide": (
         "?participant={participant}",
-        {"count": "1"},
+        {"go": "approve", "count": "1"},
+    ),
+    "POST /workbench/collections/{collection_id}/undo": ("", {"decision": "{decision_id}"}),
+    "POST /workbench/collections/{collection_id}/responses/assign": (
+        "?participant={participant}",
+        {"go": "assign", "reviewer": "me", "share": "100"},
     ),
     "POST /workbench/workspaces/{workspace_id}/members": (
         "",
@@ -265,6 +285,15 @@ def entries_of(server: Installation, work: Callable[[], Any]) -> list[dict[str, 
 
 def actions_of(entries: list[dict[str, Any]]) -> list[str]:
     return [entry["action"] for entry in entries]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unhurried(server: Installation) -> Iterator[None]:
+    """What is decided here, or was decided just before, is not made while something else is looked at."""
+    with held_for_long(server):
+        with connected(server) as database:
+            database.execute("DELETE FROM decisions WHERE ended_at IS NULL")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +352,9 @@ def changed(
         "file_key": files[0],
         "note_id": expect(world.api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
     }
+    if "{decision_id}" in route or route.endswith("/undo"):
+        path = f"/submissions/{submission}/decisions"
+        made["decision_id"] = expect(world.api.post(path, json={"action": "APPROVE"}), 201)["id"]
     if route == f"DELETE {STUDY}":
         body = json.loads(world.fill(json.dumps(STUDY_BODY), **made))
         made["study_id"] = expect(world.api.post("/studies", json=body), 201)["id"]
@@ -392,6 +424,10 @@ def test_what_a_request_leaves(
             path = world.fill(route.partition(" ")[2] + f"?participant={changed['participant']}", **changed)
             expect(world.api.post(path, json={"count": 1}), 200)
             return
+        if route == DECIDE:
+            path = world.fill(route.partition(" ")[2] + f"?participant={changed['participant']}", **changed)
+            expect(world.api.post(path, json={"action": "APPROVE", "count": 1}), 201)
+            return
         row = TABLE[route]
         body = row.body
         if body is not None and not isinstance(body, bytes):
@@ -409,7 +445,8 @@ def test_what_a_request_leaves(
         assert entry["credential_id"] is not None
         assert entry["workspace_id"] is not None or "/users/me/" in route or "/installation" in route
         if "{submission_id}" in route:
-            assert (entry["object_id"] is None) == ("note." not in entry["action"] or route.startswith("GET"))
+            is_object = entry["action"].startswith(("note.", "decision.")) and not route.startswith("GET")
+            assert (entry["object_id"] is not None) == is_object
             assert entry["subject_id"] == subject
         assert not {changed["submission_id"], changed["participant"]} & set(
             re.findall(r"[0-9a-f-]{36}", str(entry))

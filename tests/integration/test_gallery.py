@@ -21,6 +21,7 @@ from fieldpack.server.storage import thumbnail_key
 from tests.files_there import iter_contents
 from tests.gates import wait_for
 from tests.installation import Installation
+from tests.integration.decisions import make_held
 from tests.integration.rows import connected, insert_researcher
 from tests.pictures import HEIC, SECRET, make_drawing, make_exif, make_film, make_halves, save
 from tests.scenario import FREE_TEXT, UPLOAD, Scenario, expect
@@ -362,6 +363,7 @@ def test_deciding_on_many(api: httpx.Client, browser: httpx.Client, server: Inst
     assert notes == [1, 1, 0, 0, 0]
     # without scripts each that is chosen is a field of its own
     assert browser.post(path, data={"go": "approve", "submission": ids[:2]}).status_code == 303
+    make_held(server)
     assert [status_of(id) for id in ids[:3]] == ["APPROVED", "APPROVED", "AWAITING REVIEW"]
     refused = post("reject", ids[2], message="Blurred & <b>dark</b>")
     assert refused.status_code == 400
@@ -373,6 +375,7 @@ def test_deciding_on_many(api: httpx.Client, browser: httpx.Client, server: Inst
     assert conflict.status_code == 409, conflict.text
     assert status_of(ids[3]) == "AWAITING REVIEW"
     assert post("reject", ids[2], ids[3], message="No.", category="LOW_EFFORT").status_code == 303
+    make_held(server)
     assert [status_of(id) for id in ids] == [
         "APPROVED",
         "APPROVED",

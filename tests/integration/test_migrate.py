@@ -586,3 +586,35 @@ def test_what_was_erased_before_has_a_proof_without_counts(url: str, scripts: Pa
             "SELECT r.email FROM operators o JOIN researchers r ON r.id = o.researcher_id"
         ).fetchall()
         assert operators == [("r@example.org",)]
+
+
+def test_what_changes_a_submission_drops_what_was_decided_on_it(url: str, scripts: Path) -> None:
+    migrate_to("0027", url, scripts)
+    study, collection, quiet, submission, decision = (str(uuid4()) for _ in range(5))
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
+        connection.execute(
+            """
+            INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal, status)
+            VALUES (%s, %s, %s, 1, 'p', 1, 'ACTIVE')
+            """,
+            [submission, study, collection],
+        )
+    migrate(url)
+    dropped = "SELECT dropped FROM decided_submissions"
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            """
+            INSERT INTO decisions (id, collection_id, step, made_by, is_session, count, due_at)
+            SELECT %s, %s, 'APPROVE', id, false, 1, now() FROM researchers LIMIT 1
+            """,
+            [decision, collection],
+        )
+        connection.execute(
+            "INSERT INTO decided_submissions (decision_id, submission_id) VALUES (%s, %s)",
+            [decision, submission],
+        )
+        connection.execute("UPDATE submissions SET upload_bytes = 5")
+        assert connection.execute(dropped).fetchall() == [(False,)]
+        connection.execute("UPDATE submissions SET status = 'TIMED-OUT'")
+        assert connection.execute(dropped).fetchall() == [(True,)]

@@ -132,6 +132,16 @@ ROUTES: dict[str, Allowed] = {
     "POST /submissions/{submission_id}/transition": REVIEWERS,
     "POST /submissions/{submission_id}/request-return": REVIEWERS,
     "POST /submissions/bulk-approve": REVIEWERS,
+    "POST /submissions/{submission_id}/decisions": REVIEWERS,
+    "GET /decisions/{decision_id}": PERSONAL,
+    "DELETE /decisions/{decision_id}": REVIEWERS,
+    "GET /data-collection/collections/{collection_id}/decisions": PERSONAL,
+    "GET /data-collection/collections/{collection_id}/submissions/reviewable": PERSONAL,
+    "POST /data-collection/collections/{collection_id}/submissions/decisions": REVIEWERS,
+    "GET /data-collection/collections/{collection_id}/reviewers": PERSONAL,
+    "POST /data-collection/collections/{collection_id}/submissions/assign": REVIEWERS,
+    "POST /data-collection/collections/{collection_id}/submissions/unassign": REVIEWERS,
+    "GET /data-collection/collections/{collection_id}/submissions/approved": PERSONAL,
     "GET /data-collection/collections/{collection_id}/overview": EVERYONE,
     "GET /data-collection/collections/{collection_id}/submissions": PERSONAL,
     "POST /data-collection/collections/{collection_id}/submissions/approve": REVIEWERS,
@@ -230,7 +240,10 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/studies/{study_id}/qr/{kind}.svg": EVERYONE,
     "POST /workbench/studies/{study_id}/links": WRITERS,
     "GET /workbench/collections/{collection_id}/responses": PERSONAL,
-    "POST /workbench/collections/{collection_id}/responses/approve": REVIEWERS,
+    "POST /workbench/collections/{collection_id}/responses/decide": REVIEWERS,
+    "POST /workbench/collections/{collection_id}/undo": PERSONAL,
+    "POST /workbench/collections/{collection_id}/responses/assign": REVIEWERS,
+    "GET /workbench/collections/{collection_id}/approved.csv": PERSONAL,
     "GET /workbench/collections/{collection_id}/files/{file_key}": PERSONAL,
     "GET /workbench/collections/{collection_id}/files/{file_key}/thumbnail": PERSONAL,
     "GET /workbench/collections/{collection_id}/gallery": PERSONAL,
@@ -258,7 +271,14 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
         {"go": "change", "researcher": "{researcher_id}", "role": "viewer"},
     ),
     "POST /researcher/collections/{collection_id}/exports/{export_id}": ("", {"go": "delete"}),
-    "POST /workbench/collections/{collection_id}/responses/approve": ("?participant=nobody", {"count": "0"}),
+    "POST /workbench/collections/{collection_id}/responses/decide": (
+        "?participant=nobody",
+        {"go": "approve", "count": "0"},
+    ),
+    "POST /workbench/collections/{collection_id}/responses/assign": (
+        "?participant=nobody",
+        {"go": "unassign"},
+    ),
     "POST /workbench/collections/{collection_id}/gallery": (
         "",
         {"go": "note", "chosen": "{submission_id}", "message": "x"},
@@ -331,6 +351,9 @@ class Cast:
         if "note_id" in route:  # only who wrote one may take it back
             notes = f"/submissions/{self.world.ids['submission_id']}/notes"
             return {"note_id": expect(client.post(notes, json={"text": "x"}), 201)["id"]}
+        if "decision_id" in route:  # only whose it is may undo it
+            decisions = f"/submissions/{self.scenario.take_part(f'decided-{next(self.numbers)}')}/decisions"
+            return {"decision_id": expect(client.post(decisions, json={"action": "APPROVE"}), 201)["id"]}
         if "export_id" in route:
             until = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self.numbers))
             export_id = self.scenario.export(to=until.isoformat())["export_id"]
@@ -464,7 +487,11 @@ def test_every_page_for_every_role(cast: Cast, page: str, role: Role) -> None:
     if role in PAGES[page]:
         # 400: the participant's id, or the collection's name, was not typed
         is_typed = page.endswith(("/erase", "/delete"))
-        assert answer.status_code in (200, 303, *([400] if is_typed else [])), answer.text
+        # 409: nothing is there to decide on, or to undo
+        is_nothing = page.endswith(("/decide", "/undo"))
+        assert answer.status_code in (200, 303, *([400] if is_typed else [409] if is_nothing else [])), (
+            answer.text
+        )
         assert "/sign-in" not in answer.headers.get("location", "")
     else:
         assert answer.status_code == 403, answer.text

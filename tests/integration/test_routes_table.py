@@ -301,6 +301,39 @@ TABLE: dict[str, Row] = {
         body={"text": "x"}, wrong=[({"text": 5}, "text"), ({"text": " "}, "text")], large=413
     ),
     "DELETE /submissions/{submission_id}/notes/{note_id}": Row(large=413),
+    "POST /submissions/{submission_id}/decisions": Row(
+        body={"action": "APPROVE"},
+        wrong=[
+            ({"action": "DELETE"}, "action"),
+            ({"action": "REJECT"}, "message"),
+            ({"action": "REJECT", "message": "x"}, "rejection_category"),
+            ({"action": "REQUEST_RETURN", "message": " "}, "message"),
+        ],
+        large=413,
+    ),
+    "GET /decisions/{decision_id}": Row(),
+    "DELETE /decisions/{decision_id}": Row(large=413),
+    "GET /data-collection/collections/{collection_id}/decisions": Row(),
+    "GET /data-collection/collections/{collection_id}/submissions/reviewable": Row(),
+    "POST /data-collection/collections/{collection_id}/submissions/decisions": Row(
+        body={"action": "APPROVE", "count": 1},
+        query="?participant=nobody",
+        wrong=[
+            ({"action": "APPROVE", "count": "x"}, "count"),
+            ({"action": "APPROVE", "count": 0}, "count"),
+            ({"action": "REJECT", "count": 1}, "message"),
+        ],
+        large=413,
+    ),
+    "GET /data-collection/collections/{collection_id}/reviewers": Row(),
+    "POST /data-collection/collections/{collection_id}/submissions/assign": Row(
+        body={"reviewer": "me", "share": 50},
+        wrong=[({"reviewer": 5}, "reviewer"), ({"reviewer": "me", "share": 0}, "share"),
+               ({"reviewer": "nobody@example.org"}, "reviewer")],
+        large=413,
+    ),
+    "POST /data-collection/collections/{collection_id}/submissions/unassign": Row(large=413),
+    "GET /data-collection/collections/{collection_id}/submissions/approved": Row(),
     "POST /submissions/bulk-approve": Row(
         other=400,
         body={"submission_ids": ["{submission_id}"]},
@@ -394,6 +427,14 @@ def subscribe(api: httpx.Client, workspace: str) -> dict[str, str]:
     return {"subscription_id": made.json()["id"], "hook_secret": secret, "event_id": event}
 
 
+def undone_decision(api: httpx.Client, scenario: Scenario) -> str:
+    """The id of a decision that nobody will make."""
+    path = f"/submissions/{scenario.take_part('decided')}/decisions"
+    made: str = expect(api.post(path, json={"action": "APPROVE"}), 201)["id"]
+    expect(api.delete(f"/decisions/{made}"), 204)
+    return made
+
+
 def _session_of(server: Installation) -> str:
     """The id of a session in a browser."""
     form = {"token": server.token}
@@ -473,6 +514,7 @@ def world(server: Installation) -> Iterator[World]:
             "session_id": _session_of(server),
             "job": str(insert_failed_job(server)),
             "sweep_id": expect(api.post("/installation/sweeps", json={"dry_run": True}), 202)["id"],
+            "decision_id": undone_decision(api, scenario),
         }
         yield World(api, other, revoked, nobody, participant, stranger, ids)
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.installation import Installation
+from tests.integration.decisions import make_held
 from tests.integration.test_responses import Answered
 from tests.scenario import FREE_TEXT, PNG, UPLOAD, Scenario, expect
 
@@ -117,12 +118,15 @@ def test_pages_of_the_table_follow_each_other(
     assert re.findall(names, text_of(browser.get(previous[1]))) == re.findall(names, first)
 
 
-def test_deciding_goes_on_to_the_next_within_the_filter(browser: httpx.Client, api: httpx.Client) -> None:
+def test_deciding_goes_on_to_the_next_within_the_filter(
+    server: Installation, browser: httpx.Client, api: httpx.Client
+) -> None:
     scenario = Scenario.create(api)
     ids = {name: scenario.take_part(name) for name in ("a", "b", "c")}
     view = "?state=AWAITING+REVIEW&sort=participant"
     answer = browser.post(f"/workbench/submissions/{ids['a']}{view}", data={"go": "approve"})
     assert answer.headers["location"] == f"/workbench/submissions/{ids['b']}{view}"
+    make_held(server)
     assert expect(api.get(f"/submissions/{ids['a']}"), 200)["status"] == "APPROVED"
     page = browser.post(f"/workbench/submissions/{ids['b']}{view}", data={"go": "reject", "message": "No."})
     assert page.status_code == 400
@@ -130,6 +134,7 @@ def test_deciding_goes_on_to_the_next_within_the_filter(browser: httpx.Client, a
     given = {"go": "reject", "message": "No.", "category": "LOW_EFFORT"}
     answer = browser.post(f"/workbench/submissions/{ids['b']}{view}", data=given)
     assert answer.headers["location"] == f"/workbench/submissions/{ids['c']}{view}"
+    make_held(server)
     assert expect(api.get(f"/submissions/{ids['b']}"), 200)["status"] == "REJECTED"
     # somebody else has decided meanwhile: said in words, and nothing is changed
     expect(api.post(f"/submissions/{ids['c']}/transition", json={"action": "APPROVE"}), 200)
@@ -152,15 +157,16 @@ def test_notes_are_written_and_taken_back(browser: httpx.Client, answered: Answe
 
 
 def test_approving_what_is_shown_is_refused_when_it_has_changed(
-    browser: httpx.Client, api: httpx.Client
+    server: Installation, browser: httpx.Client, api: httpx.Client
 ) -> None:
     scenario = Scenario.create(api)
     for name in ("a", "b"):
         scenario.take_part(name)
-    path = f"/workbench/collections/{scenario.collection['id']}/responses/approve"
-    assert browser.post(path, data={"count": "1"}).status_code == 400
-    assert browser.post(path, data={"count": "x"}).status_code == 400
-    assert browser.post(path, data={"count": "2"}).status_code == 303
+    path = f"/workbench/collections/{scenario.collection['id']}/responses/decide"
+    assert browser.post(path, data={"go": "approve", "count": "1"}).status_code == 409
+    assert browser.post(path, data={"go": "approve", "count": "x"}).status_code == 400
+    assert browser.post(path, data={"go": "approve", "count": "2"}).status_code == 303
+    make_held(server)
     counts = expect(api.get(f"/studies/{scenario.study['id']}/submissions/counts"), 200)
     assert counts["APPROVED"] == 2
 
@@ -183,7 +189,7 @@ def test_writing_needs_a_page_of_ours(
         f"/workbench/submissions/{answered.ids['anna']}",
         f"/workbench/submissions/{answered.ids['anna']}/erase",
         f"/workbench/collections/{collection}/erase?participant=anna",
-        f"/workbench/collections/{collection}/responses/approve",
+        f"/workbench/collections/{collection}/responses/decide",
     ):
         answer = browser.post(path, data={"go": "approve"}, headers={"Origin": "https://elsewhere.example"})
         assert answer.status_code == 403, path
@@ -259,14 +265,14 @@ def test_what_is_no_number_in_reach_is_refused(browser: httpx.Client, api: httpx
     scenario = Scenario.create(api, {"type": "multiple_choice", "description": "Which?", "options": options})
     collection = scenario.collection["id"]
     invitations = f"/researcher/workspaces/{scenario.collection['workspace_id']}/invitations"
-    approve = f"/workbench/collections/{collection}/responses/approve"
+    decide = f"/workbench/collections/{collection}/responses/decide"
     preview = f"/data-collection-tool/collections/{collection}"
     participant = scenario.start("p")
     auth, choice = participant.headers, participant.item(0)
     for number in NO_NUMBERS:
         form = {"role": "editor", "days": number, "email": ""}
         assert browser.post(invitations, data=form).status_code == 400
-        assert browser.post(approve, data={"count": number}).status_code == 400
+        assert browser.post(decide, data={"go": "approve", "count": number}).status_code == 400
         step = {"preview": "true", "step": number}
         assert browser.get(preview, params=step).status_code == 404
         page = f"{participant.path}/{quote(number)}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from tests.conversions import convert, fetch, held_conversion
@@ -193,6 +194,41 @@ def test_sigterm_hands_the_job_over(own: Installation, large: str) -> None:
             state = finish(own, scenario, path)
     assert poller.errors == []
     check(scenario, state)
+
+
+def test_kill_9_of_the_worker_at_a_decision(own: Installation, large: str) -> None:
+    """While it is held, and in the middle of making it: it is made afterwards, once."""
+    scenario = scenario_of(own, large)
+    submission = scenario.take_part("decided")
+    given = {"action": "REJECT", "message": "Dark.", "rejection_category": "OTHER"}
+    held = expect(scenario.api.post(f"/submissions/{submission}/decisions", json=given), 201)
+    [worker] = own.children("worker")
+    os.kill(worker, signal.SIGKILL)
+    with connected(own) as database, connected(own) as watching:
+        with database.transaction():  # whoever makes it waits here
+            database.execute("SELECT FROM submissions WHERE id = %s FOR UPDATE", [submission])
+            waits = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+            wait_for(lambda: hurry(watching) and watching.execute(waits).fetchone() is not None)
+            wait_for(lambda: own.children("worker") not in ([], [worker]))
+            [second] = own.children("worker")
+            os.kill(second, signal.SIGKILL)
+        path = f"/decisions/{held['id']}"
+        wait_for(lambda: expect(scenario.api.get(path), 200)["status"] == "made")
+        made = watching.execute(
+            """
+            SELECT count(*) FROM audit_entries e JOIN audit_subjects s ON s.id = e.subject_id
+            WHERE s.submission_id = %s AND e.action = 'submission.transition'
+            """,
+            [submission],
+        ).fetchone()
+    assert made == (1,)
+    assert expect(scenario.api.get(f"/submissions/{submission}"), 200)["status"] == "REJECTED"
+
+
+def hurry(database: psycopg.Connection[Any]) -> bool:
+    """All decisions are due now."""
+    database.execute("UPDATE decisions SET due_at = now() WHERE ended_at IS NULL AND due_at > now()")
+    return True
 
 
 def test_kill_9_of_everything_and_a_new_start(own: Installation, large: str) -> None:

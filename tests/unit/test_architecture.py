@@ -295,6 +295,7 @@ FREE = {
     "exports.build.job_queries.iter_lines",  # how many lines a batch of text has, and the text
 }
 JSON = {
+    "audit.queries.insert_entries(details)",
     "audit.queries.insert_entry(details)",
     "collections.queries.keep_version(body)",
     "exports.build.job_queries.select_exported(filter)",
@@ -307,6 +308,7 @@ JSON = {
     "submissions.answering.queries.replace_answers(values)",
     "submissions.answering.queries.save_held_answer(value)",
     "submissions.queries.set_reviewed(review)",
+    "submissions.review.queries.insert_decision(review)",
 }
 SCALARS = (bool, int, float, str, bytes, Decimal, UUID, date, datetime, timedelta, type(None))
 MANY = (

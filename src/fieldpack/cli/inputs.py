@@ -5,10 +5,29 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fieldpack.errors import UsageError
 
-__all__ = ["read_ids", "read_object"]
+__all__ = ["read_filter", "read_ids", "read_object"]
+
+_OF_PAGES = ("after", "upto", "column", "of", "sort")  # of addresses, what narrows nothing
+
+
+def read_filter(text: str) -> dict[str, list[str]]:
+    """A filter of submissions by name: from the query of a page's address, or from the whole address.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    query = text.partition("#")[0].rpartition("?")[2]
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query):
+        if name not in _OF_PAGES:
+            found.setdefault(name, []).append(value)
+    if query.strip() and not found and "=" not in query:
+        raise UsageError(f"{text!r} is no filter; one reads `state=AWAITING+REVIEW&files=yes`.")
+    return found
 
 
 def read_ids(source: Path) -> list[str]:

@@ -21,6 +21,7 @@ from fieldpack.client.groups import GroupRoutes
 from fieldpack.client.hooks import HookRoutes
 from fieldpack.client.progress import OnProgress
 from fieldpack.client.resources import ResourceRoutes
+from fieldpack.client.review.routes import ReviewRoutes
 from fieldpack.client.routes import Json, collection_path, path_segment, prefer_wait
 from fieldpack.client.submissions import ErasureRoutes, SubmissionRoutes
 from fieldpack.client.transport import Transport
@@ -28,7 +29,9 @@ from fieldpack.client.transport import Transport
 __all__ = ["Client", "Json"]
 
 
-class Client(ResourceRoutes, SubmissionRoutes, ErasureRoutes, GroupRoutes, HookRoutes, ConversionRoutes):
+class Client(
+    ResourceRoutes, SubmissionRoutes, ReviewRoutes, ErasureRoutes, GroupRoutes, HookRoutes, ConversionRoutes
+):
     """A server's API, one method a route. Safe to use from several threads; a context manager.
 
     Objects are plain dictionaries with the fields of the API reference, unknown ones included. Every method

@@ -59,11 +59,13 @@ from fieldpack.server.responses.edits.routes import router as edits
 from fieldpack.server.responses.erasing.routes import router as erasing
 from fieldpack.server.responses.history.routes import router as history
 from fieldpack.server.responses.removal.routes import router as removal
+from fieldpack.server.responses.review.routes import router as reviews
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
 from fieldpack.server.submissions.participant_routes import known_router, start_router
 from fieldpack.server.submissions.participant_routes import router as participate
+from fieldpack.server.submissions.review.routes import router as review
 from fieldpack.server.submissions.routes import router as submissions
 from fieldpack.server.tickets.routes import router as tickets
 from fieldpack.server.uploads.routes import creating_router, tus_router
@@ -96,10 +98,12 @@ ROUTERS = (
         tickets,
         submissions,
         operations,
+        review,
         edits,
         erasing,
         history,
         removal,
+        reviews,
         responses,
         start_router,
         participate,

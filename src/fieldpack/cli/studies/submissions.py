@@ -13,7 +13,7 @@ from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
 from fieldpack.cli.options import AsJson, Limit, Offset
 from fieldpack.cli.output import print_one
-from fieldpack.cli.studies import erasing
+from fieldpack.cli.studies import erasing, reviewing
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -26,6 +26,8 @@ Examples:
   fieldpack submission approve SUBMISSION_ID
   fieldpack submission reject SUBMISSION_ID -m "The photo shows another product." -R FAILED_INSTRUCTIONS
   fieldpack submission bulk-approve -f ids.txt
+  fieldpack submission decide-all COLLECTION_ID -a APPROVE --filter "files=yes"
+  fieldpack submission undo DECISION_ID
   fieldpack submission erase SUBMISSION_ID
   fieldpack submission bulk-erase -c COLLECTION_ID -f participants.txt
 """
@@ -41,6 +43,7 @@ Category = Annotated[
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    reviewing.register(app)
     root.add_typer(app, name="submission")
 
 

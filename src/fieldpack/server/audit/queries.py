@@ -96,6 +96,46 @@ async def insert_entry(
     )
 
 
+async def insert_entries(
+    connection: Connection,
+    *,
+    actor_type: str,
+    researcher_id: UUID | None,
+    credential_type: str | None,
+    credential_id: str | None,
+    address: str | None,
+    action: str,
+    object_type: str,
+    submission_ids: list[UUID],
+    details: dict[str, Any],
+) -> None:
+    """An entry about each of these submissions, in the caller's transaction, as `insert_entry` would write them."""
+    await connection.execute(
+        """
+        INSERT INTO audit_entries (actor_type, actor_id, credential_type, credential_id, address, action, object_type,
+                                   subject_id, workspace_id, collection_id, details)
+        SELECT %(actor_type)s, (SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s),
+               %(credential_type)s, %(credential_id)s, %(address)s, %(action)s, %(object_type)s,
+               subject.id, c.workspace_id, s.collection_id, %(details)s
+        FROM unnest(%(submissions)s::uuid[]) WITH ORDINALITY AS given (id, place)
+        JOIN submissions s ON s.id = given.id JOIN collections c ON c.id = s.collection_id
+        LEFT JOIN audit_subjects subject ON subject.submission_id = s.id
+        ORDER BY given.place
+        """,
+        {
+            "actor_type": actor_type,
+            "researcher": researcher_id,
+            "credential_type": credential_type,
+            "credential_id": credential_id,
+            "address": address,
+            "action": action,
+            "object_type": object_type,
+            "submissions": submission_ids,
+            "details": Jsonb(details),
+        },
+    )
+
+
 async def delete_subject(connection: Connection, submission_id: UUID) -> None:
     """From here on nobody can tell whom the entries about this submission are about."""
     await connection.execute("DELETE FROM audit_subjects WHERE submission_id = %s", [submission_id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "describe_entry",
     "forget",
     "list_entries",
+    "write_entries",
     "write_entry",
 ]
 
@@ -94,6 +96,26 @@ async def write_entry(
         study_id=study_id,
         details=make_details(details),
         is_awaited=action not in READS,
+    )
+
+
+async def write_entries(
+    connection: Connection, actor: Actor, action: str, submission_ids: Sequence[UUID], **details: Any
+) -> None:
+    """The same entry about each of these participants, which is no reading of theirs; see `write_entry`."""
+    if action not in ACTIONS or action in READS:
+        raise ValueError(f"{action} is nothing that is done to submissions")
+    await queries.insert_entries(
+        connection,
+        actor_type=actor.type,
+        researcher_id=actor.researcher_id,
+        credential_type=actor.credential_type,
+        credential_id=actor.credential_id,
+        address=actor.address,
+        action=action,
+        object_type=action.partition(".")[0],
+        submission_ids=list(submission_ids),
+        details=make_details(details),
     )
 
 

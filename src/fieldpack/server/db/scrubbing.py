@@ -36,6 +36,7 @@ TABLES = (
     "participant_group_members",
     "hook_attempts",
     "import_ids",
+    "decisions",
 )
 STATISTICS = (
     "pg_catalog.pg_statistic"  # common values and histograms of columns, names of participants included

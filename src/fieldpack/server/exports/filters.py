@@ -1,5 +1,5 @@
 """What an export may be narrowed to: a study and a span of completion times, and in a body whatever a view of
-responses can be narrowed to but notes, which are in no export."""
+responses can be narrowed to but what reviewers do with them, which is in no export."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fieldpack.server.values.uuids import is_uuid
 __all__ = ["is_narrowed", "parse_filter", "read_view", "read_whole_view", "write_view"]
 
 LISTS = ("state", "study", "submission", "where")
+PASSED_OVER = ("note", "pending", "assigned")
 OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
 MOST_NAMES = 100
 MOST_VALUES = 1_000  # of one name
@@ -97,13 +98,13 @@ def _parse_one(name: str, text: str, found: Filter, errors: dict[str, list[str]]
 
 
 def write_view(wanted: ResponseFilter) -> Filter:
-    """The filter of an export that holds what a view of responses shows; its note is passed over."""
+    """The filter of an export that holds what a view of responses shows; what reviewers do with them is passed over."""
     found: Filter = {}
     names = {"since": "from", "before": "to"}
     for name, text in wanted.parameters():
         if name in LISTS:
             found.setdefault(name, []).append(text)
-        elif name != "note":
+        elif name not in PASSED_OVER:
             found[names.get(name, name)] = text
     return {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
 

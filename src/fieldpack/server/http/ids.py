@@ -17,6 +17,7 @@ from fieldpack.server.http.routing import parse_id
 __all__ = [
     "BatchId",
     "CollectionId",
+    "DecisionId",
     "ErasureId",
     "EventId",
     "ExportId",
@@ -42,6 +43,7 @@ _OPAQUE = WithJsonSchema({"type": "string"})
 
 BatchId = Annotated[UUID, _OPAQUE]  # in queries and bodies, where a malformed one is a 400
 CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
+DecisionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Decision")), _OPAQUE]
 ErasureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Erasure")), _OPAQUE]
 EventId = Annotated[UUID, BeforeValidator(partial(parse_id, "Event")), _OPAQUE]
 ExportId = Annotated[UUID, BeforeValidator(partial(parse_id, "Export")), _OPAQUE]

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import orjson
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
 from fieldpack.server.problems import INVALID, Problem, invalid
 from fieldpack.server.values.uuids import is_uuid
@@ -29,6 +29,7 @@ __all__ = [
     "parse_ordering",
     "parse_truth",
     "parse_words",
+    "prefers_csv",
     "read_cursor",
     "write_cursor",
 ]
@@ -86,6 +87,11 @@ _DAY = re.compile(r"(\d{2})/(\d{2})/(\d{4})", re.ASCII)
 def envelope(results: list[Any], count: int) -> dict[str, Any]:
     """The shape of every list but that of exports."""
     return {"results": results, "meta": {"count": count}}
+
+
+def prefers_csv(request: Request) -> bool:
+    """Whether a client asks for a table rather than JSON: by `Accept: text/csv`, before anything else."""
+    return request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip() == "text/csv"
 
 
 def write_cursor(place: list[str]) -> str:

@@ -15,7 +15,9 @@ from fieldpack.server.http.ids import CollectionId, NoteId, SubmissionId
 from fieldpack.server.http.listing import envelope
 from fieldpack.server.http.routing import discard_body
 from fieldpack.server.responses import overview, service
+from fieldpack.server.responses.parameters import Filters
 from fieldpack.server.responses.removal import service as removal
+from fieldpack.server.responses.review.deciding import approve_matching
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.notes.service import describe_note
 
@@ -23,8 +25,6 @@ router = APIRouter(route_class=ResearcherRoute, tags=["responses"])
 
 MOST = 1000
 Limit = Annotated[int, Query(ge=1, le=MOST)]
-Words = Annotated[list[str] | None, Query()]
-Word = Annotated[str | None, Query()]
 
 
 class Approval(BaseModel):
@@ -37,44 +37,6 @@ class Note(BaseModel):
     """A note to write."""
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True)]
-
-
-def _filters(
-    state: Annotated[list[str] | None, Query(description="A status; several are any of them.")] = None,
-    study: Annotated[list[str] | None, Query(description="A study's id; several are any of them.")] = None,
-    submission: Annotated[
-        list[str] | None, Query(description="A submission's id; several are any of them.")
-    ] = None,
-    participant: Word = None,
-    since: Annotated[
-        str | None, Query(description="Completed, or else started, at or after this day or time.")
-    ] = None,
-    before: Annotated[
-        str | None, Query(description="The same before this time, or up to the end of this day.")
-    ] = None,
-    files: Annotated[str | None, Query(description="`yes` or `no`.")] = None,
-    note: Annotated[str | None, Query(description="`yes` or `no`.")] = None,
-    shorter: Annotated[str | None, Query(description="Took at most so long: `90s`, `10m`, `2h`.")] = None,
-    longer: Annotated[str | None, Query(description="Took at least so long.")] = None,
-    search: Annotated[
-        str | None, Query(description="Words that the answers hold, as a search engine takes them.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        Query(
-            description="`<question>:is:<option>`, `:contains:<text>`, `:between:<low>,<high>`, `:answered` or"
-            " `:missing`; all of several hold."
-        ),
-    ] = None,
-    sort: Annotated[
-        str,
-        Query(description="`completed`, `started`, `duration`, `state`, `participant` or a question's id."),
-    ] = service.DEFAULT_SORT,
-) -> None:
-    """The parameters that `service.read_view` reads, so that they are known and documented."""
-
-
-Filters = Depends(_filters)
 
 
 @router.get("/data-collection/collections/{collection_id}/overview")
@@ -113,7 +75,10 @@ async def list_submissions(
         view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
         page = await service.list_page(connection, view, limit, after=after)
     return {
-        "results": [service.describe_response(row, page.files) for row in page.rows],
+        "results": [
+            service.describe_response(row, page.files, page.pending.get(row.id), page.assigned.get(row.id))
+            for row in page.rows
+        ],
         "meta": {"count": page.count, "next": page.after},
     }
 
@@ -130,7 +95,7 @@ async def approve_submissions(
     """Approve what the filter lets through and what waits for a review; `count` is how many that must be."""
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
-        return {"approved": await service.approve_matching(connection, caller, view, body.count)}
+        return {"approved": await approve_matching(connection, caller, view, body.count)}
 
 
 @router.get("/submissions/{submission_id}/response")
@@ -142,7 +107,7 @@ async def get_response(
         view = await service.find_view(connection, caller, submission_id, [])
         found = await service.open_response(connection, view, submission_id)
     return {
-        **service.describe_response(found.row, found.files),
+        **service.describe_response(found.row, found.files, found.pending, found.assigned),
         "notes": [describe_note(note) for note in found.notes],
         "collection": describe_body(found.body),
     }

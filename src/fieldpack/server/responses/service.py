@@ -1,9 +1,9 @@
-"""The rules of looking through responses: pages of a list, one among its neighbours, decisions on many."""
+"""The rules of looking through responses: pages of a list, one among its neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -23,16 +23,16 @@ from fieldpack.server.responses import queries
 from fieldpack.server.responses.queries import ORDERS, Order
 from fieldpack.server.responses.rows import FileRow, QuestionRow, ResponseRow
 from fieldpack.server.selection.filters import ResponseFilter, parse_filter
+from fieldpack.server.submissions.assignments.queries import list_assigned
+from fieldpack.server.submissions.assignments.rows import AssignedRow
 from fieldpack.server.submissions.notes.queries import list_notes
 from fieldpack.server.submissions.notes.rows import NoteRow
-from fieldpack.server.submissions.schemas import BulkApproval
-from fieldpack.server.submissions.service import approve_many
+from fieldpack.server.submissions.review.rows import PendingRow
+from fieldpack.server.submissions.review.service import describe_pending, list_pending
 
 __all__ = [
     "ResponsePage",
     "View",
-    "approve_matching",
-    "count_reviewable",
     "describe_response",
     "find_view",
     "list_page",
@@ -40,9 +40,6 @@ __all__ = [
     "open_response",
     "read_view",
 ]
-
-MOST_AT_ONCE = 10_000
-REVIEWABLE = "AWAITING REVIEW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +74,16 @@ class ResponsePage:
     Attributes:
         rows: the responses.
         files: their files.
+        pending: the decisions that are held on them, by submission.
+        assigned: to whom they are assigned, by submission.
         count: how many the whole list has, up to a bound.
         before, after: cursors of the pages around this one; None where there is none.
     """
 
     rows: list[ResponseRow]
     files: list[FileRow]
+    pending: dict[UUID, PendingRow]
+    assigned: dict[UUID, AssignedRow]
     count: int
     before: str | None
     after: str | None
@@ -101,7 +102,10 @@ async def read_view(
     """
     collection = await get_collection(connection, caller, collection_id, Action.RESPONSES_READ)
     questions = await queries.list_questions(connection, collection_id)
-    wanted = parse_filter(parameters, {str(question.id) for question in questions})
+    resolved = [
+        (name, str(caller.id) if name == "assigned" and text == "me" else text) for name, text in parameters
+    ]
+    wanted = parse_filter(resolved, {str(question.id) for question in questions})
     sort = next((text for name, text in parameters if name == "sort" and text), DEFAULT_SORT)
     return View(caller, collection, questions, wanted, _parse_order(sort, questions), sort)
 
@@ -160,6 +164,8 @@ async def list_page(
     return ResponsePage(
         rows,
         files,
+        await list_pending(connection, [row.id for row in rows]),
+        {each.submission_id: each for each in await list_assigned(connection, [row.id for row in rows])},
         count,
         write_cursor(rows[0].place) if has_before else None,
         write_cursor(rows[-1].place) if has_after else None,
@@ -171,7 +177,12 @@ def list_unasked(files: Sequence[FileRow]) -> list[tuple[UUID, str]]:
     return [(file.blob_id, file.content_type) for file in files if file.thumbnail is None]
 
 
-def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, Any]:
+def describe_response(
+    row: ResponseRow,
+    files: Sequence[FileRow],
+    pending: PendingRow | None,
+    assigned: AssignedRow | None,
+) -> dict[str, Any]:
     """A response as the API answers it: the archive's answers, each file with its key besides."""
     keys = iter([file for file in files if file.submission_id == row.id])
     responses = None
@@ -196,6 +207,8 @@ def describe_response(row: ResponseRow, files: Sequence[FileRow]) -> dict[str, A
         "test": row.test,
         "imported": row.imported,
         "notes": row.note_count,
+        "pending": describe_pending(pending),
+        "assigned_to": {"id": assigned.researcher_id, "name": assigned.name} if assigned else None,
         "responses": responses,
     }
 
@@ -221,6 +234,8 @@ class OpenResponse:
         body: the collection as its participant saw it.
         files: its files.
         notes: what researchers wrote about it, oldest first.
+        pending: the decision that is held on it; None for none.
+        assigned: to whom it is assigned; None for nobody.
         previous, next: the responses before and after it in the view; None at its ends.
     """
 
@@ -228,6 +243,8 @@ class OpenResponse:
     body: dict[str, Any]
     files: list[FileRow]
     notes: list[NoteRow]
+    pending: PendingRow | None
+    assigned: AssignedRow | None
     previous: UUID | None
     next: UUID | None
 
@@ -261,6 +278,8 @@ async def open_response(
         await get_version(connection, collection_id, row.collection_version),
         await queries.list_files(connection, [row.id]),
         await list_notes(connection, row.id),
+        (await list_pending(connection, [row.id])).get(row.id),
+        next(iter(await list_assigned(connection, [row.id])), None),
         previous,
         following,
     )
@@ -279,46 +298,3 @@ async def find_view(
     if collection_id is None:
         raise not_found("Submission", submission_id)
     return await read_view(connection, caller, collection_id, parameters)
-
-
-# decisions on many
-
-
-async def approve_matching(connection: Connection, caller: Caller, view: View, expected: int) -> int:
-    """Approve all that a view shows and that wait for a review, as the API's bulk approval does; how many.
-
-    Args:
-        expected: how many the reviewer was told they are.
-
-    Raises:
-        Problem: 400 when they are others by now, or more than can be decided at once.
-    """
-    await require(connection, caller, Action.RESPONSES_REVIEW, collection=view.collection.id)
-    wanted = _only_reviewable(view)
-    count = await count_reviewable(connection, view)
-    if count > MOST_AT_ONCE:
-        raise invalid("count", f"At most {MOST_AT_ONCE:,} at once: narrow the filter.")
-    if count != expected:
-        raise invalid(
-            "count", f"{count:,} wait for a review by now, not {expected:,}: look again, then approve."
-        )
-    if wanted is not None and count:
-        found = await queries.list_matching(connection, view.collection.id, wanted, MOST_AT_ONCE)
-        given = BulkApproval(submission_ids=[str(each) for each in found])
-        await approve_many(connection, caller, given)
-    return count
-
-
-async def count_reviewable(connection: Connection, view: View) -> int:
-    """How many of what a view shows wait for a review; counting ends beyond what can be decided at once."""
-    wanted = _only_reviewable(view)
-    if wanted is None:
-        return 0
-    return await queries.count_matching(connection, view.collection.id, wanted, MOST_AT_ONCE)
-
-
-def _only_reviewable(view: View) -> ResponseFilter | None:
-    """What a view shows, of that what waits for a review; None when its filter leaves that out."""
-    if view.wanted.state and REVIEWABLE not in view.wanted.state:
-        return None
-    return replace(view.wanted, state=(REVIEWABLE,))

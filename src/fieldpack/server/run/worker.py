@@ -49,6 +49,8 @@ from fieldpack.server.pictures import tasks as pictures_tasks
 from fieldpack.server.run import worker_queries as queries
 from fieldpack.server.studies import tasks as studies_tasks
 from fieldpack.server.submissions import tasks as submissions_tasks
+from fieldpack.server.submissions.review import service as review
+from fieldpack.server.submissions.review import tasks as review_tasks
 from fieldpack.server.thumbnails import service as thumbnails
 from fieldpack.server.thumbnails import tasks as thumbnails_tasks
 from fieldpack.server.tickets import tasks as tickets_tasks
@@ -78,7 +80,7 @@ MOST_REASON = 300
 REGISTERED = (
     *(exports_tasks, part_tasks, exports_maintenance, maintenance, submissions_tasks, uploads_tasks),
     *(tickets_tasks, pictures_tasks, studies_tasks, changes_tasks, hooks_tasks, imports_tasks),
-    *(thumbnails_tasks, lists_tasks, conversions_tasks, conversions),
+    *(thumbnails_tasks, lists_tasks, conversions_tasks, conversions, review_tasks),
 )
 
 log = structlog.get_logger()
@@ -204,7 +206,7 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
 
 
 async def hand_back(context: Context, app: App) -> None:
-    """Queue again the jobs of dead workers, and jobs for what is generating and has none."""
+    """Queue again the jobs of dead workers, and jobs for what waits and has none."""
     async with context.database.transaction() as connection:
         for job_id in await queries.requeue_orphaned(connection):
             log.warning("job.taken_back", job_id=job_id)
@@ -212,3 +214,4 @@ async def hand_back(context: Context, app: App) -> None:
         await conversions.requeue_lost(connection)
         await requeue_waiting(connection)
         await thumbnails.requeue_waiting(connection)
+        await review.requeue_due(connection)

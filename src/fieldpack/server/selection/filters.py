@@ -81,6 +81,8 @@ class ResponseFilter:
     before: datetime | None = None  # the same, before this
     files: bool | None = None  # with or without
     note: bool | None = None  # with or without one of the researchers'
+    pending: bool | None = None  # whether a decision on it is held
+    assigned: UUID | Literal["nobody"] | None = None  # to this reviewer
     shorter: int | None = None  # seconds from start to completion, at most
     longer: int | None = None  # the same, at least
     search: str | None = None  # words that the answers hold, as a search engine takes them
@@ -97,10 +99,12 @@ class ResponseFilter:
             at = getattr(self, name)
             if at is not None:
                 found.append((name, format_time(at)))
-        for name in ("files", "note"):
+        for name in ("files", "note", "pending"):
             wanted = getattr(self, name)
             if wanted is not None:
                 found.append((name, "yes" if wanted else "no"))
+        if self.assigned is not None:
+            found.append(("assigned", str(self.assigned)))
         for name in ("shorter", "longer"):
             seconds = getattr(self, name)
             if seconds is not None:
@@ -111,7 +115,17 @@ class ResponseFilter:
 
     def as_details(self) -> dict[str, Any]:
         """What the audit log says of it: of a person's id and of words, no more than that they were looked for."""
-        named = ("submission", "participant", "files", "note", "shorter", "longer", "search")
+        named = (
+            "submission",
+            "participant",
+            "files",
+            "note",
+            "pending",
+            "assigned",
+            "shorter",
+            "longer",
+            "search",
+        )
         return {
             "status": list(self.state) or None,
             "studies": list(self.study) or None,
@@ -224,6 +238,14 @@ def _parse_truth(text: str, _: Collection[str]) -> bool:
     return text.lower() in _YES
 
 
+def _parse_assigned(text: str, _: Collection[str]) -> UUID | Literal["nobody"]:
+    if text.lower() == "nobody":
+        return "nobody"
+    if not is_uuid(text):
+        raise ValueError("Must be `me`, `nobody` or the id of a reviewer.")
+    return UUID(text)
+
+
 def _parse_length(text: str, _: Collection[str]) -> int:
     found = _LENGTH.fullmatch(text)
     if found is None:
@@ -270,6 +292,8 @@ _PARSERS: dict[str, Any] = {
     "before": _parse_before,
     "files": _parse_truth,
     "note": _parse_truth,
+    "pending": _parse_truth,
+    "assigned": _parse_assigned,
     "shorter": _parse_length,
     "longer": _parse_length,
     "search": _parse_text,

@@ -52,6 +52,18 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
         add("(s.response = 'active' AND s.file_count > 0) = %(files)s", files=wanted.files)
     if wanted.note is not None:
         add("EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id) = %(note)s", note=wanted.note)
+    if wanted.pending is not None:
+        add(
+            "EXISTS (SELECT FROM decided_submissions h WHERE h.submission_id = s.id AND NOT h.dropped) = %(pending)s",
+            pending=wanted.pending,
+        )
+    if wanted.assigned == "nobody":
+        add("NOT EXISTS (SELECT FROM assignments a WHERE a.submission_id = s.id)")
+    elif wanted.assigned is not None:
+        add(
+            "EXISTS (SELECT FROM assignments a WHERE a.submission_id = s.id AND a.researcher_id = %(assigned)s)",
+            assigned=wanted.assigned,
+        )
     if wanted.shorter is not None:
         add(f"{SECONDS} <= %(shorter)s", shorter=wanted.shorter)
     if wanted.longer is not None:

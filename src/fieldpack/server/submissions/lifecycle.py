@@ -30,6 +30,7 @@ from fieldpack.server.studies import queries as study_queries
 from fieldpack.server.studies.completion_codes import Handling
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.review.queries import remove_erased
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
 
@@ -178,6 +179,7 @@ async def erase(
     removed = await count_reach(connection, [submission_id])
     objects = await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
+    await remove_erased(connection, submission_id)
     await forget_answers(connection, submission_id)
     await forget_participant(connection, row.workspace_id, row.participant_id)
     await insert_erasure(connection, submission_id)

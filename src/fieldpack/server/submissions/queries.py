@@ -223,11 +223,22 @@ async def set_entered_code(connection: Connection, submission_id: UUID, code: st
     await connection.execute("UPDATE submissions SET entered_code = %s WHERE id = %s", [code, submission_id])
 
 
-async def request_return(connection: Connection, submission_id: UUID, reasons: list[str]) -> None:
-    """Note that the researcher asks for a return. The caller has locked the submission."""
+async def lock_many(connection: Connection, submission_ids: list[UUID]) -> list[SubmissionRow]:
+    """Those of these submissions that were not erased, in a fixed order, with their rows locked until commit. Where
+    the counters of their collections are to be raised, the caller has locked those."""
+    cursor = await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
+        f"{FIND} WHERE s.id = ANY(%s) AND s.response <> 'deleted'"
+        " ORDER BY s.collection_id, s.id FOR NO KEY UPDATE OF s",
+        [submission_ids],
+    )
+    return await cursor.fetchall()
+
+
+async def request_return(connection: Connection, submission_ids: list[UUID], reasons: list[str]) -> None:
+    """Note that the researcher asks for a return of these. The caller has locked the submissions."""
     await connection.execute(
-        "UPDATE submissions SET return_requested = now(), return_reasons = %s WHERE id = %s",
-        [Json(reasons), submission_id],
+        "UPDATE submissions SET return_requested = now(), return_reasons = %s WHERE id = ANY(%s)",
+        [Json(reasons), submission_ids],
     )
 
 
@@ -425,6 +436,7 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
     await connection.execute("DELETE FROM answers WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM notes WHERE submission_id = %s", [submission_id])
+    await connection.execute("DELETE FROM assignments WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM resume_codes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM used_tickets WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM import_ids WHERE new_id = %s", [submission_id])

@@ -62,14 +62,12 @@ class CompletionCodeData(BaseModel):
     message_to_participant: Annotated[str | None, Field(max_length=20_000)] = None
 
 
-class SubmissionTransition(BaseModel):
-    """A researcher's decision."""
+class _Decision(BaseModel):
+    """What is said with a decision."""
 
-    action: Literal["APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"]
+    action: str
     message: Annotated[str | None, Field(max_length=20_000, validate_default=True)] = None
     rejection_category: Annotated[RejectionCategory | None, Field(validate_default=True)] = None
-    completion_code: Code | None = None
-    completion_code_data: CompletionCodeData | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -82,9 +80,26 @@ class SubmissionTransition(BaseModel):
     @field_validator("message", "rejection_category")
     @classmethod
     def _reason(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("action") == "REJECT" and not (value or "").strip():
+        action = info.data.get("action")
+        if action == "REJECT" and not (value or "").strip():
             raise ValueError("A rejection needs this: the participant is told why.")
+        if action == "REQUEST_RETURN" and info.field_name == "message" and not (value or "").strip():
+            raise ValueError("Asking for a return needs this: the participant is told why.")
         return value
+
+
+class SubmissionTransition(_Decision):
+    """A researcher's decision."""
+
+    action: Literal["APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"]
+    completion_code: Code | None = None
+    completion_code_data: CompletionCodeData | None = None
+
+
+class HeldDecision(_Decision):
+    """A researcher's decision that is held for a while before it is made, so that it can be undone."""
+
+    action: Literal["APPROVE", "REJECT", "REQUEST_RETURN"]
 
 
 class SubmissionPatch(BaseModel):

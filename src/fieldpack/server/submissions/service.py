@@ -9,7 +9,7 @@ from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import write_entry
-from fieldpack.server.collections.queries import lock_counter, raise_counter
+from fieldpack.server.collections.queries import lock_counter
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures.erasure_list import keep_erasure
@@ -19,6 +19,7 @@ from fieldpack.server.studies.completion_codes import code_given, find_researche
 from fieldpack.server.submissions import lifecycle, queries
 from fieldpack.server.submissions.lifecycle import follow_groups, state_of
 from fieldpack.server.submissions.lists.queries import count_by_status
+from fieldpack.server.submissions.review.rules import Review, decide, is_pending, review_of, set_decided
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.submissions.schemas import BulkApproval, SubmissionTransition
 from fieldpack.server.submissions.steps import STEPS, take_step
@@ -35,13 +36,6 @@ __all__ = [
     "transition",
 ]
 
-# action: states it leads from; in the state it leads to it changes nothing
-ORIGINS = {
-    "APPROVE": ("AWAITING REVIEW", "REJECTED", "PARTIALLY APPROVED", "TIMED-OUT"),
-    "REJECT": ("AWAITING REVIEW", "PARTIALLY APPROVED", "TIMED-OUT"),
-}
-Review = dict[str, Any]  # what was said with a decision
-TARGETS = {"APPROVE": "APPROVED", "REJECT": "REJECTED"}
 COMPLETABLE = ("ACTIVE", "AWAITING REVIEW")
 COMPLETED = ("AWAITING REVIEW", "APPROVED")  # states that a researchers' code leads to
 NEVER_IN_BULK = ("REJECTED", "RETURNED")
@@ -99,16 +93,6 @@ async def count_submissions(connection: Connection, study_id: UUID) -> dict[str,
     return {**{status: counts.get(status, 0) for status in STATUSES}, "TOTAL": sum(counts.values())}
 
 
-def _is_pending(row: SubmissionRow, action: str) -> bool:
-    """Whether the action changes anything. Raises a 409 when the submission's state does not have it."""
-    if row.status == TARGETS[action]:
-        return False
-    reviewable = row.status != "TIMED-OUT" or row.response == "active"
-    if row.status not in ORIGINS[action] or not reviewable:
-        raise conflict(f"A submission that is {row.status} can't {action}: submission {row.id}.")
-    return True
-
-
 async def transition(
     connection: Connection, caller: Caller, submission_id: UUID, given: SubmissionTransition
 ) -> dict[str, Any]:
@@ -128,22 +112,13 @@ async def transition(
     await lock_counter(connection, seen.collection_id)
     row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
     if given.action == "COMPLETE":
-        await _complete(connection, row, given.completion_code, _review_of(given))
-    elif _is_pending(row, given.action):
-        await _review(connection, [row], TARGETS[given.action], _review_of(given))
-    await write_entry(
-        connection, caller.actor, "submission.transition", submission_id=submission_id, step=given.action
-    )
+        await _complete(connection, row, given.completion_code, review_of(given))
+        await write_entry(
+            connection, caller.actor, "submission.transition", submission_id=submission_id, step=given.action
+        )
+    elif given.action in ("APPROVE", "REJECT"):
+        await decide(connection, caller.actor, [row], given.action, review_of(given))
     return _describe_step(await get_submission(connection, caller, submission_id))
-
-
-def _review_of(given: SubmissionTransition) -> Review | None:
-    """What is stored of a decision besides the status; None when nothing was said."""
-    data = given.completion_code_data
-    review: Review = {"message": given.message, "rejection_category": given.rejection_category}
-    if data is not None:
-        review["completion_code_data"] = data.model_dump(exclude_none=True)
-    return review if any(review.values()) else None
 
 
 def _describe_step(row: SubmissionRow) -> dict[str, Any]:
@@ -157,15 +132,6 @@ def _describe_step(row: SubmissionRow) -> dict[str, Any]:
         "status": row.status,
         "study_id": row.study_id,
     }
-
-
-async def _review(
-    connection: Connection, rows: list[SubmissionRow], status: str, review: Review | None
-) -> None:
-    """Store a decision on locked submissions, and raise the counter, because exports show the status."""
-    for collection_id in sorted({row.collection_id for row in rows if row.response == "active"}):
-        await raise_counter(connection, collection_id)
-    await queries.set_reviewed(connection, [row.id for row in rows], status, review)
 
 
 async def _complete(
@@ -184,11 +150,11 @@ async def _complete(
         raise conflict(f"A submission that is {status} can't COMPLETE: submission {row.id}.")
     handling = handle(code)
     if handling.status != status:
-        await _review(connection, [row], handling.status, review)
+        await set_decided(connection, [row], handling.status, review)
     await queries.set_entered_code(connection, row.id, text)
     await follow_groups(connection, row, handling)
     if handling.return_reasons is not None and row.return_requested is None:
-        await queries.request_return(connection, row.id, list(handling.return_reasons))
+        await queries.request_return(connection, [row.id], list(handling.return_reasons))
 
 
 async def approve_many(connection: Connection, caller: Caller, given: BulkApproval) -> dict[str, Any]:
@@ -222,11 +188,7 @@ async def approve_many(connection: Connection, caller: Caller, given: BulkApprov
     rows = await queries.find_many(connection, wanted, study_id, participants, caller.id, lock=True)
     meant = _meant_by_id(rows) if ids else _meant_by_participant(rows, participants)
     pending = [row for row in meant if row.status != "APPROVED"]
-    await _review(connection, pending, "APPROVED", None)
-    for approved in pending:
-        await write_entry(
-            connection, caller.actor, "submission.transition", submission_id=approved.id, step="APPROVE"
-        )
+    await decide(connection, caller.actor, pending, "APPROVE", None)
     return {
         "message": f"{say_count(len(pending), 'submission')} approved.",
         "submission_ids": [row.id for row in meant],
@@ -243,7 +205,7 @@ def _meant_by_id(rows: list[SubmissionRow]) -> list[SubmissionRow]:
     if refused:
         raise Problem(INVALID, {"submission_ids": refused})
     for row in rows:
-        _is_pending(row, "APPROVE")
+        is_pending(row, "APPROVE")
     return rows
 
 
@@ -280,10 +242,7 @@ async def request_return(
         Problem: 404; 403; 409 when its state has no such step.
     """
     row = await get_submission(connection, caller, submission_id, Action.RESPONSES_REVIEW, lock=True)
-    if row.status == "RETURNED":
-        raise conflict("This submission was returned already.")
-    await queries.request_return(connection, submission_id, reasons)
-    await write_entry(connection, caller.actor, "submission.request_return", submission_id=submission_id)
+    await decide(connection, caller.actor, [row], "REQUEST_RETURN", {"reasons": reasons})
     row = await get_submission(connection, caller, submission_id)
     return {
         "id": row.id,

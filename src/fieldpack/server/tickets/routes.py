@@ -11,7 +11,7 @@ from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, ask
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import StudyId
-from fieldpack.server.http.listing import envelope
+from fieldpack.server.http.listing import envelope, prefers_csv
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.studies.service import get_study
 from fieldpack.server.tickets.access import study_page
@@ -53,7 +53,6 @@ async def make_personal_links(
     async with context.database.transaction() as connection:
         page = study_page(request, context, study_id)
         links = await request_links(connection, caller, study_id, page, body)
-    wants_csv = request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip() == "text/csv"
-    if format == "csv" or (format is None and wants_csv):
+    if format == "csv" or (format is None and prefers_csv(request)):
         return Response(write_csv(links), media_type="text/csv; charset=utf-8")
     return envelope([asdict(link) for link in links], len(links))

@@ -25,6 +25,7 @@ from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.passkey_pages import router as passkeys
 from fieldpack.server.web.workbench.provider_pages import router as provider
 from fieldpack.server.web.workbench.responses import router as responses
+from fieldpack.server.web.workbench.review.pages import router as review
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 from fieldpack.server.web.workbench.studies.pages import router as studies
 from fieldpack.server.web.workbench.style.pages import router as style
@@ -47,6 +48,7 @@ router.include_router(editor)
 router.include_router(researchers)
 router.include_router(responses)
 router.include_router(erasing)
+router.include_router(review)
 router.include_router(files)
 router.include_router(gallery)
 router.include_router(studies)

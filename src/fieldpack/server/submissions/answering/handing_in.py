@@ -85,7 +85,7 @@ async def submit(
             )
             await write_entry(connection, PARTICIPANT, "submission.submit", submission_id=row.id)
             if handling and handling.return_reasons is not None:
-                await queries.request_return(connection, row.id, list(handling.return_reasons))
+                await queries.request_return(connection, [row.id], list(handling.return_reasons))
             if handling:
                 await follow_groups(connection, row, handling)
             await end_in_pipeline(connection)

@@ -94,6 +94,7 @@ function begin() {
       ? make("span", { class: "tile-card" }, make("b", { "aria-hidden": "true" }, tile.label), make("span", { dir: "auto" }, tile.name))
       : make("img", { src: tile.thumbnail, alt: tile.name, decoding: "async" });
     const node = make("li", { class: "tile" }, make("a", { href: tile.href }, picture));
+    if (tile.pending !== null) node.append(make("span", { class: "tag tag-pending", dir: "auto" }, tile.pending));
     if (tile.first) {
       const label = list.dataset.choose.replace("{name}", () => tile.participant);
       node.append(make("label", { class: "pick" }, make("input", { type: "checkbox", value: tile.submission, "aria-label": label })));
@@ -168,17 +169,21 @@ function begin() {
   }
 
   async function showAnswers(submission) {
-    const tag = box.querySelector(".tag");
+    const tag = box.querySelector(".tag:not(.tag-pending)");
+    const pending = box.querySelector(".tag-pending");
     const texts = box.querySelector("dl");
     answers?.abort();
     answers = new AbortController();
     texts.replaceChildren();
     tag.textContent = "";
+    pending.hidden = true;
     try {
       const answer = await fetch(`/workbench/submissions/${submission}/answers`, { headers: { Accept: "application/json" }, signal: answers.signal });
       if (!answer.ok) return;
       const found = await answer.json();
       tag.textContent = found.state;
+      pending.textContent = found.pending ?? "";
+      pending.hidden = found.pending === null;
       texts.replaceChildren(...found.answers.flatMap(({ title, lines }) => [
         make("dt", { dir: "auto" }, title), make("dd", { dir: "auto" }, lines.join("\n")),
       ]));
@@ -199,6 +204,18 @@ function begin() {
     if (!box.open || at !== place) return; // somebody has gone on by themselves, or closed it
     if (answer.type !== "opaqueredirect") say(said, button.dataset.failed);
     else step(1);
+  }
+
+  /** Take the last decision back, as long as it is held. */
+  async function undo() {
+    const button = box.querySelector("[data-approve]");
+    if (button === null) return;
+    const answer = await fetch(box.dataset.undo, {
+      method: "POST", body: new URLSearchParams({ place: "gallery" }), redirect: "manual",
+    });
+    if (!box.open) return;
+    if (answer.type === "opaqueredirect") showAnswers(tiles[at].submission);
+    say(said, answer.type === "opaqueredirect" ? button.dataset.undone : button.dataset.nothing);
   }
 
   function step(by) {
@@ -238,7 +255,7 @@ function begin() {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (box.open) {
       if (event.target.closest("video, audio") !== null) return;
-      const work = { j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1), a: approve, x: pick }[event.key];
+      const work = { j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1), a: approve, u: undo, x: pick }[event.key];
       if (work === undefined) return;
       event.preventDefault();
       work();
@@ -255,6 +272,8 @@ function begin() {
     } else if (event.key === "x" && tile !== null) {
       const { submission } = tiles[Number(tile.dataset.place)];
       choose(submission, !chosen.has(submission));
+    } else if (event.key === "u") {
+      document.querySelector("[data-key=u]")?.click();
     } else if (event.key === "/") {
       event.preventDefault();
       document.querySelector("#search").focus();

@@ -1,4 +1,4 @@
-// Keys of lists, of collections and of responses: j and k move, Enter opens, / goes to the search.
+// Keys of lists, of collections and of responses: j and k move, Enter opens, u undoes, / goes to the search.
 
 const links = [...document.querySelectorAll(".responses tbody th a, .responses h2 a")];
 const typing = (target) => target.closest("input, textarea, select") !== null;
@@ -9,6 +9,7 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     document.querySelector("#search").focus();
   }
+  if (event.key === "u") document.querySelector("[data-key=u]")?.click();
   const step = { j: 1, k: -1 }[event.key];
   if (step === undefined || links.length === 0) return;
   const at = links.indexOf(document.activeElement);

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
+from starlette.datastructures import FormData
 
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, SubmissionId
@@ -19,15 +21,25 @@ from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import overview, service
 from fieldpack.server.responses.queries import ORDERS
-from fieldpack.server.submissions import service as submissions
+from fieldpack.server.responses.review import assigning
+from fieldpack.server.responses.review.deciding import count_reviewable
 from fieldpack.server.submissions.notes import service as notes
-from fieldpack.server.submissions.schemas import RejectionCategory, SubmissionTransition
+from fieldpack.server.submissions.review import service as review
+from fieldpack.server.submissions.review.rules import ORIGINS
+from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.service import request_thumbnails
-from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
+from fieldpack.server.web.workbench.review.held import (
+    DECISIONS,
+    list_notices,
+    names_of,
+    read_decision,
+    say_missing,
+    say_pending,
+)
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
@@ -115,6 +127,25 @@ async def show_responses(
             filter(None, (question, test, "" if test in ("answered", "missing") else operand))
         )
         return see_other(views.link_to(path, [pair for pair in given if pair[1]], [("where", condition)]))
+    return await show_table(request, context, caller, collection_id, after, before_place)
+
+
+async def show_table(
+    request: Request,
+    context: Context,
+    caller: Caller,
+    collection_id: UUID,
+    after: str = "",
+    before_place: str = "",
+    *,
+    form: FormData | None = None,
+    refusal: str = "",
+    status: int = 200,
+) -> Response:
+    """The table, with a decision on many that was refused and what was written for it, if there is one."""
+    path = f"{_collection_path(collection_id)}/responses"
+    given = request.query_params.multi_items()
+    catalogue = catalogue_of(request)
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, given)
         page = await service.list_page(
@@ -123,8 +154,11 @@ async def show_responses(
         await request_thumbnails(connection, service.list_unasked(page.files))
         studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
         allowed = await _allowed(connection, caller, collection_id)
-        pending = await service.count_reviewable(connection, view) if allowed["review"] else 0
-    catalogue = catalogue_of(request)
+        reviewers = await assigning.list_reviewers(connection, caller, collection_id)
+        reviewable = await count_reviewable(connection, view) if allowed["review"] else 0
+        notices = await list_notices(
+            connection, caller, collection_id, catalogue, view.parameters(), "responses"
+        )
     chosen = [text for name, text in given if name == "column"]
     columns = _columns(chosen, view)
     kept = [("column", each) for each in columns] if chosen else []
@@ -145,13 +179,14 @@ async def show_responses(
     return render(
         request,
         "responses.html",
+        status=status,
         caller=caller,
         collection=view.collection,
         path=path,
         base=_collection_path(collection_id),
         gallery=views.link_to(f"{_collection_path(collection_id)}/gallery", parameters),
         has_files=any(each.type == "file_upload" for each in view.questions),
-        chips=views.describe_conditions(view, studies, catalogue, path, kept),
+        chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue, path, kept),
         cleared=views.link_to(path, kept),
         wanted=view.wanted,
         sort=view.sort,
@@ -170,6 +205,8 @@ async def show_responses(
                 "row": row,
                 "href": views.link_to(f"/workbench/submissions/{row.id}", parameters),
                 "state": views.state_text(row.status, catalogue),
+                "pending": say_pending(page.pending.get(row.id), catalogue),
+                "assigned": page.assigned.get(row.id),
                 "length": views.say_length(row.seconds, catalogue),
                 "cells": views.cells_of(
                     shown, row.answers, [file for file in page.files if file.submission_id == row.id]
@@ -178,29 +215,25 @@ async def show_responses(
             for row in page.rows
         ],
         count=page.count,
-        pending=pending,
+        reviewable=reviewable,
+        reviewers=reviewers,
+        notices=notices,
+        refusal=refusal,
+        categories=get_args(RejectionCategory),
+        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
+        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
+        given_category=text_of(form, "category") if form else "",
+        given_message=text_of(form, "message") if form else "",
         allowed=allowed,
-        approve=views.link_to(f"{path}/approve", parameters),
         exports=views.link_to(f"{_collection_path(collection_id)}/exports", view.wanted.parameters()),
+        assign=views.link_to(f"{path}/assign", parameters),
+        approved=views.link_to(f"{_collection_path(collection_id)}/approved.csv", view.wanted.parameters()),
+        decide=views.link_to(f"{path}/decide", parameters),
         export=views.link_to(f"/researcher/collections/{collection_id}/export", view.wanted.parameters()),
         erase=views.link_to(f"{_collection_path(collection_id)}/erase", view.wanted.parameters()),
         previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
         following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
     )
-
-
-@router.post("/workbench/collections/{collection_id}/responses/approve")
-async def approve_shown(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
-) -> Response:
-    """Approve all that the filter shows and that wait for a review."""
-    count = read_whole(text_of(await read_unknown_form(request), "count"))
-    if count is None:
-        raise invalid("count", "Must be a number.")
-    async with context.database.transaction() as connection:
-        view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
-        await service.approve_matching(connection, caller, view, count)
-    return see_other(views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()))
 
 
 @router.get("/workbench/submissions/{submission_id}")
@@ -216,16 +249,18 @@ async def _show(
     context: CurrentContext,
     caller: Caller,
     submission_id: SubmissionId,
+    form: FormData | None = None,
     refusal: str = "",
     status: int = 200,
 ) -> Response:
     parameters = request.query_params.multi_items()
+    catalogue = catalogue_of(request)
     async with context.database.transaction() as connection:
         view = await service.find_view(connection, caller, submission_id, parameters)
         found = await service.open_response(connection, view, submission_id)
         await request_thumbnails(connection, service.list_unasked(found.files))
         allowed = await _allowed(connection, caller, view.collection.id)
-    catalogue = catalogue_of(request)
+        notices = await list_notices(connection, caller, view.collection.id, catalogue, view.parameters())
     base = _collection_path(view.collection.id)
     row = found.row
 
@@ -244,16 +279,23 @@ async def _show(
         erase=f"/workbench/submissions/{row.id}/erase",
         row=row,
         state=views.state_text(row.status, catalogue),
+        pending=say_pending(found.pending, catalogue),
+        assigned=found.assigned,
+        notices=notices,
         length=views.say_length(row.seconds, catalogue),
         pages=views.pages_of(found.body, row.answers, found.files),
         notes=found.notes,
         previous=neighbour(found.previous),
         following=neighbour(found.next),
         allowed=allowed,
-        can_approve=row.status in submissions.ORIGINS["APPROVE"],
-        can_reject=row.status in submissions.ORIGINS["REJECT"],
+        can_approve=row.status in ORIGINS["APPROVE"],
+        can_reject=row.status in ORIGINS["REJECT"],
         categories=get_args(RejectionCategory),
         category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
+        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
+        given_category=text_of(form, "category") if form else "",
+        given_message=text_of(form, "message") if form and text_of(form, "go") != "note" else "",
+        given_note=text_of(form, "message") if form and text_of(form, "go") == "note" else "",
         files_path=f"{base}/files",
         refusal=refusal,
     )
@@ -263,7 +305,7 @@ async def _show(
 async def decide(
     request: Request, context: CurrentContext, caller: SignedIn, submission_id: SubmissionId
 ) -> Response:
-    """Approve, reject or ask for a return, or write a note. A refusal is shown on the page, with what was typed."""
+    """Decide (the decision is held for a while), or write a note. A refusal is shown on the page."""
     form = await read_unknown_form(request)
     go, message = text_of(form, "go"), text_of(form, "message").strip()
     parameters = request.query_params.multi_items()
@@ -271,23 +313,11 @@ async def decide(
     try:
         async with context.database.transaction() as connection:
             view = await service.find_view(connection, caller, submission_id, parameters)
-            if go in ("approve", "reject"):
+            if go in DECISIONS:
                 # before the decision, after which this one may not match the filter any more
                 shown = await service.open_response(connection, view, submission_id, is_shown=False)
-                following = shown.next
-                given = SubmissionTransition.model_validate(
-                    {
-                        "action": go.upper(),
-                        "message": message,
-                        "rejection_category": text_of(form, "category"),
-                    }
-                )
-                await submissions.transition(connection, caller, submission_id, given)
-                target = following or submission_id
-            elif go == "return":
-                if not message:
-                    raise invalid("message", catalogue_of(request).text("response.needs_message"))
-                await submissions.request_return(connection, caller, submission_id, [message])
+                await review.hold(connection, caller, [submission_id], read_decision(form))
+                target = shown.next or submission_id
             elif go == "note":
                 if message:
                     await notes.add_note(connection, caller, submission_id, message)
@@ -297,12 +327,12 @@ async def decide(
             else:
                 raise invalid("go", "Unknown action.")
     except ValidationError:
-        needs = catalogue_of(request).text("response.needs_reason")
-        return await _show(request, context, caller, submission_id, needs, 400)
+        needs = say_missing(form, catalogue_of(request))
+        return await _show(request, context, caller, submission_id, form, needs, 400)
     except Problem as problem:
         if problem.type.status not in (400, 409):
             raise
         return await _show(
-            request, context, caller, submission_id, views.say_problem(problem), problem.type.status
+            request, context, caller, submission_id, form, views.say_problem(problem), problem.type.status
         )
     return see_other(views.link_to(f"/workbench/submissions/{target}", parameters))

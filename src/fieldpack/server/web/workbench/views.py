@@ -73,6 +73,20 @@ CATEGORY_TEXTS = {
     "UNSUPP_DEVICE": message("category.unsupp_device"),
     "OTHER": message("researcher.other"),
 }
+# what a message of rejection begins with
+REASON_TEXTS = {
+    "TOO_QUICKLY": message("reason.too_quickly"),
+    "TOO_SLOWLY": message("reason.too_slowly"),
+    "FAILED_INSTRUCTIONS": message("reason.failed_instructions"),
+    "INCOMP_LONGITUDINAL": message("reason.incomp_longitudinal"),
+    "FAILED_CHECK": message("reason.failed_check"),
+    "LOW_EFFORT": message("reason.low_effort"),
+    "MALINGERING": message("reason.malingering"),
+    "NO_CODE": message("reason.no_code"),
+    "BAD_CODE": message("reason.bad_code"),
+    "NO_DATA": message("reason.no_data"),
+    "UNSUPP_DEVICE": message("reason.unsupp_device"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +202,22 @@ def say_length(seconds: float | None, catalogue: Catalogue) -> str:
 
 
 def describe_conditions(
-    view: View, studies: Mapping[UUID, str], catalogue: Catalogue, path: str, kept: Sequence[tuple[str, str]]
+    view: View,
+    studies: Mapping[UUID, str],
+    reviewers: Mapping[str, str],
+    catalogue: Catalogue,
+    path: str,
+    kept: Sequence[tuple[str, str]],
 ) -> list[Chip]:
     """The conditions of a filter as text, each with the address without it.
 
     Args:
         studies: names by id.
+        reviewers: names by id, as a text.
         kept: other parameters that the addresses keep.
     """
     parameters = view.parameters()
-    said = say_conditions(view.wanted, view.questions, studies, catalogue)
+    said = say_conditions(view.wanted, view.questions, studies, reviewers, catalogue)
     return [
         Chip(text, link_to(path, [each for each in parameters if each != pair], kept)) for pair, text in said
     ]
@@ -207,6 +227,7 @@ def say_conditions(
     wanted: ResponseFilter,
     questions: Sequence[QuestionRow],
     studies: Mapping[UUID, str],
+    reviewers: Mapping[str, str],
     catalogue: Catalogue,
 ) -> list[tuple[tuple[str, str], str]]:
     """The conditions of a filter, each as the parameter of a URL that it is and as text.
@@ -214,6 +235,7 @@ def say_conditions(
     Args:
         questions: everything that the collection asks or ever asked.
         studies: names by id.
+        reviewers: names by id, as a text.
     """
     bodies = {question.id: question.body for question in questions}
     conditions = {str(each): each for each in wanted.where}
@@ -226,6 +248,10 @@ def say_conditions(
             said = state_text(text, catalogue)
         elif name == "study":
             said = studies.get(UUID(text), text)
+        elif name == "assigned" and text == "nobody":
+            said = catalogue.text("assigned.nobody")
+        elif name == "assigned":
+            said = catalogue.text("assigned.to", name=reviewers.get(text, text))
         else:
             said = catalogue.text(FILTER_TEXTS[name], value=_say_value(name, text, catalogue))
         found.append((pair, said))
@@ -239,6 +265,7 @@ FILTER_TEXTS = {
     "before": message("filter.chip_before"),
     "files": message("filter.chip_files"),
     "note": message("filter.chip_note"),
+    "pending": message("filter.chip_pending"),
     "shorter": message("filter.chip_shorter"),
     "longer": message("filter.chip_longer"),
     "search": message("filter.chip_search"),
@@ -246,7 +273,7 @@ FILTER_TEXTS = {
 
 
 def _say_value(name: str, text: str, catalogue: Catalogue) -> str:
-    if name in ("files", "note"):
+    if name in ("files", "note", "pending"):
         return catalogue.text("filter.yes") if text == "yes" else catalogue.text("filter.no")
     if name in ("since", "before"):
         return text[:16].replace("T", " ")

@@ -21,6 +21,7 @@ from fieldpack.server.http.routing import parse_given_id
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses.erasing import service
 from fieldpack.server.responses.erasing.service import MOST_ERASED, Reach
+from fieldpack.server.responses.review.assigning import list_reviewers
 from fieldpack.server.responses.service import read_view
 from fieldpack.server.submissions import service as submissions
 from fieldpack.server.values.whole_numbers import read_whole
@@ -28,6 +29,7 @@ from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import read_form, text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
+from fieldpack.server.web.workbench.review.held import names_of
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute
 
 __all__ = ["router"]
@@ -156,6 +158,7 @@ async def _choose(
                     raise
                 status, refusal = 400, views.say_problem(problem)
         studies = await _name_studies(connection, collection_id)
+        reviewers = await list_reviewers(connection, caller, collection_id)
     path = f"{_base(collection_id)}/erase"
     return render(
         request,
@@ -166,7 +169,7 @@ async def _choose(
         base=_base(collection_id),
         action=views.link_to(path, view.wanted.parameters()),
         back=views.link_to(f"{_base(collection_id)}/responses", view.wanted.parameters()),
-        chips=views.describe_conditions(view, studies, catalogue_of(request), path, []),
+        chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue_of(request), path, []),
         people="\n".join(each.strip() for each in named or [] if each.strip()),
         most=MOST_ERASED,
         reach=reach,

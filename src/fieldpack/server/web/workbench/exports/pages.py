@@ -25,6 +25,7 @@ from fieldpack.server.http.ids import CollectionId, ExportId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.problems import Problem, invalid
+from fieldpack.server.responses.review.assigning import list_reviewers
 from fieldpack.server.responses.service import read_view
 from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web import queries
@@ -33,6 +34,7 @@ from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
 from fieldpack.server.web.workbench.exports import commands
+from fieldpack.server.web.workbench.review.held import names_of
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 
 __all__ = ["router"]
@@ -84,13 +86,14 @@ async def show_exports(
         rows = await exports.list_exports(connection, caller, collection_id, ROWS + 1, (number - 1) * ROWS)
         view = await read_view(connection, caller, collection_id, request.query_params.multi_items())
         studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
+        reviewers = await list_reviewers(connection, caller, collection_id)
         may_create = await _may(connection, caller, Action.EXPORTS_CREATE, collection_id)
         may_delete = await _may(connection, caller, Action.EXPORTS_DELETE, collection_id)
     catalogue = catalogue_of(request)
 
     def described(row: ExportRow) -> dict[str, Any]:
         wanted = read_whole_view(row.filter)
-        said = views.say_conditions(wanted, view.questions, studies, catalogue)
+        said = views.say_conditions(wanted, view.questions, studies, {}, catalogue)
         return {
             "row": row,
             "path": _export_path(collection_id, row.id),
@@ -106,7 +109,7 @@ async def show_exports(
         caller=caller,
         collection=view.collection,
         base=_collection_path(collection_id),
-        chips=views.describe_conditions(view, studies, catalogue, path, []),
+        chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue, path, []),
         cleared=path,
         has_note=view.wanted.note is not None,
         responses=views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()),

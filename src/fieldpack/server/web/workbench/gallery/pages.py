@@ -21,14 +21,25 @@ from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import files, service
+from fieldpack.server.responses.review import deciding
+from fieldpack.server.responses.review.assigning import list_reviewers
 from fieldpack.server.responses.rows import FileRow, ResponseRow
 from fieldpack.server.selection.filters import MOST_CHOSEN
 from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web import queries
+from fieldpack.server.web.catalogue import Catalogue
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import HEADERS, catalogue_of, render
 from fieldpack.server.web.workbench import views
+from fieldpack.server.web.workbench.review.held import (
+    DECISIONS,
+    list_notices,
+    names_of,
+    read_decision,
+    say_missing,
+    say_pending,
+)
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
@@ -45,13 +56,16 @@ def _path(collection_id: UUID) -> str:
     return f"/workbench/collections/{collection_id}"
 
 
-def _describe_tile(file: FileRow, row: ResponseRow, base: str, parameters: Pairs) -> dict[str, Any]:
+def _describe_tile(
+    file: FileRow, row: ResponseRow, pending: str | None, base: str, parameters: Pairs
+) -> dict[str, Any]:
     """A file as the page and its script take it."""
     source = f"{base}/files/{file.file_key}"
     return {
         "submission": str(row.id),
         "href": views.link_to(f"/workbench/submissions/{row.id}", parameters),
         "participant": row.participant_id,
+        "pending": pending,
         "source": source,
         "name": file.file_name,
         "kind": kind_of(file.content_type),
@@ -61,12 +75,15 @@ def _describe_tile(file: FileRow, row: ResponseRow, base: str, parameters: Pairs
     }
 
 
-def _describe_tiles(page: files.FilePage, base: str, parameters: Pairs) -> list[dict[str, Any]]:
+def _describe_tiles(
+    page: files.FilePage, base: str, parameters: Pairs, catalogue: Catalogue
+) -> list[dict[str, Any]]:
     """The files of a page; the first of each response says so: there it is chosen."""
     tiles = []
     last: UUID | None = None
     for file, row in page.files:
-        tiles.append(_describe_tile(file, row, base, parameters) | {"first": row.id != last})
+        pending = say_pending(page.pending.get(row.id), catalogue)
+        tiles.append(_describe_tile(file, row, pending, base, parameters) | {"first": row.id != last})
         last = row.id
     return tiles
 
@@ -101,6 +118,7 @@ async def _show(
 ) -> Response:
     base = _path(collection_id)
     path = f"{base}/gallery"
+    catalogue = catalogue_of(request)
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
         page = await files.list_file_page(
@@ -115,10 +133,11 @@ async def _show(
                 ("read", Action.RESPONSES_READ),
             )
         }
-    catalogue = catalogue_of(request)
-    parameters = view.parameters()
-    kept: Pairs = [("of", of)] if of else []
-    here = [*parameters, *kept]
+        reviewers = await list_reviewers(connection, caller, collection_id)
+        parameters = view.parameters()
+        kept: Pairs = [("of", of)] if of else []
+        here = [*parameters, *kept]
+        notices = await list_notices(connection, caller, collection_id, catalogue, here, "gallery")
     following = views.link_to(path, here, [("after", page.after)]) if page.after else None
     return render(
         request,
@@ -130,7 +149,7 @@ async def _show(
         path=path,
         table=views.link_to(f"{base}/responses", parameters),
         action=views.link_to(path, here, [("after", after)] if after else []),
-        chips=views.describe_conditions(view, studies, catalogue, path, kept),
+        chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue, path, kept),
         cleared=views.link_to(path, kept),
         wanted=view.wanted,
         hidden=[pair for pair in parameters if pair[0] not in ("search", "state")],
@@ -138,15 +157,17 @@ async def _show(
         questions=files.file_questions(view),
         of=of.lower(),
         count=page.count,
-        tiles=_describe_tiles(page, base, parameters),
+        tiles=_describe_tiles(page, base, parameters, catalogue),
         chosen=chosen,
         most=MOST_CHOSEN,
         allowed=allowed,
         categories=get_args(RejectionCategory),
         category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
+        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
         given_category=text_of(form, "category") if form else "",
         given_message=text_of(form, "message") if form else "",
         refusal=refusal,
+        notices=notices,
         previous=views.link_to(path, here, [("upto", page.before)]) if page.before else None,
         following=following,
         more=views.link_to(f"{path}/files", here, [("after", page.after)]) if page.after else None,
@@ -170,7 +191,8 @@ async def list_tiles(
     parameters = view.parameters()
     here = [*parameters, *([("of", of)] if of else [])]
     more = views.link_to(f"{base}/gallery/files", here, [("after", page.after)]) if page.after else None
-    return OrjsonResponse({"tiles": _describe_tiles(page, base, parameters), "more": more}, headers=HEADERS)
+    tiles = _describe_tiles(page, base, parameters, catalogue_of(request))
+    return OrjsonResponse({"tiles": tiles, "more": more}, headers=HEADERS)
 
 
 @router.get("/workbench/submissions/{submission_id}/answers")
@@ -186,6 +208,7 @@ async def list_answers(
         {
             "participant": found.row.participant_id,
             "state": views.state_text(found.row.status, catalogue),
+            "pending": say_pending(found.pending, catalogue),
             "answers": [
                 {"title": each["title"], "lines": each["lines"]}
                 for page in views.pages_of(found.body, found.row.answers, found.files)
@@ -206,7 +229,8 @@ async def decide(
     of: Text = "",
     after: After = "",
 ) -> Response:
-    """Approve, reject, write a note about, or make an archive of the responses that were chosen; all of them or none.
+    """Decide on the responses that were chosen (the decision is held for a while), write a note about them, or make an
+    archive of them; all of them or none.
 
     A refusal is said on the page, with what was chosen and written."""
     form = await read_unknown_form(request)
@@ -220,16 +244,14 @@ async def decide(
             view = await service.read_view(
                 connection, caller, collection_id, request.query_params.multi_items()
             )
-            if go == "approve":
-                await files.approve_chosen(connection, view, ids)
-            elif go == "reject":
-                await files.reject_chosen(connection, view, ids, text_of(form, "category"), message)
+            if go in DECISIONS:
+                await deciding.hold_chosen(connection, view, ids, read_decision(form))
             elif go == "note":
-                await files.note_chosen(connection, view, ids, message)
+                await deciding.note_chosen(connection, view, ids, message)
             else:
                 raise invalid("go", "Unknown action.")
     except ValidationError:
-        refusal, status = catalogue_of(request).text("response.needs_reason"), 400
+        refusal, status = say_missing(form, catalogue_of(request)), 400
     except Problem as problem:
         if problem.type.status not in (400, 409, 429):
             raise

@@ -1,0 +1,1 @@
+"""Reviewing with others: decisions that can be undone, and who reviews what."""

@@ -1,0 +1,1 @@
+"""What reviewers decide: the rule of what a decision does, and decisions that are held before they are made."""

@@ -1,0 +1,1 @@
+"""Decisions that are held, as pages show them: what is pending, and taking it back."""
