@@ -16,19 +16,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import uvloop
 from tests.installation import Installation, installed
 from tests.scenario import Scenario
 
-from .intake import ITEMS, send_photo, start
+from .earlier import source_of
+from .intake import EARLIER_SETTINGS, SETTINGS
 from .machine import PeakMemory, keep, show
+from .participants import ITEMS, Person, ask_start, save, send_photo, start
+from .wire import Wire
 
 STARTS, PLACES, OVER_SECONDS = 1_000, 500, 5.0
 PEOPLE, SECONDS = 100, 15.0
 FULL_STARTS, FULL_PLACES, FULL_OVER_SECONDS, FULL_SECONDS = 10_000, 5_000, 30.0, 60.0
 SAVE_EVERY, UPLOAD_EVERY, PHOTO_BYTES = 2.0, 20.0, 1 << 20
 LONGEST_SECONDS = 300.0
-CLIENTS, CONNECTIONS = 25, 20  # of each: httpx looks through all of a client's connections for every request
 
 
 def _percentile(times: list[float], share: float) -> float:
@@ -40,29 +42,19 @@ async def rush(url: str, study_id: str, starts: int, over_seconds: float) -> dic
     told: Counter[str] = Counter()
     times: list[float] = []
     began = time.perf_counter()
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                httpx.AsyncClient(base_url=url, limits=limits, timeout=60, trust_env=False)
-            )
-            for _ in range(CLIENTS)
-        ]
+    with contextlib.closing(Wire(url)) as wire:
 
         async def come(number: int) -> None:
-            http = clients[number % CLIENTS]
             await asyncio.sleep(number * over_seconds / starts)
-            name = uuid4().hex
-            body = {"participant_id": name, "session_id": name}
             while time.perf_counter() - began < LONGEST_SECONDS:
                 at = time.perf_counter()
-                answer = await http.post(f"/participate/studies/{study_id}/submissions", json=body)
-                if answer.status_code not in (429, 503):
+                answer = await ask_start(wire, study_id)
+                if answer.status not in (429, 503):
                     times.append(time.perf_counter() - at)
-                    told[str(answer.status_code)] += 1
+                    told[str(answer.status)] += 1
                     return
                 told["asked to come again"] += 1
-                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                await asyncio.sleep(float(answer.header("Retry-After")))
             told["gave up"] += 1
 
         await asyncio.gather(*map(come, range(starts)))
@@ -74,19 +66,22 @@ async def rush(url: str, study_id: str, starts: int, over_seconds: float) -> dic
     }
 
 
-async def work(url: str, study_id: str, people: int, seconds: float) -> dict[str, Any]:
-    """Everybody saves an answer every two seconds and uploads a photo every twenty, whatever the others do."""
+async def work(url: str, study_id: str, people: int, seconds: float, *, at_once: bool) -> dict[str, Any]:
+    """Everybody saves an answer every two seconds and uploads a photo every twenty, whatever the others do.
+
+    Args:
+        at_once: a file is one request.
+    """
     saves: list[float] = []
     uploads: list[float] = []
     errors: Counter[str] = Counter()
-    limits = httpx.Limits(max_connections=people * 2)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60, trust_env=False) as http:
+    with contextlib.closing(Wire(url)) as wire:
 
         async def timed(times: list[float], act: Awaitable[None]) -> None:
             at = time.perf_counter()
             try:
                 await act
-            except (httpx.HTTPError, AssertionError) as error:
+            except (RuntimeError, OSError) as error:
                 errors[type(error).__name__] += 1
             else:
                 times.append(time.perf_counter() - at)
@@ -103,20 +98,18 @@ async def work(url: str, study_id: str, people: int, seconds: float) -> dict[str
                 await asyncio.sleep(at - time.perf_counter())
             await asyncio.gather(*acting)
 
-        found = [await start(http, study_id) for _ in range(people)]
+        found = [await start(wire, study_id) for _ in range(people)]
         until = time.perf_counter() + seconds
         tasks = []
         for person in found:
 
-            async def save(person: Any = person) -> None:
-                path = f"{person.path}/answers/{person.items[0]}"
-                answer = await http.put(path, json={"value": uuid4().hex}, headers=person.headers)
-                answer.raise_for_status()
+            async def answer(person: Person = person) -> None:
+                await save(wire, person, 0, uuid4().hex)
 
-            async def upload(person: Any = person) -> None:
-                await send_photo(http, person, PHOTO_BYTES)
+            async def upload(person: Person = person) -> None:
+                await send_photo(wire, person, PHOTO_BYTES, at_once=at_once)
 
-            tasks.append(every(SAVE_EVERY, until, saves, save))
+            tasks.append(every(SAVE_EVERY, until, saves, answer))
             tasks.append(every(UPLOAD_EVERY, until, uploads, upload))
         await asyncio.gather(*tasks)
     return {
@@ -130,18 +123,18 @@ async def work(url: str, study_id: str, people: int, seconds: float) -> dict[str
     }
 
 
-def measure(server: Installation, *, full: bool) -> dict[str, Any]:
+def measure(server: Installation, *, full: bool, at_once: bool = True) -> dict[str, Any]:
     """Both crowds, one after the other."""
     starts, places = (FULL_STARTS, FULL_PLACES) if full else (STARTS, PLACES)
     with server.client() as api:
         crowded = Scenario.create(api, *ITEMS, places=places).study["id"]
         working = Scenario.create(api, *ITEMS, places=PEOPLE).study["id"]
-        url = f"{server.url}/api/v1"
+        over_seconds, seconds = (FULL_OVER_SECONDS, FULL_SECONDS) if full else (OVER_SECONDS, SECONDS)
         with PeakMemory(server.children("web")) as peak:
-            rushed = asyncio.run(rush(url, crowded, starts, FULL_OVER_SECONDS if full else OVER_SECONDS))
+            rushed = uvloop.run(rush(server.url, crowded, starts, over_seconds))
         rushed["memory_growth_mib"] = peak.together_mib - peak.before_mib
         rushed["places_taken"] = api.get(f"/studies/{crowded}").json()["places_taken"]
-        worked = asyncio.run(work(url, working, PEOPLE, FULL_SECONDS if full else SECONDS))
+        worked = uvloop.run(work(server.url, working, PEOPLE, seconds, at_once=at_once))
     if rushed["places_taken"] != places:
         raise RuntimeError(f"{rushed['places_taken']} of {places} places were taken")
     return {"starts": starts, "places": places, "rush": rushed, "work": worked}
@@ -150,34 +143,39 @@ def measure(server: Installation, *, full: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowds", description=__doc__)
     parser.add_argument("--full", action="store_true", help="10,000 starts on 5,000 places; 60 s of work")
+    parser.add_argument("--earlier", metavar="REVISION", help="measure this revision's server after it")
     arguments = parser.parse_args()
-    most = "1000000"
-    with installed(
-        *("--no-worker", "--workers", "2"),
-        FIELDPACK_RATE_PER_ADDRESS=most,
-        FIELDPACK_RATE_PER_SUBMISSION=most,
-        FIELDPACK_CONNECTIONS_PER_ADDRESS=most,
-    ) as server:
-        figures = measure(server, full=arguments.full)
-    rushed, worked = figures["rush"], figures["work"]
+    options = ("--no-worker", "--workers", "2")
+    with installed(*options, **SETTINGS) as server:
+        found = {"this": measure(server, full=arguments.full)}
+    if arguments.earlier is not None:
+        with (
+            source_of(arguments.earlier) as source,
+            installed(*options, **EARLIER_SETTINGS, PYTHONPATH=str(source)) as server,
+        ):
+            found["earlier"] = measure(server, full=arguments.full, at_once=False)
+    first = found["this"]
     show(
-        f"{figures['starts']:,} starts on {figures['places']:,} places, two web processes",
-        ["places taken", "told", "p50 ms", "p95 ms", "memory grew by MiB"],
+        f"{first['starts']:,} starts on {first['places']:,} places, two web processes",
+        ["", "places taken", "told", "p50 ms", "p95 ms", "memory grew by MiB"],
         [
             [
+                name,
                 f"{rushed['places_taken']:,}",
                 ", ".join(f"{count:,} {what}" for what, count in sorted(rushed["told"].items())),
                 f"{rushed['p50_ms']:.0f}",
                 f"{rushed['p95_ms']:.0f}",
                 f"{rushed['memory_growth_mib']:.0f}",
             ]
+            for name, rushed in ((name, figures["rush"]) for name, figures in found.items())
         ],
     )
     show(
-        f"{worked['people']} people: an answer every {SAVE_EVERY:.0f} s, 1 MiB every {UPLOAD_EVERY:.0f} s",
-        ["answers", "p50 ms", "p95 ms", "files", "p95 ms", "errors"],
+        f"{PEOPLE} people: an answer every {SAVE_EVERY:.0f} s, 1 MiB every {UPLOAD_EVERY:.0f} s",
+        ["", "answers", "p50 ms", "p95 ms", "files", "p95 ms", "errors"],
         [
             [
+                name,
                 f"{worked['saves']:,}",
                 f"{worked['save_p50_ms']:.1f}",
                 f"{worked['save_p95_ms']:.1f}",
@@ -185,9 +183,10 @@ def main() -> None:
                 f"{worked['upload_p95_ms']:.1f}",
                 sum(worked["errors"].values()),
             ]
+            for name, worked in ((name, figures["work"]) for name, figures in found.items())
         ],
     )
-    keep("crowds", figures)
+    keep("crowds", found)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,49 @@
-"""Taking in: a saved answer, a small file, whole submissions; beside a bare route and one INSERT by psycopg.
+"""Taking in: an answer, a small file, whole submissions; beside a bare route, one INSERT by psycopg, and bare files.
 
-CPU is that of the server's processes and of PostgreSQL's, each per request; the clients' own is not in it. Figures of
-CPU hold on a busy machine too, rates and times do not.
+CPU is that of the server's processes and of PostgreSQL's, each per request; the clients' own is not in it, nor a
+proxy's. Figures of CPU hold on a busy machine too, rates and times do not.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import contextlib
-import hashlib
+import os
+import ssl
 import statistics
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import psutil
 import psycopg
+import uvloop
 from tests.installation import Installation, installed
-from tests.scenario import FREE_TEXT, PNG, Scenario
+from tests.scenario import Scenario
 
+from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.db.server_role import as_owner
+
+from .earlier import source_of
 from .machine import keep, show
+from .nginx import proxying
+from .participants import ITEMS, PHOTO_BYTES, Person, make_photo, save, send_photo, start, take_part
 from .population import connected
+from .wire import Wire
 
 CLIENTS = (1, 8, 64)
 SECONDS = 6.0
-PHOTO_BYTES = 20 * 1024
-ITEMS: list[dict[str, Any]] = [
-    FREE_TEXT,
-    {**FREE_TEXT, "description": "Anything else?"},
-    {
-        "type": "multiple_choice",
-        "description": "Again?",
-        "options": [{"label": name, "value": name} for name in ("yes", "no")],
-    },
-    {
-        "type": "file_upload",
-        "description": "A photo",
-        "accepted_file_types": [".png"],
-        "max_file_count": 10_000,
-    },
-]
-BYTES = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+MOST = "1000000"
+EARLIER_SETTINGS = {"FIELDPACK_RATE_PER_ADDRESS": MOST, "FIELDPACK_RATE_PER_SUBMISSION": MOST}
+SETTINGS = {**EARLIER_SETTINGS, "FIELDPACK_CONNECTIONS_PER_ADDRESS": MOST}
+WORKS = ("bare route", "start", "answer", "file", "submission")
 
-Act = Callable[[httpx.AsyncClient, int], Awaitable[None]]
+Act = Callable[[Wire, int], Awaitable[None]]
 
 
 @dataclass
@@ -59,13 +55,13 @@ class Costs:
 
 
 class Meter:
-    """Reads what a server's processes have used, and those of its PostgreSQL."""
+    """Reads what the processes of an installation have used, and those of its PostgreSQL."""
 
-    def __init__(self, server: int, backend: int) -> None:
-        self._server = psutil.Process(server)
-        parent = psutil.Process(backend).parent()
-        assert parent is not None
-        self._postgres = parent
+    def __init__(self, server: Installation) -> None:
+        assert server.process is not None
+        postmaster = server.data_dir / "postgres" / "data" / "postmaster.pid"
+        self._server = psutil.Process(server.process.pid)
+        self._postgres = psutil.Process(int(postmaster.read_text().split()[0]))
 
     def read(self) -> Costs:
         return Costs(_used(self._server), _used(self._postgres))
@@ -81,64 +77,21 @@ def _used(root: psutil.Process) -> float:
     return seconds
 
 
-@dataclass
-class Person:
-    """A submission under way."""
-
-    path: str
-    headers: dict[str, str]
-    items: list[str]
-
-
-async def start(http: httpx.AsyncClient, study_id: str) -> Person:
-    name = uuid4().hex
-    answer = await http.post(
-        f"/participate/studies/{study_id}/submissions", json={"participant_id": name, "session_id": name}
-    )
-    state = answer.raise_for_status().json()
-    items = [item["id"] for item in state["collection"]["collection_items"][0]["page_items"]]
-    path = f"/participate/submissions/{state['submission_id']}"
-    return Person(path, {"Authorization": f"Bearer {state['token']}"}, items)
-
-
-async def send_photo(http: httpx.AsyncClient, person: Person, size_bytes: int = PHOTO_BYTES) -> None:
-    """A file of its own, in one request."""
-    data = PNG + hashlib.shake_128(uuid4().bytes).digest(size_bytes - len(PNG))
-    fields = {"instruction_id": person.items[3], "filename": "a.png", "key": uuid4().hex}
-    metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
-    headers = {**person.headers, **BYTES, "Upload-Length": str(len(data)), "Upload-Metadata": metadata}
-    answer = await http.post(f"{person.path}/uploads", content=data, headers=headers)
-    assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, str(len(data))), answer.text
-
-
-async def take_part(http: httpx.AsyncClient, study_id: str, photo_bytes: int) -> None:
-    """A whole submission as the page sends it: start, answers together, a photo, submit."""
-    person = await start(http, study_id)
-    first, second, third, _ = person.items
-    answers = {first: {"value": "Fine"}, second: {"value": "No"}, third: {"value": ["yes"]}}
-    saved = await http.put(f"{person.path}/answers", json=answers, headers=person.headers)
-    saved.raise_for_status()
-    await send_photo(http, person, photo_bytes)
-    (await http.post(f"{person.path}/submit", headers=person.headers)).raise_for_status()
-
-
-async def drive(url: str, meter: Meter, clients: int, seconds: float, act: Act) -> dict[str, float]:
+async def drive(wire: Wire, meter: Meter, clients: int, seconds: float, act: Act) -> dict[str, float]:
     """Let clients act as fast as they are answered; rate, times, and CPU of each act."""
     times: list[float] = []
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60, trust_env=False) as http:
-        for number in range(clients):
-            await act(http, number)  # connections are made, caches filled
-        before, began = meter.read(), time.perf_counter()
+    for number in range(clients):
+        await act(wire, number)  # connections are made, caches filled
+    before, began = meter.read(), time.perf_counter()
 
-        async def run(number: int) -> None:
-            while time.perf_counter() - began < seconds:
-                at = time.perf_counter()
-                await act(http, number)
-                times.append(time.perf_counter() - at)
+    async def run(number: int) -> None:
+        while time.perf_counter() - began < seconds:
+            at = time.perf_counter()
+            await act(wire, number)
+            times.append(time.perf_counter() - at)
 
-        await asyncio.gather(*map(run, range(clients)))
-        took, after = time.perf_counter() - began, meter.read()
+    await asyncio.gather(*map(run, range(clients)))
+    took, after = time.perf_counter() - began, meter.read()
     times.sort()
     count = len(times)
     return {
@@ -149,6 +102,48 @@ async def drive(url: str, meter: Meter, clients: int, seconds: float, act: Act) 
         "python_ms": (after.python - before.python) * 1e3 / count,
         "postgres_ms": (after.postgres - before.postgres) * 1e3 / count,
     }
+
+
+@dataclass
+class Server:
+    """A server that is measured.
+
+    Attributes:
+        name: of its rows in the table.
+        at_once: it takes several answers, and a file, in one request each.
+    """
+
+    name: str
+    url: str
+    trusted: ssl.SSLContext | None
+    meter: Meter
+    study_id: str
+    at_once: bool = True
+
+    async def measure(self, work: str, clients: int, seconds: float, photo_bytes: int) -> dict[str, float]:
+        """Rate, times and CPU of one kind of work."""
+        people: dict[int, Person] = {}
+        wire = Wire(self.url, self.trusted)
+
+        async def act(wire: Wire, number: int) -> None:
+            if work == "bare route":
+                (await wire.ask("GET", "/health/live")).require(200)
+            elif work == "start":
+                await start(wire, self.study_id)
+            elif work == "submission":
+                await take_part(wire, self.study_id, photo_bytes, at_once=self.at_once)
+            else:
+                if number not in people:
+                    people[number] = await start(wire, self.study_id)
+                if work == "answer":
+                    await save(wire, people[number], 0, "Fine")
+                else:
+                    await send_photo(wire, people[number], photo_bytes, at_once=self.at_once)
+
+        try:
+            return await drive(wire, self.meter, clients, seconds, act)
+        finally:
+            wire.close()
 
 
 def insert_rows(url: str, clients: int, seconds: float) -> float:
@@ -175,58 +170,89 @@ def insert_rows(url: str, clients: int, seconds: float) -> float:
     return asyncio.run(run())
 
 
-def measure(
-    server: Installation, clients: tuple[int, ...], seconds: float, photo_bytes: int
+def write_files(folder: Path, clients: int, seconds: float, size_bytes: int) -> float:
+    """Files a second by as many threads: each made, written, flushed, and its folder flushed."""
+    until = time.perf_counter() + seconds
+
+    def write(number: int) -> int:
+        count = 0
+        home = os.open(folder, os.O_RDONLY)
+        try:
+            while time.perf_counter() < until:
+                made = os.open(f"{number}-{count}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=home)
+                os.write(made, make_photo(size_bytes))
+                os.fsync(made)
+                os.close(made)
+                os.fsync(home)
+                count += 1
+        finally:
+            os.close(home)
+        return count
+
+    with ThreadPoolExecutor(clients) as threads:
+        return sum(threads.map(write, range(clients))) / seconds
+
+
+def measure_peers(
+    server: Installation, clients: int, seconds: float, photo_bytes: int
 ) -> list[dict[str, Any]]:
-    """Every kind of work by as many clients."""
-    assert server.process is not None
+    """What the database and the disk alone take."""
     with connected(server) as connection:
-        meter = Meter(server.process.pid, connection.info.backend_pid)
         database = connection.info.dsn
+    inserted = insert_rows(database, clients, seconds / 2)
+    with tempfile.TemporaryDirectory(dir=server.data_dir) as folder:
+        written = write_files(Path(folder), clients, seconds / 2, photo_bytes)
+    found = {"INSERT + commit": inserted, f"{photo_bytes >> 10} KiB written + flushed": written}
+    return [{"server": "", "work": name, "clients": clients, "rate": rate} for name, rate in found.items()]
+
+
+def _prepared(server: Installation, name: str, url: str, trusted: ssl.SSLContext | None) -> Server:
     with server.client() as api:
         study_id = Scenario.create(api, *ITEMS, places=1_000_000).study["id"]
-    found: list[dict[str, Any]] = []
-    for many in clients:
-        people: dict[int, Person] = {}
+    return Server(name, url, trusted, Meter(server), study_id, at_once=name != "earlier")
 
-        async def person_of(
-            http: httpx.AsyncClient, number: int, people: dict[int, Person] = people
-        ) -> Person:
-            if number not in people:
-                people[number] = await start(http, study_id)
-            return people[number]
 
-        async def ask(http: httpx.AsyncClient, _: int) -> None:
-            (await http.get("../../health/live")).raise_for_status()
+def _trusted(server: Installation) -> ssl.SSLContext | None:
+    return server.verify if server.scheme == "https" else None
 
-        async def save(http: httpx.AsyncClient, number: int) -> None:
-            person = await person_of(http, number)
-            path = f"{person.path}/answers/{person.items[0]}"
-            (await http.put(path, json={"value": "Fine"}, headers=person.headers)).raise_for_status()
 
-        async def upload(http: httpx.AsyncClient, number: int) -> None:
-            await send_photo(http, await person_of(http, number), photo_bytes)
+@contextlib.contextmanager
+def serving(
+    over: list[str], workers: int, earlier: str | None
+) -> Iterator[tuple[Installation, list[Server]]]:
+    """The installation that is measured, and every way to it; and the same work at an earlier version.
 
-        async def submit(http: httpx.AsyncClient, _: int) -> None:
-            await take_part(http, study_id, photo_bytes)
+    Args:
+        over: of `plain`, `tls` and `nginx`.
+        earlier: revision of this repository.
+    """
+    options = ("--no-worker", "--workers", str(workers))
+    with contextlib.ExitStack() as stack:
+        main = stack.enter_context(installed(*options, **SETTINGS))
+        servers = []
+        if "plain" in over:
+            servers.append(_prepared(main, "plain", main.url, None))
+        if "tls" in over:
+            secure = stack.enter_context(installed(*options, "--tls", **SETTINGS))
+            servers.append(_prepared(secure, "tls", secure.url, _trusted(secure)))
+        if "nginx" in over:
+            url, trusted = stack.enter_context(proxying(main))
+            servers.append(_prepared(main, "nginx", url, trusted))
+        if earlier is not None:
+            source = stack.enter_context(source_of(earlier))
+            before = stack.enter_context(installed(*options, **EARLIER_SETTINGS, PYTHONPATH=str(source)))
+            servers.append(_prepared(before, "earlier", before.url, None))
+        yield main, servers
 
-        async def begin(http: httpx.AsyncClient, _: int) -> None:
-            await start(http, study_id)
 
-        acts: dict[str, Act] = {
-            "bare route": ask,
-            "start": begin,
-            "answer": save,
-            f"{photo_bytes >> 10} KiB file": upload,
-            "submission": submit,
-        }
-        for name, act in acts.items():
-            url = f"{server.url}/api/v1"
-            found.append({"work": name, **asyncio.run(drive(url, meter, many, seconds, act))})
-        found.append(
-            {"work": "INSERT + commit", "clients": many, "rate": insert_rows(database, many, seconds / 2)}
-        )
-    return found
+def set_commit_delay(server: Installation, microseconds: int) -> None:
+    """Have PostgreSQL wait before a flush for others that commit, if five are at it."""
+    with (
+        open_embedded(server.data_dir) as embedded,
+        psycopg.connect(as_owner(embedded.url), autocommit=True) as connection,
+    ):
+        connection.execute(f"ALTER SYSTEM SET commit_delay = {int(microseconds)}")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def main() -> None:
@@ -235,20 +261,32 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS))
     parser.add_argument("--photo", type=int, default=PHOTO_BYTES >> 10, help="KiB of each file")
     parser.add_argument("--workers", type=int, default=1, help="web processes")
+    parser.add_argument("--work", nargs="*", default=list(WORKS), help=f"of {', '.join(WORKS)}")
+    parser.add_argument(
+        "--over", nargs="*", default=["plain"], choices=("plain", "tls", "nginx"), help="ways to the server"
+    )
+    parser.add_argument("--earlier", metavar="REVISION", help="measure this revision's server beside it")
+    parser.add_argument("--commit-delay", type=int, default=0, help="microseconds, as PostgreSQL has it")
     arguments = parser.parse_args()
-    most = "1000000"
-    with installed(
-        *("--no-worker", "--workers", str(arguments.workers)),
-        FIELDPACK_RATE_PER_ADDRESS=most,
-        FIELDPACK_RATE_PER_SUBMISSION=most,
-    ) as server:
-        rows = measure(server, tuple(arguments.clients), arguments.seconds, arguments.photo << 10)
+    photo_bytes = arguments.photo << 10
+    rows: list[dict[str, Any]] = []
+    with serving(arguments.over, arguments.workers, arguments.earlier) as (server, servers):
+        if arguments.commit_delay:
+            set_commit_delay(server, arguments.commit_delay)
+        for clients in arguments.clients:
+            for work in arguments.work:
+                for each in servers:
+                    figures = uvloop.run(each.measure(work, clients, arguments.seconds, photo_bytes))
+                    name = f"{arguments.photo} KiB {work}" if work == "file" else work
+                    rows.append({"server": each.name, "work": name, **figures})
+            rows += measure_peers(server, clients, arguments.seconds, photo_bytes)
     show(
         f"Taking in, web processes: {arguments.workers} (CPU of each request; rates are those of this moment)",
-        ["work", "clients", "a second", "p50 ms", "p95 ms", "CPU ms Python", "CPU ms PostgreSQL"],
+        ["work", "over", "clients", "a second", "p50 ms", "p95 ms", "CPU ms Python", "CPU ms PostgreSQL"],
         [
             [
                 row["work"],
+                row["server"],
                 row["clients"],
                 f"{row['rate']:,.0f}",
                 *(
@@ -259,7 +297,7 @@ def main() -> None:
             for row in rows
         ],
     )
-    keep("intake", {"seconds": arguments.seconds, "workers": arguments.workers, "rows": rows})
+    keep("intake", {**vars(arguments), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,8 @@ from psycopg.pq.abc import PGconn
 from fieldpack.server.app import create_app
 from fieldpack.server.config import load_settings
 from fieldpack.server.context import Context
+from fieldpack.server.submissions.answering import handing_in
+from fieldpack.server.submissions.beginning import start
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.scenario import FREE_TEXT, PNG, UPLOAD, Scenario
@@ -33,11 +36,22 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libpq traces on
 
 WRITTEN = re.compile(r"CommandComplete\s+\"(?:INSERT \d+|UPDATE|DELETE) ([1-9]\d*)\"")
 READY = re.compile(r"ReadyForQuery\s+([IT])")
+SENT = re.compile(r"F\s+\d+\s+(?:Bind|Query)\s")
 PHOTO = PNG + bytes(20 * 1024 - len(PNG))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a request asked for."""
+
+    commits: int = 0  # of transactions that wrote
+    trips: int = 0  # to PostgreSQL and back
+    statements: int = 0
+    syncs: tuple[str, ...] = ()  # files and folders that were flushed
+
+
 class Costs:
-    """What was asked of the disk since the last look."""
+    """What was asked of the database and the disk since the last look."""
 
     def __init__(self, connection: PGconn, trace: Path) -> None:
         self.syncs: list[str] = []
@@ -55,16 +69,17 @@ class Costs:
         self._connection.untrace()
         self._file.close()
 
-    def take(self) -> tuple[int, int, list[str]]:
-        """Transactions that wrote and were committed, round trips to PostgreSQL, and files and folders flushed."""
+    def take(self) -> Asked:
+        """What was asked since this was called last."""
         self._connection.untrace()  # writes out what there is
         text = self._trace.read_text(errors="replace")
         self._go_on()
         new, self._read = text[self._read :], len(text)
-        commits = trips = 0
+        commits = trips = statements = 0
         has_written = False
         for line in new.splitlines():
             has_written |= WRITTEN.search(line) is not None
+            statements += SENT.match(line) is not None
             ready = READY.search(line)
             if ready is not None:
                 trips += 1
@@ -72,7 +87,7 @@ class Costs:
                     commits += has_written
                     has_written = False
         syncs, self.syncs = self.syncs, []
-        return commits, trips, syncs
+        return Asked(commits, trips, statements, tuple(syncs))
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, costs: Costs) -> None:
@@ -95,7 +110,7 @@ async def serve(
     app = create_app(load_settings(data_dir=server.data_dir), url)
     async with app.router.lifespan_context(app):
         context: Context = app.state.context
-        async with context.database.reading() as only:
+        async with context.database.statements() as only:
             costs = Costs(only.pgconn, trace)
         transport = httpx.ASGITransport(app)
         with contextlib.closing(costs):
@@ -107,19 +122,21 @@ def test_one_commit_each(
     server: Installation, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A start, an answer, several, a file with its flushes, handing in: each one transaction, in few round trips."""
-    scenario = Scenario.create(api, FREE_TEXT, {**FREE_TEXT, "description": "More?"}, UPLOAD)
+    scenario = Scenario.create(api, FREE_TEXT, {**FREE_TEXT, "description": "More?"}, UPLOAD, places=7)
     for number in range(256):
         (server.data_dir / "storage" / "blobs" / f"{number:02x}").mkdir(parents=True, exist_ok=True)
 
-    async def take_part(http: httpx.AsyncClient, costs: Costs) -> dict[str, tuple[int, int, list[str]]]:
-        found = {}
-        costs.take()
+    async def come(http: httpx.AsyncClient) -> httpx.Response:
         name = uuid4().hex
-        started = await http.post(
+        return await http.post(
             f"/participate/studies/{scenario.study['id']}/submissions",
             json={"participant_id": name, "session_id": name},
         )
-        state = started.raise_for_status().json()
+
+    async def take_part(http: httpx.AsyncClient, costs: Costs) -> dict[str, Asked]:
+        found = {}
+        costs.take()
+        state = (await come(http)).raise_for_status().json()
         found["start"] = costs.take()
         path = f"/participate/submissions/{state['submission_id']}"
         headers = {"Authorization": f"Bearer {state['token']}"}
@@ -135,7 +152,7 @@ def test_one_commit_each(
         found["answer again"] = costs.take()
         await save("", {items[0]: {"value": "a", "revision": 2}, items[1]: {"value": "b", "revision": 0}})
         found["answers"] = costs.take()
-        fields = {"instruction_id": items[2], "filename": "a.png", "key": name}
+        fields = {"instruction_id": items[2], "filename": "a.png", "key": uuid4().hex}
         sent = await http.post(
             f"{path}/uploads",
             content=PHOTO,
@@ -157,17 +174,91 @@ def test_one_commit_each(
 
     async def act(http: httpx.AsyncClient, costs: Costs) -> None:
         watch(monkeypatch, costs)
-        await take_part(http, costs)  # fills what is kept in memory
-        found = await take_part(http, costs)
-        assert {name: commits for name, (commits, _, _) in found.items()} == dict.fromkeys(found, 1)
-        assert {name: trips for name, (_, trips, _) in found.items()} == {
-            "start": 3,
-            "answer": 1,
-            "answer again": 1,
-            "answers": 2,
-            "file": 1,
-            "submit": 2,
+        for _ in range(6):  # fills what is kept in memory, and has statements prepared
+            await take_part(http, costs)
+        assert await take_part(http, costs) == {
+            "start": Asked(1, 2, 4),
+            "answer": Asked(1, 1, 1),
+            "answer again": Asked(1, 1, 1),
+            "answers": Asked(1, 1, 2),
+            "file": Asked(1, 1, 3, ("file", "folder")),
+            "submit": Asked(1, 2, 7),
         }
-        assert {name: syncs for name, (_, _, syncs) in found.items() if syncs} == {"file": ["file", "folder"]}
+        for _ in range(2):
+            assert (await come(http)).status_code == 409  # it is full
+        costs.take()
+        assert (await come(http)).status_code == 409
+        assert costs.take() == Asked(0, 2, 3)
 
     asyncio.run(serve(server, tmp_path / "trace", act))
+
+
+def once(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, meanwhile: Callable[[], None]) -> None:
+    """Have something happen before the next call of a function, between what was read and what is written."""
+    real = getattr(module, name)
+
+    async def wait(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, name, real)
+        meanwhile()
+        return await real(*arguments)
+
+    monkeypatch.setattr(module, name, wait)
+
+
+def test_what_is_given_while_somebody_hands_in_counts(
+    server: Installation, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = Scenario.create(api, FREE_TEXT, UPLOAD)
+    person = scenario.start("p")
+    text, photo = person.item(0), person.item(1)
+
+    def change() -> None:
+        assert person.answer(text, {"value": "later"}).status_code == 200
+        person.upload(photo, "late.png", PHOTO)
+
+    def clear_and_give() -> None:
+        assert person.answer(text, None).status_code == 200
+        assert person.answer(text, {"value": "latest"}).status_code == 200
+
+    async def act(http: httpx.AsyncClient, _: Costs) -> None:
+        nonlocal person
+        for meanwhile, value, files in ((change, "later", 1), (clear_and_give, "latest", 0)):
+            assert person.answer(text, {"value": "first"}).status_code == 200
+            once(monkeypatch, handing_in, "_activate", meanwhile)
+            (await http.post(f"{person.path}/submit", headers=person.headers)).raise_for_status()
+            with connected(server) as database:
+                handed_in = database.execute(
+                    "SELECT answers #>> ARRAY[%s, 'value'], file_count FROM submissions WHERE id = %s",
+                    [text, person.submission_id],
+                )
+                assert handed_in.fetchone() == (value, files)
+            person = scenario.start("q")
+
+    asyncio.run(serve(server, tmp_path / "trace", act))
+
+
+def test_a_place_that_is_taken_while_somebody_comes_is_theirs_no_more(
+    server: Installation, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = Scenario.create(api, FREE_TEXT, places=2)
+    path = f"/participate/studies/{scenario.study['id']}/submissions"
+    same = {"participant_id": "p", "session_id": "s"}
+    begun: list[str] = []
+
+    def begin() -> None:
+        begun.append(api.post(path, json=same).raise_for_status().json()["submission_id"])
+
+    def take_last() -> None:
+        scenario.start("q")
+
+    async def act(http: httpx.AsyncClient, _: Costs) -> None:
+        once(monkeypatch, start, "_begin", begin)
+        found = await http.post(path, json=same)
+        assert (found.status_code, found.json()["submission_id"]) == (200, begun[0])
+        once(monkeypatch, start, "_begin", take_last)
+        assert (await http.post(path, json={"participant_id": "r"})).status_code == 409
+
+    asyncio.run(serve(server, tmp_path / "trace", act))
+    counts = api.get(f"/studies/{scenario.study['id']}/submissions/counts").json()
+    assert (counts["ACTIVE"], counts["TOTAL"]) == (2, 2)
+    assert api.get(f"/studies/{scenario.study['id']}").json()["places_taken"] == 2

@@ -306,7 +306,6 @@ JSON = {
     "operations.administration_queries.finish_sweep(result)",
     "submissions.answering.queries.ask_save(values)",
     "submissions.answering.queries.replace_answers(values)",
-    "submissions.answering.queries.save_held_answer(value)",
     "submissions.queries.set_reviewed(review)",
     "submissions.review.queries.insert_decision(review)",
 }

@@ -40,7 +40,7 @@ async def insert_entry(
 ) -> None:
     """One entry, in the caller's transaction. Where it belongs follows from what it is about.
 
-    Of downloads by one link from one address there is one entry an hour.
+    Of downloads by one link from one address there is one entry an hour; of a participant who is not there, none.
 
     Args:
         researcher_id: who acted; None for a participant, who is `submission_id`, and for others.
@@ -49,6 +49,7 @@ async def insert_entry(
             not: a crash of the machine takes what the last fraction of a second only looked at.
     """
     collection, subject, actor, workspace = "NULL::uuid", "NULL::uuid", "NULL::uuid", "%(workspace)s::uuid"
+    conditions = [] if is_awaited else ["set_config('synchronous_commit', 'off', true) IS NOT NULL"]
     if collection_id is not None:
         collection = "%(collection)s::uuid"
     elif study_id is not None:
@@ -61,6 +62,7 @@ async def insert_entry(
         subject = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)"
     if actor_type == "participant":
         actor = subject
+        conditions.append(f"{subject} IS NOT NULL")
     elif researcher_id is not None:
         actor = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s)"
     if workspace_id is None and collection != "NULL::uuid":
@@ -73,7 +75,7 @@ async def insert_entry(
                                    object_id, subject_id, workspace_id, collection_id, details)
         SELECT %(actor_type)s, {actor}, %(credential_type)s, %(credential_id)s, %(address)s, %(action)s,
                %(object_type)s, %(object)s, {subject}, {workspace}, {collection}, %(details)s
-        {"" if is_awaited else "WHERE set_config('synchronous_commit', 'off', true) IS NOT NULL"}
+        WHERE {" AND ".join(conditions) or "true"}
         ON CONFLICT (object_id, credential_id, address, date_trunc('hour', at AT TIME ZONE 'UTC'))
             WHERE action = 'archive.download' DO NOTHING
         """,

@@ -104,16 +104,12 @@ async def ask_raise(connection: Connection, collection_id: UUID) -> AsyncCursor[
     )
 
 
-async def ask_counter(connection: Connection, collection_id: UUID) -> AsyncCursor[int]:
-    """As `lock_counter`, asked for: in a pipeline the counter comes once it is fetched."""
-    return await connection.cursor(row_factory=scalar_row).execute(
-        "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
-    )
-
-
 async def lock_counter(connection: Connection, collection_id: UUID) -> int:
     """The counter of changes, locked until commit: what an export contains can't change meanwhile."""
-    counter = await (await ask_counter(connection, collection_id)).fetchone()
+    cursor = await connection.cursor(row_factory=scalar_row).execute(
+        "SELECT counter FROM collection_changes WHERE collection_id = %s FOR NO KEY UPDATE", [collection_id]
+    )
+    counter: int | None = await cursor.fetchone()
     assert counter is not None
     return counter
 

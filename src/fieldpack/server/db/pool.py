@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 from fieldpack.server.db.server_role import as_owner
 
-__all__ = ["Connection", "Database", "begin_in_pipeline", "end_in_pipeline", "fetch_count", "start_over"]
+__all__ = ["Connection", "Database", "begin_in_pipeline", "end_in_pipeline", "fetch_count"]
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -47,12 +47,6 @@ async def begin_in_pipeline(connection: Connection) -> AsyncIterator[None]:
         if begins:
             await connection.execute("BEGIN")
         yield
-
-
-async def start_over(connection: Connection) -> None:
-    """Undo what a transaction did, and release its locks; the next statement begins another."""
-    await connection.rollback()
-    await connection.set_autocommit(False)
 
 
 async def end_in_pipeline(connection: Connection) -> None:
@@ -112,28 +106,27 @@ class Database:
         """
         connection = await self._take()
         try:
+            if connection.autocommit:  # whoever had it before needed that
+                await connection.set_autocommit(False)
             async with connection:
                 yield connection
         finally:
-            if connection.autocommit and not connection.closed:  # it was begun in a pipeline
-                await connection.set_autocommit(False)
             await self.pool.putconn(connection)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Connection]:
-        """A connection for a single statement that changes nothing: each is a transaction of its own, without two
-        more statements around it.
+    async def statements(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement is a transaction of its own, and so are those of each pipeline: without
+        a BEGIN, all that is sent until a Sync is one (libpq's manual, Pipeline Mode).
 
         Raises:
             PoolTimeout, psycopg.OperationalError: as `transaction`.
         """
         connection = await self._take()
         try:
-            await connection.set_autocommit(True)
+            if not connection.autocommit:
+                await connection.set_autocommit(True)
             yield connection
         finally:
-            if not connection.closed:
-                await connection.set_autocommit(False)
             await self.pool.putconn(connection)
 
     async def _take(self) -> PatientConnection:

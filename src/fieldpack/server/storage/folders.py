@@ -17,11 +17,12 @@ from pathlib import Path
 from fieldpack.errors import StorageError
 from fieldpack.files import sync_folder
 
-__all__ = ["Folders", "refuse_links", "split_key"]
+__all__ = ["STAGING", "Folders", "refuse_links", "split_key"]
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAYBE_LINK = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)  # what systems say of a link where none may be
-_SHARED = "blobs"  # its folders are few, used all the time and never removed, so they stay open
+STAGING = ".staging"
+_SHARED = ("blobs", STAGING)  # their folders are few, used all the time and never removed, so they stay open
 
 
 def split_key(key: str) -> list[str]:
@@ -82,7 +83,7 @@ class Folders:
             yield found, name
             return
         descriptor = self._walk(folders, make=make)
-        if folders and folders[0] != _SHARED:
+        if folders and folders[0] not in _SHARED:
             try:
                 yield descriptor, name
             finally:

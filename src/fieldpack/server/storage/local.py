@@ -26,7 +26,7 @@ from fieldpack.errors import BlobDamaged, StorageError, StorageUnavailable
 from fieldpack.files import rename_over, sync_file, sync_folder, try_lock, write_all
 from fieldpack.server.storage.base import Buffer, Storage, StoredObject
 from fieldpack.server.storage.buffers import Buffers
-from fieldpack.server.storage.folders import Folders, refuse_links
+from fieldpack.server.storage.folders import STAGING, Folders, refuse_links
 from fieldpack.server.storage.local_files import (
     UnfinishedFile,
     count_disk_reads,
@@ -40,7 +40,6 @@ __all__ = ["LocalStorage"]
 
 CHUNK_BYTES = 512 * 1024
 LIST_PAGE = 1000
-STAGING = ".staging"
 SLOW_SECONDS = 0.01
 THREADS_SECONDS = 1.0
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fieldpack.server.accounts.permissions.queries import select_role
@@ -99,6 +99,13 @@ def _status_with(places_taken: str) -> str:
     return f"CASE WHEN {places_taken} < total_available_places THEN 'ACTIVE' ELSE 'AWAITING REVIEW' END"
 
 
+# takes one place of an open study, if there is one
+TAKE_PLACE = f"""
+    UPDATE studies SET places_taken = places_taken + 1, status = {_status_with("places_taken + 1")}
+    WHERE id = %(study)s AND status = 'ACTIVE' AND places_taken < total_available_places
+"""
+
+
 async def settle_status(connection: Connection, study_id: UUID) -> None:
     """Set `AWAITING REVIEW` when every place is taken, `ACTIVE` again when one is free. The caller has locked the
     study, or has just changed its row."""
@@ -123,17 +130,6 @@ async def ask_study(
     """The same, asked for: in a pipeline the row comes once it is fetched. Locks the study until commit if `lock`."""
     query = f"{FIND} WHERE s.id = %s {'FOR NO KEY UPDATE OF s' if lock else ''}"
     return await connection.cursor(row_factory=class_row(StudyRow)).execute(query, [study_id])
-
-
-async def ask_version(connection: Connection, study_id: UUID) -> psycopg.AsyncCursor[int]:
-    """Ask for the latest version of a study's collection: what who starts now will see.
-
-    By itself, and not with a row lock: after waiting for one, PostgreSQL looks among the old rows.
-    """
-    return await connection.cursor(row_factory=scalar_row).execute(
-        "SELECT c.version FROM studies t JOIN collections c ON c.id = t.collection_id WHERE t.id = %s",
-        [study_id],
-    )
 
 
 def _escape_like(text: str) -> str:
@@ -269,17 +265,6 @@ async def hold_place(connection: Connection, study_id: UUID) -> bool:
     held = await cursor.fetchone() is not None
     await settle_status(connection, study_id)
     return held
-
-
-async def ask_place(connection: Connection, study_id: UUID) -> psycopg.AsyncCursor[UUID]:
-    """Take one place of an open study, if there is one: its id comes, once it is fetched, if there was."""
-    return await connection.cursor(row_factory=scalar_row).execute(
-        f"""
-        UPDATE studies SET places_taken = places_taken + 1, status = {_status_with("places_taken + 1")}
-        WHERE id = %s AND status = 'ACTIVE' AND places_taken < total_available_places RETURNING id
-        """,
-        [study_id],
-    )
 
 
 async def free_places(connection: Connection, study_id: UUID, places: int) -> None:

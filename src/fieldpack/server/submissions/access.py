@@ -183,7 +183,7 @@ async def _authenticate(
 ) -> tuple[Row, Key]:
     held = _require_key(request, submission_id)
     key = Key(hash_token(held.value), held.made_before)
-    async with request.app.state.context.database.reading() as connection:
+    async with request.app.state.context.database.statements() as connection:
         row = await find(connection, key)
     if row is None:
         raise Problem(

@@ -127,8 +127,12 @@ async def save_answers(
     """
     given = await read_json(request)
     key = key_of(request)
-    async with opened(request), context.saving() as connection:
-        return {"answers": await saving.save_answers(connection, context.caches, submission.id, key, given)}
+    async with context.turns.saving(), context.database.statements() as connection:
+        saved = await saving.save_all_at_once(connection, context.caches, submission, key, given)
+    if saved is None:
+        async with opened(request), context.saving() as connection:
+            saved = await saving.save_answers(connection, context.caches, submission.id, key, given)
+    return {"answers": saved}
 
 
 @known_router.put(
@@ -155,7 +159,7 @@ async def save_answer(
     expected = request.headers.get("if-match")
     seen = expected.strip('" ') if expected is not None else "*"
     revision = seen if seen != "*" else None
-    async with context.turns.saving(), context.database.reading() as connection:
+    async with context.turns.saving(), context.database.statements() as connection:
         saved = await saving.save_at_once(
             connection, context.caches, submission, key_of(request), instruction_id, given, revision
         )
@@ -173,7 +177,7 @@ async def submit(
     request: Request, context: CurrentContext, submission: ParticipantSubmission
 ) -> dict[str, Any]:
     """Submit. Answers are validated against the collection as it was when the participant started."""
-    async with opened(request), context.saving() as connection:
+    async with opened(request), context.turns.saving(), context.database.statements() as connection:
         return await handing_in.submit(connection, context.caches, submission, key_of(request))
 
 

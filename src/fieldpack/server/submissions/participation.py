@@ -89,7 +89,7 @@ async def start_submission(
         on_page=on_page,
         another=another,
     )
-    async with context.turns.starting(), context.database.transaction() as connection:
+    async with context.turns.starting(), context.database.statements() as connection:
         started = await start(connection, study_id, visitor)
         answer = await describe(connection, context.caches, started.row, is_new=started.created)
     return {**answer, "token": started.token}, started

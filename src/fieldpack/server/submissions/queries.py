@@ -7,14 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncCursor
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.exports.line_queries import write_line_end
-from fieldpack.server.submissions.rows import FilePlace, HeldRow, Key, SubmissionRow
+from fieldpack.server.submissions.rows import HeldRow, Key, SubmissionRow
 from fieldpack.server.uploads.queries import OPEN, OPENED_BY
 
 FIND = f"""
@@ -30,49 +29,6 @@ FIND = f"""
            {OPEN} AS open
     FROM submissions s JOIN studies t ON t.id = s.study_id
 """
-
-
-async def insert_submission(
-    connection: Connection,
-    id: UUID,
-    study_id: UUID,
-    collection_id: UUID,
-    collection_version: int,
-    participant_id: str,
-    session_id: str | None,
-    *,
-    ordinal: int,
-    minutes: int | None,
-    study_code: str | None,
-    test: bool = False,
-) -> None:
-    """Store a submission that begins now. The caller has locked the study, and taken a place.
-
-    Args:
-        minutes: until its deadline; None for no deadline.
-        test: somebody tries the study; such a submission takes no place.
-    """
-    await connection.execute(
-        """
-        INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
-                                 ordinal, deadline_at, study_code, test, holds_place)
-        VALUES (%(id)s, %(study_id)s, %(collection_id)s, %(collection_version)s, %(participant_id)s,
-                %(session_id)s, %(ordinal)s, now() + make_interval(mins => %(minutes)s), %(study_code)s,
-                %(test)s, NOT %(test)s)
-        """,
-        {
-            "id": id,
-            "study_id": study_id,
-            "collection_id": collection_id,
-            "collection_version": collection_version,
-            "participant_id": participant_id,
-            "session_id": session_id,
-            "ordinal": ordinal,
-            "minutes": minutes,
-            "study_code": study_code,
-            "test": test,
-        },
-    )
 
 
 async def keep_token(connection: Connection, submission_id: UUID, token_sha256: bytes) -> None:
@@ -131,10 +87,10 @@ async def ask_submission(
     connection: Connection, submission_id: UUID, key: Key | None
 ) -> AsyncCursor[SubmissionRow]:
     """Ask for a submission that was not erased and, where a key is given, that this opens: the row comes once it is
-    fetched. It is locked until commit."""
+    fetched."""
     opened = f"{OPENED_BY} AND" if key is not None else "WHERE s.response <> 'deleted' AND"
     return await connection.cursor(row_factory=class_row(SubmissionRow)).execute(
-        f"{FIND} {opened} s.id = %(id)s FOR NO KEY UPDATE OF s",
+        f"{FIND} {opened} s.id = %(id)s",
         {"id": submission_id, **({"token": key.token_sha256, "before": key.made_before} if key else {})},
     )
 
@@ -240,52 +196,6 @@ async def request_return(connection: Connection, submission_ids: list[UUID], rea
         "UPDATE submissions SET return_requested = now(), return_reasons = %s WHERE id = ANY(%s)",
         [Json(reasons), submission_ids],
     )
-
-
-async def set_submitted(
-    connection: Connection,
-    submission_id: UUID,
-    *,
-    status: str,
-    responses: str,
-    answer_count: int,
-    file_count: int,
-    entered_code: str | None,
-) -> None:
-    """Make a response active. The caller has locked counter and submission, in this order, and raised the counter.
-
-    Args:
-        responses: the JSON of `responses` in the archive.
-    """
-    line_end = write_line_end("started_at", "now()", "%(responses)s::text")
-    await connection.execute(
-        f"""
-        UPDATE submissions s SET status = %(status)s, response = 'active', completed_at = now(),
-               line_end = {line_end}, file_count = %(file_count)s, answer_count = %(answer_count)s,
-               activated_counter = c.counter,
-               deactivated_counter = CASE WHEN s.test THEN c.counter END,
-               entered_code = coalesce(s.entered_code, %(entered_code)s)
-        FROM collection_changes c WHERE s.id = %(id)s AND c.collection_id = s.collection_id
-        """,
-        {
-            "id": submission_id,
-            "status": status,
-            "responses": responses,
-            "answer_count": answer_count,
-            "file_count": file_count,
-            "entered_code": entered_code,
-        },
-    )
-
-
-async def set_file_places(connection: Connection, places: list[FilePlace]) -> None:
-    """Store where each upload stands in the archive. The caller has locked the submission."""
-    if places:
-        async with connection.cursor() as cursor:
-            await cursor.executemany(
-                "UPDATE uploads SET position = %s, path = %s WHERE id = %s",
-                [(place.position, place.path, place.upload_id) for place in places],
-            )
 
 
 async def set_returned(connection: Connection, submission_id: UUID, deactivated_counter: int | None) -> None:
@@ -394,11 +304,13 @@ async def list_overdue_studies(connection: Connection) -> list[UUID]:
 OVERDUE = "status = 'ACTIVE' AND response = 'in_progress' AND deadline_at < now()"
 
 
-async def ask_overdue(connection: Connection, study_id: UUID) -> AsyncCursor[UUID]:
-    """Ask for somebody who is past a study's maximum time: an id comes, once it is fetched, if there is one."""
-    return await connection.cursor(row_factory=scalar_row).execute(
-        f"SELECT id FROM submissions WHERE study_id = %s AND {OVERDUE} LIMIT 1", [study_id]
+async def is_any_overdue(connection: Connection, study_id: UUID) -> bool:
+    """Whether somebody is past a study's maximum time, and not timed out yet."""
+    cursor = await connection.execute(
+        f"SELECT 1 FROM submissions WHERE study_id = %s AND {OVERDUE} ORDER BY deadline_at LIMIT 1",
+        [study_id],
     )
+    return await cursor.fetchone() is not None
 
 
 async def time_out_study(connection: Connection, study_id: UUID) -> int:

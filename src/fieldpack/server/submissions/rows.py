@@ -68,10 +68,20 @@ class NotOpened(Exception):
 class AnswerRow:
     """A saved answer."""
 
+    id: UUID  # one that was cleared and given again has another
     instruction_id: UUID
     value: dict[str, Any]  # in the shape of the archive, without `type`
     revision: int  # from 1, one more for each change
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """An answer to be saved for whoever has the token."""
+
+    instruction_id: UUID
+    value: dict[str, Any]  # in the shape of the archive, without `type`
+    seen: int | None  # the revision that must still be saved; 0 for none, None for any
 
 
 @dataclass(frozen=True, slots=True)

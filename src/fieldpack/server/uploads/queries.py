@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import AsyncCursor
 from psycopg.rows import class_row
 
-from fieldpack.server.db.pool import Connection, begin_in_pipeline, end_in_pipeline
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.uploads.rows import (
     CountedRow,
     FileRow,
@@ -130,12 +130,16 @@ async def insert_whole(
     submission_cap_bytes: int,
     study_cap_bytes: int,
 ) -> bool:
-    """An upload that is complete, and its blob; ends the transaction. False, and nothing written, unless the token
-    opens the submission, its files may change, the key is new, and neither files nor bytes are too many.
+    """An upload that is complete, and its blob, by one transaction that is sent in one go. False, and nothing written,
+    unless the token opens the submission, its files may change, the key is new, and neither files nor bytes are too
+    many.
 
     Locks the study and the submission; what it then decides by is read after that.
+
+    Args:
+        connection: of `Database.statements`.
     """
-    async with begin_in_pipeline(connection):
+    async with connection.pipeline():
         await lock_study(connection, opener.study_id)
         await ask_lock(connection, opener.id)
         cursor = await connection.execute(
@@ -179,7 +183,6 @@ async def insert_whole(
                 "type": upload.content_type,
             },
         )
-        await end_in_pipeline(connection)
     return await cursor.fetchone() is not None
 
 

@@ -12,7 +12,8 @@ from psycopg.types.json import Json
 
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.submissions.rows import AnswerRow, Key, SavedRow
+from fieldpack.server.exports.line_queries import write_line_end
+from fieldpack.server.submissions.rows import AnswerRow, FilePlace, HeldAnswer, Key, SavedRow, SubmissionRow
 from fieldpack.server.uploads.queries import OPEN, OPENED_BY
 from fieldpack.server.uploads.rows import HolderRow
 
@@ -88,19 +89,12 @@ _OVER_ONE = f"""
 
 
 async def save_held_answer(
-    connection: Connection,
-    submission_id: UUID,
-    key: Key,
-    instruction_id: UUID,
-    value: dict[str, Any],
-    seen: int | None,
+    connection: Connection, submission_id: UUID, key: Key, answer: HeldAnswer
 ) -> SavedRow | None:
     """Save one answer by one statement, a transaction of its own; None, and nothing saved, unless the token opens the
     submission, its answers may change, and the saved one is the one that was seen. Locks the submission.
-
-    Args:
-        seen: the revision that must still be saved; 0 for none, None for any.
     """
+    seen = answer.seen
     statement = _OVER_ANY if seen is None else _OVER_ONE if seen else _OVER_NONE
     cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(
         statement,
@@ -108,12 +102,53 @@ async def save_held_answer(
             "token": key.token_sha256,
             "before": key.made_before,
             "submission": submission_id,
-            "instruction": instruction_id,
-            "value": Json(value),
+            "instruction": answer.instruction_id,
+            "value": Json(answer.value),
             "seen": seen,
         },
     )
     return await cursor.fetchone()
+
+
+_LOCK_HELD = (
+    f"SELECT 1 FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} FOR NO KEY UPDATE OF s"
+)
+_INSERT_ALL = f"""
+    WITH given AS (
+        SELECT * FROM unnest(%(ids)s::uuid[], %(values)s::json[], %(seen)s::int[]) AS g (id, value, seen)
+    ), held AS (
+        SELECT s.id FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} AND NOT EXISTS (
+            SELECT FROM given g LEFT JOIN answers a ON a.submission_id = s.id AND a.instruction_id = g.id
+            WHERE g.seen <> coalesce(a.revision, 0))
+    )
+    INSERT INTO answers AS a (submission_id, instruction_id, value)
+    SELECT held.id, g.id, g.value FROM held CROSS JOIN given g
+    ON CONFLICT (submission_id, instruction_id)
+        DO UPDATE SET value = excluded.value, revision = a.revision + 1, updated_at = now()
+    RETURNING {columns_of(SavedRow, "a")}
+"""
+
+
+async def save_held_answers(
+    connection: Connection, submission_id: UUID, key: Key, answers: list[HeldAnswer]
+) -> list[SavedRow]:
+    """Save several answers, all or none, by one transaction that is sent in one go; none in the cases in which
+    `save_held_answer` saves nothing.
+
+    Locks the submission; what was saved before is read after that.
+    """
+    values = {
+        "token": key.token_sha256,
+        "before": key.made_before,
+        "submission": submission_id,
+        "ids": [answer.instruction_id for answer in answers],
+        "values": [Json(answer.value) for answer in answers],
+        "seen": [answer.seen for answer in answers],
+    }
+    async with connection.pipeline():
+        await connection.execute(_LOCK_HELD, values)
+        cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(_INSERT_ALL, values)
+    return await cursor.fetchall()
 
 
 async def replace_answers(
@@ -138,3 +173,66 @@ async def clear_answers(connection: Connection, submission_id: UUID, instruction
             "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
             [submission_id, instruction_ids],
         )
+
+
+_SET_SUBMITTED = f"""
+    WITH placed AS (
+        UPDATE uploads u SET position = p.position, path = p.path
+        FROM unnest(%(placed)s::uuid[], %(positions)s::int[], %(paths)s::text[]) AS p (id, position, path)
+        WHERE u.id = p.id
+    )
+    UPDATE submissions s SET status = %(status)s, response = 'active', completed_at = now(),
+           line_end = {write_line_end("started_at", "now()", "%(responses)s::text")},
+           file_count = cardinality(%(placed)s::uuid[]), answer_count = %(answer_count)s,
+           activated_counter = c.counter,
+           deactivated_counter = CASE WHEN s.test THEN c.counter END,
+           entered_code = coalesce(s.entered_code, %(entered_code)s)
+    FROM collection_changes c WHERE s.id = %(id)s AND c.collection_id = s.collection_id AND require(
+        s.status = %(seen_status)s AND s.response = %(seen_response)s
+        AND ARRAY(SELECT a.id FROM answers a WHERE a.submission_id = s.id ORDER BY a.id) = %(answers)s::uuid[]
+        AND (SELECT coalesce(sum(a.revision), 0) FROM answers a WHERE a.submission_id = s.id) = %(revisions)s
+        AND ARRAY(SELECT u.id FROM uploads u WHERE u.submission_id = s.id AND u.failure IS NULL ORDER BY u.id)
+            = %(files)s::uuid[])
+"""
+
+
+async def set_submitted(
+    connection: Connection,
+    seen: SubmissionRow,
+    answers: list[AnswerRow],
+    file_ids: list[UUID],
+    *,
+    status: str,
+    responses: str,
+    answer_count: int,
+    places: list[FilePlace],
+    entered_code: str | None,
+) -> None:
+    """Make a response active, and store where each of its files stands in the archive. By statements before, the caller
+    has raised the collection's counter and locked the submission, in this order.
+
+    Args:
+        seen, answers, file_ids: what was judged, and must still be all there is.
+        responses: the JSON of `responses` in the archive.
+
+    Raises:
+        psycopg.errors.SerializationFailure: it is not what there is; the transaction can't go on.
+    """
+    await connection.execute(
+        _SET_SUBMITTED,
+        {
+            "id": seen.id,
+            "seen_status": seen.status,
+            "seen_response": seen.response,
+            "answers": sorted(answer.id for answer in answers),
+            "revisions": sum(answer.revision for answer in answers),
+            "files": sorted(file_ids),
+            "status": status,
+            "responses": responses,
+            "answer_count": answer_count,
+            "placed": [place.upload_id for place in places],
+            "positions": [place.position for place in places],
+            "paths": [place.path for place in places],
+            "entered_code": entered_code,
+        },
+    )

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from fieldpack.server.caches import Caches
-from fieldpack.server.collections.versions import find_items, get_items
+from fieldpack.server.collections.versions import Items, find_items, get_items
 from fieldpack.server.db.pool import Connection, begin_in_pipeline, end_in_pipeline
 from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, not_found
 from fieldpack.server.submissions.answering import queries
 from fieldpack.server.submissions.answering.answers import describe_reading, normalise
-from fieldpack.server.submissions.rows import AnswerRow, HeldRow, Key, NotOpened, SavedRow
+from fieldpack.server.submissions.rows import AnswerRow, HeldAnswer, HeldRow, Key, NotOpened, SavedRow
 from fieldpack.server.uploads.queries import ask_lock
 from fieldpack.server.uploads.service import require_open
 from fieldpack.server.values.uuids import is_uuid
@@ -28,6 +28,7 @@ __all__ = [
     "Answering",
     "open_answers",
     "read_map",
+    "save_all_at_once",
     "save_answer",
     "save_answers",
     "save_at_once",
@@ -133,19 +134,70 @@ async def save_at_once(
     given: Any,
     seen: str | None,
 ) -> dict[str, Any] | None:
-    """Save one answer by a single statement, as `save_answer` does; None, and nothing saved, where it may refuse."""
+    """Save one answer by a single statement, as `save_answer` does; None, and nothing saved, where it may refuse.
+
+    Args:
+        connection: of `Database.statements`.
+    """
     items = find_items(caches, held.collection_id, held.collection_version)
-    item = items.get(str(instruction_id)) if items is not None else None
+    answer = _make_held(items, instruction_id, given, seen) if items is not None else None
+    if items is None or answer is None:
+        return None
+    row = await queries.save_held_answer(connection, held.id, key, answer)
+    return _describe_saved(instruction_id, items[str(instruction_id)], answer.value, row) if row else None
+
+
+async def save_all_at_once(
+    connection: Connection, caches: Caches, held: HeldRow, key: Key, given: Any
+) -> dict[str, Any] | None:
+    """Save several answers in one go, as `save_answers` does; None, and nothing saved, where it may refuse, or clears
+    any.
+
+    Args:
+        connection: of `Database.statements`.
+    """
+    items = find_items(caches, held.collection_id, held.collection_version)
+    if items is None:
+        return None
+    answers: list[HeldAnswer] = []
+    try:
+        by_id, refused = read_map(given)
+        for instruction_id, value in by_id.items():
+            answer = _make_held(items, instruction_id, value, _read_revision(value))
+            if answer is None or refused:
+                return None
+            answers.append(answer)
+    except Problem:
+        return None
+    if not answers:
+        return None
+    saved = {
+        row.instruction_id: row for row in await queries.save_held_answers(connection, held.id, key, answers)
+    }
+    return (
+        {
+            str(answer.instruction_id): _describe_saved(
+                answer.instruction_id,
+                items[str(answer.instruction_id)],
+                answer.value,
+                saved[answer.instruction_id],
+            )
+            for answer in answers
+        }
+        if saved
+        else None
+    )
+
+
+def _make_held(items: Items, instruction_id: UUID, given: Any, seen: str | None) -> HeldAnswer | None:
+    """An answer to be saved at once; None where there may be something to say instead, or to say before."""
+    item = items.get(str(instruction_id))
     if item is None or given is None or not (seen is None or _REVISION.fullmatch(seen)):
         return None
     try:
-        answer = normalise(item, given)
-    except Problem:  # there may be something else to say before
+        return HeldAnswer(instruction_id, normalise(item, given), int(seen) if seen is not None else None)
+    except Problem:
         return None
-    row = await queries.save_held_answer(
-        connection, held.id, key, instruction_id, answer, int(seen) if seen is not None else None
-    )
-    return _describe_saved(instruction_id, item, answer, row) if row is not None else None
 
 
 async def save_answer(

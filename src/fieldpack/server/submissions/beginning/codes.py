@@ -15,7 +15,7 @@ from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.problems import RESUME_CODE_WRONG, TOO_MANY_REQUESTS, Problem
 from fieldpack.server.submissions.beginning import code_queries as queries
 
-__all__ = ["find_coded", "get_code", "give_code", "say_code"]
+__all__ = ["MOST_GUESSES", "find_coded", "get_code", "make_code", "say_code"]
 
 # without characters that are misread for each other: 0 O Q D, 1 I L, 2 Z, 5 S, 8 B, 6 G, U V
 ALPHABET = "ACEFHJKMNPRTWXY3479"
@@ -27,7 +27,8 @@ GUESS_SECONDS = (
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015.]+")
 
 
-def _make_code() -> str:
+def make_code() -> str:
+    """A code that nobody can guess."""
     return "".join(secrets.choice(ALPHABET) for _ in range(CHARACTERS))
 
 
@@ -37,16 +38,11 @@ def say_code(code: str) -> str:
     return f"{code[:half]}-{code[half:]}"
 
 
-async def give_code(connection: Connection, submission_id: UUID) -> None:
-    """Give a submission its code, unless it has one."""
-    await queries.insert_code(connection, submission_id, _make_code(), MOST_GUESSES)
-
-
 async def get_code(connection: Connection, submission_id: UUID) -> str | None:
     """The code of a submission, as people copy it. It is made if there is none. None for an erased submission."""
     found = await queries.list_codes(connection, [submission_id])
     if not found:
-        await give_code(connection, submission_id)
+        await queries.insert_code(connection, submission_id, make_code(), MOST_GUESSES)
         found = await queries.list_codes(connection, [submission_id])
     return say_code(found[0].code) if found else None
 

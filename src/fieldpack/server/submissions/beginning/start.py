@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from psycopg.errors import UniqueViolation
+
 from fieldpack.server.audit.service import PARTICIPANT, write_entry
-from fieldpack.server.db.pool import Connection, begin_in_pipeline
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import (
     ALREADY_TAKEN_PART,
     RESUME_CODE_NEEDED,
@@ -26,7 +29,8 @@ from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
 from fieldpack.server.submissions.admission import require_admitted
 from fieldpack.server.submissions.beginning import code_queries
-from fieldpack.server.submissions.beginning.codes import give_code
+from fieldpack.server.submissions.beginning.codes import MOST_GUESSES, make_code
+from fieldpack.server.submissions.beginning.queries import BegunRow, NewSubmission, ask_begin
 from fieldpack.server.submissions.lifecycle import find_study, free_overdue_places, hash_token
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.tickets.personal import Ticket, used
@@ -74,33 +78,84 @@ class Visitor:
     another: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What there is when somebody comes."""
+
+    study: StudyRow
+    earlier: list[SubmissionRow]  # the participant's own to this study
+
+
 async def start(connection: Connection, study_id: UUID, visitor: Visitor) -> Started:
-    """Start a submission, or resume the participant's own. Locks the study until commit.
+    """Start a submission, or resume the participant's own.
+
+    Where many come at once, only the place is disputed. So what there is is read without a lock, and one transaction,
+    which is sent in one go, takes the place and stores the submission. Whoever goes on, has a link that counts, or was
+    not the first, is looked at again with the study locked.
+
+    Args:
+        connection: of `Database.statements`.
 
     Raises:
         Problem: 404 for an unknown study; 403 when its targeting excludes the participant; 409 when it is unpublished,
             closed, paused or full, when the participant has taken part as often as they may, or when their ids are not
             enough to go on.
     """
-    async with begin_in_pipeline(connection):
-        asked = await study_queries.ask_study(connection, study_id, lock=True)
+    if visitor.ticket is None:
+        seen = await _look(connection, study_id, visitor)
+        if not await _is_due(connection, seen.study) and await _choose(connection, seen, visitor) is None:
+            with contextlib.suppress(UniqueViolation):  # another request of theirs was first
+                started = await _begin(connection, seen, visitor)
+                if started is not None:
+                    return started
+    async with connection.transaction():
+        await _settle(connection, await find_study(connection, study_id, lock=True))
+        seen = await _look(connection, study_id, visitor)
+        chosen = await _choose(connection, seen, visitor)
+        if chosen is not None:
+            return await _go_on(connection, chosen)
+        started = await _begin(connection, seen, visitor)
+        if started is None:
+            raise _full()
+        await _take_ticket(connection, visitor.ticket, started.row.id)
+        return started
+
+
+async def _look(connection: Connection, study_id: UUID, visitor: Visitor) -> _Seen:
+    async with connection.pipeline():
+        asked = await study_queries.ask_study(connection, study_id)
         others = await queries.ask_of_participant(connection, study_id, visitor.participant_id)
-        late = await queries.ask_overdue(connection, study_id)
-        latest = await study_queries.ask_version(connection, study_id)
     study = await asked.fetchone()
-    earlier, is_late = await others.fetchall(), await late.fetchone() is not None
-    version = await latest.fetchone()
-    if study is None or version is None:
+    if study is None:
         raise not_found("Study", study_id)
-    if study.status == "SCHEDULED" and await study_queries.publish_due(connection, study_id):
-        study = await find_study(connection, study_id)
+    return _Seen(study, await others.fetchall())
+
+
+async def _is_due(connection: Connection, study: StudyRow) -> bool:
+    """Whether there may be something for `_settle` to do, without which nobody can start."""
+    if study.status == "AWAITING REVIEW":
+        return await queries.is_any_overdue(connection, study.id)
+    return study.status == "SCHEDULED"
+
+
+async def _settle(connection: Connection, study: StudyRow) -> None:
+    """Do what time has brought: publish a study that is due, free places of a full one. The caller has locked it."""
+    if study.status == "SCHEDULED":
+        await study_queries.publish_due(connection, study.id)
+    elif study.status == "AWAITING REVIEW":
+        await free_overdue_places(connection, study.id)
+
+
+async def _choose(connection: Connection, seen: _Seen, visitor: Visitor) -> UUID | None:
+    """The submission that this visitor goes on with; None to begin another one. Raises what `start` does."""
+    study, earlier = seen.study, seen.earlier
     if study.status in ("UNPUBLISHED", "SCHEDULED"):
         raise Problem(STUDY_UNPUBLISHED, "This study is not open yet.")
     if study.status == "COMPLETED":
         raise Problem(STUDY_CLOSED, "This study is closed.")
     held = await _find_held(connection, earlier, visitor)
     if held is not None and _is_gone_on_with(held, visitor):
-        return await _go_on(connection, held.id)
+        return held.id
     if study.resume == "signed" and visitor.ticket is None:
         raise Problem(
             SIGNED_LINK_NEEDED,
@@ -109,58 +164,85 @@ async def start(connection: Connection, study_id: UUID, visitor: Visitor) -> Sta
     resumed = await _find_resumed(connection, study, earlier, held, visitor)
     if resumed is not None:
         await _take_ticket(connection, visitor.ticket, resumed.id)
-        return await _go_on(connection, resumed.id)
+        return resumed.id
     _check_times_taken_part(study, earlier)
     await require_admitted(connection, study, visitor.participant_id)
     if study.status == "PAUSED":
         raise Problem(STUDY_PAUSED, "This study is paused. Try again later.")
-    if is_late and await free_overdue_places(connection, study_id):
-        study = await find_study(connection, study_id)
     if study.status == "AWAITING REVIEW" and not study.test:
         raise _full()
-    return await _begin(connection, study, visitor, earlier, version)
+    return None
 
 
 def _full() -> Problem:
     return Problem(STUDY_FULL, "This study is full: all its places are taken.")
 
 
-async def _begin(
-    connection: Connection, study: StudyRow, visitor: Visitor, earlier: list[SubmissionRow], version: int
-) -> Started:
-    """Take a place and make the submission, all in one go: nothing of it stays unless there was a place."""
-    submission_id = uuid4()
+async def _begin(connection: Connection, seen: _Seen, visitor: Visitor) -> Started | None:
+    """Take a place and store the submission, by statements that need no answer in between; None where there was no
+    place.
+
+    Raises:
+        UniqueViolation: another request of this participant was first; nothing was stored.
+    """
+    study, earlier = seen.study, seen.earlier
     code = find_participant_code(study.fields["completion_codes"])
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    new = NewSubmission(
+        uuid4(),
+        study.id,
+        visitor.participant_id,
+        visitor.session_id,
+        ordinal=max((row.ordinal for row in earlier), default=0) + 1,
+        study_code=code["code"] if code else None,
+        test=study.test,
+        resume_code=make_code(),
+        guesses=MOST_GUESSES,
+        token_sha256=hash_token(token),
+    )
     async with connection.pipeline():
-        place = await study_queries.ask_place(connection, study.id) if not study.test else None
-        await queries.insert_submission(
-            connection,
-            submission_id,
-            study.id,
-            study.collection_id,
-            version,
-            visitor.participant_id,
-            visitor.session_id,
-            ordinal=max((row.ordinal for row in earlier), default=0) + 1,
-            minutes=study.maximum_allowed_time,
-            study_code=code["code"] if code else None,
-            test=study.test,
-        )
-        await give_code(connection, submission_id)
-        await write_entry(connection, PARTICIPANT, "submission.start", submission_id=submission_id)
-        token = await _new_token(connection, submission_id)
-        made = await queries.ask_submission(connection, submission_id, None)
-    if place is not None and await place.fetchone() is None:
-        raise _full()
-    row = await made.fetchone()
-    assert row is not None
-    await _take_ticket(connection, visitor.ticket, submission_id)
-    return Started(row, token, created=True)
+        asked = await ask_begin(connection, new)
+        await write_entry(connection, PARTICIPANT, "submission.start", submission_id=new.id)
+    begun = await asked.fetchone()
+    return Started(_row_of(new, begun, seen), token, created=True) if begun is not None else None
+
+
+def _row_of(new: NewSubmission, begun: BegunRow, seen: _Seen) -> SubmissionRow:
+    """The row of a submission that has just begun, as `queries.find_submission` would read it."""
+    return SubmissionRow(
+        new.id,
+        new.study_id,
+        seen.study.collection_id,
+        begun.collection_version,
+        new.participant_id,
+        new.session_id,
+        new.ordinal,
+        status="ACTIVE",
+        response="in_progress",
+        holds_place=not new.test,
+        started_at=begun.started_at,
+        deadline_at=begun.deadline_at,
+        completed_at=None,
+        study_code=new.study_code,
+        entered_code=None,
+        return_requested=None,
+        activated_counter=None,
+        deactivated_counter=None,
+        workspace_id=seen.study.workspace_id,
+        study_fields=seen.study.fields,
+        study_resume=seen.study.resume,
+        overdue=False,
+        test=new.test,
+        imported=False,
+        has_siblings=bool(seen.earlier),
+        open=True,
+    )
 
 
 async def _go_on(connection: Connection, submission_id: UUID) -> Started:
-    """A new token for a submission that was begun before."""
-    token = await _new_token(connection, submission_id)
+    """A new token for a submission that was begun before. Earlier ones stay valid."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    await queries.keep_token(connection, submission_id, hash_token(token))
     row = await queries.find_submission(connection, submission_id)
     assert row is not None
     return Started(row, token, created=False)
@@ -269,10 +351,3 @@ def _check_times_taken_part(study: StudyRow, earlier: list[SubmissionRow]) -> No
     running = sum(1 for row in earlier if row.status == "ACTIVE" and row.response == "in_progress")
     if 0 < study.max_concurrent_submissions <= running:
         raise Problem(ALREADY_TAKEN_PART, "Finish the submission you have begun before starting another.")
-
-
-async def _new_token(connection: Connection, submission_id: UUID) -> str:
-    """A new token for this submission. Earlier ones stay valid."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    await queries.keep_token(connection, submission_id, hash_token(token))
-    return token

@@ -137,7 +137,7 @@ async def _hash(context: Context, digests: Digests, data: bytes) -> None:
 
 async def _record(context: Context, opener: OpenerRow, item: dict[str, Any], upload: WholeUpload) -> bool:
     settings = context.settings
-    async with context.saving() as connection:
+    async with context.turns.saving(), context.database.statements() as connection:
         return await queries.insert_whole(
             connection,
             opener,

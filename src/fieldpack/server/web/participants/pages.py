@@ -326,7 +326,7 @@ async def _submit(
     catalogue: Catalogue,
 ) -> Response:
     try:
-        async with context.saving() as connection:
+        async with context.turns.saving(), context.database.statements() as connection:
             answer = await submit(connection, context.caches, submission)
     except Problem as problem:
         if problem.type is not ANSWERS_INCOMPLETE:
