@@ -49,6 +49,8 @@ def test_every_screen_is_for_everybody(
     found: list[str] = []
     for name, path in filled.screens.items():
         page.goto(f"{server.url}{path}")
+        if name == "response":  # what can be opened there is looked at too
+            page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         found += violations(page)
         if not fits(page):
             found.append(f"{name} is wider than the window")
@@ -122,3 +124,28 @@ def test_a_review_by_the_keys_alone(server: Installation, visitors: Contexts) ->
         expect(page.locator("#category")).to_be_focused()
         page.locator("#category").select_option("LOW_EFFORT")
         expect(page.locator("#message")).to_have_value("Your answers show little effort.")
+
+
+def test_an_answer_is_corrected_by_the_keys_alone(server: Installation, visitors: Contexts) -> None:
+    with server.client() as api:
+        filled = Filled(api, count=3)
+        page = visitors().new_page()
+        sign_in(page, server)
+        page.goto(f"{server.url}/workbench/submissions/{filled.ids[0]}")
+        page.locator("details.correct > summary").first.focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("A glass jar with its lid")
+        page.keyboard.press("Tab")
+        page.keyboard.type("Seen in the photo.")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**#answer-*")
+        versions = page.locator("details.versions")
+        expect(versions.locator("summary")).to_have_text("1 correction")
+        versions.locator("summary").press("Enter")
+        expect(versions.locator("ins")).to_contain_text("with its lid")
+        expect(versions).to_contain_text("Seen in the photo.")
+        made = api.get(f"/submissions/{filled.ids[0]}/corrections").json()["results"]
+        assert [each["after"]["value"] for each in made] == ["A glass jar with its lid"]

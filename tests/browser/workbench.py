@@ -78,6 +78,12 @@ class Filled:
         }
         expect(api.post(f"/submissions/{self.ids[1]}/transition", json=body), 200)
         expect(api.post(f"/submissions/{self.ids[2]}/notes", json={"text": "Looks like the jar of 07."}), 201)
+        correction = {
+            "instruction_id": text,
+            "answer": {"value": "A torn shirt, and its buttons"},
+            "reason": "Told by phone the day after.",
+        }
+        expect(api.post(f"/submissions/{self.ids[2]}/corrections", json=correction), 201)
         self.export_id = self.scenario.export()["export_id"]
 
     @property

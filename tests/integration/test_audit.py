@@ -131,6 +131,9 @@ AUDITED: dict[str, list[str]] = {
     "GET /submissions/{submission_id}": ["submission.read"],
     "PATCH /submissions/{submission_id}": ["submission.update"],
     "GET /submissions/{submission_id}/response": ["response.read"],
+    "GET /submissions/{submission_id}/corrections": ["correction.list"],
+    "POST /submissions/{submission_id}/corrections": ["correction.create"],
+    "POST /submissions/{submission_id}/corrections/files/{file_key}": ["correction.create"],
     "GET /submissions/{submission_id}/notes": ["note.list"],
     "POST /submissions/{submission_id}/notes": ["note.create"],
     "DELETE /submissions/{submission_id}/notes/{note_id}": ["note.delete"],
@@ -211,6 +214,8 @@ PAGES: dict[str, list[str]] = {
     "POST /workbench/studies/{study_id}/links": ["study.links"],
     "GET /workbench/submissions/{submission_id}": ["response.read"],
     "POST /workbench/submissions/{submission_id}": ["decision.hold"],
+    "POST /workbench/submissions/{submission_id}/corrections": ["correction.create"],
+    "POST /workbench/submissions/{submission_id}/corrections/files/{file_key}": ["correction.create"],
     "GET /workbench/submissions/{submission_id}/erase": ["submission.read"],
     "POST /workbench/submissions/{submission_id}/erase": ["submission.erase"],
     "GET /workbench/collections/{collection_id}/erase": [],  # without a filter it shows nobody
@@ -258,6 +263,11 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "POST /workbench/submissions/{submission_id}": ("", {"go": "approve"}),
     "POST /workbench/administration": ("", {"go": "retry", "job": "{job}"}),
+    "POST /workbench/submissions/{submission_id}/corrections": (
+        "",
+        {"question": "{instruction_id}", "a.{instruction_id}": "x", "reason": "x"},
+    ),
+    "POST /workbench/submissions/{submission_id}/corrections/files/{file_key}": ("", {"reason": "x"}),
     "POST /workbench/submissions/{submission_id}/erase": ("", {"participant": "{participant}"}),
     "POST /workbench/collections/{collection_id}/erase": (
         "?participant={participant}",
@@ -350,6 +360,7 @@ def changed(
         "submission_id": submission,
         "export_id": export["export_id"],
         "file_key": files[0],
+        "instruction_id": scenario.collection["collection_items"][0]["page_items"][0]["id"],
         "note_id": expect(world.api.post(f"/submissions/{submission}/notes", json={"text": "x"}), 201)["id"],
     }
     if "{decision_id}" in route or route.endswith("/undo"):
@@ -445,7 +456,10 @@ def test_what_a_request_leaves(
         assert entry["credential_id"] is not None
         assert entry["workspace_id"] is not None or "/users/me/" in route or "/installation" in route
         if "{submission_id}" in route:
-            is_object = entry["action"].startswith(("note.", "decision.")) and not route.startswith("GET")
+            is_thing = entry["action"].startswith(
+                ("note.", "decision.", "correction.")
+            )  # which has an id of its own
+            is_object = is_thing and not route.startswith("GET")
             assert (entry["object_id"] is not None) == is_object
             assert entry["subject_id"] == subject
         assert not {changed["submission_id"], changed["participant"]} & set(
@@ -498,8 +512,9 @@ def test_what_a_page_leaves(
 
     def work() -> None:
         query, form = FORMS.get(page, ("", {}))
-        data = {name: world.fill(text, **changed) for name, text in form.items()}
-        answer = browser.request(method, world.fill(path + query, **changed), data=data or None)
+        data = {world.fill(name, **changed): world.fill(text, **changed) for name, text in form.items()}
+        files = {"file": ("new.png", PNG)} if "/corrections/files/" in page else None
+        answer = browser.request(method, world.fill(path + query, **changed), data=data or None, files=files)
         is_missing = page.endswith("/pages/{page}") and answer.status_code == 404  # a photo has no pages
         assert answer.status_code < 400 or is_missing, answer.text
 

@@ -80,15 +80,29 @@ def fill(server: Installation, api: httpx.Client) -> Filled:
     data = save(make_drawing(), "JPEG")
     url = expect(api.post(f"/workspaces/{workspace}/pictures", content=data), 201)["url"]
     scenario = Scenario.create(api, FREE_TEXT, UPLOAD, {"type": "image", "url": url, "alt_text": "A drawing"})
-    scenario.take_part("one", "Fine", [("photo.png", PNG), ("more.png", PNG + b"more")])
+    one = scenario.take_part("one", "Fine", [("photo.png", PNG), ("more.png", PNG + b"more")])
+    correct(scenario, one)
     expect(api.delete(f"/submissions/{scenario.take_part('gone', 'Gone', [('gone.png', PNG)])}"), 204)
     scenario.take_part("two", "Well", [("photo.png", PNG + b"two")])
     under_way = scenario.start("three")
     expect(under_way.answer(under_way.item(0), {"value": "begun"}), 200)
     under_way.upload(under_way.item(1), "done.png", PNG + b"done")
     upload = begin_upload(under_way)
-    export = scenario.export()
+    export = scenario.export(history="true")
     return Filled(server, scenario, export, scenario.download(export), under_way, upload, (url, data))
+
+
+def correct(scenario: Scenario, submission_id: str) -> None:
+    """An answer and a file become others."""
+    api = scenario.api
+    responses = expect(api.get(f"/submissions/{submission_id}/response"), 200)["responses"]
+    (question, _), (_, files) = responses.items()
+    path = f"/submissions/{submission_id}/corrections"
+    body = {"instruction_id": question, "answer": {"value": "Corrected"}, "reason": "As told."}
+    expect(api.post(path, json=body), 201)
+    key = files["value"][0]["file_key"]
+    sent = {"file": ("other.png", PNG + b"other")}
+    expect(api.post(f"{path}/files/{key}", data={"reason": "Blurred."}, files=sent), 201)
 
 
 def begin_upload(participant: Participant) -> str:
@@ -124,11 +138,15 @@ def facts_of(server: Installation, scenario: Scenario) -> dict[str, Any]:
     api = scenario.api
     collection = f"/data-collection/collections/{scenario.collection['id']}"
     study = f"/studies/{scenario.study['id']}"
+    submissions = expect(api.get(f"{study}/submissions"), 200)
     return {
         **rows_of(server, scenario),
+        "corrections": [
+            expect(api.get(f"/submissions/{each['id']}/corrections"), 200) for each in submissions["results"]
+        ],
         "collection": expect(api.get(collection, headers={"Host": "any.example"}), 200),
         "responses": expect(api.get(f"{collection}/responses"), 200),
-        "submissions": expect(api.get(f"{study}/submissions"), 200),
+        "submissions": submissions,
         "counts": expect(api.get(f"{study}/submissions/counts"), 200),
         "exports": [
             {key: value for key, value in export.items() if key not in ("url", "expires_at")}

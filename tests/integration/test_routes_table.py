@@ -31,6 +31,7 @@ class Row:
         wrong: bodies with a field of the wrong type, and the field that the refusal names.
         large: status for a body over the limit; None where bodies are not read, or are not JSON.
         limit_bytes: that limit.
+        content_type: of the body, where it is none of JSON.
         success: status of what an `open` route answers anybody.
         query: what the route needs in its query.
     """
@@ -42,7 +43,18 @@ class Row:
     large: int | None = None
     query: str = ""
     limit_bytes: int = 4096 * 1024
+    content_type: str = ""
     success: int = 201
+
+
+def form_of(**parts: bytes) -> bytes:
+    """A form with these fields, of which `file` is a file."""
+    body = b""
+    for name, data in parts.items():
+        file_name = '; filename="new.png"' if name == "file" else ""
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file_name}\r\n\r\n'
+        body += head.encode() + data + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
 
 
 COLLECTION = collection_body("{workspace_id}")
@@ -75,6 +87,8 @@ WRONG_STUDY = [
     ({**STUDY, "submissions_config": {"max_submissions_per_participant": "x"}},
      "submissions_config.max_submissions_per_participant"),
 ]  # fmt: skip
+CORRECTION = {"instruction_id": "{instruction_id}", "answer": {"value": "corrected"}, "reason": "x"}
+BOUNDARY = "boundary-of-the-form"
 UNKNOWN = str(uuid4())  # the id of nothing
 MEMBER = {"email": "member@example.org", "role": "reviewer"}
 WRONG_MEMBER = [
@@ -296,6 +310,32 @@ TABLE: dict[str, Row] = {
         other=403, body={"dry_run": True}, wrong=[({"dry_run": "x"}, "dry_run"), ({}, "dry_run")], large=413
     ),
     "GET /submissions/{submission_id}/response": Row(),
+    "GET /submissions/{submission_id}/corrections": Row(),
+    "POST /submissions/{submission_id}/corrections": Row(
+        body=CORRECTION,
+        wrong=[
+            ({**CORRECTION, "reason": " "}, "reason"),
+            ({**CORRECTION, "reason": "x" * 2001}, "reason"),
+            ({**CORRECTION, "instruction_id": "x"}, "instruction_id"),
+            ({**CORRECTION, "version": 0}, "version"),
+            ({**CORRECTION, "answer": "x"}, "answer"),
+            ({**CORRECTION, "answer": {"value": 5}}, "answer.value"),
+            ({**CORRECTION, "answer": None}, "answer"),
+            ({"instruction_id": "{instruction_id}", "reason": "x"}, "answer"),
+        ],
+        large=413,
+    ),
+    "POST /submissions/{submission_id}/corrections/files/{file_key}": Row(
+        body=form_of(file=PNG, reason=b"x"),
+        wrong=[
+            (form_of(file=PNG), "reason"),
+            (form_of(reason=b"x"), "file"),
+            (form_of(file=PNG, reason=b"x", version=b"0"), "version"),
+        ],
+        large=413,
+        limit_bytes=5 * 1024 * 1024,
+        content_type=f"multipart/form-data; boundary={BOUNDARY}",
+    ),
     "GET /submissions/{submission_id}/notes": Row(),
     "POST /submissions/{submission_id}/notes": Row(
         body={"text": "x"}, wrong=[({"text": 5}, "text"), ({"text": " "}, "text")], large=413
@@ -398,6 +438,8 @@ class World:
             headers |= {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        if row.content_type:
+            headers["Content-Type"] = row.content_type
         content = body
         if body is not None and not isinstance(body, bytes):
             content = self.fill(json.dumps(body)).encode()

@@ -62,7 +62,9 @@ def wait_until_gone(server: Installation, markers: dict[str, bytes]) -> float:
 
 def leave_traces(scenario: Scenario, server: Installation) -> tuple[str, dict[str, bytes]]:
     """A whole submission, exported, looked at and reviewed, and the bytes that can only be of it."""
-    person, session, secret, name, message, content = (secrets.token_hex(16) for _ in range(6))
+    person, session, secret, name, message, content, better, reason, note = (
+        secrets.token_hex(16) for _ in range(9)
+    )
     long = secrets.token_urlsafe(15_000)  # does not compress: it lies in the TOAST table as it is
     participant = scenario.start(person, session)
     expect(participant.answer(participant.item(0), {"value": secret}), 200)
@@ -71,6 +73,11 @@ def leave_traces(scenario: Scenario, server: Installation) -> tuple[str, dict[st
     photo = save(make_drawing(), "PNG") + content.encode()
     participant.upload(participant.item(1), f"{name}.png", photo)
     participant.submit()
+    path = f"/submissions/{participant.submission_id}/corrections"
+    body = {"instruction_id": participant.item(0), "answer": {"value": better}, "reason": reason}
+    expect(scenario.api.post(path, json=body), 201)
+    expect(scenario.api.post(path, json={**body, "answer": {"value": "Fine"}}), 201)
+    expect(scenario.api.post(f"/submissions/{participant.submission_id}/notes", json={"text": note}), 201)
     scenario.export()
     decision = {"action": "REJECT", "message": message, "rejection_category": "OTHER"}
     expect(scenario.api.post(f"/submissions/{participant.submission_id}/transition", json=decision), 200)
@@ -79,7 +86,7 @@ def leave_traces(scenario: Scenario, server: Installation) -> tuple[str, dict[st
     expect(scenario.api.get(f"/data-collection/collections/{scenario.collection['id']}/responses"), 200)
     texts = {f"long {at}": long[at : at + 64] for at in range(0, len(long) - 64, 1500)}
     texts |= {"person": person, "session": session, "secret": secret, "name": name}
-    texts |= {"message": message, "content": content}
+    texts |= {"message": message, "content": content, "better": better, "reason": reason, "note": note}
     markers = {key: text.encode() for key, text in texts.items()}
     markers["thumbnail"] = find_thumbnail(server, participant.submission_id)
     return participant.submission_id, markers | {"meaning": find_meaning(server, participant.submission_id)}
@@ -182,6 +189,9 @@ def test_no_file_holds_anything_of_the_erased(api: httpx.Client, server: Install
             "name",
             "message",
             "content",
+            "better",
+            "reason",
+            "note",
             "thumbnail",
             "meaning",
             "said",

@@ -293,6 +293,7 @@ FREE = {
     "collections.queries.get_version",  # JSON as a researcher wrote it
     "exports.build.job_queries.iter_files",  # batches of millions, see docs/decisions.md
     "exports.build.job_queries.iter_lines",  # how many lines a batch of text has, and the text
+    "exports.build.job_queries.iter_corrections",  # the same
 }
 JSON = {
     "audit.queries.insert_entries(details)",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from benchmarks.__main__ import BENCHMARKS
 
-from fieldpack.archive.members import FILES, HEADS
+from fieldpack.archive.members import FILES, LEADING
 from fieldpack.cli import main
 from fieldpack.filetypes import EXTENSIONS, TYPES
 from fieldpack.filetypes.manner import explain_extension
@@ -110,7 +110,7 @@ def test_every_promise_names_a_test_that_there_is() -> None:
 
 def test_the_list_of_members_is_the_codes() -> None:
     section = (DOCS / "archive.md").read_text().split("\n## Members\n")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE) == [*HEADS, FILES + "…"]
+    assert re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE) == [*LEADING, FILES + "…"]
 
 
 def test_what_is_installed_is_the_clone() -> None:

@@ -15,6 +15,8 @@ __all__ = [
     "COLLECTION",
     "FILES",
     "HEADS",
+    "HISTORY",
+    "LEADING",
     "OWN_FOLDER",
     "README",
     "RESPONSES",
@@ -27,12 +29,16 @@ __all__ = [
 RESPONSES = "responses.jsonl"
 COLLECTION = "collection.json"
 README = "README.md"
+HISTORY = "history.jsonl"
 
 HEADS = (RESPONSES, COLLECTION, README)
 """The members that every archive has, in their order."""
 
+LEADING = (*HEADS, HISTORY)
+"""What may stand before the files, in this order: the last only where it was asked for."""
+
 FILES = "files/"
-"""What the names of all other members begin with: the files that participants uploaded."""
+"""What the names of all other members begin with: the files of the responses."""
 
 OWN_FOLDER = ".fieldpack"
 """Where fieldpack keeps its notes in the folder of an extracted archive; never a member."""
@@ -68,13 +74,13 @@ def is_bystander(name: str) -> bool:
 
 def is_member(name: str) -> bool:
     """Whether an archive has members of this name."""
-    return name in HEADS or (name.startswith(FILES) and explain_unsafe_name(name) is None)
+    return name in LEADING or (name.startswith(FILES) and explain_unsafe_name(name) is None)
 
 
 def explain_outsider(name: str) -> str | None:
     """Say why a member of this name stays in the archive, or return None when it may be written as a file
     of its name."""
-    if name in HEADS:
+    if name in LEADING:
         return None
     if unsafe := explain_unsafe_name(name):
         return unsafe

@@ -47,6 +47,10 @@ class MemberNames:
         self._prefix = f"{FILES}{submission_id}_"
         self._next: dict[str, int] = {}
 
+    def reserve(self, path: str) -> None:
+        """Keep a path from being chosen: a file has it."""
+        self._next.setdefault(_key(path.removeprefix(self._prefix)), 2)
+
     def add(self, file_name: str) -> str:
         """The path for the next file, whose own name is `file_name`."""
         name = safe_name(file_name)

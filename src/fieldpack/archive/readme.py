@@ -112,7 +112,7 @@ def render_readme(collection: Mapping[str, Any]) -> str:
         blocks.append(_text(collection["description"], block=True))
     blocks += [
         _introduction(collection, export, submissions, files),
-        _contents(submissions, files, len(_questions(collection))),
+        _contents(submissions, files, len(_questions(collection)), export.get("correction_count")),
         _question_table(_questions(collection)),
         "## Quick start with pandas",
         "Extract the archive, open a terminal in the extracted folder, and run this with Python "
@@ -122,7 +122,9 @@ def render_readme(collection: Mapping[str, Any]) -> str:
         "## What a line of responses.jsonl holds",
         "`submission_id`, `participant_id`, `study_id`, `status`, `started_at`, `completed_at` (in UTC), and "
         "`responses`: one entry per answered question, under the question's id, with its `type` and `value`. "
-        "A question left unanswered has no entry. Lines are ordered by completion time, then submission id.",
+        "A question left unanswered has no entry. Lines are ordered by completion time, then submission id. "
+        "`edited_at` is there if a researcher corrected an answer: when it was done last.",
+        *_history_section(export.get("correction_count")),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -146,7 +148,7 @@ def _introduction(
     return text + "."
 
 
-def _contents(submissions: int, files: int, questions: int) -> str:
+def _contents(submissions: int, files: int, questions: int, corrections: int | None) -> str:
     rows = [
         "## What is inside",
         "",
@@ -156,6 +158,10 @@ def _contents(submissions: int, files: int, questions: int) -> str:
         f"| `collection.json` | the collection: {say_count(questions, 'question')} with every setting |",
         "| `README.md` | this file |",
     ]
+    if corrections is not None:
+        rows.append(
+            f"| `history.jsonl` | {say_count(corrections, 'correction')} of answers, one JSON object per line |"
+        )
     if files:
         rows.append(f"| `files/` | {say_count(files, 'uploaded file')} |")
     return "\n".join(rows)
@@ -186,6 +192,18 @@ def _files_section(files: int) -> list[str]:
         "`file_name` it had on the participant's device, and its `content_type`, `size_bytes` and `sha256`. "
         "This makes a table of all files with their submissions:",
         _code(FILES_EXAMPLE),
+    ]
+
+
+def _history_section(corrections: int | None) -> list[str]:
+    if corrections is None:
+        return []
+    return [
+        "## What a line of history.jsonl holds",
+        "A correction that a researcher made: `submission_id`, `participant_id`, `instruction_id`, `version` (of the "
+        "answer from then on; what the participant handed in is 1), `edited_at`, `edited_by` (`id` and `name`), "
+        "`reason`, and the response `before` and `after`, as `responses` has it; null for none. A file that was "
+        "replaced is described, but not in this archive. Lines are in the order of responses.jsonl, then of time.",
     ]
 
 

@@ -40,7 +40,7 @@ NOTICE = (
 
 OF_SUBMISSION = frozenset(
     {
-        *("id", "submission_id", "study_id", "status", "response", "started_at", "completed_at"),
+        *("id", "submission_id", "study_id", "status", "response", "started_at", "completed_at", "edited_at"),
         "return_requested",
     }
 )

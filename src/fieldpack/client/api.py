@@ -95,6 +95,7 @@ class Client(
         study_id: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
+        history: bool = False,
     ) -> ExportRecord:
         """Request an archive: a recent one, the one that is generating, or a new one. A repeated call makes no second.
 
@@ -103,8 +104,9 @@ class Client(
             study_id: only those of this study.
             from_: only those completed at or after this; without an offset it is UTC.
             to: only those completed before this.
+            history: with `history.jsonl`, what answers were before they were corrected (fieldpack only).
         """
-        return self._post_export(collection_id, collect_filter(study_id, from_, to))
+        return self._post_export(collection_id, collect_filter(study_id, from_, to, history=history))
 
     def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> ExportRecord:
         """One export, with a fresh link when it is complete.
@@ -161,6 +163,7 @@ class Client(
         study_id: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
+        history: bool = False,
         force: bool = False,
         progress: bool | OnProgress = False,
         timeout: float | None = None,
@@ -172,7 +175,7 @@ class Client(
             collection_id: whose responses.
             output: a file, or an existing folder; without it, the current folder. In a folder the name is
                 `<collection-id>-export-<YYYYMMDD-HHMMSS>.zip`, in local time.
-            study_id, from_, to: narrow it, as in `request_export`.
+            study_id, from_, to, history: what it holds, as in `request_export`.
             force: overwrite an existing file.
             progress: True shows a bar (or lines, where there is no terminal) on standard error; a callback gets
                 every step.
@@ -191,7 +194,7 @@ class Client(
             self,
             collection_id,
             output,
-            narrowed=collect_filter(study_id, from_, to),
+            narrowed=collect_filter(study_id, from_, to, history=history),
             force=force,
             progress=progress,
             timeout=timeout,

@@ -120,14 +120,19 @@ class ExportRoutes(Protocol):
 
 
 def collect_filter(
-    study_id: str | None, from_: datetime | str | None, to: datetime | str | None
+    study_id: str | None, from_: datetime | str | None, to: datetime | str | None, *, history: bool = False
 ) -> dict[str, str]:
-    """The query parameters that narrow an export; only those that were given.
+    """The query parameters that say what an export is to hold; only those that were given.
 
     Raises:
         UsageError: a time is not one.
     """
-    wanted = {"study_id": study_id or None, "from": _write_moment(from_), "to": _write_moment(to)}
+    wanted = {
+        "study_id": study_id or None,
+        "from": _write_moment(from_),
+        "to": _write_moment(to),
+        "history": "true" if history else None,
+    }
     return {name: value for name, value in wanted.items() if value is not None}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
+from fieldpack.client.transport import Form
 from fieldpack.errors import ApiError, UsageError
 
 __all__ = ["ErasureRoutes", "SubmissionRoutes"]
@@ -154,6 +156,63 @@ class SubmissionRoutes(Routes):
         except ApiError as error:
             if error.status not in (404, 410):
                 raise
+
+    # Corrections (fieldpack only)
+
+    def list_corrections(self, submission_id: str) -> list[Json]:
+        """What researchers corrected of a submission, oldest first: who, when, why, before and after."""
+        answer = self._get(f"/submissions/{path_segment(submission_id)}/corrections")
+        return list(answer["results"])
+
+    def correct_answer(
+        self,
+        submission_id: str,
+        instruction_id: str,
+        answer: Mapping[str, Any] | None,
+        *,
+        reason: str,
+        version: int | None = None,
+    ) -> Json:
+        """Put another answer in an answer's place, by the rules that its participant had; what it was stays.
+
+        Args:
+            submission_id: whose.
+            instruction_id: the question.
+            answer: as participants send it: `{"value": …}`, for some questions with a `unit`; None for no answer.
+            reason: why.
+            version: which is corrected (1 is what was handed in); the server refuses if it is another by now.
+
+        Raises:
+            ApiError: 400 for an answer against the rules, 403 without the right, 409 when it is another version by now
+                or nothing was handed in.
+        """
+        body: Json = {"instruction_id": instruction_id, "answer": answer, "reason": reason}
+        if version is not None:
+            body["version"] = version
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/corrections", body)
+
+    def replace_file(
+        self, submission_id: str, file_key: str, path: Path, *, reason: str, version: int | None = None
+    ) -> Json:
+        """Put another file in a file's place, by the rules that its participant had; the earlier one stays.
+
+        Args:
+            submission_id: whose.
+            file_key: which file, as `get_response` names it.
+            path: the file to send; it keeps its name.
+            reason: why.
+            version: of the answer, as in `correct_answer`.
+
+        Raises:
+            OSError: the file can't be read.
+            ApiError: as `correct_answer`; 413 for one that is too large, 415 for a type that is not accepted.
+        """
+        fields = {"reason": reason} | ({"version": str(version)} if version is not None else {})
+        where = f"/submissions/{path_segment(submission_id)}/corrections/files/{path_segment(file_key)}"
+        with path.open("rb") as content:
+            form = Form(fields, {"file": (path.name, content)})
+            answer: Json = self._transport.request("POST", where, form=form)
+        return answer
 
     # Looking through responses (fieldpack only)
 

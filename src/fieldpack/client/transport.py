@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import orjson
@@ -17,7 +18,7 @@ from fieldpack.client.problems import PASSING, make_api_error
 from fieldpack.errors import IgnoredParameterWarning, TransportError
 from fieldpack.text import make_plain
 
-__all__ = ["Transport", "user_agent"]
+__all__ = ["Form", "Transport", "user_agent"]
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _LONGEST_WAIT = 120.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
@@ -26,6 +27,18 @@ _LONGEST_WAIT = 120.0  # seconds; a longer `Retry-After` is not waited for, but 
 def user_agent() -> str:
     """The `User-Agent` of every request."""
     return f"fieldpack/{version('fieldpack')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form with files, which are read as they are sent; see `Transport.request`.
+
+    Attributes:
+        files: by field: what the file is called, and its bytes.
+    """
+
+    fields: Mapping[str, str]
+    files: Mapping[str, tuple[str, BinaryIO]]
 
 
 class Transport:
@@ -65,6 +78,7 @@ class Transport:
         params: Mapping[str, str | int | Sequence[str]] | None = None,
         body: Any = None,
         content: bytes | None = None,
+        form: Form | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         waits: bool = True,
@@ -74,6 +88,7 @@ class Transport:
         Args:
             body: what to send as JSON.
             content: what to send as it is.
+            form: fields and files to send as a form.
             repeatable: may be sent again when it is not known whether it arrived.
             waits: whether 429 is waited out here, a few times; False raises it at once.
 
@@ -87,6 +102,7 @@ class Transport:
             params=params,
             body=body,
             content=content,
+            form=form,
             headers=headers,
             repeatable=repeatable,
             waits=waits,
@@ -100,6 +116,7 @@ class Transport:
         params: Mapping[str, str | int | Sequence[str]] | None = None,
         body: Any = None,
         content: bytes | None = None,
+        form: Form | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         waits: bool = True,
@@ -120,6 +137,8 @@ class Transport:
                     path,
                     params=params,
                     content=content,
+                    data=dict(form.fields) if form else None,
+                    files=dict(form.files) if form else None,
                     headers=sent,
                     # httpx drops Authorization when a redirect leaves the origin. Only GET and HEAD follow
                     # redirects: a redirected POST would arrive as a GET.

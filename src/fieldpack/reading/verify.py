@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fieldpack.archive.members import COLLECTION, FILES, HEADS, README, RESPONSES
+from fieldpack.archive.members import COLLECTION, FILES, HEADS, HISTORY, README, RESPONSES
 from fieldpack.errors import ArchiveError
-from fieldpack.reading.lines import iter_lines, parse_line
+from fieldpack.reading.lines import iter_blocks, iter_lines, parse_line
 from fieldpack.reading.model import CHOICE_TYPES, Instruction, Submission, UploadedFile, scalar_text
 from fieldpack.reading.shapes import read_submission
 from fieldpack.reading.source import find_outsiders
@@ -100,6 +100,7 @@ def verify_export(
     check.check_members()
     check.check_collection()
     check.check_responses()
+    check.check_history()
     check.check_references()
     if contents:
         check.check_contents(progress)
@@ -172,6 +173,23 @@ class _Check:
                         self._check_submission(submission, number)
         except ArchiveError as error:
             self._complete = False
+            self._report.add("error", str(error), error.member, error.line)
+
+    def check_history(self) -> None:
+        """Read every correction: it has to be of a submission that is there."""
+        name = HISTORY
+        if name not in self._export.members:
+            return
+        try:
+            with self._export.open_file(name) as file:
+                for first, block in iter_blocks(file, name):
+                    for number, line in iter_lines(block, first):
+                        found = parse_line(line, number, name)
+                        identifier = found.get("submission_id") if isinstance(found, dict) else None
+                        if self._complete and identifier not in self._ids:
+                            message = f"{name} line {number} is of no submission in {RESPONSES}."
+                            self._report.add("error", message, name, number)
+        except ArchiveError as error:
             self._report.add("error", str(error), error.member, error.line)
 
     def _check_submission(self, submission: Submission, line: int) -> None:

@@ -63,6 +63,7 @@ from fieldpack.server.responses.review.routes import router as reviews
 from fieldpack.server.responses.routes import router as responses
 from fieldpack.server.studies.routes import project_router
 from fieldpack.server.studies.routes import router as studies
+from fieldpack.server.submissions.corrections.routes import router as corrections
 from fieldpack.server.submissions.participant_routes import known_router, start_router
 from fieldpack.server.submissions.participant_routes import router as participate
 from fieldpack.server.submissions.review.routes import router as review
@@ -99,6 +100,7 @@ ROUTERS = (
         submissions,
         operations,
         review,
+        corrections,
         edits,
         erasing,
         history,
@@ -115,6 +117,7 @@ GROWING = (
     pictures,
     exports,
     conversions,
+    corrections,
     start_router,
     participate,
     known_router,

@@ -49,6 +49,9 @@ def export(
     to: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Only those completed before it.")
     ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="With history.jsonl: what answers were before corrections.")
+    ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="How long to wait for the archive to be made."),
@@ -79,7 +82,7 @@ def export(
                 client,
                 collection_id,
                 output,
-                narrowed=collect_filter(study_id, from_, to),
+                narrowed=collect_filter(study_id, from_, to, history=history),
                 force=force,
                 progress=True,
                 timeout=timeout,

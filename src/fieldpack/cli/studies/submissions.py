@@ -13,7 +13,7 @@ from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
 from fieldpack.cli.options import AsJson, Limit, Offset
 from fieldpack.cli.output import print_one
-from fieldpack.cli.studies import erasing, reviewing
+from fieldpack.cli.studies import corrections, erasing, reviewing
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -32,7 +32,7 @@ Examples:
   fieldpack submission bulk-erase -c COLLECTION_ID -f participants.txt
 """
 
-app = make_app(help="List, review and erase submissions.", epilog=_EXAMPLES)
+app = make_app(help="List, review, correct and erase submissions.", epilog=_EXAMPLES)
 
 SubmissionId = Annotated[str, typer.Argument(metavar="SUBMISSION_ID", help="Id of the submission.")]
 Message = Annotated[str | None, typer.Option("-m", "--message", help="What the participant is told.")]
@@ -43,6 +43,7 @@ Category = Annotated[
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    corrections.register(app)
     reviewing.register(app)
     root.add_typer(app, name="submission")
 
@@ -86,7 +87,8 @@ def show_history(submission_id: SubmissionId, json: AsJson = False) -> None:
         return
     for change in history["changes"]:
         print_text(
-            f"{change['at']}  {change['status']} ({change['response']}{', test' if change['test'] else ''})"
+            f"{change['at']}  {change['status']} ({change['response']}{', test' if change['test'] else ''}"
+            f"{', corrected' if change.get('type') == 'submission.corrected' else ''})"
         )
     for entry in reversed(history.get("audit", [])):
         print_text(f"{entry['at']}  {entry['action']}  {entry['actor']['email'] or entry['actor']['type']}")

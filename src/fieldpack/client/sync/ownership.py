@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from fieldpack.archive.members import COLLECTION, HEADS, OWN_FOLDER, README, RESPONSES, explain_outsider
+from fieldpack.archive.members import COLLECTION, LEADING, OWN_FOLDER, README, RESPONSES, explain_outsider
 from fieldpack.archive.readme import render_readme
 from fieldpack.client.sync.state import STATE, SyncState, read_crc32, read_notes
 from fieldpack.containment import ContainedFolder
@@ -162,7 +162,7 @@ def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
 
 def _adopt_file(state: SyncState, file: UploadedFile) -> int:
     """Add an uploaded file if its bytes are those on record; how many bytes were read for that."""
-    if explain_outsider(file.path) or file.path in HEADS or file.sha256 is None:
+    if explain_outsider(file.path) or file.path in LEADING or file.sha256 is None:
         return 0
     with contextlib.suppress(InTheWay):
         found = state.folder.find(file.path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import httpx
 
-from fieldpack.archive.members import HEADS, OWN_FOLDER
+from fieldpack.archive.members import LEADING, OWN_FOLDER
 from fieldpack.client.connection import is_loopback
 from fieldpack.client.export import ExportRecord
 from fieldpack.client.progress import OnProgress, Progress
@@ -192,7 +192,10 @@ class Run:
     def _fetch(self, file: _RunFile, source: ZipSource, wanted: list[Member]) -> None:
         done, total = 0, sum(member.stored_bytes for member in wanted)
         # responses.jsonl and the like come last: until they are replaced, the folder is still the archive before
-        for members in ([m for m in wanted if m.name not in HEADS], [m for m in wanted if m.name in HEADS]):
+        for members in (
+            [m for m in wanted if m.name not in LEADING],
+            [m for m in wanted if m.name in LEADING],
+        ):
             for run in _iter_runs(members):
                 file.expect(run[0].offset, _end_of(run[-1]))
                 for member in run:

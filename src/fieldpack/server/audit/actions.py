@@ -23,6 +23,7 @@ READS = (
     "file.read",
     "file.list",
     "note.list",
+    "correction.list",
     "group.read",  # who is in it
     "archive.download",
     "audit.list",
@@ -69,6 +70,7 @@ ACTIONS = (
     "hook.update",
     "hook.delete",
     "hook.send",
+    "correction.create",
     "note.create",
     "note.delete",
     "session.begin",
@@ -101,7 +103,7 @@ DETAILS = (
     "limit",
     "offset",
     "ordering",
-    "questions",  # ids of those that a list was filtered by
+    "questions",  # ids of those that a list was filtered by, or whose answer was corrected
     "role",
     "since",
     "status",

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from fieldpack import __version__
-from fieldpack.archive.members import HEADS
+from fieldpack.archive.members import HEADS, LEADING
 from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError
 from fieldpack.server.audit.checkpoints import Checkpoint, make_checkpoint, read_checkpoints
 from fieldpack.server.backup import queries
@@ -280,7 +280,7 @@ class _Making:
         for export in exports:
             if export.delivery != "stream":
                 continue
-            for name in (*HEADS, INDEX):
+            for name in (*(LEADING if export.with_history else HEADS), INDEX):
                 key = stored_key(export.id, export.build, name)
                 try:
                     wanted.append(Entry("", await self.storage.size(key), key))

@@ -8,7 +8,6 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.server.backup.rows import BlobRow, DumpedRow, StoredExportRow
-from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.uploads.rows import OwnedUploadRow
 
@@ -104,9 +103,13 @@ async def iter_blobs(connection: Connection) -> AsyncIterator[BlobRow]:
 
 
 async def list_exports(connection: Connection) -> list[StoredExportRow]:
-    """Every export that is complete."""
+    """Every export that is complete. Schemas before 0034 don't know of history."""
     cursor = await connection.cursor(row_factory=class_row(StoredExportRow)).execute(
-        f"SELECT {columns_of(StoredExportRow, 'e')} FROM exports e WHERE status = 'complete' ORDER BY id"
+        """
+        SELECT e.id, e.build, e.collection_id, e.created_at, e.delivery,
+               coalesce((to_jsonb(e)->>'with_history')::boolean, false) AS with_history
+        FROM exports e WHERE e.status = 'complete' ORDER BY e.id
+        """
     )
     return await cursor.fetchall()
 

@@ -22,7 +22,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from fieldpack.archive.members import HEADS
+from fieldpack.archive.members import HEADS, LEADING
 from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError, UsageError
 from fieldpack.files import write_whole
 from fieldpack.server.audit.checkpoints import put_checkpoints
@@ -296,7 +296,8 @@ class _Restoring:
         return len(broken)
 
     async def _is_stored(self, export: StoredExportRow) -> bool:
-        keys = [stored_key(export.id, export.build, name) for name in (*HEADS, INDEX)]
+        names = (*(LEADING if export.with_history else HEADS), INDEX)
+        keys = [stored_key(export.id, export.build, name) for name in names]
         if export.delivery == "store":
             keys.append(object_key(export))
             if not self.storage.can_sign:

@@ -34,3 +34,4 @@ class StoredExportRow(BuildRow):
     """A complete export, as far as what is stored for it goes."""
 
     delivery: str  # "stream" by the server, "store" from the bucket
+    with_history: bool  # its archive has `members.HISTORY`

@@ -243,12 +243,13 @@ async def list_responses(
 
 
 async def find_file(connection: Connection, collection_id: UUID, upload_id: UUID) -> FileRow | None:
-    """A finished upload of a submission that was not erased."""
+    """A finished upload of a submission that was not erased, also one that another file took the place of."""
     cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
         """
         SELECT u.submission_id, u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256
         FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
-        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL
+        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active'
+          AND (u.position IS NOT NULL OR u.replaced_at IS NOT NULL)
         """,
         [upload_id, collection_id],
     )

@@ -27,6 +27,8 @@ __all__ = ["NoRoom", "Postponed", "Scrubbed", "clear_leftovers", "scrub"]
 TABLES = (
     "submissions",
     "answers",
+    "corrections",
+    "notes",
     "uploads",
     "blobs",
     "thumbnails",
@@ -99,6 +101,7 @@ def scrub(
     for table in TABLES:
         if table not in left:
             _run(connection, f"ANALYZE {table}", stop, deadline)
+            _forget_statistics(connection, table)
     _await_snapshots(connection, stop, deadline)
     large = []
     for table in (*TABLES, STATISTICS):
@@ -158,6 +161,18 @@ def _find_without_room(connection: Blocking, data: Path) -> dict[str, int]:
         for table, size_bytes in needed.items()
         if size_bytes > SPARE_BYTES + SMALL_BYTES and size_bytes > free_bytes
     }
+
+
+def _forget_statistics(connection: Blocking, table: str) -> None:
+    """Clear the statistics of a table that is empty now: ANALYZE leaves those that it had."""
+    if connection.execute(f"SELECT FROM {table} LIMIT 1").fetchone() is None:
+        connection.execute(
+            """
+            SELECT pg_clear_attribute_stats(schemaname::text, tablename::text, attname::text, inherited)
+            FROM pg_stats WHERE schemaname = 'public' AND tablename = %s
+            """,
+            [table],
+        )
 
 
 def _free_bytes(folder: Path) -> int:

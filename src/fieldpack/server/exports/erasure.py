@@ -51,10 +51,16 @@ async def _may_hold(
 ) -> bool:
     """Whether a complete export may hold any of these active responses, by what of its filter can't have changed since.
 
-    A state may have been another when the export was made, so it is not asked for.
+    A state may have been another when the export was made, so it is not asked for; nor are answers, of a response
+    that was corrected.
     """
     wanted = replace(read_view(filter), state=())
-    return await queries.is_matched(connection, submission_ids, select_matching(collection_id, wanted))
+    if await queries.is_matched(connection, submission_ids, select_matching(collection_id, wanted)):
+        return True
+    wanted = replace(wanted, files=None, search=None, where=())
+    return await queries.is_matched(
+        connection, submission_ids, select_matching(collection_id, wanted), only_corrected=True
+    )
 
 
 async def list_holding(

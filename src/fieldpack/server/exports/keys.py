@@ -26,7 +26,7 @@ def build_prefix(export_id: UUID, build: UUID) -> str:
 
 
 def stored_key(export_id: UUID, build: UUID, name: str) -> str:
-    """Where a stored part of an export is kept: one of `members.HEADS`, or the index."""
+    """Where a stored part of an export is kept: one of `members.LEADING`, or the index."""
     return build_prefix(export_id, build) + name
 
 

@@ -36,12 +36,15 @@ IS_SURPLUS = (
 )
 
 
-async def find_generating(connection: Connection, collection_id: UUID, filter: Filter) -> ExportRow | None:
-    """The generating export of this filter. The caller has locked the collection's counter."""
+async def find_generating(
+    connection: Connection, collection_id: UUID, filter: Filter, *, with_history: bool
+) -> ExportRow | None:
+    """The generating export of this filter, with or without history. The caller has locked the collection's counter."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
-            f"SELECT {EXPORT} FROM exports e WHERE collection_id = %s AND filter = %s AND status = 'generating'",
-            [collection_id, Jsonb(filter)],
+            f"SELECT {EXPORT} FROM exports e"
+            " WHERE collection_id = %s AND filter = %s AND with_history = %s AND status = 'generating'",
+            [collection_id, Jsonb(filter), with_history],
         )
         return await cursor.fetchone()
 
@@ -81,33 +84,47 @@ async def count_generating(connection: Connection, collection_id: UUID) -> int:
 
 
 async def find_recent(
-    connection: Connection, collection_id: UUID, filter: Filter, counter: int, delivery: str
+    connection: Connection,
+    collection_id: UUID,
+    filter: Filter,
+    counter: int,
+    delivery: str,
+    *,
+    with_history: bool,
 ) -> ExportRow | None:
-    """A complete export with this delivery and filter whose snapshot has the counter `counter`: nothing has changed."""
+    """A complete export with this delivery and filter, with or without history, whose snapshot has the counter
+    `counter`: nothing has changed."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
             f"""
             SELECT {EXPORT} FROM exports e
             WHERE collection_id = %s AND filter = %s AND status = 'complete' AND snapshot_counter = %s
-              AND delivery = %s
+              AND delivery = %s AND with_history = %s
             ORDER BY created_at DESC, id LIMIT 1
             """,
-            [collection_id, Jsonb(filter), counter, delivery],
+            [collection_id, Jsonb(filter), counter, delivery, with_history],
         )
         return await cursor.fetchone()
 
 
 async def insert_export(
-    connection: Connection, id: UUID, collection_id: UUID, filter: Filter, delivery: str, by: UUID
+    connection: Connection,
+    id: UUID,
+    collection_id: UUID,
+    filter: Filter,
+    delivery: str,
+    by: UUID,
+    *,
+    with_history: bool,
 ) -> ExportRow:
     """Add a generating export. The caller has locked the collection's counter."""
     async with connection.cursor(row_factory=class_row(ExportRow)) as cursor:
         await cursor.execute(
             f"""
-            INSERT INTO exports AS e (id, collection_id, filter, delivery, created_by)
-            VALUES (%s, %s, %s, %s, %s) RETURNING {EXPORT}
+            INSERT INTO exports AS e (id, collection_id, filter, delivery, created_by, with_history)
+            VALUES (%s, %s, %s, %s, %s, %s) RETURNING {EXPORT}
             """,
-            [id, collection_id, Jsonb(filter), delivery, by],
+            [id, collection_id, Jsonb(filter), delivery, by, with_history],
         )
         row = await cursor.fetchone()
     assert row is not None
@@ -337,11 +354,14 @@ async def list_narrowed(connection: Connection, collection_id: UUID) -> list[Nar
         return await cursor.fetchall()
 
 
-async def is_matched(connection: Connection, submission_ids: list[UUID], selection: Term) -> bool:
-    """Whether any of these submissions is among those that a filter lets through."""
+async def is_matched(
+    connection: Connection, submission_ids: list[UUID], selection: Term, *, only_corrected: bool = False
+) -> bool:
+    """Whether any of these submissions, or of those that were corrected, is among those that a filter lets through."""
     cursor = await connection.execute(
-        f"SELECT 1 FROM submissions s WHERE {selection.sql} AND s.id = ANY(%(asked)s) LIMIT 1",
-        {**selection.values, "asked": submission_ids},
+        f"SELECT 1 FROM submissions s WHERE {selection.sql} AND s.id = ANY(%(asked)s)"
+        " AND (s.edited_at IS NOT NULL OR NOT %(corrected)s) LIMIT 1",
+        {**selection.values, "asked": submission_ids, "corrected": only_corrected},
     )
     return await cursor.fetchone() is not None
 

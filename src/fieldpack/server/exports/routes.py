@@ -14,7 +14,7 @@ from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, ExportId
-from fieldpack.server.http.listing import Page
+from fieldpack.server.http.listing import Page, parse_truth
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import discard_body, read_json
 from fieldpack.server.problems import invalid
@@ -70,17 +70,21 @@ async def _answer(
     return answer
 
 
-async def _read_filter(request: Request) -> dict[str, Any] | None:
-    """`filter` of the body, if there is one.
+async def _read_body(request: Request) -> tuple[dict[str, Any] | None, bool | None]:
+    """`filter` and `history` of the body, if there is one.
 
     Raises:
         Problem: 400, 413.
     """
     body = await read_json(request, optional=True)
-    found = body.get("filter") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return None, None
+    found, history = body.get("filter"), body.get("history")
     if found is not None and not isinstance(found, dict):
         raise invalid("filter", "Must be an object.")
-    return found
+    if history is not None and not isinstance(history, bool):
+        raise invalid("history", "Must be true or false.")
+    return found, history
 
 
 @router.post("", responses={202: {"description": "Generating"}})
@@ -93,15 +97,22 @@ async def request_export(
     study_id: Annotated[str | None, Query(description="Only submissions to this study.")] = None,
     from_: Annotated[str | None, Query(alias="from", description="Completed at or after (RFC 3339).")] = None,
     to: Annotated[str | None, Query(description="Completed before (RFC 3339).")] = None,
+    history: Annotated[
+        str | None, Query(description="Whether `history.jsonl`, with what was corrected, is in it.")
+    ] = None,
     prefer: Prefer = None,
 ) -> dict[str, Any]:
     """Request an export: 202 with its id while it is made, 200 with a link when a recent one exists.
 
-    A body is optional: `{"filter": {…}}` narrows it further.
+    A body is optional: `{"filter": {…}}` narrows it further, `{"history": true}` asks for `history.jsonl`.
     """
-    given = await _read_filter(request)
-    parameters = request.query_params.multi_items()
-    row, _ = await service.request_export(context, caller, collection_id, parameters, given)
+    given, wanted = await _read_body(request)
+    if wanted is None:
+        wanted = parse_truth("history", history)
+    parameters = [pair for pair in request.query_params.multi_items() if pair[0] != "history"]
+    row, _ = await service.request_export(
+        context, caller, collection_id, parameters, given, with_history=bool(wanted)
+    )
     return await _answer(request, response, context, caller, row, prefer, accepted=True)
 
 

@@ -48,6 +48,7 @@ class ExportRow(BuildRow):
     """An export as requests see it."""
 
     filter: Filter
+    with_history: bool  # what answers were before they were corrected is in it too
     status: Literal["generating", "complete", "failed"]
     delivery: str  # "stream" by this server, "store" from the bucket
     progress: float  # 0 to 1
@@ -69,6 +70,7 @@ class ClaimedRow(BuildRow):
     """An export that a job has just claimed, with the build that is the job's own."""
 
     filter: Filter
+    with_history: bool  # what answers were before they were corrected is to be in it too
     delivery: str
     attempts: int  # this one included; what an erasure has start over counts once
 
@@ -219,7 +221,8 @@ class OptionsRow:
 
 @dataclass(frozen=True, slots=True)
 class CountedRow:
-    """How many submissions a snapshot holds, and how many files they say they have."""
+    """How many submissions a snapshot holds, how many files they say they have, and how often they were corrected."""
 
     submissions: int
     files: int
+    corrections: int

@@ -45,12 +45,15 @@ async def request_export(
     collection_id: UUID,
     parameters: Sequence[tuple[str, str]] = (),
     given: Mapping[str, Any] | None = None,
+    *,
+    with_history: bool = False,
 ) -> tuple[ExportRow, bool]:
     """The export to wait for or to fetch, and whether it is complete already.
 
     Args:
         parameters: what narrows it, of a URL.
         given: what narrows it, `filter` of a body.
+        with_history: whether its archive is to have what answers were before they were corrected.
 
     The collection's counter is locked, so any number of concurrent requests make exactly one job. In a workspace of the
     newer dialect no complete export is answered again, and none makes way.
@@ -77,14 +80,16 @@ async def request_export(
                     INVALID, {"study_id": [f"There is no study {filter['study_id']} of this collection."]}
                 )
         counter = await collection_queries.lock_counter(connection, collection_id)
-        row = await queries.find_generating(connection, collection_id, filter)
+        row = await queries.find_generating(connection, collection_id, filter, with_history=with_history)
         if row is not None:
             await _note_request(connection, caller, row, filter)
             return row, False
         if await is_newer_dialect(connection, collection_id):
             await _require_slot(connection, collection_id)
         else:
-            row = await queries.find_recent(connection, collection_id, filter, counter, settings.delivery)
+            row = await queries.find_recent(
+                connection, collection_id, filter, counter, settings.delivery, with_history=with_history
+            )
             if row is not None:
                 await _note_request(connection, caller, row, filter)
                 return row, True
@@ -96,7 +101,13 @@ async def request_export(
                 headers={"Retry-After": str(BUSY_SECONDS)},
             )
         row = await queries.insert_export(
-            connection, uuid4(), collection_id, filter, settings.delivery, caller.id
+            connection,
+            uuid4(),
+            collection_id,
+            filter,
+            settings.delivery,
+            caller.id,
+            with_history=with_history,
         )
         surplus = await queries.list_surplus(
             connection, settings.exports_kept, settings.exports_kept_with_links, collection_id
@@ -249,6 +260,8 @@ def describe_facts(row: ExportRow) -> dict[str, Any]:
         "file_count": row.file_count,
         "size_bytes": row.size_bytes,
     }
+    if row.with_history:
+        facts["history"] = True
     if row.status == "generating":
         facts["progress"] = round(float(row.progress), 4)
         reason = find_reason(row)

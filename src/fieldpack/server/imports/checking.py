@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from fieldpack.archive.members import COLLECTION, FILES, RESPONSES
+from fieldpack.archive.members import COLLECTION, FILES, HISTORY, RESPONSES
 from fieldpack.errors import ArchiveError
 from fieldpack.reading.lines import iter_lines
 from fieldpack.reading.model import CHOICE_TYPES, KNOWN_TYPES, Collection, Instruction, Scalar
@@ -198,6 +198,10 @@ class _Check:
             more = len(outside) - 1
             rest = f", and {say_count(more, 'more')}" if more else ""
             found.notes.append(f"Left out: {first!r}, because {why}{rest}.")
+        if HISTORY in self._archive.members:
+            found.notes.append(
+                f"{HISTORY} is not imported: keep the archive for what answers were before they were corrected."
+            )
         unnamed = [
             name
             for name in self._archive.members

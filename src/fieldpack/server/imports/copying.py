@@ -262,6 +262,7 @@ class _Rows:
                 True,
                 taken.started_at,
                 taken.completed_at,
+                taken.edited_at,
                 _write_line_end(taken, responses),
                 len(submission.files),
                 len(responses),
@@ -323,6 +324,7 @@ def _describe_file(file: _File) -> dict[str, Any]:
 def _write_line_end(taken: Taken, responses: dict[str, Any]) -> str:
     """What `submissions.line_end` holds; see `exports.line_queries`."""
     started, completed = format_time(taken.started_at), format_time(taken.completed_at)
+    edited = f'"edited_at":"{format_time(taken.edited_at)}",' if taken.edited_at else ""
     extra = b"," + dump_json(dict(taken.extra))[1:-1] if taken.extra else b""
     written = dump_json(responses) + extra
-    return f'"started_at":"{started}","completed_at":"{completed}","responses":{written.decode()}}}\n'
+    return f'"started_at":"{started}","completed_at":"{completed}",{edited}"responses":{written.decode()}}}\n'

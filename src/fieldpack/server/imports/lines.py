@@ -22,7 +22,7 @@ from fieldpack.reading.model import (
     dump_text,
 )
 from fieldpack.reading.reader import OpenArchive
-from fieldpack.reading.shapes import read_submission
+from fieldpack.reading.shapes import read_submission, read_time
 from fieldpack.reading.source import Member
 from fieldpack.server.imports.ids import LONGEST_ID
 from fieldpack.server.values.participant_ids import MAX_ID
@@ -62,6 +62,7 @@ class Taken:
         study_id: empty where the line names none.
         responses: by instruction id, in the line's order and in the shapes of this server's archives; the value of a
             response of files is empty, and they are in `files`, in their order.
+        edited_at: when an answer was last corrected.
         extra: what else the line says of the submission.
     """
 
@@ -74,6 +75,7 @@ class Taken:
     completed_at: datetime
     responses: dict[str, dict[str, Any]]
     files: list[TakenFile]
+    edited_at: datetime | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -117,6 +119,7 @@ class LineReader:
         if status not in STATUSES:
             raise ValueError(f"{read.status!r} is no status of a submission")
         completed = read.completed_at or read.started_at or self._made_at
+        edited = _find_edited_at(read.extra.get("edited_at"))
         raw = data.get("responses") or {}
         responses: dict[str, dict[str, Any]] = {}
         files: list[TakenFile] = []
@@ -144,7 +147,8 @@ class LineReader:
             completed_at=completed,
             responses=responses,
             files=files,
-            extra=read.extra,
+            edited_at=edited,
+            extra={name: value for name, value in read.extra.items() if name != "edited_at" or not edited},
         )
 
     def _find_files(self, key: str, answer: Answer, raw: Any, number: int) -> list[TakenFile]:
@@ -200,6 +204,14 @@ class LineReader:
             found = self._archive.find_member(name)
             if found is not None and found.name.startswith(FILES) and explain_outsider(found.name) is None:
                 return found
+        return None
+
+
+def _find_edited_at(value: Any) -> datetime | None:
+    """When an answer was corrected, as archives of ours say it; None for anything else, which stays what it is."""
+    try:
+        return read_time(value, "edited_at")
+    except ValueError:
         return None
 
 

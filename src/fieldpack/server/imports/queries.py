@@ -34,8 +34,8 @@ LOCK_KEY = 0x66706B5F696D70  # "fpk_imp": one import at a time
 # what `copy_rows` fills, and the order of each row's values
 SUBMISSIONS = (
     "submissions (id, study_id, collection_id, collection_version, participant_id, ordinal, status, response,"
-    " holds_place, started_at, completed_at, line_end, file_count, answer_count, upload_bytes, activated_counter,"
-    " import_id)"
+    " holds_place, started_at, completed_at, edited_at, line_end, file_count, answer_count, upload_bytes,"
+    " activated_counter, import_id)"
 )
 ANSWERS = "answers (submission_id, instruction_id, value, created_at, updated_at)"
 BLOBS = "blobs (id, size_bytes, crc32, sha256, content_type)"

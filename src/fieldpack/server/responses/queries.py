@@ -65,7 +65,7 @@ def _read(order: Order) -> str:
     key, _ = order.key()
     return f"""
         SELECT s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
-               s.started_at, s.completed_at, {SECONDS}::float8 AS seconds, s.file_count,
+               s.started_at, s.completed_at, s.edited_at, {SECONDS}::float8 AS seconds, s.file_count,
                CASE WHEN s.response = 'active' THEN s.answers END AS answers,
                (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
                s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported,
@@ -214,16 +214,19 @@ async def count_collection(connection: Connection, collection_id: UUID) -> Count
                count(*) FILTER (WHERE s.response = 'deleted') AS erased,
                count(DISTINCT s.participant_id) FILTER (WHERE s.response <> 'deleted') AS participants,
                coalesce(sum(s.file_count) FILTER (WHERE s.response = 'active'), 0)::bigint AS files,
-               coalesce(sum(s.upload_bytes) FILTER (WHERE s.response = 'active'), 0)::bigint AS file_bytes,
+               (coalesce(sum(s.upload_bytes) FILTER (WHERE s.response = 'active'), 0) - coalesce((
+                   SELECT sum(u.length_bytes) FROM uploads u JOIN submissions o ON o.id = u.submission_id
+                   WHERE u.replaced_at IS NOT NULL AND o.collection_id = %(collection)s AND NOT o.test
+                     AND o.response = 'active'), 0))::bigint AS file_bytes,
                percentile_cont(0.5) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS median_seconds,
                percentile_cont(0.25) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS low_seconds,
                percentile_cont(0.75) WITHIN GROUP (ORDER BY {SECONDS}::float8)
                    FILTER (WHERE s.response = 'active') AS high_seconds
-        FROM submissions s WHERE s.collection_id = %s AND NOT s.test
+        FROM submissions s WHERE s.collection_id = %(collection)s AND NOT s.test
         """,
-        [collection_id],
+        {"collection": collection_id},
     )
     row = await cursor.fetchone()
     assert row is not None

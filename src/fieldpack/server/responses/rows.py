@@ -29,6 +29,7 @@ class ResponseRow:
     response: str  # `in_progress`, `active` or `no_submission`
     started_at: datetime
     completed_at: datetime | None
+    edited_at: datetime | None  # when an answer was last corrected
     seconds: float | None  # from start to completion
     file_count: int
     answers: dict[str, Any] | None  # the archive's "responses"; None unless the response is active

@@ -25,6 +25,8 @@ from fieldpack.server.responses.rows import FileRow, QuestionRow, ResponseRow
 from fieldpack.server.selection.filters import ResponseFilter, parse_filter
 from fieldpack.server.submissions.assignments.queries import list_assigned
 from fieldpack.server.submissions.assignments.rows import AssignedRow
+from fieldpack.server.submissions.corrections.queries import list_corrections
+from fieldpack.server.submissions.corrections.rows import CorrectionRow
 from fieldpack.server.submissions.notes.queries import list_notes
 from fieldpack.server.submissions.notes.rows import NoteRow
 from fieldpack.server.submissions.review.rows import PendingRow
@@ -202,6 +204,7 @@ def describe_response(
         "response": row.response,
         "started_at": row.started_at,
         "completed_at": row.completed_at,
+        "edited_at": row.edited_at,
         "time_taken": int(row.seconds) if row.seconds is not None else None,
         "return_requested": row.return_requested,
         "test": row.test,
@@ -236,6 +239,7 @@ class OpenResponse:
         notes: what researchers wrote about it, oldest first.
         pending: the decision that is held on it; None for none.
         assigned: to whom it is assigned; None for nobody.
+        corrections: what they made of its answers, oldest first.
         previous, next: the responses before and after it in the view; None at its ends.
     """
 
@@ -245,6 +249,7 @@ class OpenResponse:
     notes: list[NoteRow]
     pending: PendingRow | None
     assigned: AssignedRow | None
+    corrections: list[CorrectionRow]
     previous: UUID | None
     next: UUID | None
 
@@ -280,6 +285,7 @@ async def open_response(
         await list_notes(connection, row.id),
         (await list_pending(connection, [row.id])).get(row.id),
         next(iter(await list_assigned(connection, [row.id])), None),
+        await list_corrections(connection, row.id),
         previous,
         following,
     )

@@ -19,7 +19,7 @@ from fieldpack.server.uploads.queries import OPEN, OPENED_BY
 FIND = f"""
     SELECT s.id, s.study_id, s.collection_id, s.collection_version, s.participant_id, s.session_id, s.ordinal,
            s.status, s.response, s.holds_place, s.started_at, s.deadline_at, s.completed_at, s.study_code,
-           s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter, s.test,
+           s.entered_code, s.return_requested, s.activated_counter, s.deactivated_counter, s.edited_at, s.test,
            s.import_id IS NOT NULL AS imported,
            t.fields AS study_fields, t.resume AS study_resume, t.workspace_id,
            s.deadline_at IS NOT NULL AND s.deadline_at < now()
@@ -340,7 +340,8 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
         """
         UPDATE submissions SET response = 'deleted', erased_at = now(), holds_place = false,
                participant_id = NULL, session_id = NULL, line_end = NULL, return_reasons = NULL,
-               review = NULL, entered_code = NULL, file_count = 0, answer_count = 0, upload_bytes = 0
+               review = NULL, entered_code = NULL, edited_at = NULL, file_count = 0, answer_count = 0,
+               upload_bytes = 0
         WHERE id = %s
         """,
         [submission_id],
@@ -349,6 +350,7 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
     await connection.execute("DELETE FROM participant_tokens WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM notes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM assignments WHERE submission_id = %s", [submission_id])
+    await connection.execute("DELETE FROM corrections WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM resume_codes WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM used_tickets WHERE submission_id = %s", [submission_id])
     await connection.execute("DELETE FROM import_ids WHERE new_id = %s", [submission_id])

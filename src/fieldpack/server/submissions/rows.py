@@ -32,6 +32,7 @@ class SubmissionRow:
     return_requested: datetime | None  # when the researcher asked for its return
     activated_counter: int | None  # the collection's counter when its response became active
     deactivated_counter: int | None  # the same when it stopped being active
+    edited_at: datetime | None  # when an answer was last corrected
     workspace_id: UUID  # of the study
     study_fields: dict[str, Any]  # `fields` of the study: what its researcher gave
     study_resume: Resume  # what participants need besides their ids, to go on

@@ -152,8 +152,8 @@ async def find_thumbnail(
         SELECT f.blob_id, f.side, f.width, f.height, f.size_bytes, f.sha256
         FROM uploads u JOIN submissions s ON s.id = u.submission_id
         JOIN thumbnails t ON t.blob_id = u.blob_id JOIN thumbnail_files f ON f.blob_id = t.blob_id
-        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL
-          AND t.state = 'made' AND f.side = %s
+        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active'
+          AND (u.position IS NOT NULL OR u.replaced_at IS NOT NULL) AND t.state = 'made' AND f.side = %s
         """,
         [file_key, collection_id, side],
     )
@@ -164,7 +164,8 @@ async def has_file(connection: Connection, collection_id: UUID, file_key: UUID) 
     """Whether an active response to a collection has this file."""
     cursor = await connection.execute(
         "SELECT 1 FROM uploads u JOIN submissions s ON s.id = u.submission_id"
-        " WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active' AND u.position IS NOT NULL",
+        " WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active'"
+        " AND (u.position IS NOT NULL OR u.replaced_at IS NOT NULL)",
         [file_key, collection_id],
     )
     return await cursor.fetchone() is not None

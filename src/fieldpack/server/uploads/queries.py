@@ -345,7 +345,7 @@ async def ask_files(connection: Connection, submission_id: UUID) -> AsyncCursor[
                CASE WHEN u.blob_id IS NULL THEN 'uploading' ELSE 'complete' END AS status,
                u.offset_bytes AS "offset", u.created_at
         FROM uploads u LEFT JOIN blobs b ON b.id = u.blob_id
-        WHERE u.submission_id = %s AND u.failure IS NULL ORDER BY u.created_at, u.id
+        WHERE u.submission_id = %s AND u.failure IS NULL AND u.replaced_at IS NULL ORDER BY u.created_at, u.id
         """,
         [submission_id],
     )

@@ -14,6 +14,7 @@ from fieldpack.server.web.workbench.audit.pages import router as audit
 from fieldpack.server.web.workbench.collections.editor import router as editor
 from fieldpack.server.web.workbench.collections.home import router as home
 from fieldpack.server.web.workbench.collections.management import router as management
+from fieldpack.server.web.workbench.correcting.pages import router as corrections
 from fieldpack.server.web.workbench.erasing.pages import router as erasing
 from fieldpack.server.web.workbench.exports.pages import router as exports
 from fieldpack.server.web.workbench.gallery.files import router as files
@@ -49,6 +50,7 @@ router.include_router(researchers)
 router.include_router(responses)
 router.include_router(erasing)
 router.include_router(review)
+router.include_router(corrections, dependencies=[Depends(require_room)])
 router.include_router(files)
 router.include_router(gallery)
 router.include_router(studies)

@@ -43,6 +43,7 @@ class Action(StrEnum):
     RESPONSES_READ = "responses.read"  # answers
     FILES_READ = "files.read"
     RESPONSES_REVIEW = "responses.review"  # approve, reject, complete, ask for a return
+    RESPONSES_CORRECT = "responses.correct"  # put another answer or file in a participant's place
     SUBMISSION_ERASE = "submission.erase"
     EXPORTS_READ = "exports.read"  # with their links
     EXPORTS_CREATE = "exports.create"
@@ -72,6 +73,7 @@ _EDITOR = (
         Action.COLLECTION_WRITE,
         Action.PICTURES_WRITE,
         Action.STUDY_WRITE,
+        Action.RESPONSES_CORRECT,
         Action.SUBMISSION_ERASE,
     }
 )

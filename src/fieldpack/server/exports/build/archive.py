@@ -1,4 +1,4 @@
-"""The export job: one snapshot of the rows becomes three deflated members and an index; files stay untouched.
+"""The export job: one snapshot of the rows becomes deflated members and an index; files stay untouched.
 
 Everything streams: lines as PostgreSQL makes them, deflated as they come, the index page by page. Memory does
 not grow with the collection. The job runs in a thread; deflating and waiting for rows leave the interpreter to others.
@@ -24,7 +24,7 @@ import structlog
 from isal import isal_zlib
 
 from fieldpack.archive.layout import DEFLATED, IndexWriter
-from fieldpack.archive.members import COLLECTION, README, RESPONSES
+from fieldpack.archive.members import COLLECTION, HISTORY, README, RESPONSES
 from fieldpack.archive.readme import render_readme
 from fieldpack.archive.records import format_time
 from fieldpack.server.collections.shapes import SCHEMA_VERSION, describe_item
@@ -199,7 +199,8 @@ def _write(
     snapshot = queries.read_snapshot(reader, export.collection_id)
     selection = queries.select_exported(export.collection_id, export.filter)
     counted = queries.count_selected(reader, selection)
-    total = counted.submissions + counted.files
+    corrections = counted.corrections if export.with_history else 0
+    total = counted.submissions + counted.files + corrections
     described = _describe(reader, export, snapshot, counted)
     lines = _watched(queries.iter_lines(reader, selection), counted.submissions, total, 0, heartbeat)
     members = [
@@ -207,6 +208,11 @@ def _write(
         _deflate(folder, COLLECTION, [orjson.dumps(described, option=orjson.OPT_INDENT_2) + b"\n"]),
         _deflate(folder, README, [render_readme(described).encode()]),
     ]
+    if export.with_history:
+        rows = queries.iter_corrections(reader, selection)
+        members.append(
+            _deflate(folder, HISTORY, _watched(rows, corrections, total, counted.submissions, heartbeat))
+        )
     modified_at = int(snapshot.snapshot_at.timestamp())
     with (folder / INDEX).open("wb", buffering=BATCH_BYTES) as out:
         writer = IndexWriter(out)
@@ -221,7 +227,7 @@ def _write(
                 blob=head_id(export.build, member.name, member.stored_crc32),
             )
         files = _watched(
-            queries.iter_files(reader, selection), counted.files, total, counted.submissions, heartbeat
+            queries.iter_files(reader, selection), counted.files, total, total - counted.files, heartbeat
         )
         writer.add_all(chain.from_iterable(files))
         summary = writer.finish()
@@ -335,6 +341,7 @@ def _describe(
             "filter": export.filter or None,
             "submission_count": counted.submissions,
             "file_count": counted.files,
+            **({"correction_count": counted.corrections} if export.with_history else {}),
         },
         "instructions": instructions,
     }

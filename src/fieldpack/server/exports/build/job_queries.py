@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from fieldpack.archive.layout import STORED
 from fieldpack.server.exports.filters import read_view
-from fieldpack.server.exports.line_queries import write_line
+from fieldpack.server.exports.line_queries import write_correction, write_line
 from fieldpack.server.exports.rows import (
     ClaimedRow,
     CountedRow,
@@ -118,7 +118,9 @@ def count_selected(connection: Blocking, selection: Term) -> CountedRow:
         connection,
         CountedRow,
         f"""
-        SELECT count(*) AS submissions, coalesce(sum(file_count), 0)::bigint AS files
+        SELECT count(*) AS submissions, coalesce(sum(file_count), 0)::bigint AS files,
+               coalesce(sum((SELECT count(*) FROM corrections c WHERE c.submission_id = s.id))
+                            FILTER (WHERE s.edited_at IS NOT NULL), 0)::bigint AS corrections
         FROM submissions s WHERE {selection.sql}
         """,
         selection.values,
@@ -130,9 +132,29 @@ def count_selected(connection: Blocking, selection: Term) -> CountedRow:
 def iter_lines(connection: Blocking, selection: Term) -> Generator[tuple[int, bytes], None, None]:
     """The lines of responses.jsonl, put together by PostgreSQL itself: about a megabyte at a time, and how
     many lines that is."""
-    query = f"""
-        SELECT {write_line("s")} FROM submissions s WHERE {selection.sql} ORDER BY s.completed_at, s.id
-    """
+    return _iter_texts(
+        connection,
+        f"SELECT {write_line('s')} FROM submissions s WHERE {selection.sql} ORDER BY s.completed_at, s.id",
+        selection,
+    )
+
+
+def iter_corrections(connection: Blocking, selection: Term) -> Generator[tuple[int, bytes], None, None]:
+    """The lines of history.jsonl, in the same way."""
+    return _iter_texts(
+        connection,
+        f"""
+        SELECT {write_correction("s", "c", "r")} FROM submissions s
+        JOIN corrections c ON c.submission_id = s.id JOIN researchers r ON r.id = c.created_by
+        WHERE {selection.sql} ORDER BY s.completed_at, s.id, c.created_at, c.id
+        """,
+        selection,
+    )
+
+
+def _iter_texts(
+    connection: Blocking, query: str, selection: Term
+) -> Generator[tuple[int, bytes], None, None]:
     batch, size = [], 0
     with closing(_stream(connection, query, selection.values)) as rows:
         for (line,) in rows:

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from isal import isal_zlib
 
 from fieldpack.archive.index import FOOTER_BYTES, BlobRange, Index, IndexRange, PageRange, Span
-from fieldpack.archive.members import HEADS
+from fieldpack.archive.members import LEADING
 from fieldpack.errors import BlobDamaged
 from fieldpack.server.caches import Recent
 from fieldpack.server.context import Context
@@ -103,14 +103,14 @@ class Archive:
 
     def key_of(self, span: BlobRange) -> str:
         """Where the bytes of a member are stored: the job's own, or an upload's."""
-        if span.member_no < len(HEADS):
-            return stored_key(self.export.id, self.export.build, HEADS[span.member_no])
+        if span.member_no < self.index.deflated_count:
+            return stored_key(self.export.id, self.export.build, LEADING[span.member_no])
         name = span.blob.hex()  # as `blob_key` spells it, in a tenth of the time
         return f"blobs/{name[:2]}/{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
 
     def crc32_of(self, span: BlobRange) -> int:
         """The CRC-32 on record of all the stored bytes of a member."""
-        return read_head_crc32(span.blob) if span.member_no < len(HEADS) else span.crc32
+        return read_head_crc32(span.blob) if span.member_no < self.index.deflated_count else span.crc32
 
     async def iter_bytes(self, start: int, stop: int) -> AsyncGenerator[Buffer | FileRange]:
         """The bytes, in chunks of about half a megabyte; a member that is sent completely has its CRC-32 checked.

@@ -13,7 +13,7 @@ class ChangeRow:
     """A change of a submission, as triggers logged it."""
 
     at: datetime
-    type: str  # `submission.status` or `submission.response`
+    type: str  # `submission.status`, `submission.response` or `submission.corrected`
     status: str  # from then on
     response: str
     test: bool

@@ -228,6 +228,7 @@ def _row_of(new: NewSubmission, begun: BegunRow, seen: _Seen) -> SubmissionRow:
         return_requested=None,
         activated_counter=None,
         deactivated_counter=None,
+        edited_at=None,
         workspace_id=seen.study.workspace_id,
         study_fields=seen.study.fields,
         study_resume=seen.study.resume,

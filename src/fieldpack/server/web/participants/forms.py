@@ -29,7 +29,7 @@ from fieldpack.server.web.catalogue import Catalogue, message
 from fieldpack.server.web.participants.readings import find_chosen, is_asked
 from fieldpack.server.web.participants.views import summarise
 
-__all__ = ["Outcome", "read_form", "save_page", "text_of"]
+__all__ = ["Outcome", "read_answer", "read_form", "save_page", "text_of"]
 
 MIB = 1 << 20
 CHUNK_BYTES = MIB
@@ -125,7 +125,7 @@ def text_of(form: FormData, name: str) -> str:
     return value.replace("\r\n", "\n") if isinstance(value, str) else ""
 
 
-def _given(item: dict[str, Any], form: FormData) -> dict[str, Any]:
+def read_answer(item: dict[str, Any], form: FormData) -> dict[str, Any]:
     """The answer in a form, in the API's shape.
 
     Raises:
@@ -225,7 +225,7 @@ def _find_change(
     current = answering.saved.get(UUID(item["id"]))
     given: dict[str, Any] = {}
     try:
-        given = _given(item, form)
+        given = read_answer(item, form)
         if is_empty(given) and current is None:
             return None
         if item["type"] == "free_text_with_unit" and is_empty(given) and given["unit"] is None and current:

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
+from fieldpack.server.collections.service import iter_items
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
@@ -32,6 +33,7 @@ from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
+from fieldpack.server.web.workbench.correcting.views import Draft, add_corrections
 from fieldpack.server.web.workbench.review.held import (
     DECISIONS,
     list_notices,
@@ -62,6 +64,7 @@ async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) 
         "export": Action.EXPORTS_CREATE,
         "erase": Action.SUBMISSION_ERASE,
         "write": Action.STUDY_WRITE,
+        "correct": Action.RESPONSES_CORRECT,
     }
     return {
         name: collection_id in await find_allowed(connection, caller, action, [collection_id])
@@ -252,6 +255,7 @@ async def _show(
     form: FormData | None = None,
     refusal: str = "",
     status: int = 200,
+    draft: Draft | None = None,
 ) -> Response:
     parameters = request.query_params.multi_items()
     catalogue = catalogue_of(request)
@@ -263,6 +267,16 @@ async def _show(
         notices = await list_notices(connection, caller, view.collection.id, catalogue, view.parameters())
     base = _collection_path(view.collection.id)
     row = found.row
+    pages = views.pages_of(found.body, row.answers, found.files)
+    add_corrections(
+        pages,
+        {item["id"]: item for item in iter_items(found.body)},
+        row.answers or {},
+        found.corrections,
+        catalogue,
+        refusal=refusal,
+        draft=draft,
+    )
 
     def neighbour(id: UUID | None) -> str | None:
         return views.link_to(f"/workbench/submissions/{id}", view.parameters()) if id else None
@@ -283,7 +297,11 @@ async def _show(
         assigned=found.assigned,
         notices=notices,
         length=views.say_length(row.seconds, catalogue),
-        pages=views.pages_of(found.body, row.answers, found.files),
+        pages=pages,
+        can_correct=allowed["correct"] and row.answers is not None,
+        correct=f"/workbench/submissions/{row.id}/corrections",
+        query=request.url.query,
+        draft=draft,
         notes=found.notes,
         previous=neighbour(found.previous),
         following=neighbour(found.next),
@@ -299,6 +317,19 @@ async def _show(
         files_path=f"{base}/files",
         refusal=refusal,
     )
+
+
+async def show_again(
+    request: Request,
+    context: CurrentContext,
+    caller: Caller,
+    submission_id: SubmissionId,
+    problem: Problem,
+    draft: Draft,
+) -> Response:
+    """The page after a correction that was refused, with what was typed."""
+    refusal = views.say_problem(problem)
+    return await _show(request, context, caller, submission_id, None, refusal, problem.type.status, draft)
 
 
 @router.post("/workbench/submissions/{submission_id}")

@@ -54,4 +54,6 @@ async def show_history(
 def _say(change: ChangeRow, catalogue: Catalogue) -> str:
     if change.type == "submission.response" and change.response in RESPONSES:
         return catalogue.text(RESPONSES[change.response])
+    if change.type == "submission.corrected":
+        return catalogue.text("audit.correction_create")
     return views.state_text(change.status, catalogue)
