@@ -13,7 +13,7 @@ from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import BatchId, CollectionId, ErasureId, SubmissionId
 from fieldpack.server.http.listing import Page, envelope
 from fieldpack.server.responses.erasing import service
-from fieldpack.server.responses.routes import Filters
+from fieldpack.server.responses.parameters import Filters
 
 __all__ = ["router"]
 
