@@ -27,6 +27,7 @@ BENCHMARKS = {
     "uploads": False,
     "store": False,
     "tables": False,
+    "workbench": False,
 }
 
 

@@ -17,7 +17,16 @@ from typing import Any
 
 import psutil
 
-__all__ = ["MIB", "PeakMemory", "best_of", "describe_machine", "keep", "resident_mib", "show"]
+__all__ = [
+    "MIB",
+    "PeakMemory",
+    "best_of",
+    "describe_load",
+    "describe_machine",
+    "keep",
+    "resident_mib",
+    "show",
+]
 
 MIB = 1 << 20
 LOAD_BEFORE = os.getloadavg()[0]
@@ -101,6 +110,11 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> N
         if number == 0:
             print("  " + "  ".join("-" * width for width in widths))
     print(flush=True)
+
+
+def describe_load() -> str:
+    """How busy the machine was before and is now, for a table's title: what else runs makes everything slower."""
+    return f"load {LOAD_BEFORE:.1f} before, {os.getloadavg()[0]:.1f} now"
 
 
 def best_of(times: int, measure: Callable[[], float]) -> float:
