@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import shutil
 import subprocess
@@ -618,3 +619,40 @@ def test_what_changes_a_submission_drops_what_was_decided_on_it(url: str, script
         assert connection.execute(dropped).fetchall() == [(False,)]
         connection.execute("UPDATE submissions SET status = 'TIMED-OUT'")
         assert connection.execute(dropped).fetchall() == [(True,)]
+
+
+def test_answers_of_an_older_database_are_kept_by_question(url: str, scripts: Path) -> None:
+    migrate_to("0027", url, scripts)
+    submission, text, choice, upload = (uuid4() for _ in range(4))
+    answers = {
+        str(text): {"type": "free_text", "value": "ÄRGER 1"},
+        str(choice): {
+            "type": "multiple_choice_with_free_text",
+            "value": [{"value": 2.50, "explanation": "So"}],
+        },
+        str(upload): {"type": "file_upload", "value": [{"path": "files/a", "file_name": "Photo.JPG"}]},
+    }
+    line_end = write_line_end("started_at", "'2026-03-29 01:30:00+00'::timestamptz", "%(answers)s::text")
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")  # no study, no collection: only this row
+        connection.execute(
+            f"""
+            INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, ordinal, response,
+                                     started_at, completed_at, line_end, activated_counter)
+            SELECT %(id)s, gen_random_uuid(), gen_random_uuid(), 1, 'p', 1, 'active', started_at,
+                   '2026-03-29 01:30:00+00', {line_end}, 1
+            FROM (VALUES ('2026-03-29 01:00:00+00'::timestamptz)) AS given (started_at)
+            """,
+            {"id": submission, "answers": json.dumps(answers)},
+        )
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT instruction_id, text, chosen, number, is_whole, submission_id FROM answer_values"
+        ).fetchall()
+    assert {row[0]: row[1:5] for row in rows} == {
+        text: ("ärger 1", '\n"ÄRGER 1"\n', None, True),
+        choice: ("2.5: so", "\n2.5\n", None, True),
+        upload: ("photo.jpg", None, None, True),
+    }
+    assert {row[5] for row in rows} == {submission}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fieldpack.client.connection import find_connection
 from fieldpack.client.download.conversions import ConversionRoutes
@@ -15,6 +16,7 @@ from fieldpack.client.export import (
     collect_filter,
     download_export,
     export_collection,
+    split_filter,
     wait_export,
 )
 from fieldpack.client.groups import GroupRoutes
@@ -95,6 +97,7 @@ class Client(
         study_id: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
+        filter: Mapping[str, Any] | None = None,
         history: bool = False,
     ) -> ExportRecord:
         """Request an archive: a recent one, the one that is generating, or a new one. A repeated call makes no second.
@@ -104,9 +107,10 @@ class Client(
             study_id: only those of this study.
             from_: only those completed at or after this; without an offset it is UTC.
             to: only those completed before this.
+            filter: what else narrows it, as the API takes it in a body (`state`, `where`, `search` …).
             history: with `history.jsonl`, what answers were before they were corrected (fieldpack only).
         """
-        return self._post_export(collection_id, collect_filter(study_id, from_, to, history=history))
+        return self._post_export(collection_id, collect_filter(study_id, from_, to, filter, history=history))
 
     def get_export(self, collection_id: str, export_id: str, *, wait: int | None = None) -> ExportRecord:
         """One export, with a fresh link when it is complete.
@@ -163,6 +167,7 @@ class Client(
         study_id: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
+        filter: Mapping[str, Any] | None = None,
         history: bool = False,
         force: bool = False,
         progress: bool | OnProgress = False,
@@ -175,7 +180,7 @@ class Client(
             collection_id: whose responses.
             output: a file, or an existing folder; without it, the current folder. In a folder the name is
                 `<collection-id>-export-<YYYYMMDD-HHMMSS>.zip`, in local time.
-            study_id, from_, to, history: what it holds, as in `request_export`.
+            study_id, from_, to, filter, history: what it holds, as in `request_export`.
             force: overwrite an existing file.
             progress: True shows a bar (or lines, where there is no terminal) on standard error; a callback gets
                 every step.
@@ -194,7 +199,7 @@ class Client(
             self,
             collection_id,
             output,
-            narrowed=collect_filter(study_id, from_, to, history=history),
+            narrowed=collect_filter(study_id, from_, to, filter, history=history),
             force=force,
             progress=progress,
             timeout=timeout,
@@ -236,12 +241,14 @@ class Client(
         )
 
     def _post_export(
-        self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True
+        self, collection_id: str, narrowed: dict[str, Any], *, wait: int | None = None, waits: bool = True
     ) -> ExportRecord:
+        params, rest = split_filter(narrowed)
         body = self._transport.request(
             "POST",
             collection_path(collection_id) + "/export",
-            params=narrowed or None,
+            params=params or None,
+            body={"filter": rest} if rest else None,
             headers=prefer_wait(wait),
             repeatable=True,  # the server makes one export of any number of equal requests
             waits=waits,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,9 +27,17 @@ from fieldpack.errors import (
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["ExportRecord", "begin_export", "collect_filter", "export_collection", "wait_export"]
+__all__ = [
+    "ExportRecord",
+    "begin_export",
+    "collect_filter",
+    "export_collection",
+    "split_filter",
+    "wait_export",
+]
 
 _POLL_EVERY = 3.0
+_OF_QUERIES = ("study_id", "from", "to", "history")
 _MOST_SILENCE = 300.0  # seconds without an answer after which the wait ends with the error
 _LONGEST_TURN = 300.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
 
@@ -48,7 +56,7 @@ class ExportRecord:
         progress: 0 … 1 while generating.
         waiting_reason: the server's sentence, of a generating one whose storage does not answer.
         failure_reason: the server's sentence, of a failed one.
-        filter: the filter it was requested with (`study_id`, `from`, `to`); empty without one.
+        filter: the filter it was requested with (`study_id`, `from`, `to`, and what the body had); empty without one.
         raw: the answer as it came, unknown fields included.
     """
 
@@ -115,14 +123,24 @@ class ExportRoutes(Protocol):
         """One export; the server may hold its answer for `wait` seconds."""
 
     def _post_export(
-        self, collection_id: str, narrowed: dict[str, str], *, wait: int | None = None, waits: bool = True
+        self, collection_id: str, narrowed: dict[str, Any], *, wait: int | None = None, waits: bool = True
     ) -> ExportRecord: ...
 
 
 def collect_filter(
-    study_id: str | None, from_: datetime | str | None, to: datetime | str | None, *, history: bool = False
-) -> dict[str, str]:
-    """The query parameters that say what an export is to hold; only those that were given.
+    study_id: str | None,
+    from_: datetime | str | None,
+    to: datetime | str | None,
+    filter: Mapping[str, Any] | None = None,
+    *,
+    history: bool = False,
+) -> dict[str, Any]:
+    """What an export is to hold; only what was given.
+
+    Args:
+        study_id, from_, to: what a query can say.
+        history: with what answers were before they were corrected.
+        filter: what goes in the body, by the names of the API.
 
     Raises:
         UsageError: a time is not one.
@@ -133,13 +151,19 @@ def collect_filter(
         "to": _write_moment(to),
         "history": "true" if history else None,
     }
-    return {name: value for name, value in wanted.items() if value is not None}
+    return {name: value for name, value in {**(filter or {}), **wanted}.items() if value is not None}
+
+
+def split_filter(narrowed: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """What of it goes into the query, where every server understands it, and what into the body."""
+    params = {name: value for name, value in narrowed.items() if name in _OF_QUERIES}
+    return params, {name: value for name, value in narrowed.items() if name not in _OF_QUERIES}
 
 
 def begin_export(
     client: ExportRoutes,
     collection_id: str,
-    narrowed: dict[str, str],
+    narrowed: dict[str, Any],
     *,
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
@@ -187,7 +211,7 @@ def wait_export(
     collection_id: str,
     export: ExportRecord,
     *,
-    narrowed: dict[str, str],
+    narrowed: dict[str, Any],
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ExportRecord:
@@ -236,7 +260,7 @@ def export_collection(
     collection_id: str,
     output: str | Path | None,
     *,
-    narrowed: dict[str, str],
+    narrowed: dict[str, Any],
     force: bool,
     progress: bool | OnProgress,
     timeout: float | None,
@@ -277,7 +301,7 @@ def download_export(
     export: ExportRecord,
     output: str | Path | None,
     *,
-    narrowed: dict[str, str],
+    narrowed: dict[str, Any],
     force: bool,
     progress: bool | OnProgress,
     timeout: float | None,
@@ -316,7 +340,7 @@ def _iter_links(
     client: ExportRoutes,
     collection_id: str,
     export: ExportRecord,
-    narrowed: dict[str, str],
+    narrowed: dict[str, Any],
     timeout: float | None,
 ) -> Iterator[str]:
     """The link of `export`, then one fresh link after another."""

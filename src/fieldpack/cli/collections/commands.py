@@ -48,6 +48,9 @@ class _Collection(LazyGroup):
         "delete": LazyCommand(
             "fieldpack.cli.collections.shelf", "Delete a collection with all that was given to it."
         ),
+        "responses": LazyCommand(
+            "fieldpack.cli.collections.responses", "List responses, filtered and sorted, with their answers."
+        ),
         "export": LazyCommand("fieldpack.cli.collections.data", "Download the archive of a collection."),
         "exports": LazyCommand(
             "fieldpack.cli.exports.commands", "List, download and delete exports (`export list` …)."

@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fieldpack.cli.collections.responses import (
+    Files,
+    Longer,
+    Participant,
+    Search,
+    Shorter,
+    State,
+    Study,
+    Submission,
+    Where,
+    gather,
+)
 from fieldpack.cli.completion import CollectionId, complete_study
 from fieldpack.cli.options import AsJson
 from fieldpack.errors import ApiError, UsageError
@@ -28,6 +40,7 @@ _EXPORT_EXAMPLES = """\b
 Examples:
   fieldpack collection export COLLECTION_ID
   fieldpack collection export COLLECTION_ID -o data/ --from 2026-01-01 --to 2026-02-01
+  fieldpack collection export COLLECTION_ID --state APPROVED --files yes
   fieldpack collection export COLLECTION_ID --json | jq -r .path
   fieldpack collection export list COLLECTION_ID
 """
@@ -52,6 +65,15 @@ def export(
     history: Annotated[
         bool, typer.Option("--history", help="With history.jsonl: what answers were before corrections.")
     ] = False,
+    state: State = None,
+    study: Study = None,
+    submission: Submission = None,
+    participant: Participant = None,
+    files: Files = None,
+    shorter: Shorter = None,
+    longer: Longer = None,
+    search: Search = None,
+    where: Where = None,
     timeout: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="How long to wait for the archive to be made."),
@@ -74,6 +96,17 @@ def export(
 
     if output == "-":
         raise UsageError("An archive is checked on disk before it gets its name: give -o a file, not -.")
+    filter = gather(
+        state=state,
+        study=study,
+        submission=submission,
+        participant=participant,
+        files=files,
+        shorter=shorter,
+        longer=longer,
+        search=search,
+        where=where,
+    )
     exports: list[ExportRecord] = []
     targets: list[Path] = []
     with Client() as client:
@@ -82,7 +115,7 @@ def export(
                 client,
                 collection_id,
                 output,
-                narrowed=collect_filter(study_id, from_, to, history=history),
+                narrowed=collect_filter(study_id, from_, to, filter, history=history),
                 force=force,
                 progress=True,
                 timeout=timeout,

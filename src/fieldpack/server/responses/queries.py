@@ -1,22 +1,36 @@
-"""SQL of responses: the page of a list that a filter and an order ask for, its neighbours, counts, files and notes."""
+"""SQL of responses: the page of a list that a filter and an order ask for, its neighbours, counts, files and notes.
+
+What a list asks of all submissions is read from two indexes alone (their migration): what is in `submissions` but the
+answers, and the answers to single questions. Whole rows are read of those that are shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.responses.rows import CountsRow, DayRow, FileRow, QuestionRow, ResponseRow
+from fieldpack.server.responses.rows import (
+    CountedPage,
+    CountsRow,
+    DayRow,
+    FileRow,
+    FoundRow,
+    Neighbours,
+    QuestionRow,
+    ResponseRow,
+)
 from fieldpack.server.selection.filters import ResponseFilter
-from fieldpack.server.selection.queries import LATEST, NUMBER, SECONDS, Term, select_matching
+from fieldpack.server.selection.queries import LATEST, SECONDS, Term, join_answer, select_matching
 
 __all__ = ["ORDERS", "Order"]
 
 MOST_COUNTED = 100_000
+MOST_SORTED = 50  # characters of a text that a list is sorted by
 
 
 class Key(NamedTuple):
@@ -49,38 +63,56 @@ class Order:
     descending: bool = True
     question: tuple[UUID, bool] | None = None
 
+    @property
     def key(self) -> Key:
         """What is compared; never null."""
         if self.question is None:
             return ORDERS[self.by or "completed"]
-        identifier, numeric = self.question
-        text = f"s.answers->'{identifier}'->>'value'"  # the id is a UUID: nothing else can stand here
+        _, numeric = self.question
         if numeric:
-            number = f"CASE WHEN {text} ~ {NUMBER} THEN ({text})::numeric END"
-            return Key(f"coalesce({number}, 'NaN'::numeric)", "numeric")
-        return Key(f"""left(coalesce({text}, ''), 200) COLLATE "C" """, "text")
+            return Key("coalesce(o.number, 'NaN'::numeric)", "numeric")
+        return Key(f"coalesce(left(o.text, {MOST_SORTED}), '') COLLATE \"C\"", "text")
+
+    @property
+    def source(self) -> str:
+        """The submissions `s` with what is compared."""
+        if self.question is None:
+            return "submissions s"
+        return f"submissions s LEFT JOIN answer_values o ON {join_answer(self.question[0], 'o')}"
+
+    def direction(self, *, backwards: bool) -> str:
+        """In which the key rises or falls."""
+        return "DESC" if self.descending != backwards else "ASC"
+
+    def beyond(self, row: str, place: Sequence[str], *, backwards: bool) -> Term:
+        """What stands after a place in the order, or before it; `row` is what is compared, the key and the id."""
+        comparison = "<" if self.descending != backwards else ">"
+        return Term(
+            f"({row}) {comparison} (%(place)s::{self.key.type}, %(place_id)s::uuid)",
+            {"place": place[0], "place_id": place[1]},
+        )
 
 
-def _read(order: Order) -> str:
-    key, _ = order.key()
-    return f"""
-        SELECT s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
-               s.started_at, s.completed_at, s.edited_at, {SECONDS}::float8 AS seconds, s.file_count,
-               CASE WHEN s.response = 'active' THEN s.answers END AS answers,
-               (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
-               s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported,
-               ARRAY[({key})::text, s.id::text] AS place
-        FROM submissions s JOIN studies t ON t.id = s.study_id
-    """
+_SHOWN = f"""
+    s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
+    s.started_at, s.completed_at, s.edited_at, {SECONDS}::float8 AS seconds, s.file_count,
+    CASE WHEN s.response = 'active' THEN s.answers END AS answers,
+    (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
+    s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported
+"""
 
 
-def _beyond(order: Order, place: Sequence[str], *, backwards: bool) -> Term:
-    """What stands after a place in the order, or before it."""
-    key, kind = order.key()
-    comparison = "<" if order.descending != backwards else ">"
-    return Term(
-        f"({key}, s.id) {comparison} (%(place)s::{kind}, %(place_id)s::uuid)",
-        {"place": place[0], "place_id": place[1]},
+def is_searching(wanted: ResponseFilter) -> bool:
+    """Whether answers have to be looked through: then it is done once for a list and its count."""
+    return bool(wanted.where) or wanted.search is not None
+
+
+async def prepare(connection: Connection, *, is_searching: bool) -> None:
+    """Let this transaction's queries keep what they find in memory, some 100,000 rows of a few columns; and where
+    answers are looked through, have them read in one go, not one by one: how many there are is anybody's guess."""
+    await connection.execute(
+        "SELECT set_config('work_mem', '32MB', true), set_config('enable_nestloop', %s, true)",
+        ["off" if is_searching else "on"],
     )
 
 
@@ -101,18 +133,112 @@ async def list_responses(
         psycopg.errors.DataError: the place is none of this order.
     """
     matching = select_matching(collection_id, wanted)
-    condition, values = matching.sql, matching.values
+    condition, values = matching.sql, {**matching.values, "limit": limit}
     if place is not None:
-        beyond = _beyond(order, place, backwards=backwards)
+        beyond = order.beyond(f"{order.key.sql}, s.id", place, backwards=backwards)
         condition, values = f"{condition} AND {beyond.sql}", {**values, **beyond.values}
-    direction = "DESC" if order.descending != backwards else "ASC"
-    key, _ = order.key()
+    direction = order.direction(backwards=backwards)
+    await prepare(connection, is_searching=False)
     cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
-        f"{_read(order)} WHERE {condition} ORDER BY {key} {direction}, s.id {direction} LIMIT %(limit)s",
-        {**values, "limit": limit},
+        f"""
+        WITH page AS (
+            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {condition}
+            ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s)
+        SELECT {_SHOWN}, ARRAY[page.key::text, page.id::text] AS place
+        FROM page JOIN submissions s ON s.id = page.id JOIN studies t ON t.id = s.study_id
+        ORDER BY page.key {direction}, page.id {direction}
+        """,
+        values,
     )
     rows = await cursor.fetchall()
     return rows[::-1] if backwards else rows
+
+
+async def list_counted(
+    connection: Connection,
+    collection_id: UUID,
+    wanted: ResponseFilter,
+    order: Order,
+    limit: int,
+    place: Sequence[str] | None = None,
+    *,
+    backwards: bool = False,
+) -> CountedPage:
+    """The same, and how many the whole list has; answers are looked through once for both.
+
+    Raises:
+        psycopg.errors.DataError: the place is none of this order.
+    """
+    if not is_searching(wanted):
+        rows = await list_responses(
+            connection, collection_id, wanted, order, limit, place, backwards=backwards
+        )
+        return CountedPage(rows, await count_matching(connection, collection_id, wanted))
+    matching = select_matching(collection_id, wanted)
+    beyond = Term("true", {})
+    if place is not None:
+        beyond = order.beyond("key, id", place, backwards=backwards)
+    direction = order.direction(backwards=backwards)
+    await prepare(connection, is_searching=True)
+    cursor = await connection.cursor(row_factory=class_row(FoundRow)).execute(
+        f"""
+        WITH found AS MATERIALIZED (
+            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {matching.sql})
+        SELECT c.count, page.id, page.key::text AS key FROM (
+            SELECT count(*) AS count FROM found) c
+        LEFT JOIN (SELECT id, key FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction}
+                   LIMIT %(limit)s) page ON true
+        ORDER BY page.key {direction}, page.id {direction}
+        """,
+        {**matching.values, **beyond.values, "limit": limit},
+    )
+    found = await cursor.fetchall()
+    await prepare(connection, is_searching=False)
+    rows = await _read_rows(connection, found[::-1] if backwards else found)
+    return CountedPage(rows, found[0].count)
+
+
+async def _read_rows(connection: Connection, found: Sequence[FoundRow]) -> list[ResponseRow]:
+    """All of those that were found, in their order."""
+    places = {row.id: [row.key or "", str(row.id)] for row in found if row.id is not None}
+    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
+        f"""
+        SELECT {_SHOWN}, ARRAY[]::text[] AS place
+        FROM submissions s JOIN studies t ON t.id = s.study_id WHERE s.id = ANY(%s)
+        """,
+        [list(places)],
+    )
+    rows = {row.id: row for row in await cursor.fetchall()}
+    return [replace(rows[id], place=place) for id, place in places.items() if id in rows]
+
+
+async def find_neighbours(
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, order: Order, place: Sequence[str]
+) -> Neighbours:
+    """What stands before a place in the order, and after it."""
+    matching = select_matching(collection_id, wanted)
+    values: dict[str, Any] = dict(matching.values)
+    sides = []
+    for backwards in (True, False):
+        beyond = order.beyond("key, id", place, backwards=backwards)
+        values |= beyond.values
+        direction = order.direction(backwards=backwards)
+        sides.append(
+            f"(SELECT id FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction} LIMIT 1)"
+        )
+    await prepare(connection, is_searching=is_searching(wanted))
+    cursor = await connection.cursor(row_factory=class_row(Neighbours)).execute(
+        f"""
+        WITH found AS {"MATERIALIZED" if is_searching(wanted) else "NOT MATERIALIZED"} (
+            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {matching.sql})
+        SELECT {sides[0]} AS earlier, {sides[1]} AS later
+        """,
+        values,
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    await prepare(connection, is_searching=False)
+    return row
 
 
 async def find_response(
@@ -120,7 +246,11 @@ async def find_response(
 ) -> ResponseRow | None:
     """One response of a collection, with its place in the order."""
     cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
-        f"{_read(order)} WHERE s.collection_id = %s AND s.id = %s AND s.response <> 'deleted'",
+        f"""
+        SELECT {_SHOWN}, ARRAY[({order.key.sql})::text, s.id::text] AS place
+        FROM {order.source} JOIN studies t ON t.id = s.study_id
+        WHERE s.collection_id = %s AND s.id = %s AND s.response <> 'deleted'
+        """,
         [collection_id, submission_id],
     )
     return await cursor.fetchone()
@@ -153,12 +283,13 @@ async def count_matching(
 ) -> int:
     """How many a filter lets through; counting ends at one more than `most`."""
     matching = select_matching(collection_id, wanted)
-    condition, values = matching.sql, matching.values
+    await prepare(connection, is_searching=is_searching(wanted))
     cursor = await connection.execute(
-        f"SELECT count(*) AS count FROM (SELECT 1 FROM submissions s WHERE {condition} LIMIT %(most)s) AS found",
-        {**values, "most": most + 1},
+        f"SELECT count(*) AS count FROM (SELECT 1 FROM submissions s WHERE {matching.sql} LIMIT %(most)s) AS found",
+        {**matching.values, "most": most + 1},
     )
     row = await cursor.fetchone()
+    await prepare(connection, is_searching=False)
     return row["count"] if row else 0
 
 

@@ -42,6 +42,31 @@ class ResponseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundRow:
+    """One of a page of a list, and how many the whole list has; of an empty page one row without an id."""
+
+    count: int
+    id: UUID | None
+    key: str | None  # what it is sorted by, as text
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPage:
+    """A page of a list, and how many all of it has."""
+
+    rows: list[ResponseRow]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The submissions before and after one in a list; None at its ends."""
+
+    earlier: UUID | None
+    later: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """A file of a submitted response."""
 

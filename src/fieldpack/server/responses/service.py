@@ -143,22 +143,21 @@ async def list_page(
     collection_id = view.collection.id
     try:
         async with connection.transaction():
-            found = await queries.list_responses(
+            page = await queries.list_counted(
                 connection, collection_id, view.wanted, view.order, limit + 1, place, backwards=backwards
             )
     except DataError:
         raise invalid(name, "This cursor is of a list in another order.") from None
-    more = len(found) > limit
-    rows = (found[1:] if backwards else found[:limit]) if more else found
+    more = len(page.rows) > limit
+    rows = (page.rows[1:] if backwards else page.rows[:limit]) if more else page.rows
     files = await queries.list_files(connection, [row.id for row in rows if row.file_count])
-    count = await queries.count_matching(connection, collection_id, view.wanted)
     await write_entry(
         connection,
         view.caller.actor,
         "response.list",
         collection_id=collection_id,
         count=len(rows),
-        total=count,
+        total=page.count,
         limit=limit,
         **view.wanted.as_details(),
     )
@@ -168,7 +167,7 @@ async def list_page(
         files,
         await list_pending(connection, [row.id for row in rows]),
         {each.submission_id: each for each in await list_assigned(connection, [row.id for row in rows])},
-        count,
+        page.count,
         write_cursor(rows[0].place) if has_before else None,
         write_cursor(rows[-1].place) if has_after else None,
     )
@@ -271,13 +270,7 @@ async def open_response(
         raise not_found("Submission", submission_id)
     if is_shown:
         await write_entry(connection, view.caller.actor, "response.read", submission_id=submission_id)
-    around = [
-        await queries.list_responses(
-            connection, collection_id, view.wanted, view.order, 1, row.place, backwards=backwards
-        )
-        for backwards in (True, False)
-    ]
-    previous, following = (found[0].id if found else None for found in around)
+    around = await queries.find_neighbours(connection, collection_id, view.wanted, view.order, row.place)
     return OpenResponse(
         row,
         await get_version(connection, collection_id, row.collection_version),
@@ -286,8 +279,8 @@ async def open_response(
         (await list_pending(connection, [row.id])).get(row.id),
         next(iter(await list_assigned(connection, [row.id])), None),
         await list_corrections(connection, row.id),
-        previous,
-        following,
+        around.earlier,
+        around.later,
     )
 
 

@@ -10,11 +10,12 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.selection.filters import Condition, ResponseFilter
 
-__all__ = ["LATEST", "NUMBER", "SECONDS", "Term", "select_matching"]
+__all__ = ["LATEST", "SECONDS", "Term", "join_answer", "select_matching"]
 
 LATEST = "coalesce(s.completed_at, s.started_at)"
 SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
-NUMBER = r"'^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'"
+MOST_KEPT = 400  # characters of an answer's text in `answer_values`
+MOST_NAMED = 100  # characters of a text that stands there as a choice, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +77,75 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
     return Term(" AND ".join(terms), values)
 
 
+def join_answer(question: UUID, alias: str) -> str:
+    """The condition that joins the answer of submission `s` to a question, of `answer_values`, where it counts; the id
+    is a UUID, so nothing else can stand there."""
+    return (
+        f"{alias}.instruction_id = '{question}' AND {alias}.completed_at = s.completed_at"
+        f" AND {alias}.submission_id = s.id AND s.response = 'active'"
+    )
+
+
 def _select_answer(condition: Condition, name: str) -> Term:
-    """One condition on an answer; the id in it is a UUID, so nothing else can stand there."""
-    identifier = str(condition.instruction_id)
-    text = f"s.answers->'{identifier}'->>'value'"
+    """One condition on an answer."""
+    answer = f"SELECT FROM answer_values {name} WHERE {join_answer(condition.instruction_id, name)}"
     match condition.test:
         case "answered":
-            return Term(f"s.answers ? '{identifier}'", {})
+            return Term(f"EXISTS ({answer})", {})
         case "missing":
-            return Term(f"NOT coalesce(s.answers ? '{identifier}', false)", {})
+            return Term(f"NOT EXISTS ({answer})", {})
         case "contains":
-            escaped = condition.operand.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-            return Term(f"{text} ILIKE %({name})s", {name: f"%{escaped}%"})
+            test = _contains(condition, name)
         case "between":
-            low, high = condition.bounds
-            number = f"CASE WHEN {text} ~ {NUMBER} THEN ({text})::numeric END"
-            given = {f"{name}low": low, f"{name}high": high}
-            bounds = [
-                f"{number} {comparison} %({key})s"
-                for key, comparison in ((f"{name}low", ">="), (f"{name}high", "<="))
-                if given[key] is not None
-            ]
-            return Term(
-                " AND ".join(bounds), {key: value for key, value in given.items() if value is not None}
-            )
-        case _:  # is: as a choice among several, one with an explanation, or alone
-            option = condition.option
-            shapes = ([option], [{"value": option}], option)
-            return Term(
-                "(" + " OR ".join(f"s.answers @> %({name}{n})s" for n in range(len(shapes))) + ")",
-                {f"{name}{n}": Jsonb({identifier: {"value": shape}}) for n, shape in enumerate(shapes)},
-            )
+            test = _between(condition, name)
+        case _:
+            test = _is(condition, name)
+    return Term(f"EXISTS ({answer} AND {test.sql})", test.values)
+
+
+def _look_closer(name: str, test: str) -> str:
+    """A test on the whole response `w`, of what is too long for `answer_values`."""
+    return (
+        f"NOT {name}.is_whole AND EXISTS"
+        f" (SELECT FROM submissions w WHERE w.id = {name}.submission_id AND ({test}))"
+    )
+
+
+def _contains(condition: Condition, name: str) -> Term:
+    whole = f"lower(w.answers->'{condition.instruction_id}'->>'value')"
+
+    def test(text: str) -> str:
+        return f"strpos({text}, lower(%({name})s)) > 0"  # half of what LIKE costs
+
+    return Term(f"({test(f'{name}.text')} OR {_look_closer(name, test(whole))})", {name: condition.operand})
+
+
+def _between(condition: Condition, name: str) -> Term:
+    low, high = condition.bounds
+    bounds = [("low", ">=", low), ("high", "<=", high)]
+    given = [(f"{name}{end}", comparison, bound) for end, comparison, bound in bounds if bound is not None]
+
+    def test(number: str) -> str:
+        return " AND ".join(f"{number} {comparison} %({key})s::numeric" for key, comparison, _ in given)
+
+    whole = f"read_number(w.answers->'{condition.instruction_id}'->>'value')"
+    return Term(
+        f"({test(f'{name}.number')} OR {_look_closer(name, test(whole))})",
+        {key: bound for key, _, bound in given},
+    )
+
+
+def _is(condition: Condition, name: str) -> Term:
+    """As a choice among several, one with an explanation, or alone."""
+    option, identifier = condition.option, str(condition.instruction_id)
+    shapes = ([option], [{"value": option}], option)
+    values: dict[str, Any] = {f"{name}n": Jsonb(option)}
+    values |= {f"{name}{n}": Jsonb({identifier: {"value": shape}}) for n, shape in enumerate(shapes)}
+    whole = " OR ".join(f"w.answers @> %({name}{n})s" for n in range(len(shapes)))
+    closer = _look_closer(name, whole)
+    if isinstance(option, str) and len(option) > MOST_NAMED:  # it may be one that stands nowhere as a choice
+        alike = f"{name}.text = left(lower(%({name}n)s::jsonb #>> '{{}}'), {MOST_KEPT})"
+        exact = f"EXISTS (SELECT FROM submissions w WHERE w.id = {name}.submission_id AND ({whole}))"
+        return Term(f"({alike} AND {exact} OR {closer})", values)
+    named = f"strpos({name}.chosen, E'\\n' || name_choice(%({name}n)s::jsonb) || E'\\n') > 0"
+    return Term(f"({named} OR {closer})", values)

@@ -73,6 +73,15 @@ async def list_latest_studies(
     return await cursor.fetchall()
 
 
+async def name_studies(connection: Connection, collection_id: UUID) -> dict[UUID, str]:
+    """The names of a collection's studies, newest first."""
+    cursor = await connection.execute(
+        "SELECT id, name FROM studies WHERE collection_id = %s AND NOT test ORDER BY created_at DESC, id",
+        [collection_id],
+    )
+    return {row["id"]: row["name"] for row in await cursor.fetchall()}
+
+
 async def list_studies(connection: Connection, collection_ids: list[UUID]) -> list[StudyCountsRow]:
     """The studies of these collections, newest first, with their submissions by state."""
     cursor = await connection.cursor(row_factory=class_row(StudyCountsRow)).execute(
@@ -80,10 +89,10 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
         SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.resume,
                t.fields,
                {select_known_studies("t")} AS known_studies, {select_known_groups("t")} AS known_groups,
-               count(s.*) FILTER (WHERE s.status = 'ACTIVE') AS active,
-               count(s.*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
-               count(s.*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
-               count(s.*) FILTER (WHERE s.status NOT IN
+               count(s.id) FILTER (WHERE s.status = 'ACTIVE') AS active,
+               count(s.id) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
+               count(s.id) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
+               count(s.id) FILTER (WHERE s.status NOT IN
                    ('ACTIVE', 'AWAITING REVIEW', 'APPROVED', 'PARTIALLY APPROVED')) AS other
         FROM studies t LEFT JOIN submissions s ON s.study_id = t.id AND s.response <> 'deleted' AND NOT s.test
         WHERE t.collection_id = ANY(%s) AND NOT t.test GROUP BY t.id ORDER BY t.created_at DESC, t.id

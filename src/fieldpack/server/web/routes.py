@@ -30,6 +30,7 @@ from fieldpack.server.web.workbench.review.pages import router as review
 from fieldpack.server.web.workbench.sign_in_pages import router as signing_in
 from fieldpack.server.web.workbench.studies.pages import router as studies
 from fieldpack.server.web.workbench.style.pages import router as style
+from fieldpack.server.web.workbench.table.pages import router as table
 from fieldpack.server.web.workbench.webhooks.pages import router as hooks
 
 __all__ = ["router"]
@@ -47,6 +48,7 @@ router.include_router(management)
 router.include_router(exports)
 router.include_router(editor)
 router.include_router(researchers)
+router.include_router(table)
 router.include_router(responses)
 router.include_router(erasing)
 router.include_router(review)

@@ -1,11 +1,11 @@
-"""Pages with responses: a collection's overview, the table, one response, and decisions on them."""
+"""Pages with responses: a collection's overview, one response, and decisions on it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
@@ -13,7 +13,6 @@ from fieldpack.server.accounts.permissions.authorization import find_allowed
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import iter_items
-from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, SubmissionId
@@ -21,9 +20,6 @@ from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses import overview, service
-from fieldpack.server.responses.queries import ORDERS
-from fieldpack.server.responses.review import assigning
-from fieldpack.server.responses.review.deciding import count_reviewable
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.review import service as review
 from fieldpack.server.submissions.review.rules import ORIGINS
@@ -37,26 +33,23 @@ from fieldpack.server.web.workbench.correcting.views import Draft, add_correctio
 from fieldpack.server.web.workbench.review.held import (
     DECISIONS,
     list_notices,
-    names_of,
     read_decision,
     say_missing,
     say_pending,
 )
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 
+__all__ = ["collection_path", "find_offered", "router", "show_again"]
+
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
-ROWS = 50
-COLUMNS = 5  # questions that are shown unless others are chosen
-MOST_COLUMNS = 20
-Text = Annotated[str, Query()]
 
-
-def _collection_path(collection_id: UUID) -> str:
+def collection_path(collection_id: UUID) -> str:
+    """Where the pages of a collection are."""
     return f"/workbench/collections/{collection_id}"
 
 
-async def _allowed(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, bool]:
+async def find_offered(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, bool]:
     """Which actions of these pages the caller may do with a collection."""
     offered = {
         "read": Action.RESPONSES_READ,
@@ -80,7 +73,7 @@ async def show_overview(
     async with context.database.transaction() as connection:
         found = await overview.get_overview(connection, caller, collection_id)
         studies = await queries.list_studies(connection, [collection_id])
-        allowed = await _allowed(connection, caller, collection_id)
+        allowed = await find_offered(connection, caller, collection_id)
     catalogue = catalogue_of(request)
     most = max((day.count for day in found.days), default=0)
     most_left = max((each.left for each in found.questions), default=0)
@@ -89,7 +82,7 @@ async def show_overview(
         "overview.html",
         caller=caller,
         collection=found.collection,
-        path=_collection_path(collection_id),
+        path=collection_path(collection_id),
         counts=found.counts,
         questions=found.questions,
         days=found.days[-60:],
@@ -99,143 +92,6 @@ async def show_overview(
         length=lambda seconds: views.say_length(seconds, catalogue),
         studies=studies,
         allowed=allowed,
-    )
-
-
-def _columns(given: list[str], view: service.View) -> list[str]:
-    """Ids of the questions that are shown."""
-    known = [str(question.id) for question in view.questions]
-    chosen = [each for each in given if each in known][:MOST_COLUMNS]
-    return chosen or [str(question.id) for question in view.questions if not question.retired][:COLUMNS]
-
-
-@router.get("/workbench/collections/{collection_id}/responses")
-async def show_responses(
-    request: Request,
-    context: CurrentContext,
-    caller: SignedIn,
-    collection_id: CollectionId,
-    after: Text = "",
-    before_place: Annotated[str, Query(alias="upto")] = "",
-    question: Text = "",
-    test: Text = "",
-    operand: Text = "",
-) -> Response:
-    """The table of responses that a filter shows."""
-    path = f"{_collection_path(collection_id)}/responses"
-    given = request.query_params.multi_items()
-    if question and test:  # a condition from the form's fields: to the address that has it as `where`
-        given = [pair for pair in given if pair[0] not in ("question", "test", "operand", "after", "upto")]
-        condition = ":".join(
-            filter(None, (question, test, "" if test in ("answered", "missing") else operand))
-        )
-        return see_other(views.link_to(path, [pair for pair in given if pair[1]], [("where", condition)]))
-    return await show_table(request, context, caller, collection_id, after, before_place)
-
-
-async def show_table(
-    request: Request,
-    context: Context,
-    caller: Caller,
-    collection_id: UUID,
-    after: str = "",
-    before_place: str = "",
-    *,
-    form: FormData | None = None,
-    refusal: str = "",
-    status: int = 200,
-) -> Response:
-    """The table, with a decision on many that was refused and what was written for it, if there is one."""
-    path = f"{_collection_path(collection_id)}/responses"
-    given = request.query_params.multi_items()
-    catalogue = catalogue_of(request)
-    async with context.database.transaction() as connection:
-        view = await service.read_view(connection, caller, collection_id, given)
-        page = await service.list_page(
-            connection, view, ROWS, after=after or None, before=before_place or None
-        )
-        await request_thumbnails(connection, service.list_unasked(page.files))
-        studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
-        allowed = await _allowed(connection, caller, collection_id)
-        reviewers = await assigning.list_reviewers(connection, caller, collection_id)
-        reviewable = await count_reviewable(connection, view) if allowed["review"] else 0
-        notices = await list_notices(
-            connection, caller, collection_id, catalogue, view.parameters(), "responses"
-        )
-    chosen = [text for name, text in given if name == "column"]
-    columns = _columns(chosen, view)
-    kept = [("column", each) for each in columns] if chosen else []
-    shown = [each for each in view.questions if str(each.id) in columns]
-    shown.sort(key=lambda each: columns.index(str(each.id)))
-    parameters = view.parameters()
-
-    def sorted_by(name: str) -> dict[str, Any]:
-        """The parameters of a link in a column's head: sort by it, or in the other direction if it is sorted by it."""
-        current = view.sort.removeprefix("-")
-        downwards = view.sort.startswith("-")
-        wanted = f"-{name}" if current == name and not downwards else name
-        return {
-            "href": views.link_to(path, view.wanted.parameters(), [("sort", wanted)], kept),
-            "now": ("descending" if downwards else "ascending") if current == name else "none",
-        }
-
-    return render(
-        request,
-        "responses.html",
-        status=status,
-        caller=caller,
-        collection=view.collection,
-        path=path,
-        base=_collection_path(collection_id),
-        gallery=views.link_to(f"{_collection_path(collection_id)}/gallery", parameters),
-        has_files=any(each.type == "file_upload" for each in view.questions),
-        chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue, path, kept),
-        cleared=views.link_to(path, kept),
-        wanted=view.wanted,
-        sort=view.sort,
-        sorted_by=sorted_by,
-        orders=list(ORDERS),
-        order_texts=views.say_all(views.ORDER_TEXTS, catalogue),
-        hidden=[pair for pair in view.wanted.parameters() if pair[0] == "where"],
-        questions=view.questions,
-        columns=columns,
-        shown=shown,
-        studies=studies,
-        states=views.say_all(views.STATE_TEXTS, catalogue),
-        tests=views.say_all(views.TEST_TEXTS, catalogue),
-        rows=[
-            {
-                "row": row,
-                "href": views.link_to(f"/workbench/submissions/{row.id}", parameters),
-                "state": views.state_text(row.status, catalogue),
-                "pending": say_pending(page.pending.get(row.id), catalogue),
-                "assigned": page.assigned.get(row.id),
-                "length": views.say_length(row.seconds, catalogue),
-                "cells": views.cells_of(
-                    shown, row.answers, [file for file in page.files if file.submission_id == row.id]
-                ),
-            }
-            for row in page.rows
-        ],
-        count=page.count,
-        reviewable=reviewable,
-        reviewers=reviewers,
-        notices=notices,
-        refusal=refusal,
-        categories=get_args(RejectionCategory),
-        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
-        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
-        given_category=text_of(form, "category") if form else "",
-        given_message=text_of(form, "message") if form else "",
-        allowed=allowed,
-        exports=views.link_to(f"{_collection_path(collection_id)}/exports", view.wanted.parameters()),
-        assign=views.link_to(f"{path}/assign", parameters),
-        approved=views.link_to(f"{_collection_path(collection_id)}/approved.csv", view.wanted.parameters()),
-        decide=views.link_to(f"{path}/decide", parameters),
-        export=views.link_to(f"/researcher/collections/{collection_id}/export", view.wanted.parameters()),
-        erase=views.link_to(f"{_collection_path(collection_id)}/erase", view.wanted.parameters()),
-        previous=views.link_to(path, parameters, kept, [("upto", page.before)]) if page.before else None,
-        following=views.link_to(path, parameters, kept, [("after", page.after)]) if page.after else None,
     )
 
 
@@ -263,9 +119,9 @@ async def _show(
         view = await service.find_view(connection, caller, submission_id, parameters)
         found = await service.open_response(connection, view, submission_id)
         await request_thumbnails(connection, service.list_unasked(found.files))
-        allowed = await _allowed(connection, caller, view.collection.id)
+        allowed = await find_offered(connection, caller, view.collection.id)
         notices = await list_notices(connection, caller, view.collection.id, catalogue, view.parameters())
-    base = _collection_path(view.collection.id)
+    base = collection_path(view.collection.id)
     row = found.row
     pages = views.pages_of(found.body, row.answers, found.files)
     add_corrections(

@@ -21,7 +21,7 @@ from fieldpack.server.web.catalogue import Catalogue, message
 
 __all__ = [
     "Chip",
-    "cells_of",
+    "cell_of",
     "describe_conditions",
     "link_to",
     "pages_of",
@@ -296,19 +296,14 @@ def _say_condition(
     return " ".join(filter(None, (title, catalogue.text(TEST_TEXTS[condition.test]), operand)))
 
 
-def cells_of(
-    questions: Sequence[QuestionRow], answers: Mapping[str, Any] | None, files: Sequence[FileRow]
-) -> list[dict[str, Any]]:
-    """The cells of a row of the table: for each question the lines of its answer, shortened, and its files."""
-    return [
-        {
-            "lines": [
-                shorten(line) for line in say_answer(question.body, (answers or {}).get(str(question.id)))
-            ],
-            "files": [file for file in files if file.instruction_id == question.id],
-        }
-        for question in questions
-    ]
+def cell_of(
+    question: QuestionRow, answers: Mapping[str, Any] | None, files: Sequence[FileRow]
+) -> dict[str, Any]:
+    """A cell of the table: the lines of the answer to a question, shortened, and its files."""
+    return {
+        "lines": [shorten(line) for line in say_answer(question.body, (answers or {}).get(str(question.id)))],
+        "files": [file for file in files if file.instruction_id == question.id],
+    }
 
 
 def say_extension(file_name: str) -> str:

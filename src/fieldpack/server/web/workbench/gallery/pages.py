@@ -124,7 +124,7 @@ async def _show(
         page = await files.list_file_page(
             connection, view, of, ROWS, after=after or None, before=before or None
         )
-        studies = {study.id: study.name for study in await queries.list_studies(connection, [collection_id])}
+        studies = await queries.name_studies(connection, collection_id)
         allowed = {
             name: collection_id in await find_allowed(connection, caller, action, [collection_id])
             for name, action in (

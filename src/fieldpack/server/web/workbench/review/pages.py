@@ -19,9 +19,9 @@ from fieldpack.server.values.whole_numbers import read_whole
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import HEADERS, catalogue_of
 from fieldpack.server.web.workbench import views
-from fieldpack.server.web.workbench.responses import show_table
 from fieldpack.server.web.workbench.review.held import DECISIONS, read_decision, say_missing
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
+from fieldpack.server.web.workbench.table.pages import show_table
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
