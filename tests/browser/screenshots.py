@@ -1,4 +1,4 @@
-"""Makes the pictures of the pages in docs/images: `python -m tests.browser.screenshots`.
+"""Makes the pictures of the pages in docs/images: `python -m tests.browser.screenshots [participants] [researchers]`.
 
 Every page and state, on a desktop and on a phone; some of them dark.
 """
@@ -37,13 +37,14 @@ from tests.browser.visitor import (
     start,
 )
 from tests.browser.workbench import Filled, sign_in
+from tests.browser.workbench_states import STATES
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
 from tests.scenario import Scenario
 
 FOLDER = ROOT / "docs" / "images"
 COLOURS = 64
-LONG_SCREENS = ("audit", "hooks")
+LONG_SCREENS = ("audit", "hooks", "lightbox")
 FILM = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
 
 
@@ -228,6 +229,8 @@ def take_account(page: Page, camera: Camera, server: Installation) -> None:
     page.get_by_role("button", name="Sign out").first.click()
     page.goto(f"{server.url}/sign-in")
     camera.take(page, "sign-in-password")
+    page.goto(server.run("open", "--print", "--researcher", email).stdout.strip())
+    camera.take(page, "sign-in-once")
 
 
 def take_workbench(page: Page, camera: Camera, server: Installation, filled: Filled) -> None:
@@ -237,57 +240,73 @@ def take_workbench(page: Page, camera: Camera, server: Installation, filled: Fil
         page.goto(f"{server.url}{path}")
         page.wait_for_load_state("networkidle")
         camera.take(page, f"workbench-{name}", whole=name not in LONG_SCREENS)
+    page.on("dialog", lambda dialog: dialog.accept())  # leaving what was not saved
+    for name, visit in STATES.items():
+        visit(page, server.url, filled)
+        camera.take(page, f"workbench-{name}", whole=name not in LONG_SCREENS)
     page.goto(f"{server.url}{filled.screens['overview']}")
     page.evaluate("document.documentElement.dir = 'rtl'")
     camera.take(page, "workbench-right-to-left")
 
 
-def take_all(browser: Browser, server: Installation, folder: Path) -> None:
-    devices: list[tuple[str, dict[str, Any]]] = [
-        ("desktop", DESKTOP),
-        ("phone", PHONE),
-        ("phone-dark", {**PHONE, "color_scheme": "dark"}),
-    ]
-    faults = Faults()
+DEVICES: dict[str, dict[str, Any]] = {
+    "desktop": DESKTOP,
+    "phone": PHONE,
+    "phone-dark": {**PHONE, "color_scheme": "dark"},
+}
+
+
+def take_participants(browser: Browser, faults: Faults, server: Installation) -> None:
+    """What participants see, and a researcher at first."""
     with server.client() as api:
-        for device, options in devices:
+        for device, options in DEVICES.items():
             context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
             page = context.new_page()
             camera = Camera(device, FOLDER)
-            dark = device.endswith("dark")
             own = publish_example(api, places=120, estimated_completion_time=10, maximum_allowed_time=60)
             take_walk(page, camera, own)
-            if not dark:
-                take_trouble(page, camera, own, server, folder)
+            if not device.endswith("dark"):
+                take_trouble(page, camera, own, server, server.data_dir.parent)
                 take_states(page, camera, api)
                 elsewhere = open_context(browser, faults, **options)
                 take_code(page, camera, own, elsewhere.new_page())
                 elsewhere.close()
                 take_researcher(page, camera, server, own)
             context.close()
+
+
+def take_researchers(browser: Browser, faults: Faults, server: Installation) -> None:
+    """The workbench, and accounts. Last: who has a password is asked for it."""
+    with server.client() as api:
         filled = Filled(api)
-    for device, options in devices:
-        context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
-        take_workbench(context.new_page(), Camera(device, FOLDER), server, filled)
-        context.close()
-    for device, options in devices:  # last: who has a password is asked for it
+        for device, options in DEVICES.items():
+            context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
+            take_workbench(context.new_page(), Camera(device, FOLDER), server, filled)
+            context.close()
+    for device, options in DEVICES.items():
         context = open_context(browser, faults, **options, timezone_id="Europe/Berlin")
         take_account(context.new_page(), Camera(device, FOLDER), server)
         context.close()
+
+
+PARTS = {"participants": take_participants, "researchers": take_researchers}
+
+
+def main(parts: list[str]) -> None:
+    """Take them anew: all, or those of the parts named."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        sys.exit("This needs the program chromium.")
+    faults = Faults()
+    with installed() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        for part in PARTS:
+            if part in parts or not parts:
+                PARTS[part](browser, faults, server)
+        browser.close()
     if faults.messages:
         sys.exit("\n".join(faults.messages))
 
 
-def main() -> None:
-    """Take them all anew."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        sys.exit("This needs the program chromium.")
-    with installed() as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        take_all(browser, server, server.data_dir.parent)
-        browser.close()
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

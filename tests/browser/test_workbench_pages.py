@@ -7,11 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from playwright.sync_api import expect
+from starlette.routing import compile_path
 
+from fieldpack.server.app import API, create_app
+from fieldpack.server.config import load_settings
 from tests.browser.conftest import Contexts
+from tests.browser.pictured import NO_PAGES, PICTURED
+from tests.browser.screenshots import FOLDER
 from tests.browser.visitor import PHONE, fits, violations
 from tests.browser.workbench import Filled, sign_in
+from tests.browser.workbench_states import STATES
 from tests.installation import Installation
 from tests.integration.decisions import held_for_long, make_held
 
@@ -30,13 +37,13 @@ def _unhurried(server: Installation) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def filled(server: Installation, _unhurried: None) -> Filled:
+def filled(server: Installation, _unhurried: None) -> Iterator[Filled]:
     """With a decision that can be undone on every screen that shows one."""
     with server.client() as api:
         filled = Filled(api)
         held = api.post(f"/submissions/{filled.ids[2]}/decisions", json={"action": "APPROVE"})
         assert held.status_code == 201
-        return filled
+        yield filled
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -51,6 +58,23 @@ def test_every_screen_is_for_everybody(
         page.goto(f"{server.url}{path}")
         if name == "response":  # what can be opened there is looked at too
             page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        found += violations(page)
+        if not fits(page):
+            found.append(f"{name} is wider than the window")
+    assert found == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_state_is_for_everybody(
+    server: Installation, filled: Filled, visitors: Contexts, look: str
+) -> None:
+    """What is shown after something was done, or was not."""
+    page = visitors(**LOOKS[look]).new_page()
+    sign_in(page, server)
+    page.on("dialog", lambda dialog: dialog.accept())  # leaving what was not saved
+    found: list[str] = []
+    for name, visit in STATES.items():
+        visit(page, server.url, filled)
         found += violations(page)
         if not fits(page):
             found.append(f"{name} is wider than the window")
@@ -149,3 +173,30 @@ def test_an_answer_is_corrected_by_the_keys_alone(server: Installation, visitors
         expect(versions).to_contain_text("Seen in the photo.")
         made = api.get(f"/submissions/{filled.ids[0]}/corrections").json()["results"]
         assert [each["after"]["value"] for each in made] == ["A glass jar with its lid"]
+
+
+def test_every_page_is_photographed(filled: Filled) -> None:
+    """A page that no picture shows is one that nobody has looked at; the screens are also what axe sees above."""
+    screens = [path.partition("?")[0] for path in filled.screens.values()]
+    pages = {
+        route.path: compile_path(route.path)[0]
+        for route in iter_route_contexts(create_app(load_settings(), "postgresql://nowhere").routes)
+        if route.path and "GET" in (route.methods or ()) and not route.path.startswith(API)
+    }
+    unseen = [
+        path
+        for path, pattern in pages.items()
+        if path not in NO_PAGES | PICTURED.keys() and not any(map(pattern.fullmatch, screens))
+    ]
+    assert unseen == []
+    assert {*PICTURED, *NO_PAGES} <= {*pages}
+    names = [f"workbench-{name}" for name in (*filled.screens, *STATES)] + [
+        each for names in PICTURED.values() for each in names
+    ]
+    missing = [
+        f"{name} on a {device}"
+        for name in names
+        for device in ("desktop", "phone")
+        if not (FOLDER / f"pages-{name}-{device}.png").exists()
+    ]
+    assert missing == []

@@ -112,6 +112,7 @@ class Filled:
             "members": f"{workspace}/members",
             "administration": "/workbench/administration",
             "style": "/workbench/style",
+            "invitations": f"/researcher/workspaces/{collection['workspace_id']}/invitations",
             "audit": f"{workspace}/audit",
             "hooks": f"{workspace}/hooks",
         }
