@@ -23,6 +23,7 @@ BENCHMARKS = {
     "cli_export": True,
     "import": True,
     "intake": False,
+    "live": False,
     "crowds": True,
     "uploads": False,
     "store": False,

@@ -35,6 +35,7 @@ NO_PAGES = {
     "/health/ready",
     "/metrics",
     "/static/{digest}/{name}",
+    "/workbench/collections/{collection_id}/live",
     "/workbench/collections/{collection_id}/collection.yaml",
     "/workbench/collections/{collection_id}/files/{file_key}",
     "/workbench/collections/{collection_id}/files/{file_key}/pages/{page}",

@@ -238,7 +238,8 @@ def take_workbench(page: Page, camera: Camera, server: Installation, filled: Fil
     sign_in(page, server)
     for name, path in filled.screens.items():
         page.goto(f"{server.url}{path}")
-        page.wait_for_load_state("networkidle")
+        # an overview goes on listening
+        page.wait_for_load_state("load" if name == "overview" else "networkidle")
         camera.take(page, f"workbench-{name}", whole=name not in LONG_SCREENS)
     page.on("dialog", lambda dialog: dialog.accept())  # leaving what was not saved
     for name, visit in STATES.items():

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from starlette.routing import compile_path
 
 from fieldpack.server.app import API, create_app
@@ -21,6 +21,7 @@ from tests.browser.workbench import Filled, sign_in
 from tests.browser.workbench_states import STATES
 from tests.installation import Installation
 from tests.integration.decisions import held_for_long, make_held
+from tests.scenario import Scenario
 
 LOOKS: dict[str, dict[str, Any]] = {
     "desktop": {},
@@ -200,3 +201,33 @@ def test_every_page_is_photographed(filled: Filled) -> None:
         if not (FOLDER / f"pages-{name}-{device}.png").exists()
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("is_kept_back", [False, True])
+def test_an_open_overview_follows(server: Installation, visitors: Contexts, is_kept_back: bool) -> None:
+    """By the server's events, or by asking where something on the way keeps those back; charts are fetched later."""
+
+    def keep_back(route: Route) -> None:
+        if "event-stream" in route.request.headers.get("accept", ""):
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    with server.client() as api:
+        scenario = Scenario.create(api)
+        context = visitors()
+        if is_kept_back:
+            context.route("**/live", keep_back)
+        page = context.new_page()
+        sign_in(page, server)
+        page.clock.install()
+        page.goto(f"{server.url}/workbench/collections/{scenario.collection['id']}")
+        submitted = page.locator("[data-figure=submitted]")
+        expect(submitted).to_have_text("0")
+        expect(page.locator("#live")).to_contain_text("every few seconds" if is_kept_back else "up to date")
+        scenario.take_part("anna")
+        expect(submitted).to_have_text("1")
+        expect(page.locator("[data-part=days] svg")).to_have_count(0)
+        page.clock.fast_forward(32_000)
+        expect(page.locator("[data-part=days] svg")).to_be_visible()
+        expect(page.locator("[data-part=charts] blockquote")).to_have_count(0)

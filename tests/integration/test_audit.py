@@ -183,6 +183,7 @@ PAGES: dict[str, list[str]] = {
     "POST /researcher/collections/{collection_id}/exports/{export_id}": ["export.delete"],
     "GET /workbench/collections/{collection_id}/exports": [],
     "GET /workbench/collections/{collection_id}": [],
+    "GET /workbench/collections/{collection_id}/live": [],
     "GET /workbench/workspaces/{workspace_id}/collections/new": [],
     "POST /workbench/workspaces/{workspace_id}/collections/new": ["collection.create"],
     "GET /workbench/collections/{collection_id}/edit": [],

@@ -488,6 +488,47 @@ def test_members_of_an_older_database_can_invite(url: str, scripts: Path) -> Non
         assert connection.execute("SELECT code_sha256 FROM invitations").fetchall() == [(b"whole",)]
 
 
+def test_submissions_of_an_older_database_are_counted_by_what_became_of_them(url: str, scripts: Path) -> None:
+    migrate_to("0027", url, scripts)
+    study, collection, quiet = (str(uuid4()) for _ in range(3))
+    there = [
+        ("in_progress", "ACTIVE"),
+        ("active", "AWAITING REVIEW"),
+        ("active", "APPROVED"),
+        ("no_submission", "RETURNED"),
+        ("no_submission", "TIMED-OUT"),
+        ("deleted", "APPROVED"),
+    ]
+    insert = """
+        INSERT INTO submissions (id, study_id, collection_id, collection_version, participant_id, session_id,
+            ordinal, status, response, started_at, completed_at, line_end, activated_counter, erased_at, file_count)
+        VALUES (gen_random_uuid(), %(study)s, %(collection)s, 1,
+            CASE WHEN %(response)s <> 'deleted' THEN %(n)s::text END, CASE WHEN %(response)s <> 'deleted' THEN '' END,
+            1, %(status)s, %(response)s::text,
+            now(), now(), CASE WHEN %(response)s = 'active' THEN '' END, 1,
+            CASE WHEN %(response)s = 'deleted' THEN now() END, 3)
+    """
+    count = """
+        SELECT sum(started), sum(under_way), sum(responses), sum(review), sum(approved), sum(rejected), sum(returned),
+               sum(timed_out), sum(erased), sum(files)
+        FROM (SELECT * FROM collection_counts UNION ALL
+              SELECT collection_id, responses, review, started, under_way, approved, rejected, returned, timed_out,
+                     erased, files FROM collection_differences) k
+    """
+    values = {"study": study, "collection": collection}
+    with psycopg.connect(url) as connection:
+        connection.execute(SET_UP, values | {"quiet": quiet})
+        for number, (response, status) in enumerate(there):
+            connection.execute(insert, values | {"n": number, "status": status, "response": response})
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        assert connection.execute(count).fetchone() == (5, 1, 2, 1, 1, 0, 1, 1, 1, 6)
+        connection.execute(insert, values | {"n": 9, "status": "REJECTED", "response": "active"})
+        connection.execute("UPDATE submissions SET test = true WHERE status = 'RETURNED'")
+        connection.execute("UPDATE submissions SET file_count = 1 WHERE status = 'APPROVED'")
+        assert connection.execute(count).fetchone() == (5, 1, 3, 1, 1, 1, 0, 1, 1, 7)
+
+
 def test_accounts_of_an_older_database_take_passkeys_and_identities(url: str, scripts: Path) -> None:
     """Who was invited before stays a member; what a provider or a passkey says goes with the account."""
     migrate_to("0021", url, scripts)

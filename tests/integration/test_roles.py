@@ -228,6 +228,7 @@ PAGES: dict[str, Allowed] = {
     "GET /workbench/workspaces/{workspace_id}/hooks": WRITERS,
     "POST /workbench/workspaces/{workspace_id}/hooks": WRITERS,
     "GET /workbench/collections/{collection_id}": EVERYONE,
+    "GET /workbench/collections/{collection_id}/live": EVERYONE,
     "GET /workbench/workspaces/{workspace_id}/collections/new": WRITERS,
     "POST /workbench/workspaces/{workspace_id}/collections/new": WRITERS,
     "GET /workbench/collections/{collection_id}/edit": WRITERS,

@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,17 @@ from fieldpack.server.http.intake.addresses import (
 from fieldpack.server.http.intake.connections import Connection
 from fieldpack.server.http.intake.reading import MAX_HEAD_BYTES, MAX_PIPELINED
 from fieldpack.server.http.intake.server import Server
+from fieldpack.server.http.sending.events import EventStream, Wake, write_event
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 END = b"Connection: close\r\n\r\n"
+
+
+async def _speak(wake: Wake) -> AsyncGenerator[bytes]:
+    while not wake.is_over:
+        yield write_event("beat", None)
+        await wake.wait(3600)
 
 
 @dataclass
@@ -48,7 +55,7 @@ class Running:
     """A server in a thread of this process.
 
     The application answers the body it got; `/known` authenticates first, `/deaf` reads nothing, `/gate` waits
-    until the gate is opened.
+    until the gate is opened, `/events` goes on for ever.
     """
 
     limit: int = 1000
@@ -96,6 +103,9 @@ class Running:
         if scope["type"] != "http":
             return
         self.seen.append(scope["path"])
+        if scope["path"] == "/events":
+            await EventStream(_speak)(scope, receive, send)
+            return
         if scope["path"] == "/known":
             scope["extensions"][EXTENSION]()
         body = b""
@@ -542,6 +552,22 @@ def test_a_flood_of_addresses_takes_no_more_room(tmp_path: Path) -> None:
 
 
 # what of uvicorn this leans on
+
+
+def test_what_goes_on_for_ever_ends_with_the_server_and_with_its_reader() -> None:
+    running = Running()
+    with running.connect() as left:
+        left.sendall(HEAD.replace(b"/ ", b"/events ") + b"\r\n")
+        assert left.recv(1)
+    wait_for(lambda: running.open_connections() == 0)
+    with running.connect() as client:
+        client.sendall(HEAD.replace(b"/ ", b"/events ") + b"\r\n")
+        got = client.recv(1)
+        running.server.should_exit = True
+        got += read_all(client)
+    assert b"event: beat\n" in got
+    assert got.endswith(b"0\r\n\r\n")  # its end, not an end of the connection in its middle
+    running.stop()
 
 
 def test_uvicorn_is_as_it_is_leaned_on() -> None:

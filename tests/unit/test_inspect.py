@@ -19,8 +19,9 @@ from rich.console import Console
 
 from fieldpack.cli import main
 from fieldpack.export import open_export
-from fieldpack.report.gathering import make_histogram, summarize
+from fieldpack.report.gathering import summarize
 from fieldpack.report.page import render_page
+from fieldpack.report.tallies import make_histogram
 from fieldpack.report.terminal import render_summary
 from fieldpack.report.wording import say_duration, say_number, say_percent
 from fieldpack.text import make_line, say_bytes

@@ -216,9 +216,15 @@ class SubmissionRoutes(Routes):
 
     # Looking through responses (fieldpack only)
 
-    def get_overview(self, collection_id: str) -> Json:
-        """A collection in numbers: submissions by state, days, times, how many answered each question."""
-        return self._get(f"{collection_path(collection_id)}/overview")
+    def get_overview(self, collection_id: str, *, texts: bool = False) -> Json:
+        """A collection in numbers: submissions by state, days, times, what was answered to each question.
+
+        Args:
+            collection_id: whose.
+            texts: with the commonest texts, for whoever may read responses.
+        """
+        query = "?texts=true" if texts else ""
+        return self._get(f"{collection_path(collection_id)}/overview{query}")
 
     def page_responses(
         self,
@@ -234,8 +240,8 @@ class SubmissionRoutes(Routes):
             collection_id: whose.
             limit: how many are on a page.
             after: what the page before said comes next.
-            narrowed: `state, study, participant, since, before, files, note, shorter, longer, search, where, sort`, as
-                the reference of the API has them.
+            narrowed: `state, study, participant, since, before, files, note, submitted, tests, shorter, longer, search,
+                where, sort`, as the reference of the API has them.
 
         Returns:
             The submissions, how many there are on all pages, and what to ask the next page with; None on the last.

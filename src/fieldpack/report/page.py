@@ -9,10 +9,11 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from fieldpack.report.charts import draw_bars, draw_days, draw_histogram
-from fieldpack.report.summary import Bar, Question, Summary
+from fieldpack.report.answers import draw_answers
+from fieldpack.report.charts import draw_days
+from fieldpack.report.summary import Question, Summary
 from fieldpack.report.thumbnails import have_pillow, make_thumbnail
-from fieldpack.report.wording import say_facts, say_numbers, say_percent, say_question
+from fieldpack.report.wording import say_facts, say_percent, say_question
 from fieldpack.text import make_line, say_bytes, say_count
 
 if TYPE_CHECKING:
@@ -78,23 +79,10 @@ def _render_question(
     elements = [
         f"<section id='q{number}'><h2>{number}. {_text(question.instruction.title)}</h2>",
         f"<p class='facts-line'>{html.escape(say_question(question, summary.submissions))}</p>",
+        draw_answers(question),
     ]
-    if question.bars:
-        elements.append(draw_bars(question.bars, question.answered))
-    for numbers in question.numbers:
-        if len(question.numbers) > 1:
-            elements.append(f"<p class='facts-line'>{html.escape(say_numbers(numbers))}</p>")
-        if len(numbers.histogram.counts) > 1:
-            elements.append(draw_histogram(numbers.histogram, numbers.unit))
     if question.files:
-        kinds = [
-            Bar(f"{kind.content_type}, {say_bytes(kind.size_bytes)}", kind.count) for kind in question.files
-        ]
-        elements.append(draw_bars(kinds, sum(kind.count for kind in kinds)))
         elements.append(_render_samples(number, question, export, pictures))
-    if question.examples and not question.bars:
-        quotes = "".join(f"<blockquote>{_text(text, 400)}</blockquote>" for text in question.examples)
-        elements.append(quotes)
     elements.append("</section>")
     return "\n".join(elements)
 

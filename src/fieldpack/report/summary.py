@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
-from fieldpack.reading.model import Instruction, UploadedFile
-
-if TYPE_CHECKING:
-    pass
+from fieldpack.reading.model import Instruction, Scalar, UploadedFile
 
 __all__ = [
     "Bar",
@@ -19,15 +17,22 @@ __all__ = [
     "Question",
     "Sample",
     "Summary",
+    "describe_kinds",
+    "describe_question",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One value of a distribution and how often it was given."""
+    """One value of a distribution and how often it was given.
+
+    Attributes:
+        value: what was recorded, where it is not the label itself.
+    """
 
     label: str
     count: int
+    value: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,27 @@ class Histogram:
     mean: float
     maximum: float
 
+    @property
+    def edges(self) -> list[float]:
+        """Where the bins begin, and the last one ends: without the noise in the last digits of a sum of steps, so that
+        a number that is an edge is in the bin that begins with it."""
+        step = Decimal(f"{self.step:.12g}")
+        first = round(self.start / self.step)
+        return [float((first + at) * step) for at in range(len(self.counts) + 1)]
+
 
 @dataclass(frozen=True, slots=True)
 class NumbersOfUnit:
-    """The numbers that were given in one unit; `unit` is its label, None where the question has no units."""
+    """The numbers that were given in one unit; `unit` is its label, None where the question has no units.
+
+    Attributes:
+        unit_value: what is recorded for the unit.
+    """
 
     unit: str | None
     count: int
     histogram: Histogram
+    unit_value: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +179,9 @@ class Summary:
                 "count": self.file_count,
                 "size_bytes": self.file_bytes,
                 "missing": self.files_missing,
-                "types": _list_kinds(self.files),
+                "types": describe_kinds(self.files),
             },
-            "questions": [_describe_question(question) for question in self.questions],
+            "questions": [describe_question(question) for question in self.questions],
             "notes": self.notes,
         }
 
@@ -181,11 +199,13 @@ def _describe_numbers(numbers: NumbersOfUnit) -> dict[str, Any]:
     }
 
 
-def _list_kinds(kinds: list[FileKind]) -> list[dict[str, Any]]:
+def describe_kinds(kinds: list[FileKind]) -> list[dict[str, Any]]:
+    """Types of files, for JSON."""
     return [{"content_type": k.content_type, "count": k.count, "size_bytes": k.size_bytes} for k in kinds]
 
 
-def _describe_question(question: Question) -> dict[str, Any]:
+def describe_question(question: Question) -> dict[str, Any]:
+    """What was answered to a question, for JSON; texts only where they are commonest ones."""
     item = question.instruction
     found: dict[str, Any] = {
         "instruction_id": item.id,
@@ -206,5 +226,5 @@ def _describe_question(question: Question) -> dict[str, Any]:
         found["distinct"] = question.distinct
         found["lengths"] = dict(zip(("shortest", "median", "longest"), question.lengths, strict=True))
     if question.files:
-        found["files"] = _list_kinds(question.files)
+        found["files"] = describe_kinds(question.files)
     return found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 from fieldpack.report.summary import NumbersOfUnit, Question, Summary
 from fieldpack.text import make_line, say_bytes, say_count
 
 __all__ = [
+    "ENGLISH",
+    "Words",
     "say_duration",
     "say_facts",
     "say_number",
@@ -15,6 +18,27 @@ __all__ = [
     "say_percent",
     "say_question",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of charts. These are those of reports; pages bring those of their reader's language.
+
+    Attributes:
+        numbers: what is said of numbers in one unit.
+        column: over the columns of days.
+    """
+
+    bars: str = "Bar chart"
+    more: str = "and {count} more"
+    histogram: str = "Histogram, answers by {unit}"
+    number: str = "number"
+    days: str = "Completed submissions over time"
+    column: str = "submissions a column, at most {count}"
+    numbers: str = "{low} to {high}{unit}, median {median}, mean {mean}, n = {count}"
+
+
+ENGLISH = Words()
 
 _TYPES = {
     "free_text": "text",
@@ -121,11 +145,14 @@ def say_question(question: Question, submissions: int) -> str:
     return " · ".join(phrases)
 
 
-def say_numbers(numbers: NumbersOfUnit) -> str:
+def say_numbers(numbers: NumbersOfUnit, words: Words = ENGLISH) -> str:
     """`1 to 9 Kilo, median 4, mean 4.2, n = 12`."""
     found = numbers.histogram
-    unit = f" {make_line(numbers.unit)}" if numbers.unit else ""
-    return (
-        f"{say_number(found.minimum)} to {say_number(found.maximum)}{unit}, median {say_number(found.median)}, "
-        f"mean {say_number(found.mean)}, n = {numbers.count:,}"
+    return words.numbers.format(
+        low=say_number(found.minimum),
+        high=say_number(found.maximum),
+        unit=f" {make_line(numbers.unit)}" if numbers.unit else "",
+        median=say_number(found.median),
+        mean=say_number(found.mean),
+        count=f"{numbers.count:,}",
     )

@@ -1,7 +1,8 @@
-"""Notices between processes: one connection that LISTENs, and an event for each waiter on an export.
+"""Notices between processes: one connection that LISTENs, and an event for each that waits for news of an object.
 
-A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
-sooner: who waits also looks by itself once a second.
+What is told of: exports by their ids, collections in which something was logged, and researchers whose sessions or
+roles changed. A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
+sooner: who waits also looks by itself from time to time.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ import structlog
 __all__ = ["CHANNEL", "Notices"]
 
 CHANNEL = "fieldpack_exports"
+CHANNELS = (
+    CHANNEL,
+    "fieldpack_changes",
+    "fieldpack_access",
+)  # the last two are the triggers' (migrations 15 and 36)
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Notices:
-    """Wakes waiters of this process when another process (or this one) notifies about an export."""
+    """Wakes waiters of this process when another process (or this one) notifies about an object."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -41,9 +47,15 @@ class Notices:
                 await self._task
 
     @contextlib.asynccontextmanager
-    async def subscribed(self, object_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when news of the export of this id arrives; clear it before looking."""
-        event = asyncio.Event()
+    async def subscribed(
+        self, object_id: str, event: asyncio.Event | None = None
+    ) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when news of the object of this id arrives; clear it before looking.
+
+        Args:
+            event: one that is set for other things too, in place of a new one.
+        """
+        event = event or asyncio.Event()
         self._events.setdefault(object_id, set()).add(event)
         try:
             yield event
@@ -58,7 +70,11 @@ class Notices:
             try:
                 connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
                 async with connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
+                    for channel in CHANNELS:
+                        await connection.execute(f"LISTEN {channel}")
+                    for events in self._events.values():
+                        for event in events:  # what was told of before this connection was not heard
+                            event.set()
                     async for notice in connection.notifies():
                         for event in self._events.get(notice.payload, ()):
                             event.set()

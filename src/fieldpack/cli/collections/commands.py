@@ -40,6 +40,7 @@ class _Collection(LazyGroup):
             "fieldpack.cli.collections.check", "Check a collection's file, without a server."
         ),
         "list": LazyCommand("fieldpack.cli.collections.listing", "List the collections of a workspace."),
+        "overview": LazyCommand("fieldpack.cli.collections.overview", "Show a collection in numbers."),
         "archive": LazyCommand("fieldpack.cli.collections.shelf", "Put a collection aside, out of lists."),
         "unarchive": LazyCommand("fieldpack.cli.collections.shelf", "Put a collection back into lists."),
         "duplicate": LazyCommand(

@@ -19,8 +19,19 @@ from fieldpack.text import say_bytes, say_count
 __all__ = ["register"]
 
 _FILTERS = (
-    *("state", "study", "submission", "participant", "since", "before", "files", "note", "shorter", "longer"),
-    *("search", "where"),
+    *(
+        "state",
+        "study",
+        "submission",
+        "participant",
+        "since",
+        "before",
+        "files",
+        "note",
+        "submitted",
+        "tests",
+    ),
+    *("shorter", "longer", "search", "where"),
 )
 _COLUMNS = (
     "submission_id",

@@ -20,7 +20,8 @@ __all__ = ["is_narrowed", "parse_filter", "read_view", "read_whole_view", "write
 
 LISTS = ("state", "study", "submission", "where")
 PASSED_OVER = ("note", "pending", "assigned")
-OF_BODIES = (*LISTS, "participant", "files", "shorter", "longer", "search")
+OF_BODIES = (*LISTS, "participant", "files", "submitted", "tests", "shorter", "longer", "search")
+ALWAYS = (("submitted", "yes"), ("tests", "no"))
 MOST_NAMES = 100
 MOST_VALUES = 1_000  # of one name
 
@@ -98,13 +99,14 @@ def _parse_one(name: str, text: str, found: Filter, errors: dict[str, list[str]]
 
 
 def write_view(wanted: ResponseFilter) -> Filter:
-    """The filter of an export that holds what a view of responses shows; what reviewers do with them is passed over."""
+    """The filter of an export that holds what a view of responses shows; what reviewers do with them is passed over,
+    and so is what holds for every export."""
     found: Filter = {}
     names = {"since": "from", "before": "to"}
     for name, text in wanted.parameters():
         if name in LISTS:
             found.setdefault(name, []).append(text)
-        elif name not in PASSED_OVER:
+        elif name not in PASSED_OVER and (name, text) not in ALWAYS:
             found[names.get(name, name)] = text
     return {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
 

@@ -30,6 +30,10 @@ def _filters(
     note: Annotated[str | None, Query(description="`yes` or `no`.")] = None,
     shorter: Annotated[str | None, Query(description="Took at most so long: `90s`, `10m`, `2h`.")] = None,
     longer: Annotated[str | None, Query(description="Took at least so long.")] = None,
+    submitted: Annotated[
+        str | None, Query(description="`yes` or `no`: whether its answers are in exports.")
+    ] = None,
+    tests: Annotated[str | None, Query(description="`yes` or `no`: of people who tried the study.")] = None,
     pending: Annotated[
         str | None, Query(description="`yes` or `no`: whether a decision is held on it.")
     ] = None,
@@ -42,8 +46,8 @@ def _filters(
     where: Annotated[
         list[str] | None,
         Query(
-            description="`<question>:is:<option>`, `:contains:<text>`, `:between:<low>,<high>`, `:answered` or"
-            " `:missing`; all of several hold."
+            description="`<question>:is:<option>`, `:contains:<text>`, `:between:<low>,<high>`, `:unit:<unit>`,"
+            " `:type:<content type>`, `:answered` or `:missing`; all of several hold."
         ),
     ] = None,
     sort: Annotated[

@@ -16,8 +16,6 @@ from psycopg.rows import class_row
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.responses.rows import (
     CountedPage,
-    CountsRow,
-    DayRow,
     FileRow,
     FoundRow,
     Neighbours,
@@ -326,84 +324,12 @@ async def list_files(connection: Connection, submission_ids: list[UUID]) -> list
     return await cursor.fetchall()
 
 
-# the overview
-
-
-async def count_collection(connection: Connection, collection_id: UUID) -> CountsRow:
-    """A collection's submissions, counted by what became of them."""
-    cursor = await connection.cursor(row_factory=class_row(CountsRow)).execute(
-        f"""
-        SELECT count(*) FILTER (WHERE s.response <> 'deleted') AS started,
-               count(*) FILTER (WHERE s.response = 'in_progress' AND s.status = 'ACTIVE') AS under_way,
-               count(*) FILTER (WHERE s.response = 'active') AS submitted,
-               count(*) FILTER (WHERE s.status = 'AWAITING REVIEW' AND s.response <> 'deleted') AS review,
-               count(*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED') AND s.response <> 'deleted')
-                   AS approved,
-               count(*) FILTER (WHERE s.status = 'REJECTED' AND s.response <> 'deleted') AS rejected,
-               count(*) FILTER (WHERE s.status = 'RETURNED' AND s.response <> 'deleted') AS returned,
-               count(*) FILTER (WHERE s.status = 'TIMED-OUT' AND s.response <> 'deleted') AS timed_out,
-               count(*) FILTER (WHERE s.response = 'deleted') AS erased,
-               count(DISTINCT s.participant_id) FILTER (WHERE s.response <> 'deleted') AS participants,
-               coalesce(sum(s.file_count) FILTER (WHERE s.response = 'active'), 0)::bigint AS files,
-               (coalesce(sum(s.upload_bytes) FILTER (WHERE s.response = 'active'), 0) - coalesce((
-                   SELECT sum(u.length_bytes) FROM uploads u JOIN submissions o ON o.id = u.submission_id
-                   WHERE u.replaced_at IS NOT NULL AND o.collection_id = %(collection)s AND NOT o.test
-                     AND o.response = 'active'), 0))::bigint AS file_bytes,
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY {SECONDS}::float8)
-                   FILTER (WHERE s.response = 'active') AS median_seconds,
-               percentile_cont(0.25) WITHIN GROUP (ORDER BY {SECONDS}::float8)
-                   FILTER (WHERE s.response = 'active') AS low_seconds,
-               percentile_cont(0.75) WITHIN GROUP (ORDER BY {SECONDS}::float8)
-                   FILTER (WHERE s.response = 'active') AS high_seconds
-        FROM submissions s WHERE s.collection_id = %(collection)s AND NOT s.test
-        """,
-        {"collection": collection_id},
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    return row
-
-
-async def list_days(connection: Connection, collection_id: UUID) -> list[DayRow]:
-    """Active responses by the day of their completion (UTC), days without any left out."""
-    cursor = await connection.cursor(row_factory=class_row(DayRow)).execute(
-        """
-        SELECT date_trunc('day', s.completed_at, 'UTC') AS day, count(*) AS count
-        FROM submissions s WHERE s.collection_id = %s AND NOT s.test AND s.response = 'active' GROUP BY 1 ORDER BY 1
-        """,
-        [collection_id],
-    )
-    return await cursor.fetchall()
-
-
 async def count_answered(connection: Connection, collection_id: UUID) -> dict[str, int]:
     """How many active responses answer each question, by its id; those that none answers are left out."""
     cursor = await connection.execute(
         """
         SELECT k.id, count(*) AS count FROM submissions s, jsonb_object_keys(s.answers) AS k(id)
         WHERE s.collection_id = %s AND NOT s.test AND s.response = 'active' GROUP BY k.id
-        """,
-        [collection_id],
-    )
-    return {row["id"]: row["count"] for row in await cursor.fetchall()}
-
-
-async def count_left(connection: Connection, collection_id: UUID) -> dict[str, int]:
-    """How many of those who began and have not submitted gave their last answer to each question, by its id; '' for
-    those who answered none."""
-    cursor = await connection.execute(
-        """
-        SELECT coalesce(last.instruction_id::text, '') AS id, count(*) AS count
-        FROM submissions s LEFT JOIN LATERAL (
-            SELECT given.instruction_id FROM (
-                SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
-                UNION ALL
-                SELECT u.instruction_id, u.updated_at FROM uploads u WHERE u.submission_id = s.id
-            ) AS given
-            ORDER BY given.at DESC LIMIT 1
-        ) AS last ON true
-        WHERE s.collection_id = %s AND NOT s.test AND s.response IN ('in_progress', 'no_submission')
-        GROUP BY 1
         """,
         [collection_id],
     )

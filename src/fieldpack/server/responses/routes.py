@@ -14,7 +14,8 @@ from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, NoteId, SubmissionId
 from fieldpack.server.http.listing import envelope
 from fieldpack.server.http.routing import discard_body
-from fieldpack.server.responses import overview, service
+from fieldpack.server.responses import service
+from fieldpack.server.responses.overview import service as overview
 from fieldpack.server.responses.parameters import Filters
 from fieldpack.server.responses.removal import service as removal
 from fieldpack.server.responses.review.deciding import approve_matching
@@ -41,11 +42,16 @@ class Note(BaseModel):
 
 @router.get("/data-collection/collections/{collection_id}/overview")
 async def get_overview(
-    context: CurrentContext, caller: CurrentCaller, collection_id: CollectionId
+    context: CurrentContext,
+    caller: CurrentCaller,
+    collection_id: CollectionId,
+    texts: Annotated[
+        bool, Query(description="Whether to show the commonest texts, for whoever may read responses.")
+    ] = False,
 ) -> dict[str, Any]:
-    """A collection in numbers: submissions by state, days, times, and how each question was answered."""
-    async with context.database.transaction() as connection:
-        return overview.describe_overview(await overview.get_overview(connection, caller, collection_id))
+    """A collection in numbers: submissions by state, days, times, and what was answered to each question."""
+    found = await overview.get_overview(context, caller, collection_id, texts=texts)
+    return overview.describe_overview(found, texts=texts)
 
 
 @router.delete(

@@ -97,32 +97,3 @@ class QuestionRow:
     body: dict[str, Any]  # the item as the API takes it, in its latest form
     page_order: int  # of the page that it is on, or was on last
     retired: bool  # left out of the latest version
-
-
-@dataclass(frozen=True, slots=True)
-class DayRow:
-    """How many responses came in on one day (UTC)."""
-
-    day: datetime
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class CountsRow:
-    """A collection's submissions, counted."""
-
-    started: int  # all that were begun and not erased
-    under_way: int
-    submitted: int  # whose response is active
-    review: int  # that wait for a decision
-    approved: int
-    rejected: int
-    returned: int
-    timed_out: int
-    erased: int
-    participants: int
-    files: int
-    file_bytes: int
-    median_seconds: float | None  # of those with an active response
-    low_seconds: float | None  # a quarter took less
-    high_seconds: float | None  # a quarter took more

@@ -22,9 +22,17 @@ from fieldpack.server.values.participant_ids import parse_participant_id
 from fieldpack.server.values.statuses import STATUSES
 from fieldpack.server.values.uuids import is_uuid
 
-__all__ = ["MOST_CHOSEN", "MOST_CONDITIONS", "Condition", "ResponseFilter", "parse_filter"]
+__all__ = [
+    "MOST_CHOSEN",
+    "MOST_CONDITIONS",
+    "MOST_TEXT",
+    "TRUTHS",
+    "Condition",
+    "ResponseFilter",
+    "parse_filter",
+]
 
-Test = Literal["is", "contains", "between", "answered", "missing"]
+Test = Literal["is", "contains", "between", "unit", "type", "answered", "missing"]
 TESTS: tuple[Test, ...] = get_args(Test)
 MOST_CONDITIONS = 10
 MOST_TEXT = 500
@@ -33,6 +41,8 @@ MOST_DIGITS = 1000  # of a bound, before its point or after it; PostgreSQL's num
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LENGTH = re.compile(r"(\d{1,9})(s|m|h|d)?", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+TRUTHS = ("files", "note", "pending", "submitted", "tests")
+"""Parameters that are `yes` or `no`."""
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -42,8 +52,10 @@ class Condition:
 
     Attributes:
         instruction_id: the question.
-        test: `is` an option, `contains` a text in any case, `between` two numbers, `answered` or `missing`.
-        operand: the option's value as JSON or plain text, the text, `low,high` with either left out; '' for the rest.
+        test: `is` an option, `contains` a text in any case, `between` two numbers, in a `unit`, with a file of a
+            `type`, `answered` or `missing`.
+        operand: the option's or unit's value as JSON or plain text, the text, `low,high` with either left out and a
+            `)` after it where the highest is not included, the content type; '' for the rest.
     """
 
     instruction_id: UUID
@@ -56,12 +68,20 @@ class Condition:
     @property
     def bounds(self) -> tuple[Decimal | None, Decimal | None]:
         """Lowest and highest number of `between`."""
-        low, _, high = self.operand.partition(",")
+        low, _, high = self.operand.removesuffix(")").partition(",")
         return (Decimal(low) if low else None), (Decimal(high) if high else None)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the highest number of `between` is not included itself."""
+        return self.test == "between" and self.operand.endswith(")")
+
+    @property
     def option(self) -> Any:
-        """The option's value of `is`: JSON of a text, number or truth, and what is no JSON is itself the text."""
+        """The option's value of `is`, or the unit's of `unit`: JSON of a text, number or truth.
+
+        What is no JSON is itself the text.
+        """
         try:
             value = orjson.loads(self.operand)
         except orjson.JSONDecodeError:
@@ -83,6 +103,8 @@ class ResponseFilter:
     note: bool | None = None  # with or without one of the researchers'
     pending: bool | None = None  # whether a decision on it is held
     assigned: UUID | Literal["nobody"] | None = None  # to this reviewer
+    submitted: bool | None = None  # with or without an active response
+    tests: bool | None = None  # of people who tried a study, or of all others
     shorter: int | None = None  # seconds from start to completion, at most
     longer: int | None = None  # the same, at least
     search: str | None = None  # words that the answers hold, as a search engine takes them
@@ -99,7 +121,7 @@ class ResponseFilter:
             at = getattr(self, name)
             if at is not None:
                 found.append((name, format_time(at)))
-        for name in ("files", "note", "pending"):
+        for name in TRUTHS:
             wanted = getattr(self, name)
             if wanted is not None:
                 found.append((name, "yes" if wanted else "no"))
@@ -115,17 +137,7 @@ class ResponseFilter:
 
     def as_details(self) -> dict[str, Any]:
         """What the audit log says of it: of a person's id and of words, no more than that they were looked for."""
-        named = (
-            "submission",
-            "participant",
-            "files",
-            "note",
-            "pending",
-            "assigned",
-            "shorter",
-            "longer",
-            "search",
-        )
+        named = ("submission", "participant", *TRUTHS, "assigned", "shorter", "longer", "search")
         return {
             "status": list(self.state) or None,
             "studies": list(self.study) or None,
@@ -266,19 +278,21 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
     if test in ("answered", "missing"):
         return Condition(UUID(identifier), test)
     if not operand:
-        raise ValueError(f"What it {test} is missing.")
+        raise ValueError(f"What follows `{test}` is missing.")
     if test == "between":
-        low, comma, high = operand.partition(",")
+        low, comma, high = operand.removesuffix(")").partition(",")
         try:
             numbers = [Decimal(each) for each in (low, high) if each]
         except InvalidOperation:
             numbers = []
         if not comma or not numbers or not all(number.is_finite() for number in numbers):
             raise ValueError("`between` takes two numbers with a comma, either of which may be left out.")
+        if operand.endswith(")") and not high:
+            raise ValueError("`)` follows the highest number of `between`, which is then not included.")
         if any(abs(number.adjusted()) > MOST_DIGITS for number in numbers):
             raise ValueError(f"`between` takes numbers of at most {MOST_DIGITS} digits.")
     condition = Condition(UUID(identifier), test, operand)
-    if test == "is" and "\0" in str(condition.option):
+    if test in ("is", "unit") and "\0" in str(condition.option):
         raise ValueError("Text must not contain U+0000.")
     return condition
 
@@ -294,6 +308,8 @@ _PARSERS: dict[str, Any] = {
     "note": _parse_truth,
     "pending": _parse_truth,
     "assigned": _parse_assigned,
+    "submitted": _parse_truth,
+    "tests": _parse_truth,
     "shorter": _parse_length,
     "longer": _parse_length,
     "search": _parse_text,

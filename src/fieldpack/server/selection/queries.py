@@ -65,6 +65,10 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
             "EXISTS (SELECT FROM assignments a WHERE a.submission_id = s.id AND a.researcher_id = %(assigned)s)",
             assigned=wanted.assigned,
         )
+    if wanted.submitted is not None:
+        add("(s.response = 'active') = %(submitted)s", submitted=wanted.submitted)
+    if wanted.tests is not None:
+        add("s.test = %(tests)s", tests=wanted.tests)
     if wanted.shorter is not None:
         add(f"{SECONDS} <= %(shorter)s", shorter=wanted.shorter)
     if wanted.longer is not None:
@@ -98,9 +102,19 @@ def _select_answer(condition: Condition, name: str) -> Term:
             test = _contains(condition, name)
         case "between":
             test = _between(condition, name)
+        case "unit" | "type":
+            return _select_within(condition, name)
         case _:
             test = _is(condition, name)
     return Term(f"EXISTS ({answer} AND {test.sql})", test.values)
+
+
+def _select_within(condition: Condition, name: str) -> Term:
+    """A unit, or a file of a type, in the whole answer."""
+    inside: dict[str, Any] = {"value": [{"content_type": condition.operand}]}
+    if condition.test == "unit":
+        inside = {"unit": condition.option}
+    return Term(f"s.answers @> %({name})s", {name: Jsonb({str(condition.instruction_id): inside})})
 
 
 def _look_closer(name: str, test: str) -> str:
@@ -122,7 +136,7 @@ def _contains(condition: Condition, name: str) -> Term:
 
 def _between(condition: Condition, name: str) -> Term:
     low, high = condition.bounds
-    bounds = [("low", ">=", low), ("high", "<=", high)]
+    bounds = [("low", ">=", low), ("high", "<" if condition.is_open else "<=", high)]
     given = [(f"{name}{end}", comparison, bound) for end, comparison, bound in bounds if bound is not None]
 
     def test(number: str) -> str:

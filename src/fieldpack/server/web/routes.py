@@ -22,6 +22,8 @@ from fieldpack.server.web.workbench.gallery.pages import router as gallery
 from fieldpack.server.web.workbench.history.pages import router as history
 from fieldpack.server.web.workbench.invitation_pages import router as invitations
 from fieldpack.server.web.workbench.members.pages import router as members
+from fieldpack.server.web.workbench.overview.live import router as live
+from fieldpack.server.web.workbench.overview.pages import router as overview
 from fieldpack.server.web.workbench.pages import router as researchers
 from fieldpack.server.web.workbench.passkey_pages import router as passkeys
 from fieldpack.server.web.workbench.provider_pages import router as provider
@@ -49,6 +51,8 @@ router.include_router(exports)
 router.include_router(editor)
 router.include_router(researchers)
 router.include_router(table)
+router.include_router(overview)
+router.include_router(live)
 router.include_router(responses)
 router.include_router(erasing)
 router.include_router(review)

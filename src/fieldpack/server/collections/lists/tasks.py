@@ -13,12 +13,12 @@ BATCH = 10_000
 log = structlog.get_logger()
 
 
-@blueprint.periodic(cron="37 * * * *")
+@blueprint.periodic(cron="2-59/5 * * * *")
 @blueprint.task(
     name="count_collections", queue=MAINTENANCE_QUEUE, queueing_lock="count_collections", pass_context=True
 )
 async def count_collections(job: JobContext, timestamp: int) -> None:
-    """Add the differences of the last hour to the counts."""
+    """Add the differences of the last minutes to the counts."""
     worker: WorkerContext = job.additional_context["worker"]
     total = 0
     while True:
@@ -27,4 +27,5 @@ async def count_collections(job: JobContext, timestamp: int) -> None:
         total += count
         if count < BATCH:
             break
-    log.info("collections.counted", differences=total)
+    if total:
+        log.info("collections.counted", differences=total)

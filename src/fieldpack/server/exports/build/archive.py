@@ -27,12 +27,12 @@ from fieldpack.archive.layout import DEFLATED, IndexWriter
 from fieldpack.archive.members import COLLECTION, HISTORY, README, RESPONSES
 from fieldpack.archive.readme import render_readme
 from fieldpack.archive.records import format_time
-from fieldpack.server.collections.shapes import SCHEMA_VERSION, describe_item
+from fieldpack.server.collections.shapes import SCHEMA_VERSION
 from fieldpack.server.context import Context
 from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build import job_queries as queries
 from fieldpack.server.exports.build.ends import Incomplete, Interrupted, Superseded, WornOut
-from fieldpack.server.exports.build.retired_options import find_retired_options
+from fieldpack.server.exports.build.instructions import describe_instructions
 from fieldpack.server.exports.keys import INDEX, head_id, stored_key
 from fieldpack.server.exports.rows import BuildRow, ClaimedRow, CountedRow, Facts, SnapshotRow
 from fieldpack.server.storage import Buffer
@@ -43,17 +43,6 @@ BEAT_SECONDS = 0.5
 MOST_ATTEMPTS = 40
 BATCH_BYTES = 1 << 20
 DEFLATE_LEVEL = 2
-INTERNAL_FIELDS = {
-    "id",
-    "type",
-    "order",
-    "created_at",
-    "created_by",
-    "parent_id",
-    "parent_type",
-    "schema_version",
-}
-
 log = structlog.get_logger()
 Batch = TypeVar("Batch")
 
@@ -298,34 +287,10 @@ def _describe(
     counted: CountedRow,
 ) -> dict[str, Any]:
     """collection.json: metadata, and every instruction there ever was, numbered as the API numbers it."""
-    instructions = []
-    pages = {
-        item["id"]: page["order"] for page in snapshot.body["collection_items"] for item in page["page_items"]
-    }
     rows = queries.list_instructions(reader, export.collection_id)
-    retired_options = find_retired_options(
-        queries.iter_options(reader, export.collection_id),
-        {str(row.id): row.body.get("options") or row.body.get("unit_options") or [] for row in rows},
+    instructions = describe_instructions(
+        snapshot.body, rows, queries.iter_options(reader, export.collection_id)
     )
-    for row in rows:
-        body = describe_item(row.body)
-        gone = retired_options.get(str(row.id))
-        instructions.append(
-            {
-                "id": str(row.id),
-                "type": row.type,
-                "description": body["description"],
-                "page": pages.get(str(row.id), row.page_order),
-                "order": body["order"],
-                "retired": row.retired,
-                **{
-                    name: value
-                    for name, value in body.items()
-                    if name not in INTERNAL_FIELDS | {"description"}
-                },
-                **({"retired_options": gone} if gone else {}),
-            }
-        )
     return {
         "id": str(snapshot.id),
         "name": snapshot.name,

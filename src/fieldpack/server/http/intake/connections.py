@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from uvicorn.server import ServerState
 from fieldpack.server.http.authentication import EXTENSION
 from fieldpack.server.http.intake.addresses import Ticket, plain_address
 from fieldpack.server.http.intake.reading import MAX_PIPELINED, Reading
+from fieldpack.server.http.sending.closing import CLOSING
 from fieldpack.server.machine.metrics import CONNECTIONS_REFUSED
 from fieldpack.server.problems import MALFORMED, REQUEST_TIMEOUT, Problem, ProblemType, problem_body
 
@@ -86,6 +88,7 @@ class Connection(Reading):
         self._parting = b""  # a refusal that waits for the answers before it
         self._parted_bytes = -1  # how many bytes arrived after a refusal was sent; -1: none was sent
         self._unsent_bytes = 0
+        self._on_closing: Callable[[], None] | None = None
 
     # the transport's calls
 
@@ -124,7 +127,7 @@ class Connection(Reading):
 
     def extensions_of_request(self) -> dict[str, Any]:
         self._caller = _Caller(self)
-        return {EXTENSION: self._caller}
+        return {EXTENSION: self._caller, CLOSING: self._tell_when_closing}
 
     def body_begun(self) -> None:
         self._begun_at = self._heard_at = self.loop.time()
@@ -142,12 +145,21 @@ class Connection(Reading):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def _tell_when_closing(self, tell: Callable[[], None]) -> None:
+        self._on_closing = tell
+
+    def shutdown(self) -> None:
+        if self._on_closing is not None:
+            self._on_closing()
+        super().shutdown()
+
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self.deadline = self.loop.time() + LINGER_SECONDS
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._on_closing = None
         now = self.loop.time()
         if self.transport.is_closing():
             self.deadline = now + LINGER_SECONDS

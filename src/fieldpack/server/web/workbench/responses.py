@@ -1,4 +1,4 @@
-"""Pages with responses: a collection's overview, one response, and decisions on it."""
+"""Pages with responses: one response, and decisions on it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import iter_items
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.ids import CollectionId, SubmissionId
+from fieldpack.server.http.ids import SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import Problem, invalid
-from fieldpack.server.responses import overview, service
+from fieldpack.server.responses import service
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.review import service as review
 from fieldpack.server.submissions.review.rules import ORIGINS
 from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.service import request_thumbnails
-from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
@@ -63,36 +62,6 @@ async def find_offered(connection: Connection, caller: Caller, collection_id: UU
         name: collection_id in await find_allowed(connection, caller, action, [collection_id])
         for name, action in offered.items()
     }
-
-
-@router.get("/workbench/collections/{collection_id}")
-async def show_overview(
-    request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
-) -> Response:
-    """A collection in numbers."""
-    async with context.database.transaction() as connection:
-        found = await overview.get_overview(connection, caller, collection_id)
-        studies = await queries.list_studies(connection, [collection_id])
-        allowed = await find_offered(connection, caller, collection_id)
-    catalogue = catalogue_of(request)
-    most = max((day.count for day in found.days), default=0)
-    most_left = max((each.left for each in found.questions), default=0)
-    return render(
-        request,
-        "overview.html",
-        caller=caller,
-        collection=found.collection,
-        path=collection_path(collection_id),
-        counts=found.counts,
-        questions=found.questions,
-        days=found.days[-60:],
-        most=most,
-        most_left=most_left,
-        left_at_once=found.left_at_once,
-        length=lambda seconds: views.say_length(seconds, catalogue),
-        studies=studies,
-        allowed=allowed,
-    )
 
 
 @router.get("/workbench/submissions/{submission_id}")

@@ -15,7 +15,7 @@ from fieldpack.server.collections.schemas import value_key
 from fieldpack.server.problems import Problem
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
-from fieldpack.server.selection.filters import Condition, ResponseFilter
+from fieldpack.server.selection.filters import TRUTHS, Condition, ResponseFilter
 from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web.catalogue import Catalogue, message
 
@@ -49,6 +49,8 @@ TEST_TEXTS = {
     "is": message("filter.is"),
     "contains": message("filter.contains"),
     "between": message("filter.between"),
+    "unit": message("filter.unit"),
+    "type": message("filter.type"),
     "answered": message("filter.answered"),
     "missing": message("filter.missing"),
 }
@@ -266,6 +268,8 @@ FILTER_TEXTS = {
     "files": message("filter.chip_files"),
     "note": message("filter.chip_note"),
     "pending": message("filter.chip_pending"),
+    "submitted": message("filter.chip_submitted"),
+    "tests": message("filter.chip_tests"),
     "shorter": message("filter.chip_shorter"),
     "longer": message("filter.chip_longer"),
     "search": message("filter.chip_search"),
@@ -273,7 +277,7 @@ FILTER_TEXTS = {
 
 
 def _say_value(name: str, text: str, catalogue: Catalogue) -> str:
-    if name in ("files", "note", "pending"):
+    if name in TRUTHS:
         return catalogue.text("filter.yes") if text == "yes" else catalogue.text("filter.no")
     if name in ("since", "before"):
         return text[:16].replace("T", " ")
@@ -290,8 +294,11 @@ def _say_condition(
     operand, body = condition.operand, bodies.get(condition.instruction_id, {})
     if condition.test == "is":
         operand = _labels(body.get("options", []))(condition.option)
+    elif condition.test == "unit":
+        operand = _labels(body.get("unit_options", []))(condition.option)
     elif condition.test == "between":
-        operand = operand.replace(",", " – ")
+        low, _, high = operand.removesuffix(")").partition(",")
+        operand = f"{low} – {'<' if condition.is_open else ''}{high}"
     title = shorten(body.get("description", str(condition.instruction_id)))
     return " ".join(filter(None, (title, catalogue.text(TEST_TEXTS[condition.test]), operand)))
 
