@@ -216,17 +216,14 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     with installed("--workers", str(arguments.workers)) as server, server.client() as api:
-        assert server.process is not None
-        with connected(server) as database:
-            backend = database.info.backend_pid
-            meter = Meter(server.process.pid, backend)
-            for size in arguments.sizes:
-                scenario = Scenario.create(api, *ITEMS, places=1_000_000)
-                if size:
-                    fill(server, scenario, size)
-                rows.append(
-                    {"responses": size, **asyncio.run(measure(server, meter, scenario, arguments.seconds))}
-                )
+        meter = Meter(server)
+        for size in arguments.sizes:
+            scenario = Scenario.create(api, *ITEMS, places=1_000_000)
+            if size:
+                fill(server, scenario, size)
+            rows.append(
+                {"responses": size, **asyncio.run(measure(server, meter, scenario, arguments.seconds))}
+            )
     show(
         f"{OVERVIEWS} open overviews, {RATE:g} submissions a second (parts of a core beyond the submissions' own)",
         ["responses", "of a core", "Python", "PostgreSQL", "events/s", "shown p50 s", "p95 s", "longest s"],

@@ -113,7 +113,7 @@ def cases(work: Fieldwork, participants: list[str], submissions: list[str]) -> I
     responses = f"{base}/responses"
 
     def address(path: str, parameters: Parameters) -> str:
-        return str(httpx.URL(path, params=httpx.QueryParams(parameters)))
+        return str(httpx.URL(path, params=httpx.QueryParams([*parameters])))
 
     yield Case("home", ["/researcher"])
     yield Case("overview", [base])

@@ -46,7 +46,7 @@ class Desk:
     def look(self) -> None:
         """By axe, light and dark, and without anything that sticks out."""
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)
             self.faults += [f"{scheme}: {fault}" for fault in violations(self.page)]
         if not fits(self.page):
             self.faults.append(f"{self.page.url} is wider than the window")

@@ -106,8 +106,8 @@ class Study:
         if fate < 0.4:
             expect(self.api.post(path, json={"action": "APPROVE"}), 200)
         elif fate < 0.5:
-            given = {"action": "REJECT", "message": "No.", "rejection_category": "LOW_EFFORT"}
-            expect(self.api.post(path, json=given), 200)
+            rejection = {"action": "REJECT", "message": "No.", "rejection_category": "LOW_EFFORT"}
+            expect(self.api.post(path, json=rejection), 200)
 
     def list(self, wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
         """All pages, seven at a time."""
@@ -182,8 +182,11 @@ class Study:
                 return "before", at.isoformat(), lambda frame: frame.completed_at < at
             case "shorter":
                 whole = int(seconds) + rng.randint(0, 1)
-                taken = lambda frame: (frame.completed_at - frame.started_at).dt.total_seconds()  # noqa: E731
-                return "shorter", f"{whole}s", lambda frame: taken(frame) <= whole
+                return (
+                    "shorter",
+                    f"{whole}s",
+                    lambda frame: (frame.completed_at - frame.started_at).dt.total_seconds() <= whole,
+                )
             case "search":
                 word = rng.choice(["quiet", "sunny", "rain", "Straße", "улица", "nowhere"])
                 pattern = re.compile(rf"(?<!\w){re.escape(word.lower())}(?!\w)")
@@ -226,8 +229,10 @@ class Study:
                 )
             case "between":
                 low, high = sorted(rng.choices([-10, 0, 7, 12, 72.5, 200], k=2))
-                number = lambda frame: pd.to_numeric(values(answers(frame)))  # noqa: E731
-                return f"{id}:between:{low},{high}", lambda frame: number(frame).between(low, high)
+                return (
+                    f"{id}:between:{low},{high}",
+                    lambda frame: pd.to_numeric(values(answers(frame))).between(low, high),
+                )
             case _:
                 option = rng.choice(item["options"])["value"]
                 return (

@@ -134,7 +134,7 @@ def test_the_commands_do_what_the_page_shows(
     }
     page = text_of(browser.get(path_of(a), params=given))
     lists, exports = (shlex.split(text) for text in re.findall(r'data-copy="(fieldpack [^"]*)"', page))
-    settings = {"PROLIFIC_URL": server.url, "PROLIFIC_TOKEN": server.token}
+    settings: dict[str, Any] = {"PROLIFIC_URL": server.url, "PROLIFIC_TOKEN": server.token}
     listed = json.loads(server.run(*lists[1:], "--json", **settings).stdout)
     assert [row["participant_id"] for row in listed] == ["bert"]
     told = json.loads(server.run(*exports[1:], "--json", "-o", str(tmp_path / "a.zip"), **settings).stdout)

@@ -59,7 +59,7 @@ async def show_responses(
         typed = {"question": question, "test": test, "operand": operand}
         condition = conditions.read_condition(typed, view.questions)
         kept = [pair for pair in given if pair[0] not in (*conditions.OF_FORMS, *PLACES) and pair[1]]
-        return see_other(views.link_to(path, kept, [("where", condition)]))
+        return see_other(views.link_to(path, kept, [("where", condition)] if condition else []))
     return await show_table(request, context, caller, collection_id, after, before_place)
 
 
