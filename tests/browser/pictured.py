@@ -36,6 +36,7 @@ NO_PAGES = {
     "/metrics",
     "/static/{digest}/{name}",
     "/workbench/collections/{collection_id}/live",
+    "/workbench/collections/{collection_id}/approved.csv",
     "/workbench/collections/{collection_id}/collection.yaml",
     "/workbench/collections/{collection_id}/files/{file_key}",
     "/workbench/collections/{collection_id}/files/{file_key}/pages/{page}",
