@@ -72,6 +72,13 @@ class Keyboard:
             self.press("ArrowDown")
         raise AssertionError(f"{self.page.url}: no arrow leads to {label}")
 
+    def check(self, label: str) -> None:
+        """Tick a box."""
+        box = self.page.get_by_role("checkbox", name=label, exact=True)
+        self.reach(box)
+        self.press("Space")
+        expect(box).to_be_checked()
+
     def button(self, name: str, within: Locator | None = None) -> None:
         """Press a button."""
         self.reach((within or self.page.locator("body")).get_by_role("button", name=name, exact=True))

@@ -218,7 +218,8 @@ def open_first(desk: Desk, server: Installation, collection: str) -> None:
     desk.open(f"{server.url}/workbench/collections/{collection}")
     with desk.arriving("**/responses*"):
         desk.keys.follow("Responses")
-    desk.keys.choose(desk.page.locator("#state"), "To review")
+    desk.keys.open("State and study")
+    desk.keys.check("To review")
     with desk.arriving("**/responses?*state=AWAITING*"):
         desk.keys.button("Show")
     desk.keys.press("j")
@@ -281,7 +282,8 @@ def export_these(desk: Desk, server: Installation, collection: str) -> tuple[str
     desk.open(f"{server.url}/workbench/collections/{collection}/responses")
     keys.press("/")
     expect(page.locator("#search")).to_be_focused()
-    keys.choose(page.locator("#state"), "Approved")
+    keys.open("State and study")
+    keys.check("Approved")
     with desk.arriving("**/responses?*state=APPROVED*"):
         keys.button("Show")
     with desk.arriving("**/exports/*"):
