@@ -340,7 +340,7 @@ def test_from_a_template_to_an_archive_and_away(home: Path) -> None:
         asked = {"_FIELDPACK_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
         done = complete(home, asked)
         while offered not in done.stdout:  # a shell waits a second for the server, which has other work
-            assert done.stdout == ""
+            assert done.stdout in ("", "_files\n")
             done = complete(home, asked)
         assert done.stderr == ""
         assert "Receipts" in done.stdout or "-w" in line

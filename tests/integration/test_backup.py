@@ -96,7 +96,9 @@ def correct(scenario: Scenario, submission_id: str) -> None:
     """An answer and a file become others."""
     api = scenario.api
     responses = expect(api.get(f"/submissions/{submission_id}/response"), 200)["responses"]
-    questions = {answer["type"]: question for question, answer in responses.items()}  # which come in any order
+    questions = {
+        answer["type"]: question for question, answer in responses.items()
+    }  # which come in any order
     files = responses[questions["file_upload"]]
     path = f"/submissions/{submission_id}/corrections"
     body = {"instruction_id": questions["free_text"], "answer": {"value": "Corrected"}, "reason": "As told."}

@@ -71,7 +71,7 @@ def finish(own: Installation, scenario: Scenario, path: str) -> dict[str, Any]:
     while True:
         state: dict[str, Any] = expect(scenario.api.get(path, headers={"Prefer": "wait=2"}), 200)
         if state["status"] != "generating":
-            assert state["status"] == "complete", state
+            assert state["status"] == "complete", str(state)
             return state
         assert time.monotonic() < deadline, (state, activity(own), own.log[-3000:])
 
@@ -160,15 +160,19 @@ def test_kill_9_of_the_worker_in_the_middle_of_a_job(own: Installation, large: s
     assert builds[0] >= 2
 
 
-def test_kill_9_of_the_worker_in_the_middle_of_a_conversion(own: Installation, large: str) -> None:
+def test_kill_9_of_the_worker_in_the_middle_of_a_conversion(own: Installation) -> None:
     """It is made by the next one, and nothing of the first attempt is left."""
-    scenario = scenario_of(own, large)
+    with own.client() as api:
+        study: str = Scenario.create(api).study["id"]
+    scenario = scenario_of(own, study)
+    scenario.take_part("converted")
     export = scenario.export()
     with held_conversion(own, scenario, export):
         [worker] = own.children("worker")
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: own.children("worker") not in ([], [worker]))
     state = convert(scenario, export, "csv")
+    assert state["status"] == "complete", str(state)
     assert state["rows"] == export["submission_count"]
     assert fetch(state)
     assert not list((own.data_dir / "tmp" / "conversions").iterdir())
@@ -196,9 +200,11 @@ def test_sigterm_hands_the_job_over(own: Installation, large: str) -> None:
     check(scenario, state)
 
 
-def test_kill_9_of_the_worker_at_a_decision(own: Installation, large: str) -> None:
+def test_kill_9_of_the_worker_at_a_decision(own: Installation) -> None:
     """While it is held, and in the middle of making it: it is made afterwards, once."""
-    scenario = scenario_of(own, large)
+    with own.client() as api:  # the other tests know how many the large one has
+        study: str = Scenario.create(api).study["id"]
+    scenario = scenario_of(own, study)
     submission = scenario.take_part("decided")
     given = {"action": "REJECT", "message": "Dark.", "rejection_category": "OTHER"}
     held = expect(scenario.api.post(f"/submissions/{submission}/decisions", json=given), 201)

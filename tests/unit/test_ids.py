@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from fieldpack.server.app import create_app
 from fieldpack.server.config import load_settings
-from fieldpack.server.exports.serve.links import ARCHIVE_PATH
+from fieldpack.server.exports.serve.links import ARCHIVE_PATH, CONVERSION_PATH
 from fieldpack.server.http import ids
 from fieldpack.server.http.routing import ID_NAMES
 from fieldpack.server.problems import Problem
@@ -24,7 +24,7 @@ GIVEN = [
     UUID("0190a5c0-7e1f-7a3b-8c4d-0123456789ab"),
 ]
 # where something is asked before the id is looked at: whether a link is signed, whether a researcher is signed in
-LATER = (ARCHIVE_PATH, "/researcher/", "/data-collection-tool/")
+LATER = (ARCHIVE_PATH, CONVERSION_PATH, "/researcher/", "/data-collection-tool/")
 
 
 @pytest.mark.parametrize("name", ids.__all__)

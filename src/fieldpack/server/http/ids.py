@@ -15,7 +15,6 @@ from pydantic import BeforeValidator, WithJsonSchema
 from fieldpack.server.http.routing import parse_id
 
 __all__ = [
-    "BatchId",
     "CollectionId",
     "DecisionId",
     "ErasureId",
@@ -41,7 +40,6 @@ __all__ = [
 
 _OPAQUE = WithJsonSchema({"type": "string"})
 
-BatchId = Annotated[UUID, _OPAQUE]  # in queries and bodies, where a malformed one is a 400
 CollectionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Collection")), _OPAQUE]
 DecisionId = Annotated[UUID, BeforeValidator(partial(parse_id, "Decision")), _OPAQUE]
 ErasureId = Annotated[UUID, BeforeValidator(partial(parse_id, "Erasure")), _OPAQUE]

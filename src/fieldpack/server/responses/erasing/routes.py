@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.dependencies import CurrentContext
-from fieldpack.server.http.ids import BatchId, CollectionId, ErasureId, SubmissionId
+from fieldpack.server.http.ids import CollectionId, ErasureId, SubmissionId
 from fieldpack.server.http.listing import Page, envelope
 from fieldpack.server.responses.erasing import service
 from fieldpack.server.responses.parameters import Filters
 
 __all__ = ["router"]
+
+# no part of a path: a malformed one is a 400
+Batch = Annotated[UUID, WithJsonSchema({"type": "string"})]
 
 router = APIRouter(route_class=ResearcherRoute, tags=["responses"])
 
@@ -30,7 +34,7 @@ class Erasure(Named):
     """How many were shown, and are to be erased now."""
 
     count: Annotated[int, Field(ge=0)]
-    batch: BatchId | None = None
+    batch: Batch | None = None
 
 
 @router.post("/data-collection/collections/{collection_id}/erasures/check", dependencies=[Filters])
@@ -82,7 +86,7 @@ async def list_erasures(
     caller: CurrentCaller,
     collection_id: CollectionId,
     page: Page,
-    batch: Annotated[BatchId | None, Query(description="Only those that were asked for together.")] = None,
+    batch: Annotated[Batch | None, Query(description="Only those that were asked for together.")] = None,
 ) -> dict[str, Any]:
     """What was erased in a collection, newest first: random ids, times and counts, nothing of a person."""
     async with context.database.transaction() as connection:
