@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PICTURED = {
     "/sign-in": ("sign-in", "sign-in-password"),
-    "/sign-in/once": (),
+    "/sign-in/once": ("sign-in-once",),
     "/join": ("invitation",),
     "/researcher": ("researcher",),
     "/researcher/account": ("account",),
