@@ -32,7 +32,7 @@ ROWS = 50_000  # some 100 MB, with what is kept for searching
 def disk() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="fieldpack-test-"))
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=800m,mode=755", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=1600m,mode=755", "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
