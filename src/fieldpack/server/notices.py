@@ -21,7 +21,7 @@ CHANNELS = (
     CHANNEL,
     "fieldpack_changes",
     "fieldpack_access",
-)  # the last two are the triggers' (migrations 15 and 36)
+)  # the last two are the triggers' (migration 36)
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger()

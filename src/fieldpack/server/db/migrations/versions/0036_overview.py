@@ -81,6 +81,14 @@ SELECT s.collection_id, (s.completed_at AT TIME ZONE 'UTC')::date, count(*)
 FROM submissions s JOIN collections c ON c.id = s.collection_id
 WHERE NOT s.test AND s.response = 'active' GROUP BY 1, 2;
 
+CREATE FUNCTION tell_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('fieldpack_changes', collection_id::text) FROM (SELECT DISTINCT collection_id FROM added) c;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tell AFTER INSERT ON changes
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tell_changes();
+
 CREATE FUNCTION tell_access() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('fieldpack_access', coalesce(OLD.researcher_id, NEW.researcher_id)::text);
