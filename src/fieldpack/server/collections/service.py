@@ -66,7 +66,7 @@ async def get_collection(
 
 
 async def open_file(connection: Connection, caller: Caller, collection_id: UUID, file_key: UUID) -> FileRow:
-    """An uploaded file, for whoever may see it.
+    """An uploaded file, for whoever may see it. The caller's transaction ends with the entry of the audit log.
 
     Raises:
         Problem: 404 for one that is not there; 404 and 403 as `authorization.require` says.

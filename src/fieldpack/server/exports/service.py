@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +22,7 @@ from fieldpack.server.exports import queries
 from fieldpack.server.exports.filters import parse_filter
 from fieldpack.server.exports.keys import object_key
 from fieldpack.server.exports.rows import ExportRow, Filter
+from fieldpack.server.exports.serve.following import wait_until_over
 from fieldpack.server.exports.serve.links import ARCHIVE_PATH, make_link
 from fieldpack.server.exports.serve.waiting import find_reason
 from fieldpack.server.jobs import EXPORTS_QUEUE, defer
@@ -32,7 +31,6 @@ from fieldpack.server.studies.queries import find_study
 
 __all__ = ["delete_export", "describe_export", "get_export", "request_export", "wait_while_generating"]
 
-POLL_SECONDS = 1.0
 NEWER_DIALECT, NEWER_DIALECT_KEPT = "2026-11", 10
 BUSY_SECONDS = 5  # after which whoever found too many exports being made asks again
 
@@ -194,21 +192,10 @@ async def delete_export(connection: Connection, caller: Caller, collection_id: U
 
 async def wait_while_generating(context: Context, row: ExportRow, seconds: float) -> ExportRow:
     """The export's row once it is no longer generating, or as it is when the time is up."""
-    deadline = time.monotonic() + seconds
-    async with context.notices.subscribed(str(row.id)) as news:
-        while True:
-            news.clear()
-            async with context.database.transaction() as connection:
-                found = await queries.find_export(connection, row.id)
-            if found is None:
-                raise not_found("Export", row.id)
-            left = deadline - time.monotonic()
-            if found.status != "generating" or left <= 0:
-                return found
-            try:
-                await asyncio.wait_for(news.wait(), min(left, POLL_SECONDS))
-            except TimeoutError:
-                continue
+    found = await wait_until_over(context, row.id, seconds, queries.find_export)
+    if found is None:
+        raise not_found("Export", row.id)
+    return found
 
 
 async def describe_export(context: Context, caller: Caller, row: ExportRow, origin: str) -> dict[str, Any]:

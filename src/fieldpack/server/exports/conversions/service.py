@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +16,7 @@ from fieldpack.server.exports.conversions import queries
 from fieldpack.server.exports.conversions.formats import FORMATS, find_missing
 from fieldpack.server.exports.conversions.rows import ConversionRow
 from fieldpack.server.exports.queries import extend_link, find_export
+from fieldpack.server.exports.serve.following import wait_until_over
 from fieldpack.server.exports.serve.links import CONVERSION_PATH, make_link
 from fieldpack.server.jobs import CONVERSIONS_QUEUE, defer
 from fieldpack.server.problems import TOO_MANY_REQUESTS, Problem, conflict, not_found
@@ -32,7 +31,6 @@ __all__ = [
     "wait_while_converting",
 ]
 
-POLL_SECONDS = 1.0
 BUSY_SECONDS = 5  # after which whoever found too many being made asks again
 
 
@@ -168,21 +166,10 @@ async def wait_while_converting(context: Context, row: ConversionRow, seconds: f
     Raises:
         Problem: 404 when it is gone by then, as after an erasure.
     """
-    deadline = time.monotonic() + seconds
-    async with context.notices.subscribed(str(row.id)) as news:
-        while True:
-            news.clear()
-            async with context.database.transaction() as connection:
-                found = await queries.find_by_id(connection, row.id)
-            if found is None:
-                raise not_found("Conversion", row.format)
-            left = deadline - time.monotonic()
-            if found.status != "generating" or left <= 0:
-                return found
-            try:
-                await asyncio.wait_for(news.wait(), min(left, POLL_SECONDS))
-            except TimeoutError:
-                continue
+    found = await wait_until_over(context, row.id, seconds, queries.find_by_id)
+    if found is None:
+        raise not_found("Conversion", row.format)
+    return found
 
 
 async def describe_conversion(
