@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from types import FrameType
 from typing import Any
 
 import httpx
@@ -24,6 +21,7 @@ from fieldpack.client.api import Client
 from fieldpack.demo.folder import ARCHIVE, DemoFolder, demo_folder
 from fieldpack.demo.people import Person, make_people
 from fieldpack.demo.programs import find_command, run_command, running_server
+from fieldpack.demo.signals import Stopped, signals_raised
 from fieldpack.example import find_example
 from fieldpack.text import say_bytes, say_count
 
@@ -36,14 +34,8 @@ MORE_PLACES = 20  # for whoever opens the participants' link
 CELL_CHARACTERS = 20
 HIDDEN = ["submission_id", "study_id", "started_at", "completed_at"]
 REPORT = "report.html"
-STOPPED_BY = ("SIGINT", "SIGTERM", "SIGHUP")
-LOOK_SECONDS = 1.0
 
 console = Console(highlight=False)
-
-
-class _Stopped(KeyboardInterrupt):
-    """A signal asked to stop."""
 
 
 def run_demo(submissions: int, folder: Path | None, *, port: int, keep_running: bool | None) -> None:
@@ -59,7 +51,7 @@ def run_demo(submissions: int, folder: Path | None, *, port: int, keep_running: 
         FieldpackError: the folder is in use, or the server did not start.
         KeyboardInterrupt: a signal stopped it before its end.
     """
-    with _signals_raised(), _cleared(folder) as made:
+    with signals_raised(), _cleared(folder) as made:
         started = time.monotonic()
         console.print("Starting a server with an embedded PostgreSQL …")
         data_dir = made.path / "fieldpack-data"
@@ -84,39 +76,10 @@ def run_demo(submissions: int, folder: Path | None, *, port: int, keep_running: 
                 if stays_up:
                     _say_links(data_dir, f"{client.base_url}/participate/{study['id']}", report)
                 # once it is said that Ctrl-C ends it, that is its end and no interruption
-                with contextlib.suppress(_Stopped) if stays_up else contextlib.nullcontext():
+                with contextlib.suppress(Stopped) if stays_up else contextlib.nullcontext():
                     _say_next(made, archive, stays_up=stays_up)
                     if stays_up:
                         server.wait()
-
-
-@contextlib.contextmanager
-def _signals_raised() -> Iterator[None]:
-    """INT, TERM and HUP as exceptions, so that everything is cleaned up, whatever is running.
-
-    The death of the parent process counts as a signal too: a `make` that was killed can't pass one on.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
-        raise _Stopped
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    numbers = [getattr(signal, name) for name in STOPPED_BY if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    parent = os.getppid()
-    if "MAKELEVEL" in os.environ:
-        threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

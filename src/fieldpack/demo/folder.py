@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fieldpack.demo.signals import signals_held
 from fieldpack.errors import FieldpackError
 from fieldpack.files import lock
 
@@ -58,14 +59,15 @@ def demo_folder(chosen: Path | None) -> Iterator[DemoFolder]:
         lock(lock_fd)
         yield folder
     finally:
-        if folder.is_kept:
-            (path / LOCK).unlink()
-        else:
-            _clear(path)
-            if is_new:
-                with contextlib.suppress(OSError):  # the archive is in it
-                    path.rmdir()
-        os.close(lock_fd)
+        with signals_held():
+            if folder.is_kept:
+                (path / LOCK).unlink()
+            else:
+                _clear(path)
+                if is_new:
+                    with contextlib.suppress(OSError):  # the archive is in it
+                        path.rmdir()
+            os.close(lock_fd)
 
 
 def _sweep_temporary() -> None:

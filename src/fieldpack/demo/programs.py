@@ -13,6 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO, Any
 
+from fieldpack.demo.signals import signals_held
 from fieldpack.errors import FieldpackError
 
 __all__ = ["find_command", "run_command", "running_server"]
@@ -78,16 +79,21 @@ def _started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command running; asked to stop at the end of the block, and waited for."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("FIELDPACK_", "PROLIFIC_"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fieldpack.demo.child", *arguments],
-        env={**environment, "FIELDPACK_LOG_LEVEL": "warning", "FIELDPACK_DATA_DIR": str(data_dir)},
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the demonstration, which then stops it in order
-        **how,
-    )
-    try:
+    with contextlib.ExitStack() as at_end:
+        with signals_held():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fieldpack.demo.child", *arguments],
+                env={**environment, "FIELDPACK_LOG_LEVEL": "warning", "FIELDPACK_DATA_DIR": str(data_dir)},
+                stdin=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the demonstration, which then stops it in order
+                **how,
+            )
+            at_end.callback(_end, process)
         yield process
-    finally:
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with signals_held():
         pipe: IO[bytes] | None = process.stdin
         if pipe is not None:
             pipe.close()
