@@ -6,13 +6,20 @@ This module holds the queue and imports no resource. A resource registers its jo
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
+import psycopg
+import structlog
 from procrastinate import App, Blueprint, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
 from psycopg.errors import UniqueViolation as AlreadyQueued
 
 from fieldpack.server.context import Context
@@ -38,7 +45,10 @@ HOOKS_QUEUE = "hooks"
 THUMBNAILS_QUEUE = "thumbnails"
 CONVERSIONS_QUEUE = "conversions"
 
+TELL_SECONDS = 1.0
+
 blueprint = Blueprint()
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +59,35 @@ class WorkerContext:
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
+class PatientJobManager(JobManager):
+    """Tells the end of a job as often as it takes, while the database can't be reached.
+
+    An end that is not told leaves the job at work under a worker that lives and knows nothing of it: nobody takes it
+    back, and all jobs under its lock wait for it.
+    """
+
+    async def finish_job(self, *arguments: Any, **named: Any) -> None:
+        await _tell(partial(super().finish_job, *arguments, **named))
+
+    async def retry_job(self, *arguments: Any, **named: Any) -> None:
+        await _tell(partial(super().retry_job, *arguments, **named))
+
+
+async def _tell(call: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await call()
+        except ConnectorException as error:
+            if not isinstance(error.__cause__, (psycopg.OperationalError, psycopg.InterfaceError)):
+                raise  # such as after an attempt whose answer was lost: the end is told already
+            log.warning("job.end_waits", reason=str(error.__cause__).strip())
+        await asyncio.sleep(TELL_SECONDS)
+
+
 def queue_app(url: str) -> App:
     """The procrastinate application of one worker process, with every registered job."""
     app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+    app.job_manager = PatientJobManager(app.connector)
     app.add_tasks_from(blueprint, namespace="fieldpack")
     return app
 

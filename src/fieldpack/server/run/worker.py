@@ -56,7 +56,7 @@ from fieldpack.server.thumbnails import tasks as thumbnails_tasks
 from fieldpack.server.tickets import tasks as tickets_tasks
 from fieldpack.server.uploads import tasks as uploads_tasks
 
-__all__ = ["run_worker"]
+__all__ = ["run_together", "run_worker"]
 
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 15.0
@@ -110,6 +110,8 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             ]
 
             def stop() -> None:
+                if worker_context.stopping.is_set():
+                    return
                 worker_context.stopping.set()
                 for worker in workers:
                     worker.stop()
@@ -125,12 +127,26 @@ async def run_worker(settings: Settings, database_url: str) -> None:
                 asyncio.create_task(seal_every_second(context.database, context.storage), name="seal"),
             ]
             try:
-                await asyncio.gather(*(worker.run() for worker in workers))
+                await run_together(workers, stop)
             finally:
                 for task in beside:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
+
+
+async def run_together(workers: list[Worker], stop: Callable[[], None]) -> None:
+    """Until all have ended. One that ends by itself, as when the database went away, takes the others with it: the
+    process is started again, and no queue is left without a worker."""
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        stop()
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _note_failures(
