@@ -94,3 +94,14 @@ def test_a_reader_waits_for_who_may_still_come_before(api: httpx.Client, server:
             scenario.start("a")
             assert settled(reader) == 3
         wait_for(lambda: settled(reader) > 4)
+
+
+def test_it_is_told_at_once_that_something_happened(api: httpx.Client, server: Installation) -> None:
+    """To every process that listens: open pages need not look by themselves."""
+    scenario = Scenario.create(api)
+    with connected(server) as database:
+        database.execute("LISTEN fieldpack_changes")
+        scenario.take_part("told")
+        wait_for(
+            lambda: scenario.collection["id"] in {told.payload for told in database.notifies(timeout=0.5)},
+        )

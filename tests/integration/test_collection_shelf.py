@@ -62,6 +62,7 @@ def leftovers(server: Installation, scenario: Scenario) -> set[str]:
             table
             for table, column in tables
             if database.execute(f"SELECT FROM {table} WHERE {column} = %s", [ids[column]]).fetchone()
+            is not None
         }
 
 

@@ -55,7 +55,7 @@ def find_on_disk(server: Installation, markers: dict[str, bytes]) -> dict[str, l
 def wait_until_gone(server: Installation, markers: dict[str, bytes]) -> float:
     began = time.monotonic()
     while found := find_on_disk(server, markers):
-        assert time.monotonic() - began < GONE_SECONDS, (found, server.log[-3000:])
+        assert time.monotonic() - began < GONE_SECONDS, (found, server.log[-30_000:])
         time.sleep(0.2)
     return time.monotonic() - began
 
@@ -243,6 +243,24 @@ def test_while_exports_are_made_and_people_take_part(api: httpx.Client, server: 
     assert people_in(scenario) == {"stays"}
 
 
+def test_what_others_still_see_is_waited_for(api: httpx.Client, server: Installation) -> None:
+    """A row that a snapshot sees is copied when its table is written anew, and nobody would come back for it."""
+    scenario = create(api)
+    scenario.take_part("stays", "Stays")
+    erased, markers = leave_traces(scenario, server)
+    scrubs = server.log.count("database.scrubbed")
+    with connected(server) as reader:
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM collections")
+        expect(api.delete(f"/submissions/{erased}"), 204)
+        with connected(server) as watching:
+            waits = "SELECT FROM procrastinate_jobs WHERE task_name = 'fieldpack:scrub' AND status = 'doing'"
+            wait_for(lambda: watching.execute(waits).fetchone() is not None)
+        time.sleep(3.0)  # it would be over by now, on a machine with nothing else to do
+        assert server.log.count("database.scrubbed") == scrubs
+        reader.execute("ROLLBACK")
+    wait_until_gone(server, markers)
+
+
 @pytest.mark.parametrize("victim", ["postmaster", "worker"])
 def test_who_dies_meanwhile_is_no_excuse(api: httpx.Client, server: Installation, victim: str) -> None:
     """Killed while it writes a table anew: the job is taken up again, and what the crash left is removed."""
@@ -284,6 +302,24 @@ def test_it_never_waits_in_front_of_others_for_long(server: Installation) -> Non
         database.execute("SET lock_timeout = '500ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             database.execute("VACUUM (FULL) submissions")
+
+
+def test_each_wait_has_its_own_patience(server: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where much was waited for, or large tables take their time, the next wait is not given up at once."""
+    monkeypatch.setattr("fieldpack.server.db.scrubbing.PATIENCE_SECONDS", 2.0)
+    with connected(server) as database, connected(server) as reader, connected(server) as locker:
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM collections")
+        database.execute("SELECT pg_current_xact_id()")  # the reader's snapshot is an older one from now on
+        locker.execute("BEGIN; LOCK TABLE submissions IN SHARE UPDATE EXCLUSIVE MODE")
+        timers = [
+            threading.Timer(seconds, session.execute, ["ROLLBACK"])
+            for session, seconds in ((reader, 1.2), (locker, 2.4))
+        ]
+        for timer in timers:
+            timer.start()
+        scrub(database, cluster_folder(server.data_dir), threading.Event())
+        for timer in timers:
+            timer.join()
 
 
 def test_a_table_too_large_to_lock_is_named(server: Installation) -> None:

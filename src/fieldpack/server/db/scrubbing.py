@@ -93,32 +93,30 @@ def scrub(
         psycopg.Error: the database does not answer, or its disk is full.
         OSError: a file can't be removed.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
     # Whoever comes after a waiting lock waits too: not for long. Autovacuum makes way after deadlock_timeout.
     connection.execute("SET lock_timeout = '500ms'")
     connection.execute("SET deadlock_timeout = '100ms'")
-    _await_snapshots(connection, stop, deadline)
+    _await_snapshots(connection, stop)
     left = _find_without_room(connection, data)
     for table in TABLES:
         if table not in left:
-            _run(connection, f"ANALYZE {table}", stop, deadline)
+            _run(connection, f"ANALYZE {table}", stop)
             _forget_statistics(connection, table)
-    _await_snapshots(connection, stop, deadline)
+    _await_snapshots(connection, stop)
     large = []
     for table in (*TABLES, STATISTICS):
         if table in left:
             continue
         if _size_of(connection, table) > largest_bytes:
             large.append(table)
-            _run(connection, f"VACUUM {table}", stop, deadline)
+            _run(connection, f"VACUUM {table}", stop)
         else:
-            _run(connection, f"VACUUM (FULL) {table}", stop, deadline)
+            _run(connection, f"VACUUM (FULL) {table}", stop)
             # and note that everybody may see all of it: lists are read from indexes alone where that is known
-            _run(connection, f"VACUUM {table}", stop, deadline)
+            _run(connection, f"VACUUM {table}", stop)
     # The checkpoint that comes next deletes the old tables' files, and the log up to the segment that it begins in.
     connection.execute("SELECT pg_switch_wal()")
-    pause = partial(_pause, stop, deadline, PAUSE_SECONDS)
-    removed = remove_leftovers(connection, data, pause)
+    removed = clear_leftovers(connection, data, stop)
     if left:
         table = max(left, key=lambda name: left[name])
         raise NoRoom(
@@ -130,22 +128,25 @@ def scrub(
 
 def clear_leftovers(connection: Blocking, data: Path, stop: threading.Event) -> Removed:
     """The last step of `scrub` alone, with the same arguments and errors."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    return remove_leftovers(connection, data, partial(_pause, stop, deadline, PAUSE_SECONDS))
+    return remove_leftovers(connection, data, partial(_pause, stop, _start_waiting(), PAUSE_SECONDS))
 
 
-def _await_snapshots(connection: Blocking, stop: threading.Event, deadline: float) -> None:
+def _start_waiting() -> float:
+    """Until when one wait may last. Each has its own: earlier waits, and writing tables, take their time too."""
+    return time.monotonic() + PATIENCE_SECONDS
+
+
+def _await_snapshots(connection: Blocking, stop: threading.Event) -> None:
     """Wait until no transaction sees, or may yet commit, what is older than now."""
+    deadline = _start_waiting()
     row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
     assert row is not None
-    while connection.execute(
-        """
+    older = """
         SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
           AND greatest(age(backend_xid), age(backend_xmin)) > age(%s::xid8::xid) LIMIT 1
-        """,
-        row,
-    ).fetchone():
+        """
+    while connection.execute(older, row).fetchone() is not None:
         _pause(stop, deadline, PAUSE_SECONDS, "a transaction that began earlier still runs")
 
 
@@ -192,7 +193,8 @@ def _size_of(connection: Blocking, table: str) -> int:
     return row[0] if row else 0
 
 
-def _run(connection: Blocking, statement: str, stop: threading.Event, deadline: float) -> None:
+def _run(connection: Blocking, statement: str, stop: threading.Event) -> None:
+    deadline = _start_waiting()
     while True:
         if stop.is_set():
             raise Postponed("this process ends")
