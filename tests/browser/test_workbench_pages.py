@@ -16,6 +16,7 @@ from fieldpack.server.config import load_settings
 from tests.browser.conftest import Contexts
 from tests.browser.pictured import NO_PAGES, PICTURED
 from tests.browser.screenshots import FOLDER
+from tests.browser.test_attacks import SCRIPTS
 from tests.browser.visitor import PHONE, fits, violations
 from tests.browser.workbench import Filled, sign_in
 from tests.browser.workbench_states import STATES
@@ -92,6 +93,39 @@ def test_every_screen_can_be_read_without_scripts(
         assert answer is not None
         assert answer.status == 200
         assert page.locator("h1").inner_text() != ""
+
+
+def test_stored_scripts_do_nothing_on_any_screen(server: Installation, visitors: Contexts) -> None:
+    """In every text that a researcher or a participant wrote; the visitor's own faults would tell of refused ones."""
+    with server.client() as api:
+        filled = Filled(api, mark=f" {SCRIPTS}")
+        path = f"/data-collection/collections/{filled.scenario.collection['id']}"
+        body = {
+            **api.get(path).json(),
+            "name": f"Name {SCRIPTS}",
+            "description": f"Description {SCRIPTS}",
+        }
+        assert api.put(path, json=body).status_code == 200
+        context = visitors()
+        struck: list[str] = []
+        context.expose_binding("struck", lambda source: struck.append(source["page"].url))
+        page = context.new_page()
+        sign_in(page, server)
+        page.on("dialog", lambda dialog: dialog.accept())  # leaving what was not saved
+        shown = set()
+        for name, screen in filled.screens.items():
+            page.goto(f"{server.url}{screen}")
+            page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+            page.wait_for_timeout(300)  # for what scripts of the page do with the texts
+            if "struck()" in page.locator("body").inner_text():
+                shown.add(name)
+        for visit in STATES.values():
+            visit(page, server.url, filled)
+        for state in ("lightbox", "gallery-chosen", "editor-preview"):
+            STATES[state](page, server.url, filled)
+            assert "struck()" in page.locator("body").inner_text(), state
+        assert struck == []
+        assert shown >= {"home", "editor", "manage", "overview", "responses", "response", "study", "history"}
 
 
 def test_right_to_left(server: Installation, filled: Filled, visitors: Contexts) -> None:

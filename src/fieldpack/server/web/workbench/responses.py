@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -23,7 +22,6 @@ from fieldpack.server.responses import service
 from fieldpack.server.submissions.notes import service as notes
 from fieldpack.server.submissions.review import service as review
 from fieldpack.server.submissions.review.rules import ORIGINS
-from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
@@ -133,11 +131,11 @@ async def _show(
         allowed=allowed,
         can_approve=row.status in ORIGINS["APPROVE"],
         can_reject=row.status in ORIGINS["REJECT"],
-        categories=get_args(RejectionCategory),
-        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
-        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
-        given_category=text_of(form, "category") if form else "",
-        given_message=text_of(form, "message") if form and text_of(form, "go") != "note" else "",
+        **views.fields_of_decision(
+            catalogue,
+            text_of(form, "category") if form else "",
+            text_of(form, "message") if form and text_of(form, "go") != "note" else "",
+        ),
         given_note=text_of(form, "message") if form and text_of(form, "go") == "note" else "",
         files_path=f"{base}/files",
         refusal=refusal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from fieldpack.server.problems import Problem
 from fieldpack.server.responses.rows import FileRow, QuestionRow
 from fieldpack.server.responses.service import View
 from fieldpack.server.selection.filters import TRUTHS, Condition, ResponseFilter
+from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web.catalogue import Catalogue, message
 
@@ -23,6 +24,7 @@ __all__ = [
     "Chip",
     "cell_of",
     "describe_conditions",
+    "fields_of_decision",
     "link_to",
     "pages_of",
     "say_all",
@@ -116,6 +118,17 @@ class Chip:
 def say_all(keys: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
     """The text of each name, where a mapping gives its key."""
     return {name: catalogue.text(key) for name, key in keys.items()}
+
+
+def fields_of_decision(catalogue: Catalogue, category: str, text: str) -> dict[str, Any]:
+    """What `reasons.html` and the field of the message show: reasons for a rejection, and what was given before."""
+    return {
+        "categories": get_args(RejectionCategory),
+        "category_texts": say_all(CATEGORY_TEXTS, catalogue),
+        "reason_texts": say_all(REASON_TEXTS, catalogue),
+        "given_category": category,
+        "given_message": text,
+    }
 
 
 def state_text(status: str, catalogue: Catalogue) -> str:

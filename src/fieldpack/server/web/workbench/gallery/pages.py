@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -25,7 +25,6 @@ from fieldpack.server.responses.review import deciding
 from fieldpack.server.responses.review.assigning import list_reviewers
 from fieldpack.server.responses.rows import FileRow, ResponseRow
 from fieldpack.server.selection.filters import MOST_CHOSEN
-from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.formats import kind_of
 from fieldpack.server.web import queries
 from fieldpack.server.web.catalogue import Catalogue
@@ -161,11 +160,11 @@ async def _show(
         chosen=chosen,
         most=MOST_CHOSEN,
         allowed=allowed,
-        categories=get_args(RejectionCategory),
-        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
-        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
-        given_category=text_of(form, "category") if form else "",
-        given_message=text_of(form, "message") if form else "",
+        **views.fields_of_decision(
+            catalogue,
+            text_of(form, "category") if form else "",
+            text_of(form, "message") if form else "",
+        ),
         refusal=refusal,
         notices=notices,
         previous=views.link_to(path, here, [("upto", page.before)]) if page.before else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,7 +19,6 @@ from fieldpack.server.responses.queries import ORDERS
 from fieldpack.server.responses.review import assigning
 from fieldpack.server.responses.review.deciding import count_reviewable
 from fieldpack.server.responses.rows import FileRow
-from fieldpack.server.submissions.schemas import RejectionCategory
 from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
@@ -155,11 +154,11 @@ async def show_table(
         reviewers=reviewers,
         notices=notices,
         refusal=refusal,
-        categories=get_args(RejectionCategory),
-        category_texts=views.say_all(views.CATEGORY_TEXTS, catalogue),
-        reason_texts=views.say_all(views.REASON_TEXTS, catalogue),
-        given_category=text_of(form, "category") if form else "",
-        given_message=text_of(form, "message") if form else "",
+        **views.fields_of_decision(
+            catalogue,
+            text_of(form, "category") if form else "",
+            text_of(form, "message") if form else "",
+        ),
         allowed=allowed,
         assign=views.link_to(f"{path}/assign", parameters),
         approved=views.link_to(f"{collection_path(collection_id)}/approved.csv", wanted),
