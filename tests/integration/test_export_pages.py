@@ -73,6 +73,32 @@ def test_the_filter_of_the_table_is_what_is_exported(browser: httpx.Client, api:
     assert listed[0]["links_expire_at"] == export["expires_at"]
 
 
+def test_with_the_history_of_corrections(browser: httpx.Client, api: httpx.Client) -> None:
+    scenario = Scenario.create(api)
+    submission = scenario.take_part("a", "Find")
+    item = scenario.collection["collection_items"][0]["page_items"][0]["id"]
+    correction = {"instruction_id": item, "answer": {"value": "Fine"}, "reason": "A slip."}
+    expect(api.post(f"/submissions/{submission}/corrections", json=correction), 201)
+    page = browser.get(list_path(scenario)).text
+    box = re.search(r'<input type="checkbox" name="(\w+)" value="(\w+)">', page)
+    post = re.search(r'action="(/researcher/collections/[^"]*/export)"', page)
+    assert box
+    assert post
+    made = {}
+    for fields in ({box[1]: box[2]}, {}):
+        export_id = browser.post(post[1], data=fields).headers["location"].rpartition("/")[2]
+        export = expect(api.get(f"{scenario.export_path}/{export_id}", headers={"Prefer": "wait=60"}), 200)
+        made[export_id] = zipfile.ZipFile(io.BytesIO(scenario.download(export))).namelist()
+    assert ["history.jsonl" in members for members in made.values()] == [True, False]
+    with_history = next(iter(made))
+    row = re.search(rf"{with_history}.*?</tr>", text_of(browser.get(list_path(scenario))), re.DOTALL)
+    assert row
+    assert "With what was corrected" in row[0]
+    again = re.search(rf'href="({re.escape(list_path(scenario))}\?[^"]*)"', row[0])
+    assert again
+    assert " checked" in browser.get(html.unescape(again[1])).text
+
+
 def test_what_the_page_copies_brings_the_archive(
     server: Installation, browser: httpx.Client, api: httpx.Client, tmp_path: Path
 ) -> None:

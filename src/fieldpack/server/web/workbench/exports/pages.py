@@ -22,7 +22,7 @@ from fieldpack.server.exports.filters import read_whole_view, write_view
 from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext, require_room
 from fieldpack.server.http.ids import CollectionId, ExportId
-from fieldpack.server.http.intake.forms import read_unknown_form
+from fieldpack.server.http.intake.forms import read_unknown_form, type_of
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.problems import Problem, invalid
 from fieldpack.server.responses.review.assigning import list_reviewers
@@ -43,6 +43,7 @@ router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 ROWS = 50
 WAIT_SECONDS = 2.0
+HISTORY = [("history", "yes")]  # of a form and of an address: with what was corrected
 STATE_TEXTS = {
     "generating": message("exports.generating"),
     "complete": message("exports.complete"),
@@ -99,7 +100,7 @@ async def show_exports(
             "path": _export_path(collection_id, row.id),
             "state": catalogue.text(STATE_TEXTS[row.status]),
             "held": [text for _, text in said],
-            "again": views.link_to(path, wanted.parameters()),
+            "again": views.link_to(path, wanted.parameters(), HISTORY if row.with_history else []),
         }
 
     parameters = view.wanted.parameters()
@@ -112,6 +113,7 @@ async def show_exports(
         chips=views.describe_conditions(view, studies, names_of(reviewers), catalogue, path, []),
         cleared=path,
         has_note=view.wanted.note is not None,
+        with_history=HISTORY[0] in request.query_params.multi_items(),
         responses=views.link_to(f"{_collection_path(collection_id)}/responses", view.parameters()),
         export=views.link_to(f"/researcher/collections/{collection_id}/export", parameters),
         rows=[described(row) for row in rows[:ROWS]],
@@ -128,12 +130,18 @@ async def export(
     request: Request, context: CurrentContext, caller: SignedIn, collection_id: CollectionId
 ) -> Response:
     """Request an export, or take the one that still is up to date."""
+    with_history = False
+    if type_of(request):  # a form without fields may come without a type
+        name, value = HISTORY[0]
+        with_history = text_of(await read_unknown_form(request), name) == value
     given: dict[str, Any] | None = None
     if request.query_params:  # the view of responses that is on the page
         async with context.database.transaction() as connection:
             view = await read_view(connection, caller, collection_id, request.query_params.multi_items())
         given = write_view(view.wanted)
-    row, _ = await exports.request_export(context, caller, collection_id, given=given)
+    row, _ = await exports.request_export(
+        context, caller, collection_id, given=given, with_history=with_history
+    )
     return see_other(_export_path(row.collection_id, row.id))
 
 
