@@ -284,6 +284,29 @@ def test_where_people_leave_is_seen_as_they_answer(api: httpx.Client) -> None:
     expect(participant.answer(participant.item(0), {"value": "Fine"}), 200)
     found = expect(api.get(path), 200)
     assert (found["left_without_an_answer"], found["questions"][0]["left"]) == (0, 1)
+    file = participant.item(1)
+    participant.upload(file, "last.png", PNG)
+    listed = f"/data-collection/collections/{scenario.collection['id']}/submissions"
+    for item, count in ((participant.item(0), 0), (file, 1)):
+        assert len(expect(api.get(listed, params={"where": f"{item}:left"}), 200)["results"]) == count
+    participant.submit()
+    assert expect(api.get(listed, params={"where": f"{file}:left"}), 200)["results"] == []
+
+
+def test_the_command_says_what_the_page_says(server: Installation, population: Population) -> None:
+    found = population.overview()
+    collection = population.scenario.collection["id"]
+    assert json.loads(server.run("collection", "overview", collection, "--json").stdout) == found
+    said = server.run("collection", "overview", collection).stdout
+    for name in ("started", "under_way", "submitted", "approved", "returned"):
+        assert re.search(rf"^{name.replace('_', ' ').capitalize()} +{found[name]}$", said, re.MULTILINE), said
+    for question in found["questions"]:
+        shown = question["description"][:12].rstrip()
+        row = next(line for line in said.splitlines() if shown in line)
+        numbers = [question[name] for name in ("answered", "missing", "left")]
+        assert re.search(r"\s+".join(map(str, numbers)), row), said
+    assert "secret" not in said  # texts are shown to whoever asks
+    assert server.run("collection", "overview", "no-id", check=False).returncode != 0
 
 
 def test_an_unknown_collection_has_no_numbers(browser: httpx.Client, population: Population) -> None:

@@ -43,7 +43,7 @@ Where = Annotated[
     typer.Option(
         metavar="CONDITION",
         help="On an answer: QUESTION:is:VALUE, QUESTION:contains:TEXT, QUESTION:between:LOW,HIGH, QUESTION:answered,"
-        " QUESTION:missing.",
+        " QUESTION:missing, QUESTION:left (not submitted, and this was answered last).",
     ),
 ]
 _COLUMNS = ("submission_id", "participant_id", "status", "started_at", "completed_at", "time_taken", "notes")

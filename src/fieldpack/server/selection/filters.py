@@ -27,13 +27,15 @@ __all__ = [
     "MOST_CONDITIONS",
     "MOST_TEXT",
     "TRUTHS",
+    "WITHOUT_OPERAND",
     "Condition",
     "ResponseFilter",
     "parse_filter",
 ]
 
-Test = Literal["is", "contains", "between", "unit", "type", "answered", "missing"]
+Test = Literal["is", "contains", "between", "unit", "type", "answered", "missing", "left"]
 TESTS: tuple[Test, ...] = get_args(Test)
+WITHOUT_OPERAND: tuple[Test, ...] = ("answered", "missing", "left")
 MOST_CONDITIONS = 10
 MOST_TEXT = 500
 MOST_CHOSEN = 500  # submissions that are named one by one
@@ -53,7 +55,7 @@ class Condition:
     Attributes:
         instruction_id: the question.
         test: `is` an option, `contains` a text in any case, `between` two numbers, in a `unit`, with a file of a
-            `type`, `answered` or `missing`.
+            `type`, `answered` or `missing`; `left`: the last answer of somebody who has not submitted.
         operand: the option's or unit's value as JSON or plain text, the text, `low,high` with either left out and a
             `)` after it where the highest is not included, the content type; '' for the rest.
     """
@@ -275,7 +277,7 @@ def _parse_condition(text: str, questions: Collection[str]) -> Condition:
         raise ValueError(f"A question is followed by one of {', '.join(TESTS)}.")
     if len(operand) > MOST_TEXT:
         raise ValueError(f"At most {MOST_TEXT} characters.")
-    if test in ("answered", "missing"):
+    if test in WITHOUT_OPERAND:
         return Condition(UUID(identifier), test)
     if not operand:
         raise ValueError(f"What follows `{test}` is missing.")

@@ -10,10 +10,19 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.selection.filters import Condition, ResponseFilter
 
-__all__ = ["LATEST", "SECONDS", "Term", "join_answer", "select_matching"]
+__all__ = ["LAST_ANSWERED", "LATEST", "LEFT", "SECONDS", "Term", "join_answer", "select_matching"]
 
 LATEST = "coalesce(s.completed_at, s.started_at)"
+LAST_ANSWERED = """
+    (SELECT given.instruction_id FROM (
+        SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
+        UNION ALL
+        SELECT u.instruction_id, u.updated_at FROM uploads u WHERE u.submission_id = s.id
+    ) AS given ORDER BY given.at DESC LIMIT 1)
+"""  # the question that was answered last, while a submission is under way
+LEFT = "s.response IN ('in_progress', 'no_submission')"  # begun and not submitted
 SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
+_UNANSWERED = ("missing", "left")
 MOST_KEPT = 400  # characters of an answer's text in `answer_values`
 MOST_NAMED = 100  # characters of a text that stands there as a choice, too
 
@@ -35,7 +44,7 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
         terms.append(term)
         values.update(given)
 
-    if wanted.search is not None or any(each.test != "missing" for each in wanted.where):
+    if wanted.search is not None or any(each.test not in _UNANSWERED for each in wanted.where):
         add("s.response = 'active'")
     if wanted.state:
         add("s.status = ANY(%(state)s)", state=list(wanted.state))
@@ -98,6 +107,8 @@ def _select_answer(condition: Condition, name: str) -> Term:
             return Term(f"EXISTS ({answer})", {})
         case "missing":
             return Term(f"NOT EXISTS ({answer})", {})
+        case "left":
+            return Term(f"{LEFT} AND {LAST_ANSWERED} = '{condition.instruction_id}'", {})
         case "contains":
             test = _contains(condition, name)
         case "between":

@@ -18,7 +18,7 @@ from fieldpack.server.responses.overview.rows import (
     SpreadRow,
     TextsRow,
 )
-from fieldpack.server.selection.queries import SECONDS
+from fieldpack.server.selection.queries import LAST_ANSWERED, LEFT, SECONDS
 
 MOST_LOOKED_AT = 500  # changes that are asked whether a reading saw them, the newest
 
@@ -116,18 +116,9 @@ async def count_left(connection: Connection, collection_id: UUID) -> dict[str, i
     """How many of those who began and have not submitted gave their last answer to each question, by its id; '' for
     those who answered none."""
     cursor = await connection.execute(
-        """
-        SELECT coalesce(last.instruction_id::text, '') AS id, count(*) AS count
-        FROM submissions s LEFT JOIN LATERAL (
-            SELECT given.instruction_id FROM (
-                SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
-                UNION ALL
-                SELECT u.instruction_id, u.updated_at FROM uploads u WHERE u.submission_id = s.id
-            ) AS given
-            ORDER BY given.at DESC LIMIT 1
-        ) AS last ON true
-        WHERE s.collection_id = %s AND NOT s.test AND s.response IN ('in_progress', 'no_submission')
-        GROUP BY 1
+        f"""
+        SELECT coalesce({LAST_ANSWERED}::text, '') AS id, count(*) AS count
+        FROM submissions s WHERE s.collection_id = %s AND NOT s.test AND {LEFT} GROUP BY 1
         """,
         [collection_id],
     )

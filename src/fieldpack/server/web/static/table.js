@@ -28,7 +28,7 @@ if (question !== null && operand !== null) {
     const options = document.getElementById(`options-${question.value}`);
     if (options !== null && test.value === "is") operand.setAttribute("list", options.id);
     else operand.removeAttribute("list");
-    operand.disabled = test.value === "answered" || test.value === "missing";
+    operand.disabled = ["answered", "missing", "left"].includes(test.value);
   };
   question.addEventListener("change", () => {
     // of options one is meant, of a text a part

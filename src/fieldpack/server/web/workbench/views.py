@@ -55,6 +55,7 @@ TEST_TEXTS = {
     "type": message("filter.type"),
     "answered": message("filter.answered"),
     "missing": message("filter.missing"),
+    "left": message("filter.left"),
 }
 ORDER_TEXTS = {
     "completed": message("order.completed"),

@@ -10,13 +10,13 @@ import orjson
 
 from fieldpack.archive.records import format_time
 from fieldpack.server.responses.rows import QuestionRow
+from fieldpack.server.selection.filters import WITHOUT_OPERAND
 
 __all__ = ["OF_FORMS", "find_options", "read_condition", "show_before", "show_since"]
 
 OF_FORMS = ("question", "test", "operand")
 """Fields of the form that make one condition on an answer; no address keeps them."""
 
-_WITHOUT = ("answered", "missing")
 MOST_OFFERED = 100  # options of one question that are offered while somebody types
 
 
@@ -29,7 +29,7 @@ def read_condition(given: Mapping[str, str], questions: Sequence[QuestionRow]) -
     question, test, operand = (given.get(name, "").strip() for name in OF_FORMS)
     if not question or not test:
         return None
-    if test in _WITHOUT:
+    if test in WITHOUT_OPERAND:
         return f"{question}:{test}"
     if test == "is":
         found = next((each for each in questions if str(each.id) == question.lower()), None)
