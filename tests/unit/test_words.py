@@ -19,6 +19,7 @@ FOREIGN = {
     "segments",  # of an Ogg page
     "_SEGMENT",  # of Matroska
     "helper_text",  # a field of the API
+    "job_manager",  # of a procrastinate App
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

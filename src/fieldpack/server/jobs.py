@@ -59,7 +59,7 @@ class WorkerContext:
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-class PatientJobManager(JobManager):
+class PatientJobs(JobManager):
     """Tells the end of a job as often as it takes, while the database can't be reached.
 
     An end that is not told leaves the job at work under a worker that lives and knows nothing of it: nobody takes it
@@ -87,7 +87,7 @@ async def _tell(call: Callable[[], Awaitable[None]]) -> None:
 def queue_app(url: str) -> App:
     """The procrastinate application of one worker process, with every registered job."""
     app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4))
-    app.job_manager = PatientJobManager(app.connector)
+    app.job_manager = PatientJobs(app.connector)
     app.add_tasks_from(blueprint, namespace="fieldpack")
     return app
 
