@@ -290,6 +290,7 @@ def test_a_rule_is_in_one_place() -> None:
 
 
 FREE = {
+    "audit.queries.find_and_insert",  # a row of the class that is asked for
     "collections.queries.get_version",  # JSON as a researcher wrote it
     "exports.build.job_queries.iter_files",  # batches of millions, see docs/decisions.md
     "exports.build.job_queries.iter_lines",  # how many lines a batch of text has, and the text
@@ -297,7 +298,6 @@ FREE = {
 }
 JSON = {
     "audit.queries.insert_entries(details)",
-    "audit.queries.insert_entry(details)",
     "collections.queries.keep_version(body)",
     "exports.build.job_queries.select_exported(filter)",
     "exports.queries.find_generating(filter)",

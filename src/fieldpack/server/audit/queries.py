@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 from psycopg.rows import RowMaker, class_row
@@ -15,87 +15,128 @@ from fieldpack.server.audit.rows import EntryRow, HeadRow, ListedRow, SealRow, T
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
+Row = TypeVar("Row")
 ENTRY = columns_of(EntryRow, "e")
 BATCH = 2000
 
 
-async def insert_entry(
-    connection: Connection,
-    *,
-    actor_type: str,
-    researcher_id: UUID | None,
-    credential_type: str | None,
-    credential_id: str | None,
-    address: str | None,
-    action: str,
-    object_type: str,
-    object_id: UUID | None,
-    submission_id: UUID | None,
-    member_id: UUID | None,
-    workspace_id: UUID | None,
-    collection_id: UUID | None,
-    study_id: UUID | None,
-    details: dict[str, Any],
-    is_awaited: bool,
-) -> None:
-    """One entry, in the caller's transaction. Where it belongs follows from what it is about.
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An entry to be written. Where it belongs follows from what it is about.
 
-    Of downloads by one link from one address there is one entry an hour; of a participant who is not there, none.
-
-    Args:
+    Attributes:
         researcher_id: who acted; None for a participant, who is `submission_id`, and for others.
         member_id: the researcher whom it is about.
         is_awaited: whether the transaction's end waits for the disk. Where nothing but the entry was written it need
             not: a crash of the machine takes what the last fraction of a second only looked at.
     """
+
+    actor_type: str
+    researcher_id: UUID | None
+    credential_type: str | None
+    credential_id: str | None
+    address: str | None
+    action: str
+    object_type: str
+    object_id: UUID | None
+    submission_id: UUID | None
+    member_id: UUID | None
+    workspace_id: UUID | None
+    collection_id: UUID | None
+    study_id: UUID | None
+    details: dict[str, Any]
+    is_awaited: bool
+
+
+async def insert_entry(connection: Connection, entry: NewEntry) -> None:
+    """One entry, in the caller's transaction.
+
+    Of downloads by one link from one address there is one entry an hour; of a participant who is not there, none.
+    """
+    submission = "%(submission)s" if entry.submission_id is not None else None
+    await connection.execute(_compose(entry, submission), _bind(entry))
+
+
+async def find_and_insert(
+    connection: Connection,
+    kind: type[Row],
+    found: LiteralString,
+    values: dict[str, UUID],
+    entry: NewEntry,
+) -> Row | None:
+    """The row that a query finds, and in the same statement an entry that it was read; neither where it finds none.
+
+    Args:
+        kind: the dataclass of a row.
+        found: a query of at most one row, with a column `submission_id`: whom the entry is about.
+        values: of its parameters, named unlike the fields of an entry.
+    """
+    cursor = await connection.cursor(row_factory=class_row(kind)).execute(
+        f"WITH found AS ({found}), entry AS ({_compose(entry, 'found.submission_id', 'FROM found')})"
+        " SELECT * FROM found",
+        values | _bind(entry),
+    )
+    return await cursor.fetchone()
+
+
+def _compose(entry: NewEntry, submission: str | None, source: str = "") -> str:
+    """The statement that writes an entry, of only what is needed: with all of it PostgreSQL plans it anew each time,
+    which takes longer than to carry it out.
+
+    Args:
+        submission: SQL of the participant's submission, None where it is about none.
+        source: where rows come from, for an entry about each.
+    """
     collection, subject, actor, workspace = "NULL::uuid", "NULL::uuid", "NULL::uuid", "%(workspace)s::uuid"
-    conditions = [] if is_awaited else ["set_config('synchronous_commit', 'off', true) IS NOT NULL"]
-    if collection_id is not None:
+    conditions = [] if entry.is_awaited else ["set_config('synchronous_commit', 'off', true) IS NOT NULL"]
+    if entry.collection_id is not None:
         collection = "%(collection)s::uuid"
-    elif study_id is not None:
+    elif entry.study_id is not None:
         collection = "(SELECT t.collection_id FROM studies t WHERE t.id = %(study)s)"
-    elif submission_id is not None:
-        collection = "(SELECT s.collection_id FROM submissions s WHERE s.id = %(submission)s)"
-    if submission_id is not None:
-        subject = "(SELECT s.id FROM audit_subjects s WHERE s.submission_id = %(submission)s)"
-    elif member_id is not None:
+    elif submission is not None:
+        collection = f"(SELECT s.collection_id FROM submissions s WHERE s.id = {submission})"
+    if submission is not None:
+        subject = f"(SELECT s.id FROM audit_subjects s WHERE s.submission_id = {submission})"
+    elif entry.member_id is not None:
         subject = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)"
-    if actor_type == "participant":
+    if entry.actor_type == "participant":
         actor = subject
         conditions.append(f"{subject} IS NOT NULL")
-    elif researcher_id is not None:
+    elif entry.researcher_id is not None:
         actor = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s)"
-    if workspace_id is None and collection != "NULL::uuid":
+    if entry.workspace_id is None and collection != "NULL::uuid":
         workspace = f"(SELECT c.workspace_id FROM collections c WHERE c.id = {collection})"
-    await connection.execute(
-        # only what is needed: with all of them in one statement PostgreSQL plans it anew each time, which takes longer
-        # than to carry it out
-        f"""
+    once = """
+        ON CONFLICT (object_id, credential_id, address, date_trunc('hour', at AT TIME ZONE 'UTC'))
+            WHERE action = 'archive.download' DO NOTHING
+        """
+    return f"""
         INSERT INTO audit_entries (actor_type, actor_id, credential_type, credential_id, address, action, object_type,
                                    object_id, subject_id, workspace_id, collection_id, details)
         SELECT %(actor_type)s, {actor}, %(credential_type)s, %(credential_id)s, %(address)s, %(action)s,
                %(object_type)s, %(object)s, {subject}, {workspace}, {collection}, %(details)s
-        WHERE {" AND ".join(conditions) or "true"}
-        ON CONFLICT (object_id, credential_id, address, date_trunc('hour', at AT TIME ZONE 'UTC'))
-            WHERE action = 'archive.download' DO NOTHING
-        """,
-        {
-            "actor_type": actor_type,
-            "researcher": researcher_id,
-            "credential_type": credential_type,
-            "credential_id": credential_id,
-            "address": address,
-            "action": action,
-            "object_type": object_type,
-            "object": object_id,
-            "submission": submission_id,
-            "member": member_id,
-            "workspace": workspace_id,
-            "collection": collection_id,
-            "study": study_id,
-            "details": Jsonb(details),
-        },
-    )
+        {source} WHERE {" AND ".join(conditions) or "true"}
+        {once if entry.action == "archive.download" else ""}
+        """
+
+
+def _bind(entry: NewEntry) -> dict[str, Any]:
+    return {
+        "actor_type": entry.actor_type,
+        "researcher": entry.researcher_id,
+        "credential_type": entry.credential_type,
+        "credential_id": entry.credential_id,
+        "address": entry.address,
+        "action": entry.action,
+        "object_type": entry.object_type,
+        "object": entry.object_id,
+        "submission": entry.submission_id,
+        "member": entry.member_id,
+        "workspace": entry.workspace_id,
+        "collection": entry.collection_id,
+        "study": entry.study_id,
+        "details": Jsonb(entry.details),
+    }
 
 
 async def insert_entries(

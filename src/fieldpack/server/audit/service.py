@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 from fieldpack.server.audit import queries
@@ -19,11 +19,15 @@ __all__ = [
     "Actor",
     "Wanted",
     "describe_entry",
+    "find_and_write",
     "forget",
     "list_entries",
     "write_entries",
     "write_entry",
 ]
+
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,55 @@ async def write_entry(
     Raises:
         ValueError: a word that is not in the lists of `actions`.
     """
+    await queries.insert_entry(
+        connection,
+        _make_entry(
+            actor,
+            action,
+            details,
+            object_id=object_id,
+            submission_id=submission_id,
+            member_id=member_id,
+            workspace_id=workspace_id,
+            collection_id=collection_id,
+            study_id=study_id,
+        ),
+    )
+
+
+async def find_and_write(
+    connection: Connection,
+    actor: Actor,
+    action: str,
+    kind: type[Row],
+    found: LiteralString,
+    values: dict[str, UUID],
+    *,
+    object_id: UUID,
+    collection_id: UUID,
+) -> Row | None:
+    """The row that a query finds, and an entry that it was read, in one statement; see `queries.find_and_insert`."""
+    entry = _make_entry(actor, action, {}, object_id=object_id, collection_id=collection_id)
+    return await queries.find_and_insert(connection, kind, found, values, entry)
+
+
+def _make_entry(
+    actor: Actor,
+    action: str,
+    details: dict[str, Any],
+    *,
+    object_id: UUID | None = None,
+    submission_id: UUID | None = None,
+    member_id: UUID | None = None,
+    workspace_id: UUID | None = None,
+    collection_id: UUID | None = None,
+    study_id: UUID | None = None,
+) -> queries.NewEntry:
     if action not in ACTIONS:
         raise ValueError(f"{action} is no action of the audit log")
     kind = action.partition(".")[0]
     of_kind = {"workspace": workspace_id, "collection": collection_id, "study": study_id}
-    await queries.insert_entry(
-        connection,
+    return queries.NewEntry(
         actor_type=actor.type,
         researcher_id=actor.researcher_id,
         credential_type=actor.credential_type,

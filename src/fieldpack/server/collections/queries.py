@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import AsyncCursor
@@ -13,7 +13,6 @@ from psycopg.types.json import Json
 
 from fieldpack.server.collections.rows import (
     CollectionRow,
-    FileRow,
     ItemRow,
     PageRow,
     PlacedItem,
@@ -26,6 +25,13 @@ from fieldpack.server.db.pool import Connection
 COLUMNS = """
     c.id, c.workspace_id, c.name, c.description, c.version, c.created_at, c.created_by, c.last_modified_at,
     c.last_modified_by, c.archived_at, v.body
+"""
+# a finished upload of a submission that was not erased, also one that another file took the place of: `FileRow`
+FILE: LiteralString = """
+    SELECT u.submission_id, u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256
+    FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
+    WHERE u.id = %(upload_id)s AND s.collection_id = %(collection_id)s AND s.response = 'active'
+      AND (u.position IS NOT NULL OR u.replaced_at IS NOT NULL)
 """
 SOURCE = """
     collections c
@@ -240,17 +246,3 @@ async def list_responses(
     )
     total = await cursor.fetchone()
     return rows, total["count"] if total else 0
-
-
-async def find_file(connection: Connection, collection_id: UUID, upload_id: UUID) -> FileRow | None:
-    """A finished upload of a submission that was not erased, also one that another file took the place of."""
-    cursor = await connection.cursor(row_factory=class_row(FileRow)).execute(
-        """
-        SELECT u.submission_id, u.file_name, b.id AS blob_id, b.size_bytes, b.content_type, b.sha256
-        FROM uploads u JOIN blobs b ON b.id = u.blob_id JOIN submissions s ON s.id = u.submission_id
-        WHERE u.id = %s AND s.collection_id = %s AND s.response = 'active'
-          AND (u.position IS NOT NULL OR u.replaced_at IS NOT NULL)
-        """,
-        [upload_id, collection_id],
-    )
-    return await cursor.fetchone()

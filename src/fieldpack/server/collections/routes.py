@@ -226,6 +226,6 @@ async def get_file(
     file_key: FileKey,
 ) -> Response:
     """One uploaded file as an attachment; ranges work."""
-    async with context.database.transaction() as connection:
+    async with context.database.statements() as connection:
         file = await service.open_file(connection, caller, collection_id, file_key)
     return send_blob(request, context, file)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
-from fieldpack.server.audit.service import write_entry
+from fieldpack.server.audit.service import find_and_write, write_entry
 from fieldpack.server.collections import queries
 from fieldpack.server.collections.rows import (
     CollectionRow,
@@ -29,7 +29,7 @@ from fieldpack.server.collections.schemas import (
     PageInput,
 )
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION, describe_body
-from fieldpack.server.db.pool import Connection, end_in_pipeline
+from fieldpack.server.db.pool import Connection
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
@@ -66,25 +66,24 @@ async def get_collection(
 
 
 async def open_file(connection: Connection, caller: Caller, collection_id: UUID, file_key: UUID) -> FileRow:
-    """An uploaded file, for whoever may see it. The caller's transaction ends with the entry of the audit log.
+    """An uploaded file, for whoever may see it, and the entry of the audit log that it was opened.
 
     Raises:
         Problem: 404 for one that is not there; 404 and 403 as `authorization.require` says.
     """
     await require(connection, caller, Action.FILES_READ, collection=collection_id)
-    file = await queries.find_file(connection, collection_id, file_key)
+    file = await find_and_write(
+        connection,
+        caller.actor,
+        "file.read",
+        FileRow,
+        queries.FILE,
+        {"upload_id": file_key, "collection_id": collection_id},
+        object_id=file_key,
+        collection_id=collection_id,
+    )
     if file is None:
         raise not_found("File", file_key)
-    async with connection.pipeline():
-        await write_entry(
-            connection,
-            caller.actor,
-            "file.read",
-            object_id=file_key,
-            submission_id=file.submission_id,
-            collection_id=collection_id,
-        )
-        await end_in_pipeline(connection)
     return file
 
 

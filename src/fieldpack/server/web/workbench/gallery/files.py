@@ -29,7 +29,7 @@ async def show_file(
     file_key: FileKey,
 ) -> Response:
     """One uploaded file: shown where browsers show its type and nothing in it can act, else saved."""
-    async with context.database.transaction() as connection:
+    async with context.database.statements() as connection:
         file = await open_file(connection, caller, collection_id, file_key)
     return send_blob(request, context, file, inline=file.content_type in SHOWN_TYPES)
 
