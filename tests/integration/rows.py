@@ -21,11 +21,14 @@ def connected(server: Installation) -> psycopg.Connection[Any]:
         return psycopg.connect(embedded.url, autocommit=True)
 
 
-def insert_submissions(server: Installation, study_id: str, count: int) -> None:
-    """So many active responses of some text, as if participants had submitted them now."""
+def insert_submissions(
+    server: Installation, study_id: str, count: int, question_id: str | None = None
+) -> None:
+    """So many active responses of some text, as if participants had submitted them now; each to a question of its own
+    that nobody asked, or all to one."""
     with connected(server) as database, database.transaction():
         responses = """
-            json_build_object(gen_random_uuid(), json_build_object(
+            json_build_object(coalesce(%(question)s::uuid, gen_random_uuid()), json_build_object(
                 'type', 'free_text', 'value', repeat(md5(n::text), 8)))
         """
         database.execute(
@@ -43,7 +46,7 @@ def insert_submissions(server: Installation, study_id: str, count: int) -> None:
                    {write_line_end("now()", "now()", responses)}, 1, counted.counter
             FROM counted, generate_series(1, %(count)s) n
             """,
-            {"study": study_id, "count": count},
+            {"study": study_id, "count": count, "question": question_id},
         )
 
 

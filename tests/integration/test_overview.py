@@ -25,9 +25,9 @@ from fieldpack.report.summary import describe_kinds, describe_question
 from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.responses.overview import gathering, watching
 from fieldpack.server.responses.overview.rows import SnapshotRow, SpreadRow
-from tests.gates import PATIENCE_SECONDS
+from tests.gates import PATIENCE_SECONDS, wait_for
 from tests.installation import Installation
-from tests.integration.rows import connected, insert_researcher
+from tests.integration.rows import connected, insert_researcher, insert_submissions
 from tests.refusals import refused
 from tests.scenario import PNG, Scenario, expect
 
@@ -291,6 +291,19 @@ def test_where_people_leave_is_seen_as_they_answer(api: httpx.Client) -> None:
         assert len(expect(api.get(listed, params={"where": f"{item}:left"}), 200)["results"]) == count
     participant.submit()
     assert expect(api.get(listed, params={"where": f"{file}:left"}), 200)["results"] == []
+
+
+def test_a_large_collection_is_shown_before_all_of_it_was_looked_at(
+    server: Installation, browser: httpx.Client, api: httpx.Client
+) -> None:
+    scenario = Scenario.create(api)
+    question = scenario.collection["collection_items"][0]["page_items"][0]["id"]
+    insert_submissions(server, scenario.study["id"], gathering.LARGE + 1, question)
+    path = f"/workbench/collections/{scenario.collection['id']}"
+    first = browser.get(path)
+    assert first.status_code == 200
+    assert 'data-figure="participants"' not in first.text  # what it takes to look at every response
+    wait_for(lambda: 'data-figure="participants"' in browser.get(path).text)
 
 
 def test_the_command_says_what_the_page_says(server: Installation, population: Population) -> None:

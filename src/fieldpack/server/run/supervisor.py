@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -221,6 +222,9 @@ def _run_web(
         ssl_certfile=tls.cert_file if tls else None,
         ssl_keyfile=tls.key_file if tls else None,
     )
+    # what was made so far stays: looking at all of it again would hold up requests for a tenth of a second each time
+    gc.collect()
+    gc.freeze()
     table = AddressTable(Path(os.environ[FOLDER_VARIABLE]) / ADDRESSES, region)
     middleware = ProxyHeadersMiddleware(config.app, settings.trusted_proxies)  # type: ignore[arg-type]  # never called
     proxies = middleware.trusted_hosts

@@ -104,9 +104,7 @@ async def gather(context: Context, collection_id: UUID) -> Gathered:
             # answers that are saved under way are not logged
             async with context.database.statements() as connection:
                 left = await queries.count_left(connection, collection_id)
-            if left == found.left:
-                return found
-            found = replace(found, left=left)
+            found = replace(found, left=left, made_at=time.monotonic())
         else:
             found = await _gather(context, collection_id)
         kept.found.put(collection_id, found)
