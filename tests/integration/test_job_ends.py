@@ -18,7 +18,9 @@ from tests.installation import Installation
 from tests.integration.rows import connected
 
 PATIENCE_SECONDS = 60.0
-WAITING = "application_name = 'test-job-ends' AND cardinality(pg_blocking_pids(pid)) > 0"
+WAITING = """
+    application_name = 'test-job-ends' AND query LIKE '%finish_job%' AND cardinality(pg_blocking_pids(pid)) > 0
+"""
 
 
 def url_of(database: psycopg.Connection[Any]) -> str:
@@ -58,7 +60,9 @@ def test_an_end_is_told_when_the_connection_was_lost(server: Installation) -> No
             async def hold() -> None:
                 ran.append(1)
                 if len(ran) == 1:
-                    database.execute("BEGIN; LOCK TABLE procrastinate_jobs IN SHARE MODE")
+                    await asyncio.to_thread(
+                        database.execute, "BEGIN; LOCK TABLE procrastinate_jobs IN SHARE MODE"
+                    )
 
             app = queue_app(url_of(database))
             app.add_tasks_from(blueprint, namespace="test")
