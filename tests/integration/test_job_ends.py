@@ -72,6 +72,7 @@ def test_an_end_is_told_when_the_connection_was_lost(server: Installation) -> No
                 worker = Worker(
                     app=app, queues=["test-ends"], listen_notify=False, fetch_job_polling_interval=0.2,
                     install_signal_handlers=False, delete_jobs=DeleteJobCondition.SUCCESSFUL,
+                    update_heartbeat_interval=1.0,
                 )  # fmt: skip
                 running = asyncio.create_task(worker.run())
                 await until(is_cut)
