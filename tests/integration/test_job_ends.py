@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+import pytest
 from procrastinate import Blueprint
 from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker
@@ -83,6 +84,51 @@ def test_an_end_is_told_when_the_connection_was_lost(server: Installation) -> No
 
         asyncio.run(work())
         assert len(ran) == 2
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_what_is_stopped_with_its_worker_is_queued_again(server: Installation, waiting: bool) -> None:
+    """Once, also where the same is queued already."""
+    begun, ended = [], []
+
+    async def work() -> None:
+        blueprint = Blueprint()
+
+        @blueprint.task(name="last", queue="test-stops", lock="test-stops", queueing_lock="test-stops")
+        async def last() -> None:
+            begun.append(1)
+            await asyncio.sleep(600 if len(begun) == 1 else 0)
+            ended.append(1)
+
+        app = queue_app(url_of(watching))
+        app.add_tasks_from(blueprint, namespace="test")
+        async with app.open_async():
+
+            def make_worker(*, wait: bool) -> Worker:
+                return Worker(
+                    app=app, queues=["test-stops"], wait=wait, listen_notify=False, install_signal_handlers=False,
+                    shutdown_graceful_timeout=0.1, update_heartbeat_interval=1.0,
+                    delete_jobs=DeleteJobCondition.SUCCESSFUL,
+                )  # fmt: skip
+
+            await app.configure_task("test:last").defer_async()
+            first = make_worker(wait=True)
+            running = asyncio.create_task(first.run())
+            await until(lambda: len(begun) == 1)
+            if waiting:
+                await app.configure_task("test:last", queueing_lock="test-stops").defer_async()
+            first.stop()
+            await asyncio.wait_for(running, PATIENCE_SECONDS)
+            await asyncio.wait_for(make_worker(wait=False).run(), PATIENCE_SECONDS)
+
+    with connected(server) as watching:
+        asyncio.run(work())
+        left = watching.execute(
+            "SELECT FROM procrastinate_jobs WHERE queue_name = 'test-stops' AND status = 'todo'"
+        )
+        assert left.fetchone() is None
+    assert len(begun) == 2
+    assert len(ended) == 1
 
 
 def test_one_that_ends_takes_the_others_with_it(server: Installation) -> None:

@@ -18,7 +18,8 @@ import orjson
 import psycopg
 import structlog
 from procrastinate import App, Blueprint, PsycopgConnector
-from procrastinate.exceptions import ConnectorException
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 from psycopg.errors import UniqueViolation as AlreadyQueued
 
@@ -66,8 +67,13 @@ class PatientJobs(JobManager):
     back, and all jobs under its lock wait for it.
     """
 
-    async def finish_job(self, *arguments: Any, **named: Any) -> None:
-        await _tell(partial(super().finish_job, *arguments, **named))
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        """Also, a job that was stopped because its worker ends is queued again: nothing else stops one."""
+        if status is Status.ABORTED:
+            with contextlib.suppress(UniqueViolation):  # the same waits under its queueing lock
+                await self.retry_job(job)
+                return
+        await _tell(partial(super().finish_job, job, status, delete_job))
 
     async def retry_job(self, *arguments: Any, **named: Any) -> None:
         await _tell(partial(super().retry_job, *arguments, **named))
