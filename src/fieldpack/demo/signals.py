@@ -68,6 +68,7 @@ def signals_raised() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _State.is_asked = False  # what came in vain is not for a later block
 
 
 @contextlib.contextmanager
