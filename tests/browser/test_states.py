@@ -307,8 +307,6 @@ def test_the_whole_form_by_keyboard(example: Scenario, visitors: Contexts) -> No
                 return
         raise AssertionError(f"{label} can't be reached")
 
-    # listening from the start: the browser is told only then to hand its dialog over
-    page.on("filechooser", lambda chooser: None)
     page.goto(link(example, "ann"))
     tab_to("Start")
     press("Enter")

@@ -73,6 +73,8 @@ def open_context(
     if pictures:
         context.route(re.compile("^https://"), lambda route: route.abort())
     context.on("page", faults.watch)
+    # from the start: the browser is told only then to hand the choosing of files over, and a key may be quicker
+    context.on("page", lambda page: page.on("filechooser", lambda chooser: None))
     return context
 
 
