@@ -141,7 +141,9 @@ def put_blobs(installation: Installation, bucket: Bucket, blobs: list[Blob]) -> 
 @contextmanager
 def working(installation: Installation, count: int) -> Iterator[list[int]]:
     """So many workers, each with one job at a time; their process ids."""
-    command = [*FIELDPACK, "worker", "--data-dir", str(installation.data_dir), "--concurrency", "1"]
+    # of these queues only: they share one row of procrastinate_workers, the others would have theirs
+    queues = [argument for name in ("exports", "parts", "maintenance") for argument in ("--queue", name)]
+    command = [*FIELDPACK, "worker", "--data-dir", str(installation.data_dir), "--concurrency", "1", *queues]
     processes = [
         subprocess.Popen(
             command,
