@@ -21,12 +21,16 @@ from typing import Any
 import httpx
 import psycopg
 from tests.installation import Installation, installed
+from tests.scenario import expect
 
 from .fieldwork import Fieldwork, populate_fieldwork
 from .machine import describe_load, keep, resident_mib, show
 from .population import connected
+from .store import working
 
 SUBMISSIONS = 100_000
+APPROVED = 10_000  # at most so many are decided on at once
+APPROVED_MS = 5000.0
 TIMES = 12  # of each case; its operands go round
 WANTED_MS = 150.0
 SHOWN = 20
@@ -218,6 +222,40 @@ def follow(client: httpx.Client, path: str, web: Sequence[int], connection: psyc
     return case
 
 
+def approve(
+    installation: Installation, work: Fieldwork, connection: psycopg.Connection[Any]
+) -> dict[str, float]:
+    """Approve those that were handed in last, as many as can be decided on at once, by a filter: ms until the decision
+    is held, and from the end of the hold until all are approved."""
+    found = connection.execute(
+        """
+        SELECT completed_at FROM submissions
+        WHERE collection_id = %s AND status = 'AWAITING REVIEW' AND response = 'active'
+        ORDER BY completed_at DESC, id DESC LIMIT %s
+        """,
+        [work.collection_id, APPROVED],
+    ).fetchall()
+    since = {"since": found[-1][0].isoformat()} if len(found) == APPROVED else {}
+    path = f"/data-collection/collections/{work.collection_id}/submissions"
+    with working(installation, 1), installation.client() as api:
+        count = expect(api.get(f"{path}/reviewable", params=since), 200)["count"]
+        while count > APPROVED:  # some were handed in at the very same moment
+            since["since"] = str(found.pop()[0].isoformat())
+            count = expect(api.get(f"{path}/reviewable", params=since), 200)["count"]
+        begun = time.perf_counter()
+        decision = {"action": "APPROVE", "count": count}
+        held = expect(api.post(f"{path}/decisions", params=since, json=decision), 201)
+        held_ms = (time.perf_counter() - begun) * 1000
+        connection.execute("UPDATE decisions SET due_at = now() WHERE id = %s", [held["id"]])
+        begun = time.perf_counter()
+        ended = "SELECT FROM decisions WHERE id = %s AND ended_at IS NOT NULL"
+        while connection.execute(ended, [held["id"]]).fetchone() is None:
+            time.sleep(0.02)
+        made_ms = (time.perf_counter() - begun) * 1000
+        assert expect(api.get(f"/decisions/{held['id']}"), 200)["made"] == count
+    return {"count": count, "held_ms": round(held_ms), "made_ms": round(made_ms)}
+
+
 def run(submissions: int = SUBMISSIONS, *, only: str = "", browser: bool = True) -> dict[str, Any]:
     with installed("--no-worker") as installation:
         started = time.monotonic()
@@ -240,12 +278,14 @@ def run(submissions: int = SUBMISSIONS, *, only: str = "", browser: bool = True)
                     halfway_mib = resident_mib(web)
             first = f"/workbench/submissions/{ids[0]}?state=AWAITING+REVIEW"
             measured.append(follow(client, first, web, connection))
+            approval = approve(installation, work, connection)
             memory = {"before_mib": before_mib, "halfway_mib": halfway_mib, "after_mib": resident_mib(web)}
         figures: dict[str, Any] = {
             "submissions": work.submissions,
             "files": work.files,
             "made_seconds": round(made_seconds),
             "memory": {name: round(value, 1) for name, value in memory.items()},
+            "approval": approval,
             "server": {case.name: case.figures() for case in measured},
             "over": [case.name for case in measured if case.p95_ms > WANTED_MS],
         }
@@ -289,7 +329,11 @@ def _show(measured: list[Case], figures: dict[str, Any]) -> None:
                 for case in chosen
             ],
         )
-    memory = figures["memory"]
+    memory, approval = figures["memory"], figures["approval"]
+    print(
+        f"   {approval['count']:,} approved by a filter: held after {approval['held_ms']:,.0f} ms,"
+        f" made {approval['made_ms']:,.0f} ms after the hold (at most {APPROVED_MS:,.0f})"
+    )
     print(
         f"   web process: {memory['before_mib']:.0f} MiB before, {memory['halfway_mib']:.0f} halfway,"
         f" {memory['after_mib']:.0f} after; {len(figures['over'])} of {len(measured)} cases over {WANTED_MS:.0f} ms"

@@ -23,7 +23,14 @@ from fieldpack.server.responses.rows import (
     ResponseRow,
 )
 from fieldpack.server.selection.filters import ResponseFilter
-from fieldpack.server.selection.queries import LATEST, SECONDS, Term, join_answer, select_matching
+from fieldpack.server.selection.queries import (
+    LATEST,
+    REVIEWABLE,
+    SECONDS,
+    Term,
+    join_answer,
+    select_matching,
+)
 
 __all__ = ["ORDERS", "Order"]
 
@@ -107,9 +114,11 @@ def is_searching(wanted: ResponseFilter) -> bool:
 
 async def prepare(connection: Connection, *, is_searching: bool) -> None:
     """Let this transaction's queries keep what they find in memory, some 100,000 rows of a few columns; and where
-    answers are looked through, have them read in one go, not one by one: how many there are is anybody's guess."""
+    answers are looked through, have them read in one go, not one by one: how many there are is anybody's guess. One
+    process reads them, for to start a second takes as long as it saves."""
     await connection.execute(
-        "SELECT set_config('work_mem', '32MB', true), set_config('enable_nestloop', %s, true)",
+        "SELECT set_config('work_mem', '32MB', true), set_config('enable_nestloop', %s, true),"
+        " set_config('max_parallel_workers_per_gather', '0', true)",
         ["off" if is_searching else "on"],
     )
 
@@ -161,8 +170,12 @@ async def list_counted(
     place: Sequence[str] | None = None,
     *,
     backwards: bool = False,
+    most_reviewable: int = 0,
 ) -> CountedPage:
     """The same, and how many the whole list has; answers are looked through once for both.
+
+    Args:
+        most_reviewable: those that wait for a review are counted up to one more than this; 0: they are not.
 
     Raises:
         psycopg.errors.DataError: the place is none of this order.
@@ -171,19 +184,24 @@ async def list_counted(
         rows = await list_responses(
             connection, collection_id, wanted, order, limit, place, backwards=backwards
         )
-        return CountedPage(rows, await count_matching(connection, collection_id, wanted))
+        count = await count_matching(connection, collection_id, wanted)
+        reviewable = 0
+        if most_reviewable:
+            reviewable = await count_reviewable(connection, collection_id, wanted, most_reviewable)
+        return CountedPage(rows, count, reviewable)
     matching = select_matching(collection_id, wanted)
     beyond = Term("true", {})
     if place is not None:
         beyond = order.beyond("key, id", place, backwards=backwards)
     direction = order.direction(backwards=backwards)
+    waits = REVIEWABLE if most_reviewable else "false"
     await prepare(connection, is_searching=True)
     cursor = await connection.cursor(row_factory=class_row(FoundRow)).execute(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {matching.sql})
-        SELECT c.count, page.id, page.key::text AS key FROM (
-            SELECT count(*) AS count FROM found) c
+            SELECT s.id, {order.key.sql} AS key, {waits} AS waits FROM {order.source} WHERE {matching.sql})
+        SELECT c.count, c.reviewable, page.id, page.key::text AS key FROM (
+            SELECT count(*) AS count, count(*) FILTER (WHERE waits) AS reviewable FROM found) c
         LEFT JOIN (SELECT id, key FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction}
                    LIMIT %(limit)s) page ON true
         ORDER BY page.key {direction}, page.id {direction}
@@ -193,7 +211,7 @@ async def list_counted(
     found = await cursor.fetchall()
     await prepare(connection, is_searching=False)
     rows = await _read_rows(connection, found[::-1] if backwards else found)
-    return CountedPage(rows, found[0].count)
+    return CountedPage(rows, found[0].count, min(found[0].reviewable, most_reviewable + 1))
 
 
 async def _read_rows(connection: Connection, found: Sequence[FoundRow]) -> list[ResponseRow]:
@@ -280,8 +298,26 @@ async def count_matching(
     connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int = MOST_COUNTED
 ) -> int:
     """How many a filter lets through; counting ends at one more than `most`."""
+    return await _count(
+        connection, select_matching(collection_id, wanted), most, is_searching=is_searching(wanted)
+    )
+
+
+async def count_reviewable(
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int
+) -> int:
+    """How many of them wait for a review, without those on which a decision is held; the same end of counting."""
+    matching = _select_reviewable(collection_id, wanted)
+    return await _count(connection, matching, most, is_searching=is_searching(wanted))
+
+
+def _select_reviewable(collection_id: UUID, wanted: ResponseFilter) -> Term:
     matching = select_matching(collection_id, wanted)
-    await prepare(connection, is_searching=is_searching(wanted))
+    return replace(matching, sql=f"{matching.sql} AND {REVIEWABLE}")
+
+
+async def _count(connection: Connection, matching: Term, most: int, *, is_searching: bool) -> int:
+    await prepare(connection, is_searching=is_searching)
     cursor = await connection.execute(
         f"SELECT count(*) AS count FROM (SELECT 1 FROM submissions s WHERE {matching.sql} LIMIT %(most)s) AS found",
         {**matching.values, "most": most + 1},
@@ -295,11 +331,20 @@ async def list_matching(
     connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int
 ) -> list[UUID]:
     """The submissions that a filter lets through, at most so many."""
-    matching = select_matching(collection_id, wanted)
-    condition, values = matching.sql, matching.values
+    return await _list(connection, select_matching(collection_id, wanted), most)
+
+
+async def list_reviewable(
+    connection: Connection, collection_id: UUID, wanted: ResponseFilter, most: int
+) -> list[UUID]:
+    """Those of them that wait for a review, without those on which a decision is held, at most so many."""
+    return await _list(connection, _select_reviewable(collection_id, wanted), most)
+
+
+async def _list(connection: Connection, matching: Term, most: int) -> list[UUID]:
     cursor = await connection.execute(
-        f"SELECT s.id FROM submissions s WHERE {condition} ORDER BY s.id LIMIT %(most)s",
-        {**values, "most": most},
+        f"SELECT s.id FROM submissions s WHERE {matching.sql} ORDER BY s.id LIMIT %(most)s",
+        {**matching.values, "most": most},
     )
     return [row["id"] for row in await cursor.fetchall()]
 

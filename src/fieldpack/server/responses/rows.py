@@ -46,16 +46,18 @@ class FoundRow:
     """One of a page of a list, and how many the whole list has; of an empty page one row without an id."""
 
     count: int
+    reviewable: int  # of all of them, those that wait for a review
     id: UUID | None
     key: str | None  # what it is sorted by, as text
 
 
 @dataclass(frozen=True, slots=True)
 class CountedPage:
-    """A page of a list, and how many all of it has."""
+    """A page of a list, how many all of it has, and how many of those wait for a review, if that was asked."""
 
     rows: list[ResponseRow]
     count: int
+    reviewable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

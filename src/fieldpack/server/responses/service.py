@@ -79,6 +79,7 @@ class ResponsePage:
         pending: the decisions that are held on them, by submission.
         assigned: to whom they are assigned, by submission.
         count: how many the whole list has, up to a bound.
+        reviewable: how many of those wait for a review, up to the bound that was given.
         before, after: cursors of the pages around this one; None where there is none.
     """
 
@@ -87,6 +88,7 @@ class ResponsePage:
     pending: dict[UUID, PendingRow]
     assigned: dict[UUID, AssignedRow]
     count: int
+    reviewable: int
     before: str | None
     after: str | None
 
@@ -130,9 +132,18 @@ def _parse_order(sort: str, questions: Sequence[QuestionRow]) -> Order:
 
 
 async def list_page(
-    connection: Connection, view: View, limit: int, *, after: str | None = None, before: str | None = None
+    connection: Connection,
+    view: View,
+    limit: int,
+    *,
+    after: str | None = None,
+    before: str | None = None,
+    most_reviewable: int = 0,
 ) -> ResponsePage:
     """A page of the list: the first, the one after a cursor, or the one before one.
+
+    Args:
+        most_reviewable: those that wait for a review are counted up to one more than this; 0: they are not.
 
     Raises:
         Problem: 400 for a cursor that is none, or of another order.
@@ -144,7 +155,14 @@ async def list_page(
     try:
         async with connection.transaction():
             page = await queries.list_counted(
-                connection, collection_id, view.wanted, view.order, limit + 1, place, backwards=backwards
+                connection,
+                collection_id,
+                view.wanted,
+                view.order,
+                limit + 1,
+                place,
+                backwards=backwards,
+                most_reviewable=most_reviewable,
             )
     except DataError:
         raise invalid(name, "This cursor is of a list in another order.") from None
@@ -168,6 +186,7 @@ async def list_page(
         await list_pending(connection, [row.id for row in rows]),
         {each.submission_id: each for each in await list_assigned(connection, [row.id for row in rows])},
         page.count,
+        page.reviewable,
         write_cursor(rows[0].place) if has_before else None,
         write_cursor(rows[-1].place) if has_after else None,
     )

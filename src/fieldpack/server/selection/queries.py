@@ -10,9 +10,19 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.selection.filters import Condition, ResponseFilter
 
-__all__ = ["LAST_ANSWERED", "LATEST", "LEFT", "SECONDS", "Term", "join_answer", "select_matching"]
+__all__ = [
+    "LAST_ANSWERED",
+    "LATEST",
+    "LEFT",
+    "REVIEWABLE",
+    "SECONDS",
+    "Term",
+    "join_answer",
+    "select_matching",
+]
 
 LATEST = "coalesce(s.completed_at, s.started_at)"
+PENDING = "s.id IN (SELECT h.submission_id FROM decided_submissions h WHERE NOT h.dropped)"  # a decision is held on it
 LAST_ANSWERED = """
     (SELECT given.instruction_id FROM (
         SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
@@ -21,6 +31,7 @@ LAST_ANSWERED = """
     ) AS given ORDER BY given.at DESC LIMIT 1)
 """  # the question that was answered last, while a submission is under way
 LEFT = "s.response IN ('in_progress', 'no_submission')"  # begun and not submitted
+REVIEWABLE = f"(s.status = 'AWAITING REVIEW' AND NOT ({PENDING}))"  # what waits for a review, and is not held
 SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
 _UNANSWERED = ("missing", "left")
 MOST_KEPT = 400  # characters of an answer's text in `answer_values`
@@ -61,12 +72,9 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
     if wanted.files is not None:
         add("(s.response = 'active' AND s.file_count > 0) = %(files)s", files=wanted.files)
     if wanted.note is not None:
-        add("EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id) = %(note)s", note=wanted.note)
+        add(f"{_not(wanted.note)}EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id)")
     if wanted.pending is not None:
-        add(
-            "EXISTS (SELECT FROM decided_submissions h WHERE h.submission_id = s.id AND NOT h.dropped) = %(pending)s",
-            pending=wanted.pending,
-        )
+        add(f"{_not(wanted.pending)}({PENDING})")
     if wanted.assigned == "nobody":
         add("NOT EXISTS (SELECT FROM assignments a WHERE a.submission_id = s.id)")
     elif wanted.assigned is not None:
@@ -90,11 +98,16 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
     return Term(" AND ".join(terms), values)
 
 
+def _not(wanted: bool) -> str:
+    return "" if wanted else "NOT "
+
+
 def join_answer(question: UUID, alias: str) -> str:
     """The condition that joins the answer of submission `s` to a question, of `answer_values`, where it counts; the id
-    is a UUID, so nothing else can stand there."""
+    is a UUID, so nothing else can stand there. What is compared is what the index of submissions is ordered by, so that
+    both are read side by side, in the order that lists have."""
     return (
-        f"{alias}.instruction_id = '{question}' AND {alias}.completed_at = s.completed_at"
+        f"{alias}.instruction_id = '{question}' AND {alias}.completed_at = {LATEST}"
         f" AND {alias}.submission_id = s.id AND s.response = 'active'"
     )
 
@@ -140,7 +153,8 @@ def _contains(condition: Condition, name: str) -> Term:
     whole = f"lower(w.answers->'{condition.instruction_id}'->>'value')"
 
     def test(text: str) -> str:
-        return f"strpos({text}, lower(%({name})s)) > 0"  # half of what LIKE costs
+        # half of what LIKE costs; the operand is made lower once, not for every row
+        return f"strpos({text}, (SELECT lower(%({name})s))) > 0"
 
     return Term(f"({test(f'{name}.text')} OR {_look_closer(name, test(whole))})", {name: condition.operand})
 

@@ -89,14 +89,20 @@ async def list_studies(connection: Connection, collection_ids: list[UUID]) -> li
         SELECT t.id, t.collection_id, t.name, t.status, t.places_taken, t.total_available_places, t.resume,
                t.fields,
                {select_known_studies("t")} AS known_studies, {select_known_groups("t")} AS known_groups,
-               count(s.id) FILTER (WHERE s.status = 'ACTIVE') AS active,
-               count(s.id) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
-               count(s.id) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
-               count(s.id) FILTER (WHERE s.status NOT IN
-                   ('ACTIVE', 'AWAITING REVIEW', 'APPROVED', 'PARTIALLY APPROVED')) AS other
-        FROM studies t LEFT JOIN submissions s ON s.study_id = t.id AND s.response <> 'deleted' AND NOT s.test
-        WHERE t.collection_id = ANY(%s) AND NOT t.test GROUP BY t.id ORDER BY t.created_at DESC, t.id
+               coalesce(n.active, 0) AS active, coalesce(n.review, 0) AS review,
+               coalesce(n.approved, 0) AS approved, coalesce(n.other, 0) AS other
+        FROM studies t LEFT JOIN (
+            SELECT s.study_id,
+                   count(*) FILTER (WHERE s.status = 'ACTIVE') AS active,
+                   count(*) FILTER (WHERE s.status = 'AWAITING REVIEW') AS review,
+                   count(*) FILTER (WHERE s.status IN ('APPROVED', 'PARTIALLY APPROVED')) AS approved,
+                   count(*) FILTER (WHERE s.status NOT IN
+                       ('ACTIVE', 'AWAITING REVIEW', 'APPROVED', 'PARTIALLY APPROVED')) AS other
+            FROM submissions s
+            WHERE s.collection_id = ANY(%(collections)s) AND s.response <> 'deleted' AND NOT s.test
+            GROUP BY s.study_id) n ON n.study_id = t.id
+        WHERE t.collection_id = ANY(%(collections)s) AND NOT t.test ORDER BY t.created_at DESC, t.id
         """,
-        [collection_ids],
+        {"collections": collection_ids},
     )
     return await cursor.fetchall()

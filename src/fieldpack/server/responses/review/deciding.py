@@ -6,7 +6,6 @@ What is done is what a transition of one submission does, by the same rules (`su
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from fieldpack.server.accounts.permissions.authorization import require
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 MOST_AT_ONCE = 10_000
-REVIEWABLE = "AWAITING REVIEW"
 
 
 async def approve_matching(connection: Connection, caller: Caller, view: View, expected: int) -> int:
@@ -76,10 +74,7 @@ def _say_changed(count: int, expected: int) -> str:
 
 async def _list_reviewable(connection: Connection, caller: Caller, view: View) -> list[UUID]:
     await require(connection, caller, Action.RESPONSES_REVIEW, collection=view.collection.id)
-    wanted = _only_reviewable(view)
-    found = []
-    if wanted is not None:
-        found = await queries.list_matching(connection, view.collection.id, wanted, MOST_AT_ONCE + 1)
+    found = await queries.list_reviewable(connection, view.collection.id, view.wanted, MOST_AT_ONCE + 1)
     if len(found) > MOST_AT_ONCE:
         raise invalid("count", f"At most {MOST_AT_ONCE:,} at once: narrow the filter.")
     return found
@@ -88,17 +83,7 @@ async def _list_reviewable(connection: Connection, caller: Caller, view: View) -
 async def count_reviewable(connection: Connection, view: View) -> int:
     """How many of what a view shows wait for a review, without those on which a decision is held; counting ends beyond
     what can be decided at once."""
-    wanted = _only_reviewable(view)
-    if wanted is None:
-        return 0
-    return await queries.count_matching(connection, view.collection.id, wanted, MOST_AT_ONCE)
-
-
-def _only_reviewable(view: View) -> ResponseFilter | None:
-    """What a view shows, of that what waits for a review; None when its filter leaves that out."""
-    if (view.wanted.state and REVIEWABLE not in view.wanted.state) or view.wanted.pending:
-        return None
-    return replace(view.wanted, state=(REVIEWABLE,), pending=False)
+    return await queries.count_reviewable(connection, view.collection.id, view.wanted, MOST_AT_ONCE)
 
 
 # those that were chosen

@@ -17,7 +17,7 @@ from fieldpack.server.http.ids import CollectionId
 from fieldpack.server.responses import service
 from fieldpack.server.responses.queries import ORDERS
 from fieldpack.server.responses.review import assigning
-from fieldpack.server.responses.review.deciding import count_reviewable
+from fieldpack.server.responses.review.deciding import MOST_AT_ONCE
 from fieldpack.server.responses.rows import FileRow
 from fieldpack.server.thumbnails.service import request_thumbnails
 from fieldpack.server.web import queries
@@ -80,14 +80,18 @@ async def show_table(
     catalogue = catalogue_of(request)
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, given)
+        allowed = await find_offered(connection, caller, collection_id)
         page = await service.list_page(
-            connection, view, ROWS, after=after or None, before=before_place or None
+            connection,
+            view,
+            ROWS,
+            after=after or None,
+            before=before_place or None,
+            most_reviewable=MOST_AT_ONCE if allowed["review"] else 0,
         )
         await request_thumbnails(connection, service.list_unasked(page.files))
         studies = await queries.name_studies(connection, collection_id)
-        allowed = await find_offered(connection, caller, collection_id)
         reviewers = await assigning.list_reviewers(connection, caller, collection_id)
-        reviewable = await count_reviewable(connection, view) if allowed["review"] else 0
         notices = await list_notices(
             connection, caller, collection_id, catalogue, view.parameters(), "responses"
         )
@@ -150,7 +154,7 @@ async def show_table(
             for row in page.rows
         ],
         count=page.count,
-        reviewable=reviewable,
+        reviewable=page.reviewable,
         reviewers=reviewers,
         notices=notices,
         refusal=refusal,
