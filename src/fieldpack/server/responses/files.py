@@ -23,13 +23,13 @@ class FilePage:
     Attributes:
         files: each with the response that it is of.
         pending: the decisions that are held on these responses, by submission.
-        count: how many responses with files the whole gallery has, up to a bound.
+        count: how many responses with files the whole gallery has, up to a bound; None where that was not asked.
         before, after: cursors of the pages around this one; None where there is none.
     """
 
     files: list[tuple[FileRow, ResponseRow]]
     pending: dict[UUID, PendingRow]
-    count: int
+    count: int | None
     before: str | None
     after: str | None
 
@@ -62,16 +62,20 @@ async def list_file_page(
     *,
     after: str | None = None,
     before: str | None = None,
+    counted: bool = True,
 ) -> FilePage:
     """The files of so many responses of a view; small pictures that nobody has asked for are made from now on.
 
     Args:
         question: only files of this one, if it is not empty.
+        counted: whether the whole list is counted.
 
     Raises:
         Problem: 400 for a cursor or a question that is none.
     """
-    page = await list_page(connection, with_files(view, question), limit, after=after, before=before)
+    page = await list_page(
+        connection, with_files(view, question), limit, after=after, before=before, counted=counted
+    )
     files = [file for file in page.files if not question or str(file.instruction_id) == question.lower()]
     await request_thumbnails(connection, list_unasked(files))
     rows = {row.id: row for row in page.rows}

@@ -19,6 +19,7 @@ from fieldpack.server.responses.rows import (
     FileRow,
     FoundRow,
     Neighbours,
+    PlaceRow,
     QuestionRow,
     ResponseRow,
 )
@@ -145,20 +146,17 @@ async def list_responses(
         beyond = order.beyond(f"{order.key.sql}, s.id", place, backwards=backwards)
         condition, values = f"{condition} AND {beyond.sql}", {**values, **beyond.values}
     direction = order.direction(backwards=backwards)
-    await prepare(connection, is_searching=False)
-    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
+    await prepare(connection, is_searching=is_searching(wanted))
+    cursor = await connection.cursor(row_factory=class_row(PlaceRow)).execute(
         f"""
-        WITH page AS (
-            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {condition}
-            ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s)
-        SELECT {_SHOWN}, ARRAY[page.key::text, page.id::text] AS place
-        FROM page JOIN submissions s ON s.id = page.id JOIN studies t ON t.id = s.study_id
-        ORDER BY page.key {direction}, page.id {direction}
+        SELECT s.id, ({order.key.sql})::text AS key FROM {order.source} WHERE {condition}
+        ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s
         """,
         values,
     )
-    rows = await cursor.fetchall()
-    return rows[::-1] if backwards else rows
+    found = await cursor.fetchall()
+    await prepare(connection, is_searching=False)
+    return await _read_rows(connection, found[::-1] if backwards else found)
 
 
 async def list_counted(
@@ -170,20 +168,24 @@ async def list_counted(
     place: Sequence[str] | None = None,
     *,
     backwards: bool = False,
+    counted: bool = True,
     most_reviewable: int = 0,
 ) -> CountedPage:
     """The same, and how many the whole list has; answers are looked through once for both.
 
     Args:
+        counted: whether to say how many the whole list has.
         most_reviewable: those that wait for a review are counted up to one more than this; 0: they are not.
 
     Raises:
         psycopg.errors.DataError: the place is none of this order.
     """
-    if not is_searching(wanted):
+    if not (counted and is_searching(wanted)):
         rows = await list_responses(
             connection, collection_id, wanted, order, limit, place, backwards=backwards
         )
+        if not counted:
+            return CountedPage(rows, None)
         count = await count_matching(connection, collection_id, wanted)
         reviewable = 0
         if most_reviewable:
@@ -210,13 +212,14 @@ async def list_counted(
     )
     found = await cursor.fetchall()
     await prepare(connection, is_searching=False)
-    rows = await _read_rows(connection, found[::-1] if backwards else found)
+    places = [PlaceRow(row.id, row.key or "") for row in found if row.id is not None]
+    rows = await _read_rows(connection, places[::-1] if backwards else places)
     return CountedPage(rows, found[0].count, min(found[0].reviewable, most_reviewable + 1))
 
 
-async def _read_rows(connection: Connection, found: Sequence[FoundRow]) -> list[ResponseRow]:
+async def _read_rows(connection: Connection, found: Sequence[PlaceRow]) -> list[ResponseRow]:
     """All of those that were found, in their order."""
-    places = {row.id: [row.key or "", str(row.id)] for row in found if row.id is not None}
+    places = {row.id: [row.key, str(row.id)] for row in found}
     cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
         f"""
         SELECT {_SHOWN}, ARRAY[]::text[] AS place

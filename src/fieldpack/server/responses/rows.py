@@ -42,6 +42,14 @@ class ResponseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceRow:
+    """One of a list, and where it stands."""
+
+    id: UUID
+    key: str  # what it is sorted by, as text
+
+
+@dataclass(frozen=True, slots=True)
 class FoundRow:
     """One of a page of a list, and how many the whole list has; of an empty page one row without an id."""
 
@@ -53,10 +61,10 @@ class FoundRow:
 
 @dataclass(frozen=True, slots=True)
 class CountedPage:
-    """A page of a list, how many all of it has, and how many of those wait for a review, if that was asked."""
+    """A page of a list, and where that was asked, how many all of it has and how many of those wait for a review."""
 
     rows: list[ResponseRow]
-    count: int
+    count: int | None
     reviewable: int = 0
 
 

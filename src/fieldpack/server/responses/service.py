@@ -78,7 +78,7 @@ class ResponsePage:
         files: their files.
         pending: the decisions that are held on them, by submission.
         assigned: to whom they are assigned, by submission.
-        count: how many the whole list has, up to a bound.
+        count: how many the whole list has, up to a bound; None where that was not asked.
         reviewable: how many of those wait for a review, up to the bound that was given.
         before, after: cursors of the pages around this one; None where there is none.
     """
@@ -87,7 +87,7 @@ class ResponsePage:
     files: list[FileRow]
     pending: dict[UUID, PendingRow]
     assigned: dict[UUID, AssignedRow]
-    count: int
+    count: int | None
     reviewable: int
     before: str | None
     after: str | None
@@ -138,11 +138,13 @@ async def list_page(
     *,
     after: str | None = None,
     before: str | None = None,
+    counted: bool = True,
     most_reviewable: int = 0,
 ) -> ResponsePage:
     """A page of the list: the first, the one after a cursor, or the one before one.
 
     Args:
+        counted: whether the whole list is counted.
         most_reviewable: those that wait for a review are counted up to one more than this; 0: they are not.
 
     Raises:
@@ -162,6 +164,7 @@ async def list_page(
                 limit + 1,
                 place,
                 backwards=backwards,
+                counted=counted,
                 most_reviewable=most_reviewable,
             )
     except DataError:

@@ -187,7 +187,9 @@ async def list_tiles(
     base = _path(collection_id)
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, request.query_params.multi_items())
-        page = await files.list_file_page(connection, view, of, ROWS_AT_ONCE, after=after or None)
+        page = await files.list_file_page(
+            connection, view, of, ROWS_AT_ONCE, after=after or None, counted=False
+        )
     parameters = view.parameters()
     here = [*parameters, *([("of", of)] if of else [])]
     more = views.link_to(f"{base}/gallery/files", here, [("after", page.after)]) if page.after else None
