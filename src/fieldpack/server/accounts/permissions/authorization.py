@@ -6,7 +6,7 @@ removal counts from the next request on, in every process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from fieldpack.server.problems import FEATURE_OFF, FEATURE_OFF_DETAIL, FORBIDDEN
 __all__ = [
     "find_allowed",
     "find_allowed_studies",
+    "find_offered",
     "find_workspaces",
     "is_allowed",
     "not_a_member",
@@ -171,6 +172,15 @@ async def is_allowed(connection: Connection, caller: Caller, action: Action, wor
     """Whether the caller may do `action` with a workspace: for pages, which offer what may be done."""
     standing = await queries.find_in_workspace(connection, workspace, caller.id)
     return standing is not None and standing.role is not None and may(Role(standing.role), action, caller.cap)
+
+
+async def find_offered(
+    connection: Connection, caller: Caller, collection: UUID, actions: Mapping[str, Action]
+) -> dict[str, bool]:
+    """Which of these actions the caller may do with a collection, by their names: for pages, which offer those."""
+    standing = await queries.find_on_collection(connection, collection, caller.id)
+    role = Role(standing.role) if standing is not None and standing.role is not None else None
+    return {name: role is not None and may(role, action, caller.cap) for name, action in actions.items()}
 
 
 async def find_allowed(

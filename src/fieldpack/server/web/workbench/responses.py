@@ -8,11 +8,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.authorization import find_offered
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.collections.service import iter_items
-from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import SubmissionId
 from fieldpack.server.http.intake.forms import read_unknown_form
@@ -36,30 +35,24 @@ from fieldpack.server.web.workbench.review.held import (
 )
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 
-__all__ = ["collection_path", "find_offered", "router", "show_again"]
+__all__ = ["OFFERED", "collection_path", "router", "show_again"]
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
+
+OFFERED = {
+    "read": Action.RESPONSES_READ,
+    "review": Action.RESPONSES_REVIEW,
+    "export": Action.EXPORTS_CREATE,
+    "erase": Action.SUBMISSION_ERASE,
+    "write": Action.STUDY_WRITE,
+    "correct": Action.RESPONSES_CORRECT,
+}
+"""Actions of these pages, of which the caller is offered those they may do with the collection."""
 
 
 def collection_path(collection_id: UUID) -> str:
     """Where the pages of a collection are."""
     return f"/workbench/collections/{collection_id}"
-
-
-async def find_offered(connection: Connection, caller: Caller, collection_id: UUID) -> dict[str, bool]:
-    """Which actions of these pages the caller may do with a collection."""
-    offered = {
-        "read": Action.RESPONSES_READ,
-        "review": Action.RESPONSES_REVIEW,
-        "export": Action.EXPORTS_CREATE,
-        "erase": Action.SUBMISSION_ERASE,
-        "write": Action.STUDY_WRITE,
-        "correct": Action.RESPONSES_CORRECT,
-    }
-    return {
-        name: collection_id in await find_allowed(connection, caller, action, [collection_id])
-        for name, action in offered.items()
-    }
 
 
 @router.get("/workbench/submissions/{submission_id}")
@@ -86,7 +79,7 @@ async def _show(
         view = await service.find_view(connection, caller, submission_id, parameters)
         found = await service.open_response(connection, view, submission_id)
         await request_thumbnails(connection, service.list_unasked(found.files))
-        allowed = await find_offered(connection, caller, view.collection.id)
+        allowed = await find_offered(connection, caller, view.collection.id, OFFERED)
         notices = await list_notices(connection, caller, view.collection.id, catalogue, view.parameters())
     base = collection_path(view.collection.id)
     row = found.row

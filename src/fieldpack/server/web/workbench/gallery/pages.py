@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.authorization import find_offered
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.context import Context
@@ -45,6 +45,11 @@ router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
 # responses of a page: with three files each it has less than 150 KB, and a form holds no more fields than are read
 ROWS = 24
+OFFERED = {
+    "review": Action.RESPONSES_REVIEW,
+    "export": Action.EXPORTS_CREATE,
+    "read": Action.RESPONSES_READ,
+}
 ROWS_AT_ONCE = 200  # that the script asks for while somebody scrolls
 Text = Annotated[str, Query()]
 After = Annotated[str, Query()]
@@ -125,14 +130,7 @@ async def _show(
             connection, view, of, ROWS, after=after or None, before=before or None
         )
         studies = await queries.name_studies(connection, collection_id)
-        allowed = {
-            name: collection_id in await find_allowed(connection, caller, action, [collection_id])
-            for name, action in (
-                ("review", Action.RESPONSES_REVIEW),
-                ("export", Action.EXPORTS_CREATE),
-                ("read", Action.RESPONSES_READ),
-            )
-        }
+        allowed = await find_offered(connection, caller, collection_id, OFFERED)
         reviewers = await list_reviewers(connection, caller, collection_id)
         parameters = view.parameters()
         kept: Pairs = [("of", of)] if of else []

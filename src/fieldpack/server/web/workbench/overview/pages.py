@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fieldpack.server.accounts.permissions.authorization import find_allowed
+from fieldpack.server.accounts.permissions.authorization import find_offered
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId
@@ -61,10 +61,7 @@ async def show_overview(
 ) -> Response:
     """A collection in numbers and charts."""
     async with context.database.transaction() as connection:
-        allowed = {
-            name: collection_id in await find_allowed(connection, caller, action, [collection_id])
-            for name, action in OFFERED.items()
-        }
+        allowed = await find_offered(connection, caller, collection_id, OFFERED)
         studies = await queries.list_studies(connection, [collection_id])
     with_texts = texts == "yes" and allowed["read"]
     # texts of somebody who was erased a moment ago are not shown

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import FormData
 
+from fieldpack.server.accounts.permissions.authorization import find_offered
 from fieldpack.server.accounts.service import Caller
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
@@ -24,7 +25,7 @@ from fieldpack.server.web import queries
 from fieldpack.server.web.participants.forms import text_of
 from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
-from fieldpack.server.web.workbench.responses import collection_path, find_offered
+from fieldpack.server.web.workbench.responses import OFFERED, collection_path
 from fieldpack.server.web.workbench.review.held import list_notices, names_of, say_pending
 from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
 from fieldpack.server.web.workbench.table import commands, conditions
@@ -80,7 +81,7 @@ async def show_table(
     catalogue = catalogue_of(request)
     async with context.database.transaction() as connection:
         view = await service.read_view(connection, caller, collection_id, given)
-        allowed = await find_offered(connection, caller, collection_id)
+        allowed = await find_offered(connection, caller, collection_id, OFFERED)
         page = await service.list_page(
             connection,
             view,
