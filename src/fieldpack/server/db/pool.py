@@ -14,6 +14,7 @@ from psycopg.rows import DictRow, dict_row, scalar_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from fieldpack.server.db.cursors import SharingCursor
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 from fieldpack.server.db.server_role import as_owner
 
@@ -79,6 +80,7 @@ class Database:
             configure=self._configure,
             kwargs={
                 "row_factory": dict_row,
+                "cursor_factory": SharingCursor,
                 "options": "-c timezone=UTC",
                 "connect_timeout": CONNECT_SECONDS,
             },
