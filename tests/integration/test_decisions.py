@@ -319,6 +319,38 @@ def test_all_that_a_filter_shows_without_what_others_are_deciding(
         assert [entry[:2] for entry in transitions_of(server, each)] == [("submission.transition", "APPROVE")]
 
 
+def test_a_page_offers_as_many_as_the_api_counts_however_it_is_filtered(
+    api: httpx.Client, other: httpx.Client, browser: httpx.Client
+) -> None:
+    scenario = Scenario.create(api)
+    ids = [scenario.take_part(f"p{number}", "good" if number % 2 else "bad and good") for number in range(8)]
+    hold(other, ids[0], REJECTION)
+    hold(other, ids[1], REJECTION)
+    expect(api.post(f"/submissions/{ids[2]}/transition", json={"action": "APPROVE"}), 200)
+    expect(api.post(f"/submissions/{ids[3]}/transition", json=REJECTION), 200)
+    scenario.start("has begun")
+    path = f"/data-collection/collections/{scenario.collection['id']}/submissions"
+    question = scenario.collection["collection_items"][0]["page_items"][0]["id"]
+    filters: dict[str, tuple[dict[str, str], int]] = {
+        "none": ({}, 4),
+        "by an answer": ({"where": f"{question}:contains:bad"}, 2),
+        "answered": ({"where": f"{question}:answered"}, 4),
+        "not answered": ({"where": f"{question}:missing"}, 0),
+        "by words": ({"search": "bad"}, 2),
+        "by state": ({"state": "APPROVED"}, 0),
+        "by state and an answer": ({"state": "AWAITING REVIEW", "where": f"{question}:answered"}, 4),
+        "held": ({"pending": "yes"}, 0),
+        "held, by an answer": ({"pending": "yes", "where": f"{question}:answered"}, 0),
+        "not held, by words": ({"pending": "no", "search": "good"}, 4),
+        "one": ({"participant": "p5"}, 1),
+    }
+    for name, (wanted, count) in filters.items():
+        page = browser.get(f"/workbench/collections/{scenario.collection['id']}/responses", params=wanted)
+        offered = re.search(r'name="count" value="(\d+)"', page.text)
+        assert int(offered[1] if offered else 0) == count, name
+        assert expect(api.get(f"{path}/reviewable", params=wanted), 200) == {"count": count}, name
+
+
 def test_thousands_are_decided_on_at_once_and_undone_at_once(server: Installation, api: httpx.Client) -> None:
     scenario = Scenario.create(api, places=5000)
     insert_submissions(server, scenario.study["id"], 3000)

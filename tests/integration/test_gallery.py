@@ -318,6 +318,8 @@ def test_the_gallery_shows_what_the_filter_lets_through(shown: Scenario, browser
         "second-1.txt",
     ]
     assert found.json()["more"] is None
+    of_second = browser.get(f"{path}/files", params={"of": second}).json()["tiles"]
+    assert sorted(tile["name"] for tile in of_second) == ["second-1.txt", "second-3.txt"]
     submission = found.json()["tiles"][0]["submission"]
     beside = browser.get(f"/workbench/submissions/{submission}/answers").json()
     assert beside["answers"][0]["lines"] == ["sunny"]
