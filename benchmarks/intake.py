@@ -92,7 +92,7 @@ async def drive(wire: Wire, meter: Meter, clients: int, seconds: float, act: Act
             await act(wire, number)
             ended = time.perf_counter()
             times.append(ended - at)
-            in_time += ended - began <= seconds  # who was told to come again ends later
+            in_time += ended - began <= seconds  # a client that was told to come again ends later
 
     await asyncio.gather(*map(run, range(clients)))
     after = meter.read()

@@ -141,7 +141,7 @@ def put_blobs(installation: Installation, bucket: Bucket, blobs: list[Blob]) -> 
 @contextmanager
 def working(installation: Installation, count: int) -> Iterator[list[int]]:
     """So many workers, each with one job at a time; their process ids."""
-    # of these queues only: they share one row of procrastinate_workers, the others would have theirs
+    # with these queues a process has one row in procrastinate_workers; each of the other queues would add one
     queues = [argument for name in ("exports", "parts", "maintenance") for argument in ("--queue", name)]
     command = [*FIELDPACK, "worker", "--data-dir", str(installation.data_dir), "--concurrency", "1", *queues]
     processes = [

@@ -31,6 +31,7 @@ from .store import working
 SUBMISSIONS = 100_000
 APPROVED = 10_000  # at most so many are decided on at once
 APPROVED_MS = 5000.0
+LONGEST_SECONDS = 120.0
 TIMES = 12  # of each case; its operands go round
 WANTED_MS = 150.0
 SHOWN = 20
@@ -250,6 +251,8 @@ def approve(
         begun = time.perf_counter()
         ended = "SELECT FROM decisions WHERE id = %s AND ended_at IS NOT NULL"
         while connection.execute(ended, [held["id"]]).fetchone() is None:
+            if time.perf_counter() - begun > LONGEST_SECONDS:
+                raise RuntimeError("The decision was not made.")
             time.sleep(0.02)
         made_ms = (time.perf_counter() - begun) * 1000
         assert expect(api.get(f"/decisions/{held['id']}"), 200)["made"] == count
@@ -278,8 +281,8 @@ def run(submissions: int = SUBMISSIONS, *, only: str = "", browser: bool = True)
                     halfway_mib = resident_mib(web)
             first = f"/workbench/submissions/{ids[0]}?state=AWAITING+REVIEW"
             measured.append(follow(client, first, web, connection))
-            approval = approve(installation, work, connection)
             memory = {"before_mib": before_mib, "halfway_mib": halfway_mib, "after_mib": resident_mib(web)}
+            approval = approve(installation, work, connection)
         figures: dict[str, Any] = {
             "submissions": work.submissions,
             "files": work.files,
@@ -287,7 +290,8 @@ def run(submissions: int = SUBMISSIONS, *, only: str = "", browser: bool = True)
             "memory": {name: round(value, 1) for name, value in memory.items()},
             "approval": approval,
             "server": {case.name: case.figures() for case in measured},
-            "over": [case.name for case in measured if case.p95_ms > WANTED_MS],
+            "over": [case.name for case in measured if case.p95_ms > WANTED_MS]
+            + (["approval"] if approval["made_ms"] > APPROVED_MS else []),
         }
         _show(measured, figures)
         if browser:
@@ -330,13 +334,14 @@ def _show(measured: list[Case], figures: dict[str, Any]) -> None:
             ],
         )
     memory, approval = figures["memory"], figures["approval"]
+    over = sum(case.p95_ms > WANTED_MS for case in measured)
     print(
         f"   {approval['count']:,} approved by a filter: held after {approval['held_ms']:,.0f} ms,"
         f" made {approval['made_ms']:,.0f} ms after the hold (at most {APPROVED_MS:,.0f})"
     )
     print(
         f"   web process: {memory['before_mib']:.0f} MiB before, {memory['halfway_mib']:.0f} halfway,"
-        f" {memory['after_mib']:.0f} after; {len(figures['over'])} of {len(measured)} cases over {WANTED_MS:.0f} ms"
+        f" {memory['after_mib']:.0f} after; {over} of {len(measured)} cases over {WANTED_MS:.0f} ms"
     )
 
 

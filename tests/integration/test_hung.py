@@ -59,7 +59,8 @@ def hung(server: Installation, who: str) -> Iterator[None]:
     postmaster, children = processes_of(server)
     stopped = {"all": [postmaster, *children], "postmaster": [postmaster], "backends": children}[who]
     for process in stopped:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):  # one that ended meanwhile, such as autovacuum's
+            process.suspend()
     try:
         yield
     finally:

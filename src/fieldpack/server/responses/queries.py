@@ -17,9 +17,7 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.responses.rows import (
     CountedPage,
     FileRow,
-    FoundRow,
     Neighbours,
-    PlaceRow,
     QuestionRow,
     ResponseRow,
 )
@@ -100,12 +98,15 @@ class Order:
 
 
 _SHOWN = f"""
-    s.id, s.study_id, t.name AS study_name, s.collection_version, s.participant_id, s.status, s.response,
-    s.started_at, s.completed_at, s.edited_at, {SECONDS}::float8 AS seconds, s.file_count,
+    s.id, s.study_id, (SELECT t.name FROM studies t WHERE t.id = s.study_id) AS study_name,
+    s.collection_version, s.participant_id, s.status, s.response, s.started_at, s.completed_at, s.edited_at,
+    {SECONDS}::float8 AS seconds, s.file_count,
     CASE WHEN s.response = 'active' THEN s.answers END AS answers,
     (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
     s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported
 """
+# of each of a page one by one, whatever `prepare` says; in the statement that found them, so that both see one moment
+_EACH_SHOWN = f"LATERAL (SELECT {_SHOWN} FROM submissions s WHERE s.id = page.id OFFSET 0) shown"
 
 
 def is_searching(wanted: ResponseFilter) -> bool:
@@ -116,7 +117,7 @@ def is_searching(wanted: ResponseFilter) -> bool:
 async def prepare(connection: Connection, *, is_searching: bool) -> None:
     """Let this transaction's queries keep what they find in memory, some 100,000 rows of a few columns; and where
     answers are looked through, have them read in one go, not one by one: how many there are is anybody's guess. One
-    process reads them, for to start a second takes as long as it saves."""
+    process reads them: starting a second one takes as long as it saves."""
     await connection.execute(
         "SELECT set_config('work_mem', '32MB', true), set_config('enable_nestloop', %s, true),"
         " set_config('max_parallel_workers_per_gather', '0', true)",
@@ -147,16 +148,19 @@ async def list_responses(
         condition, values = f"{condition} AND {beyond.sql}", {**values, **beyond.values}
     direction = order.direction(backwards=backwards)
     await prepare(connection, is_searching=is_searching(wanted))
-    cursor = await connection.cursor(row_factory=class_row(PlaceRow)).execute(
+    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
         f"""
-        SELECT s.id, ({order.key.sql})::text AS key FROM {order.source} WHERE {condition}
-        ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s
+        WITH page AS MATERIALIZED (
+            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {condition}
+            ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s)
+        SELECT shown.*, ARRAY[page.key::text, page.id::text] AS place FROM page CROSS JOIN {_EACH_SHOWN}
+        ORDER BY page.key {direction}, page.id {direction}
         """,
         values,
     )
-    found = await cursor.fetchall()
+    rows = await cursor.fetchall()
     await prepare(connection, is_searching=False)
-    return await _read_rows(connection, found[::-1] if backwards else found)
+    return rows[::-1] if backwards else rows
 
 
 async def list_counted(
@@ -171,7 +175,7 @@ async def list_counted(
     counted: bool = True,
     most_reviewable: int = 0,
 ) -> CountedPage:
-    """The same, and how many the whole list has; answers are looked through once for both.
+    """The same, and how many the whole list has: where answers are looked through, by the same statement.
 
     Args:
         counted: whether to say how many the whole list has.
@@ -184,9 +188,7 @@ async def list_counted(
         rows = await list_responses(
             connection, collection_id, wanted, order, limit, place, backwards=backwards
         )
-        if not counted:
-            return CountedPage(rows, None)
-        count = await count_matching(connection, collection_id, wanted)
+        count = await count_matching(connection, collection_id, wanted) if counted else None
         reviewable = 0
         if most_reviewable:
             reviewable = await count_reviewable(connection, collection_id, wanted, most_reviewable)
@@ -198,37 +200,27 @@ async def list_counted(
     direction = order.direction(backwards=backwards)
     waits = REVIEWABLE if most_reviewable else "false"
     await prepare(connection, is_searching=True)
-    cursor = await connection.cursor(row_factory=class_row(FoundRow)).execute(
+    cursor = await connection.execute(
         f"""
         WITH found AS MATERIALIZED (
             SELECT s.id, {order.key.sql} AS key, {waits} AS waits FROM {order.source} WHERE {matching.sql})
-        SELECT c.count, c.reviewable, page.id, page.key::text AS key FROM (
+        SELECT c.count, c.reviewable, shown.*, ARRAY[page.key::text, page.id::text] AS place FROM (
             SELECT count(*) AS count, count(*) FILTER (WHERE waits) AS reviewable FROM found) c
         LEFT JOIN (SELECT id, key FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction}
                    LIMIT %(limit)s) page ON true
+        LEFT JOIN {_EACH_SHOWN} ON true
         ORDER BY page.key {direction}, page.id {direction}
         """,
         {**matching.values, **beyond.values, "limit": limit},
     )
     found = await cursor.fetchall()
     await prepare(connection, is_searching=False)
-    places = [PlaceRow(row.id, row.key or "") for row in found if row.id is not None]
-    rows = await _read_rows(connection, places[::-1] if backwards else places)
-    return CountedPage(rows, found[0].count, min(found[0].reviewable, most_reviewable + 1))
-
-
-async def _read_rows(connection: Connection, found: Sequence[PlaceRow]) -> list[ResponseRow]:
-    """All of those that were found, in their order."""
-    places = {row.id: [row.key, str(row.id)] for row in found}
-    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
-        f"""
-        SELECT {_SHOWN}, ARRAY[]::text[] AS place
-        FROM submissions s JOIN studies t ON t.id = s.study_id WHERE s.id = ANY(%s)
-        """,
-        [list(places)],
-    )
-    rows = {row.id: row for row in await cursor.fetchall()}
-    return [replace(rows[id], place=place) for id, place in places.items() if id in rows]
+    counts = [(row.pop("count"), row.pop("reviewable")) for row in found]  # the same in each
+    rows = [
+        ResponseRow(**row) for row in found if row["id"] is not None
+    ]  # of an empty page there is one without
+    count, reviewable = counts[0]
+    return CountedPage(rows[::-1] if backwards else rows, count, min(reviewable, most_reviewable + 1))
 
 
 async def find_neighbours(
@@ -267,8 +259,7 @@ async def find_response(
     cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
         f"""
         SELECT {_SHOWN}, ARRAY[({order.key.sql})::text, s.id::text] AS place
-        FROM {order.source} JOIN studies t ON t.id = s.study_id
-        WHERE s.collection_id = %s AND s.id = %s AND s.response <> 'deleted'
+        FROM {order.source} WHERE s.collection_id = %s AND s.id = %s AND s.response <> 'deleted'
         """,
         [collection_id, submission_id],
     )
@@ -345,6 +336,7 @@ async def list_reviewable(
 
 
 async def _list(connection: Connection, matching: Term, most: int) -> list[UUID]:
+    await prepare(connection, is_searching=False)
     cursor = await connection.execute(
         f"SELECT s.id FROM submissions s WHERE {matching.sql} ORDER BY s.id LIMIT %(most)s",
         {**matching.values, "most": most},

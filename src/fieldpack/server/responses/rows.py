@@ -42,24 +42,6 @@ class ResponseRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceRow:
-    """One of a list, and where it stands."""
-
-    id: UUID
-    key: str  # what it is sorted by, as text
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRow:
-    """One of a page of a list, and how many the whole list has; of an empty page one row without an id."""
-
-    count: int
-    reviewable: int  # of all of them, those that wait for a review
-    id: UUID | None
-    key: str | None  # what it is sorted by, as text
-
-
-@dataclass(frozen=True, slots=True)
 class CountedPage:
     """A page of a list, and where that was asked, how many all of it has and how many of those wait for a review."""
 

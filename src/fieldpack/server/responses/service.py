@@ -79,7 +79,7 @@ class ResponsePage:
         pending: the decisions that are held on them, by submission.
         assigned: to whom they are assigned, by submission.
         count: how many the whole list has, up to a bound; None where that was not asked.
-        reviewable: how many of those wait for a review, up to the bound that was given.
+        reviewable: how many of those wait for a review, up to one more than the bound that was given.
         before, after: cursors of the pages around this one; None where there is none.
     """
 

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 LATEST = "coalesce(s.completed_at, s.started_at)"
-PENDING = "s.id IN (SELECT h.submission_id FROM decided_submissions h WHERE NOT h.dropped)"  # a decision is held on it
+PENDING = "EXISTS (SELECT FROM decided_submissions h WHERE h.submission_id = s.id AND NOT h.dropped)"
 LAST_ANSWERED = """
     (SELECT given.instruction_id FROM (
         SELECT a.instruction_id, a.updated_at AS at FROM answers a WHERE a.submission_id = s.id
@@ -31,7 +31,9 @@ LAST_ANSWERED = """
     ) AS given ORDER BY given.at DESC LIMIT 1)
 """  # the question that was answered last, while a submission is under way
 LEFT = "s.response IN ('in_progress', 'no_submission')"  # begun and not submitted
-REVIEWABLE = f"(s.status = 'AWAITING REVIEW' AND NOT ({PENDING}))"  # what waits for a review, and is not held
+# what waits for a review, and is not held; what is held is read once, however many responses are asked about
+REVIEWABLE = """(s.status = 'AWAITING REVIEW'
+    AND s.id NOT IN (SELECT h.submission_id FROM decided_submissions h WHERE NOT h.dropped))"""
 SECONDS = "extract(epoch FROM s.completed_at - s.started_at)"
 _UNANSWERED = ("missing", "left")
 MOST_KEPT = 400  # characters of an answer's text in `answer_values`
@@ -74,7 +76,7 @@ def select_matching(collection_id: UUID, wanted: ResponseFilter) -> Term:
     if wanted.note is not None:
         add(f"{_not(wanted.note)}EXISTS (SELECT FROM notes n WHERE n.submission_id = s.id)")
     if wanted.pending is not None:
-        add(f"{_not(wanted.pending)}({PENDING})")
+        add(f"{_not(wanted.pending)}{PENDING}")
     if wanted.assigned == "nobody":
         add("NOT EXISTS (SELECT FROM assignments a WHERE a.submission_id = s.id)")
     elif wanted.assigned is not None:
@@ -153,7 +155,7 @@ def _contains(condition: Condition, name: str) -> Term:
     whole = f"lower(w.answers->'{condition.instruction_id}'->>'value')"
 
     def test(text: str) -> str:
-        # half of what LIKE costs; the operand is made lower once, not for every row
+        # half of what LIKE costs; the operand is made lower once, also by a plan that is kept for any operand
         return f"strpos({text}, (SELECT lower(%({name})s))) > 0"
 
     return Term(f"({test(f'{name}.text')} OR {_look_closer(name, test(whole))})", {name: condition.operand})
