@@ -31,6 +31,7 @@ from .store import working
 SUBMISSIONS = 100_000
 APPROVED = 10_000  # at most so many are decided on at once
 APPROVED_MS = 5000.0
+HELD_SECONDS = 4.0  # longer than a worker takes to look again
 LONGEST_SECONDS = 120.0
 TIMES = 12  # of each case; its operands go round
 WANTED_MS = 150.0
@@ -247,8 +248,9 @@ def approve(
         decision = {"action": "APPROVE", "count": count}
         held = expect(api.post(f"{path}/decisions", params=since, json=decision), 201)
         held_ms = (time.perf_counter() - begun) * 1000
-        connection.execute("UPDATE decisions SET due_at = now() WHERE id = %s", [held["id"]])
-        begun = time.perf_counter()
+        due = "UPDATE decisions SET due_at = now() + make_interval(secs => %s) WHERE id = %s"
+        connection.execute(due, [HELD_SECONDS, held["id"]])
+        begun = time.perf_counter() + HELD_SECONDS
         ended = "SELECT FROM decisions WHERE id = %s AND ended_at IS NOT NULL"
         while connection.execute(ended, [held["id"]]).fetchone() is None:
             if time.perf_counter() - begun > LONGEST_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
@@ -14,6 +15,9 @@ import pytest
 
 from fieldpack.archive.records import parse_time
 from fieldpack.server.accounts.permissions.roles import Role
+from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.db.pool import Database
+from fieldpack.server.submissions.review.service import requeue_due
 from tests.installation import Installation
 from tests.integration.decisions import held_for_long, make_held, signed_in
 from tests.integration.rows import connected, insert_researcher, insert_submissions
@@ -277,6 +281,30 @@ def test_who_may_not_review_any_more_decides_nothing(
     make_held(server)
     assert status_of(api, submission) == "AWAITING REVIEW"
     assert decision_of(api, held["id"])["status"] == "dropped"
+
+
+def test_a_worker_knows_when_the_next_one_is_to_be_made(
+    server: Installation, api: httpx.Client, scenario: Scenario
+) -> None:
+    """It looks every two seconds, and at that moment as well."""
+
+    async def look(url: str) -> float | None:
+        database = Database(url)
+        await database.open()
+        try:
+            async with database.transaction() as connection:
+                return await requeue_due(connection)
+        finally:
+            await database.close()
+
+    make_held(server)
+    with open_embedded(server.data_dir) as embedded:
+        assert asyncio.run(look(embedded.url)) is None
+        hold(api, scenario.take_part("the next"))
+        seconds = asyncio.run(look(embedded.url))
+        assert seconds is not None
+        assert 86_000 < seconds < 87_000  # a day more than they are held by others
+    make_held(server)
 
 
 # many at once

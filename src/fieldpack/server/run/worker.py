@@ -61,6 +61,7 @@ __all__ = ["run_together", "run_worker"]
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 15.0
 WATCH_SECONDS = 2.0
+SHORTEST_SECONDS = 0.05  # between two looks
 POLL_SECONDS = 2.0
 HOOKS_AT_ONCE = 16  # receivers that are sent to at a time
 THUMBNAILS_AT_ONCE = 2  # child processes that each have a processor to themselves
@@ -193,6 +194,7 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
     swept_at = float("-inf")
     try:
         while True:
+            next_at = float("inf")
             try:
                 if time.monotonic() - swept_at > LEFTOVERS_SECONDS:  # on every machine there is a worker
                     swept_at = time.monotonic()
@@ -207,7 +209,9 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
                     for worker_id in worker_ids:
                         await queries.show_alive(alive, worker_id)
                 await alive.execute("SELECT 1")
-                await hand_back(context, app)
+                ahead = await hand_back(context, app)
+                if ahead is not None:
+                    next_at = time.monotonic() + ahead
                 await collect_garbage(context.database, context.storage)
                 await list_erasures(context)
             except psycopg.Error as error:
@@ -215,14 +219,18 @@ async def _watch(context: Context, app: App, workers: list[Worker]) -> None:
                 alive = None
             except (OSError, FieldpackError) as error:
                 log.warning("worker.storage", error=str(error))
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(min(WATCH_SECONDS, max(SHORTEST_SECONDS, next_at - time.monotonic())))
     finally:
         if alive is not None:
             await alive.close()
 
 
-async def hand_back(context: Context, app: App) -> None:
-    """Queue again the jobs of dead workers, and jobs for what waits and has none."""
+async def hand_back(context: Context, app: App) -> float | None:
+    """Queue again the jobs of dead workers, and jobs for what waits and has none.
+
+    Returns:
+        Seconds until the next of what waits for its time; None when there is nothing.
+    """
     async with context.database.transaction() as connection:
         for job_id in await queries.requeue_orphaned(connection):
             log.warning("job.taken_back", job_id=job_id)
@@ -230,4 +238,4 @@ async def hand_back(context: Context, app: App) -> None:
         await conversions.requeue_lost(connection)
         await requeue_waiting(connection)
         await thumbnails.requeue_waiting(connection)
-        await review.requeue_due(connection)
+        return await review.requeue_due(connection)

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.submissions.review.rows import DecisionRow, DueRow, PendingRow, RightRow
+from fieldpack.server.submissions.review.rows import AheadRow, DecisionRow, DueRow, PendingRow, RightRow
 from fieldpack.server.submissions.review.rules import Decided
 
 _AUTHOR: LiteralString = "coalesce(nullif(trim(concat(r.first_name, ' ', r.last_name)), ''), r.email)"
@@ -155,13 +155,18 @@ async def claim_due(connection: Connection, passed_over: Sequence[UUID]) -> DueR
     return await cursor.fetchone()
 
 
-async def is_any_due(connection: Connection) -> bool:
-    """Whether a decision is to be made."""
-    cursor = await connection.execute(
-        "SELECT EXISTS (SELECT FROM decisions WHERE ended_at IS NULL AND due_at <= now()) AS due"
+async def look_ahead(connection: Connection) -> AheadRow:
+    """Whether a decision is to be made, and when the next one will be."""
+    cursor = await connection.cursor(row_factory=class_row(AheadRow)).execute(
+        """
+        SELECT coalesce(bool_or(due_at <= now()), false) AS is_any_due,
+               extract(epoch FROM min(due_at) FILTER (WHERE due_at > now()) - now())::float8 AS seconds
+        FROM decisions WHERE ended_at IS NULL
+        """
     )
     row = await cursor.fetchone()
-    return bool(row and row["due"])
+    assert row is not None
+    return row
 
 
 async def list_submissions(connection: Connection, decision_id: UUID) -> list[UUID]:

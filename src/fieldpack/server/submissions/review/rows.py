@@ -43,6 +43,14 @@ class RightRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AheadRow:
+    """The decisions that are held."""
+
+    is_any_due: bool
+    seconds: float | None  # until the next one is, of those that are not yet
+
+
+@dataclass(frozen=True, slots=True)
 class DueRow:
     """A decision that is to be made, and by what right."""
 

@@ -187,10 +187,16 @@ SENTENCES = {
 # making them
 
 
-async def requeue_due(connection: Connection) -> None:
-    """Enqueue a job where a decision is to be made. Decisions are rows, so none is lost with a worker, or without."""
-    if await queries.is_any_due(connection):
+async def requeue_due(connection: Connection) -> float | None:
+    """Enqueue a job where a decision is to be made. Decisions are rows, so none is lost with a worker, or without.
+
+    Returns:
+        Seconds until the next decision is to be made; None when none is held but those.
+    """
+    ahead = await queries.look_ahead(connection)
+    if ahead.is_any_due:
         await defer(connection, TASK, queue=MAINTENANCE_QUEUE, queueing_lock=TASK)
+    return ahead.seconds
 
 
 async def make_next(database: Database, passed_over: Sequence[UUID]) -> UUID | None:
