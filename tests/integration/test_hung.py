@@ -58,10 +58,10 @@ def hung(server: Installation, who: str) -> Iterator[None]:
     """While the block runs, PostgreSQL's processes do nothing at all, but are there."""
     postmaster, children = processes_of(server)
     stopped = {"all": [postmaster, *children], "postmaster": [postmaster], "backends": children}[who]
-    for process in stopped:
-        with suppress(psutil.NoSuchProcess):  # one that ended meanwhile, such as autovacuum's
-            process.suspend()
     try:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):  # one that ended meanwhile, such as autovacuum's
+                process.suspend()
         yield
     finally:
         for process in stopped:
