@@ -146,6 +146,7 @@ def populate_fieldwork(installation: Installation, submissions: int, *, seed: in
 TABLES = (
     "submissions",
     "answers",
+    "answer_values",
     "uploads",
     "blobs",
     "thumbnails",
