@@ -216,9 +216,8 @@ async def list_counted(
     found = await cursor.fetchall()
     await prepare(connection, is_searching=False)
     counts = [(row.pop("count"), row.pop("reviewable")) for row in found]  # the same in each
-    rows = [
-        ResponseRow(**row) for row in found if row["id"] is not None
-    ]  # of an empty page there is one without
+    # of an empty page there is one without an id
+    rows = [ResponseRow(**row) for row in found if row["id"] is not None]
     count, reviewable = counts[0]
     return CountedPage(rows[::-1] if backwards else rows, count, min(reviewable, most_reviewable + 1))
 

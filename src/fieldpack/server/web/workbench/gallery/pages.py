@@ -43,13 +43,13 @@ from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, s
 
 router = APIRouter(route_class=WorkbenchRoute, include_in_schema=False)
 
-# responses of a page: with three files each it has less than 150 KB, and a form holds no more fields than are read
-ROWS = 24
 OFFERED = {
     "review": Action.RESPONSES_REVIEW,
     "export": Action.EXPORTS_CREATE,
     "read": Action.RESPONSES_READ,
 }
+# responses of a page: with three files each it has less than 150 KB, and a form holds no more fields than are read
+ROWS = 24
 ROWS_AT_ONCE = 200  # that the script asks for while somebody scrolls
 Text = Annotated[str, Query()]
 After = Annotated[str, Query()]
