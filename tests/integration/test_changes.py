@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 
-from tests.gates import wait_for
+from fieldpack.server.changes.news import PAUSE_SECONDS, News
+from fieldpack.server.db.embedded.server import open_embedded
+from fieldpack.server.db.pool import Database
+from tests.gates import PATIENCE_SECONDS, wait_for
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.scenario import Scenario, expect
@@ -96,12 +102,51 @@ def test_a_reader_waits_for_who_may_still_come_before(api: httpx.Client, server:
         wait_for(lambda: settled(reader) > 4)
 
 
-def test_it_is_told_at_once_that_something_happened(api: httpx.Client, server: Installation) -> None:
-    """To every process that listens: open pages need not look by themselves."""
-    scenario = Scenario.create(api)
-    with connected(server) as database:
-        database.execute("LISTEN fieldpack_changes")
-        scenario.take_part("told")
-        wait_for(
-            lambda: scenario.collection["id"] in {told.payload for told in database.notifies(timeout=0.5)},
-        )
+@contextlib.asynccontextmanager
+async def opened(server: Installation) -> AsyncIterator[Database]:
+    with open_embedded(server.data_dir) as embedded:
+        database = Database(embedded.url)
+        await database.open()
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+def test_who_waits_for_a_collection_hears_of_it(api: httpx.Client, server: Installation) -> None:
+    """Also of what was logged before later changes, and committed after them; not of what he has heard already."""
+    scenario, other = Scenario.create(api), Scenario.create(api)
+    ids = UUID(scenario.collection["id"]), UUID(other.collection["id"])
+
+    async def hear() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            database = await stack.enter_async_context(opened(server))
+            heard = [await stack.enter_async_context(news.subscribed(database, id)) for id in ids]
+            for event in heard:
+                await asyncio.wait_for(event.wait(), PATIENCE_SECONDS)  # what came before is not known
+                event.clear()
+            with connected(server) as slow, slow.transaction():
+                slow.execute("UPDATE collections SET name = 'Slow' WHERE id = %s", [ids[0]])
+                await asyncio.to_thread(other.start, "a")
+                await asyncio.wait_for(heard[1].wait(), PATIENCE_SECONDS)
+                heard[1].clear()
+                await asyncio.sleep(2 * PAUSE_SECONDS)
+                assert [event.is_set() for event in heard] == [False, False]
+            await asyncio.wait_for(heard[0].wait(), PATIENCE_SECONDS)
+            assert not heard[1].is_set()
+
+    news = News()
+    asyncio.run(hear())
+
+
+def test_nobody_looks_when_nobody_waits(server: Installation) -> None:
+    async def look() -> None:
+        news = News()
+        async with opened(server) as database:
+            async with news.subscribed(database, uuid4()) as event:
+                await asyncio.wait_for(event.wait(), PATIENCE_SECONDS)
+                assert "news" in {task.get_name() for task in asyncio.all_tasks()}
+            await asyncio.sleep(0)
+            assert "news" not in {task.get_name() for task in asyncio.all_tasks()}
+
+    asyncio.run(look())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import httpx
-from fastapi import FastAPI
 
-from fieldpack.server.app import create_app
+from fieldpack.server.app import Application, create_app
 from fieldpack.server.config import Settings, load_settings
 from fieldpack.server.http.rate_limit import RateLimit
 from tests.refusals import refused
 
 
-def application(settings: Settings | None = None) -> FastAPI:
+def application(settings: Settings | None = None) -> Application:
     """The application without its database, with one route that has a bug."""
     app = create_app(settings or load_settings(), "postgresql://nowhere")
 
@@ -24,7 +23,7 @@ def application(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def get(app: FastAPI, *paths: str) -> list[httpx.Response]:
+def get(app: Application, *paths: str) -> list[httpx.Response]:
     async def run() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -48,6 +47,17 @@ def test_too_many_requests_are_told_when_to_come_back() -> None:
     answer = answers[statuses.index(429)]
     refused(answer, 429)
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_requests_are_counted_together_whichever_way_they_take() -> None:
+    """Those of intake go by the framework."""
+    app = application(load_settings(rate_per_address=1))
+    upload = "/api/v1/participate/submissions/0198c0de-0000-7000-8000-000000000001"
+    assert app.direct.find({"type": "http", "method": "GET", "path": upload}) is not None
+    answers = get(app, "/health/live", "/health/live", upload, "/health/live")
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert refused(answers[2], 429) == refused(answers[3], 429)
+    assert all(answer.headers["x-request-id"] for answer in answers)
 
 
 def test_a_limit_forgets_who_was_quiet_longest() -> None:

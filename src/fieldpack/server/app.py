@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from fieldpack import __version__
 from fieldpack.errors import StorageError, StorageFull
@@ -37,6 +38,7 @@ from fieldpack.server.http.dependencies import make_room, require_room
 from fieldpack.server.http.direct.table import DirectTable
 from fieldpack.server.http.methods import allowed_methods
 from fieldpack.server.http.openapi import describe_api
+from fieldpack.server.http.rate_limit import RateLimit
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.installation.opening import open_context
 from fieldpack.server.operations.health import router as health
@@ -74,7 +76,7 @@ from fieldpack.server.uploads.routes import router as uploads
 from fieldpack.server.web.refusals import answer_refusal
 from fieldpack.server.web.routes import router as pages
 
-__all__ = ["API", "create_app"]
+__all__ = ["API", "Application", "create_app"]
 
 API = "/api/v1"
 ROUTERS = (
@@ -135,7 +137,21 @@ BY_STATUS = {400: MALFORMED, 403: FORBIDDEN, 404: NOT_FOUND, 405: METHOD_NOT_ALL
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, database_url: str) -> FastAPI:
+class Application(FastAPI):
+    """The framework's application, and in front of it what participants do over and over."""
+
+    direct: DirectTable
+    enveloped: Envelope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.direct.find(scope)
+        if found is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.enveloped(found, receive, send)
+
+
+def create_app(settings: Settings, database_url: str) -> Application:
     """The application of one web process."""
 
     @contextlib.asynccontextmanager
@@ -144,7 +160,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             app.state.context = context
             yield
 
-    app = FastAPI(
+    app = Application(
         title="fieldpack",
         version=__version__,
         description="Collections of original data from participants, and their export as one archive.",
@@ -156,8 +172,6 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    taken = [route for router in INTAKE for route in router.routes]
-    app.router.routes.append(DirectTable(API, taken, _prepare))
     for router in ROUTERS:
         growing = [Depends(require_room)] if router in GROWING else None
         app.include_router(router, prefix=API, dependencies=growing)
@@ -165,9 +179,11 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(pages)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]  # as FastAPI documents it
     _handle_errors(app)
-    app.add_middleware(
-        Envelope, rate_per_address=settings.rate_per_address, hsts_seconds=settings.hsts_seconds
-    )
+    limit = RateLimit(settings.rate_per_address)
+    app.add_middleware(Envelope, limit=limit, hsts_seconds=settings.hsts_seconds)
+    taken = [route for router in INTAKE for route in router.routes]
+    app.direct = DirectTable(app, API, taken, _prepare)
+    app.enveloped = Envelope(app.direct.answer, limit=limit, hsts_seconds=settings.hsts_seconds)
     return app
 
 

@@ -41,12 +41,12 @@ class Envelope:
     the one error body, logs the end.
     """
 
-    def __init__(self, app: ASGIApp, *, rate_per_address: int, hsts_seconds: int = 0) -> None:
+    def __init__(self, app: ASGIApp, *, limit: RateLimit, hsts_seconds: int = 0) -> None:
         self.app = app
         self.hsts = (
             (b"strict-transport-security", f"max-age={hsts_seconds}".encode()) if hsts_seconds else None
         )
-        self.limit = RateLimit(rate_per_address)
+        self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,8 +1,8 @@
 """Notices between processes: one connection that LISTENs, and an event for each that waits for news of an object.
 
-What is told of: exports by their ids, collections in which something was logged, and researchers whose sessions or
-roles changed. A notice may be lost (a restarted database, a dropped connection), so it is only ever a hint to look
-sooner: who waits also looks by itself from time to time.
+What is told of: exports by their ids, and researchers whose sessions or roles changed. A notice may be lost (a restart
+of the database, a dropped connection), so it is only ever a hint to look sooner: who waits also looks by itself from
+time to time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ import structlog
 __all__ = ["CHANNEL", "Notices"]
 
 CHANNEL = "fieldpack_exports"
-CHANNELS = (
-    CHANNEL,
-    "fieldpack_changes",
-    "fieldpack_access",
-)  # the last two are the triggers' (migration 36)
+CHANNELS = (CHANNEL, "fieldpack_access")  # the last is that of triggers (migration 36)
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger()

@@ -22,6 +22,8 @@ __all__ = ["Connection", "Database", "begin_in_pipeline", "end_in_pipeline", "fe
 
 Connection = psycopg.AsyncConnection[DictRow]
 
+# pages are read at random nearly as quickly as in order: else what is planned while tables are small reads all of them
+OPTIONS = "-c timezone=UTC -c random_page_cost=1.1"
 QUEUE_SECONDS = 20.0
 CONNECT_SECONDS = 5
 RECONNECT_SECONDS = 5.0  # after it the next who wants a connection tries, rather than a back-off of minutes
@@ -81,7 +83,7 @@ class Database:
             kwargs={
                 "row_factory": dict_row,
                 "cursor_factory": SharingCursor,
-                "options": "-c timezone=UTC",
+                "options": OPTIONS,
                 "connect_timeout": CONNECT_SECONDS,
             },
         )
@@ -163,8 +165,8 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A blocking connection of its own, in autocommit, for a job thread; close it after use."""
-        return psycopg.connect(self.url, autocommit=True, options="-c timezone=UTC")
+        return psycopg.connect(self.url, autocommit=True, options=OPTIONS)
 
     def connect_as_owner(self) -> psycopg.Connection[Any]:
         """The same as the role that owns the embedded database, for what clears its files."""
-        return psycopg.connect(as_owner(self.url), autocommit=True, options="-c timezone=UTC")
+        return psycopg.connect(as_owner(self.url), autocommit=True, options=OPTIONS)

@@ -1,7 +1,7 @@
 """Who watches a collection in this process, and the one reading of its numbers that all of them share.
 
-The database tells of each change. What follows one another closely is read once: the counts twice a second at most, and
-what looks at every response as seldom as it takes to spend a small share of the time on it.
+What follows one another closely is read once: the counts twice a second at most, and what looks at every response as
+seldom as it takes to spend a small share of the time on it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from fieldpack.server.changes.news import News
 from fieldpack.server.context import Context
 from fieldpack.server.problems import TOO_MANY_REQUESTS, Problem
 from fieldpack.server.responses.overview import queries
@@ -27,7 +28,7 @@ from fieldpack.server.responses.overview.rows import CountsRow
 __all__ = ["Numbers", "Watch", "Watches", "read_numbers"]
 
 PAUSE_SECONDS = 0.5  # between two readings
-LOOK_SECONDS = 30.0  # after which it is read without word of a change, which may have been lost
+LOOK_SECONDS = 30.0  # after which it is read without word of a change, which may have been missed
 MOST_OF_ONE = 64  # streams of one session, or from one address, in this process
 MOST = 1_000  # of all
 RETRY_SECONDS = 30
@@ -151,8 +152,9 @@ class Watches:
 
 async def _read_on(context: Context, collection_id: UUID, watch: Watch) -> None:
     """Read the numbers whenever something has changed, until nobody watches any more or the collection is gone."""
+    news_of_all = context.caches.get(News)
     try:
-        async with context.notices.subscribed(str(collection_id)) as news:
+        async with news_of_all.subscribed(context.database, collection_id) as news:
             while True:
                 news.clear()
                 try:
