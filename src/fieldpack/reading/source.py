@@ -137,6 +137,11 @@ class Source(Protocol):
         """Open a member. Raises `ArchiveError` naming it when there is none or it must not be read."""
         ...
 
+    def read(self, name: str) -> bytes:
+        """The whole of a member that fits into memory: as `open` and reading to the end, which many small ones pay for
+        dearly."""
+        ...
+
     def close(self) -> None:
         """Close what was opened."""
 
@@ -265,6 +270,10 @@ class FolderSource:
                 raise ArchiveError(f"{self.label} has no member {name!r}.", member=name) from None
             except InTheWay as error:
                 raise ArchiveError(f"{self.label}: {name!r} is not read: {error}", member=name) from error
+
+    def read(self, name: str) -> bytes:
+        with self.open(name) as opened, translate_errors(self.label, name):
+            return opened.read()
 
     def close(self) -> None:
         """Nothing is open between calls."""

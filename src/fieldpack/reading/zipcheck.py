@@ -18,17 +18,25 @@ __all__ = ["HeaderCheck"]
 
 _COMPARED_FLAGS = 0x0809  # encrypted, sizes after the data, the name is UTF-8 (§4.4.4)
 _DESCRIPTOR = 0x0008
+_UTF8 = 0x0800
+_USUAL_EXTRA = 64
 _LONGEST_DESCRIPTOR = 24  # signature, CRC-32 and both sizes in 64 bits (§4.3.9)
 _LONGEST_COMMENT = 0xFFFF
 
 
 class HeaderCheck:
-    """Compares the local headers of one file's members, in any order, and keeps where each member ends."""
+    """Compares the local headers of one file's members, in any order, and keeps where each member ends.
+
+    Attributes:
+        is_real: whether it is a file of the operating system, of which several threads can read.
+    """
 
     def __init__(
         self, file: BinaryIO, size_bytes: int, infos: list[zipfile.ZipInfo], directory_at: int
     ) -> None:
         self._file = file
+        is_file = isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)
+        self.is_real = is_file and hasattr(os, "pread")
         self._size = size_bytes
         self._infos = infos
         self._directory_at = directory_at
@@ -70,10 +78,26 @@ class HeaderCheck:
         *_, name_bytes, extra_bytes = LOCAL.unpack(head)
         return int(info.header_offset + LOCAL.size + name_bytes + extra_bytes + info.compress_size)
 
+    def read_stored(self, info: zipfile.ZipInfo) -> tuple[bytes, int] | None:
+        """The data of a member that is stored uncompressed, and where it ends; None where its local header is none, is
+        that of another member, or much longer than its name.
+
+        For a file that `is_real`.
+        """
+        name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+        read = self._read_at(info.header_offset, LOCAL.size + len(name) + _USUAL_EXTRA + info.compress_size)
+        if not read.startswith(LOCAL_SIGNATURE) or read[LOCAL.size : LOCAL.size + len(name)] != name:
+            return None
+        *_, name_bytes, extra_bytes = LOCAL.unpack_from(read)
+        start = LOCAL.size + name_bytes + extra_bytes
+        if name_bytes != len(name) or len(read) < start + info.compress_size:
+            return None
+        data = read[start : start + info.compress_size]
+        return data, info.header_offset + start + info.compress_size
+
     def _read_at(self, offset: int, length: int) -> bytes:
         """Without moving the position of a real file, which other threads may be reading from."""
-        is_real = isinstance(self._file, io.BufferedReader) and isinstance(self._file.raw, io.FileIO)
-        if is_real and hasattr(os, "pread"):
+        if self.is_real:
             return os.pread(self._file.fileno(), length, offset)
         self._file.seek(offset)
         return self._file.read(length)

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zipfile
+import zlib
 from array import array
 from bisect import bisect_right
 from functools import cached_property
@@ -19,6 +20,8 @@ from fieldpack.reading.source import GuardedMember, Limits, Member, lower_first,
 from fieldpack.reading.zipcheck import HeaderCheck
 
 __all__ = ["ZipSource"]
+
+_REFUSED_FLAGS = 0x0060  # patched data, strong encryption (§4.4.4): `zipfile` says so
 
 
 class ZipSource:
@@ -112,18 +115,18 @@ class ZipSource:
 
     def members(self) -> dict[str, Member]:
         """See `Source.members`."""
-        return {name: self._describe(name, info) for name, info in self._infos.items()}
-
-    def _describe(self, name: str, info: zipfile.ZipInfo) -> Member:
-        return Member(
-            name=name,
-            size_bytes=info.file_size,
-            stored_bytes=info.compress_size,
-            crc32=info.CRC,
-            problem=self._find_problem(name, info),
-            offset=info.header_offset,
-            is_compressed=info.compress_type != zipfile.ZIP_STORED,
-        )
+        return {
+            name: Member(
+                name=name,
+                size_bytes=info.file_size,
+                stored_bytes=info.compress_size,
+                crc32=info.CRC,
+                problem=self._find_problem(name, info),
+                offset=info.header_offset,
+                is_compressed=info.compress_type != zipfile.ZIP_STORED,
+            )
+            for name, info in self._infos.items()
+        }
 
     def _find_problem(self, name: str, info: zipfile.ZipInfo) -> str | None:
         if unsafe := explain_unsafe_name(name):
@@ -133,11 +136,10 @@ class ZipSource:
             return "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file"
         if info.flag_bits & 0x1:
             return "it is encrypted"
-        if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
-            return "it is stored uncompressed, yet its two sizes differ"
-        alone = Member(
-            name, info.file_size, info.compress_size, info.CRC, is_compressed=bool(info.compress_type)
-        )
+        if info.compress_type == zipfile.ZIP_STORED:
+            differ = info.file_size != info.compress_size
+            return "it is stored uncompressed, yet its two sizes differ" if differ else None
+        alone = Member(name, info.file_size, info.compress_size, info.CRC, is_compressed=True)
         return self._limits.explain_bomb([alone])
 
     def contradictions(self, name: str) -> list[str]:
@@ -157,20 +159,43 @@ class ZipSource:
 
     def open(self, name: str) -> BinaryIO:
         """See `Source.open`."""
+        info = self._find(name)
+        self._expect(info)
+        with translate_errors(self.label, name):
+            self._check_end(name, info, self._headers.find_end(info))
+            raw = self._zip.open(info)
+        return io.BufferedReader(GuardedMember(raw, self.label, name), 256 * 1024)
+
+    def read(self, name: str) -> bytes:
+        """See `Source.read`. What is stored uncompressed comes by one call, past `zipfile`."""
+        info = self._find(name)
+        is_plain = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & _REFUSED_FLAGS
+        if is_plain and self._headers.is_real:
+            with translate_errors(self.label, name):
+                found = self._headers.read_stored(info)
+                if found is not None:
+                    data, end = found
+                    self._check_end(name, info, end)
+                    if zlib.crc32(data) != info.CRC:
+                        raise zipfile.BadZipFile("Bad CRC-32")
+                    return data
+        with self.open(name) as opened:  # says what is wrong, too
+            return opened.read()
+
+    def _find(self, name: str) -> zipfile.ZipInfo:
         info = self._infos.get(name)
         if info is None:
             raise ArchiveError(f"{self.label} has no member {name!r}.", member=name)
         if problem := self._find_problem(name, info):
             raise ArchiveError(f"{self.label}: {name!r} is not read: {problem}.", member=name)
-        self._expect(info)
-        with translate_errors(self.label, name):
-            end = self._headers.find_end(info)
-            if end > self._starts[bisect_right(self._starts, info.header_offset)]:
-                raise ArchiveError(
-                    f"{self.label} is not a sound ZIP: {name!r} overlaps what follows it.", member=name
-                )
-            raw = self._zip.open(info)
-        return io.BufferedReader(GuardedMember(raw, self.label, name), 256 * 1024)
+        return info
+
+    def _check_end(self, name: str, info: zipfile.ZipInfo, end: int) -> None:
+        """Refuse a member whose data ends at `end`, by its local header, and so within the next one."""
+        if end > self._starts[bisect_right(self._starts, info.header_offset)]:
+            raise ArchiveError(
+                f"{self.label} is not a sound ZIP: {name!r} overlaps what follows it.", member=name
+            )
 
     def _expect(self, info: zipfile.ZipInfo) -> None:
         """Let a remote file fetch this member and no more."""

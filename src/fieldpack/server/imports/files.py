@@ -78,8 +78,7 @@ class FileTaker:
             if self._is_remote:  # one connection, which reads one member after another
                 return self._take_large(file, number)
             return self._large.submit(self._take_large, file, number)
-        with self._archive.source.open(file.member.name) as opened:
-            data = opened.read(file.member.size_bytes + 1)  # to its end, where the CRC is looked at
+        data = self._archive.source.read(file.member.name)
         stored = StoredFile(uuid4(), len(data), isal_zlib.crc32(data), hashlib.sha256(data).digest())
         _compare(file, stored, number)
         self._small.append((blob_key(stored.blob_id), data))

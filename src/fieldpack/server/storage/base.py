@@ -25,6 +25,7 @@ from fieldpack.files import write_all
 
 __all__ = [
     "PREFIXES",
+    "THREADS",
     "Buffer",
     "Storage",
     "StoredObject",
@@ -38,6 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
+THREADS = 8  # that wait for the disk, or the bucket
 LONGEST_LINK_SECONDS = 7 * 86400  # what all providers allow
 
 PREFIXES = ("blobs/", "uploads/", "exports/", "thumbnails/")
@@ -94,7 +96,7 @@ class Storage(ABC):
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="storage")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `work` in a thread of the storage's own pool, so that it doesn't wait for other work."""

@@ -24,7 +24,7 @@ from isal import isal_zlib
 
 from fieldpack.errors import BlobDamaged, StorageError, StorageUnavailable
 from fieldpack.files import rename_over, sync_file, sync_folder, try_lock, write_all
-from fieldpack.server.storage.base import Buffer, Storage, StoredObject
+from fieldpack.server.storage.base import THREADS, Buffer, Storage, StoredObject
 from fieldpack.server.storage.buffers import Buffers
 from fieldpack.server.storage.folders import STAGING, Folders, refuse_links
 from fieldpack.server.storage.local_files import (
@@ -248,20 +248,18 @@ class LocalStorage(Storage):
         with translated("Several objects"), self._folders.at(f"{STAGING}/x", make=True) as (staging, _):
             names = [uuid.uuid4().hex for _ in objects]
 
-            def write(name: str, data: Buffer) -> None:
-                descriptor = os.open(
-                    name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=staging
-                )
-                try:
-                    self._write_more(descriptor, data)
-                    sync_file(descriptor)
-                finally:
-                    os.close(descriptor)
+            def write(some: slice) -> None:
+                for name, (_, data) in zip(names[some], objects[some], strict=True):
+                    descriptor = os.open(
+                        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=staging
+                    )
+                    try:
+                        self._write_more(descriptor, data)
+                        sync_file(descriptor)
+                    finally:
+                        os.close(descriptor)
 
-            writing = [
-                self._threads.submit(write, name, data)
-                for name, (_, data) in zip(names, objects, strict=True)
-            ]
+            writing = [self._threads.submit(write, slice(at, None, THREADS)) for at in range(THREADS)]
             wait(writing)  # all of them: whoever fails first leaves no other at work in what is removed below
             try:
                 for each in writing:
