@@ -11,6 +11,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ import orjson
 import pytest
 
 from tests.forked import Done, run_program
+from tests.gates import wait_for
 from tests.installation import Installation
 from tests.integration.rows import connected
 from tests.lengths import length
@@ -703,6 +705,44 @@ def test_one_imports_at_a_time(server: Installation, tmp_path: Path, run: Callab
     with connected(server) as database:
         assert lock_imports(database)
         assert "Another import is running" in run(archive, code=1).stderr
+    run(archive)
+
+
+def test_a_participants_submissions_are_counted_on_from_batch_to_batch(
+    server: Installation, tmp_path: Path, move_in: Callable[..., dict[str, Any]]
+) -> None:
+    members = make_simple(2_300)
+    lines = [orjson.loads(line) for line in members["responses.jsonl"].splitlines()]
+    for number, line in enumerate(lines):
+        line["participant_id"] = f"participant {number % 3}"
+    members["responses.jsonl"] = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    done = move_in(write_zip(tmp_path / "archive.zip", members))
+    with connected(server) as database:
+        rows = database.execute(
+            "SELECT id::text, ordinal FROM submissions WHERE collection_id = %s", [done["collection_id"]]
+        ).fetchall()
+    assert dict(rows) == {line["submission_id"]: number // 3 + 1 for number, line in enumerate(lines)}
+
+
+@pytest.mark.parametrize("meanwhile", ["lines = lines + 1", "completed_at = now()"])
+def test_of_two_runs_that_know_nothing_of_each_other_one_gives_up(
+    server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done], meanwhile: str
+) -> None:
+    """The lock that lets one import at a time may be lost, with the connection that holds it."""
+    archive = write_zip(tmp_path / "archive.zip", make_simple(700))
+    begun = "SELECT id FROM imports WHERE workspace_id = %s"
+    with ThreadPoolExecutor(1) as other, connected(server) as database, connected(server) as late:
+        with late.transaction():
+            late.execute("LOCK TABLE submissions IN SHARE ROW EXCLUSIVE MODE")
+            running = other.submit(run, archive, code=1)
+            wait_for(lambda: running.done() or database.execute(begun, [workspace]).fetchone() is not None)
+            database.execute(f"UPDATE imports SET {meanwhile} WHERE workspace_id = %s", [workspace])
+        assert "taken over by another run" in running.result().stderr
+        counted = "SELECT count(*) FROM submissions s JOIN imports i ON i.id = s.import_id WHERE i.workspace_id = %s"
+        assert database.execute(counted, [workspace]).fetchone() == (0,)
+        database.execute(
+            "UPDATE imports SET lines = 0, completed_at = NULL WHERE workspace_id = %s", [workspace]
+        )
     run(archive)
 
 
