@@ -139,6 +139,34 @@ def test_who_waits_for_a_collection_hears_of_it(api: httpx.Client, server: Insta
     asyncio.run(hear())
 
 
+def test_what_a_backup_brought_is_no_news(api: httpx.Client, server: Installation) -> None:
+    """Its rows name transactions of another PostgreSQL, which are still to come in this one."""
+    scenario = Scenario.create(api)
+    id = UUID(scenario.collection["id"])
+    with connected(server) as database:
+        database.execute(
+            """
+            INSERT INTO changes (type, object_id, workspace_id, collection_id, transaction)
+            SELECT 'collection.changed', id, workspace_id, id, (pg_current_xact_id()::text::bigint + 10000)::text::xid8
+            FROM collections WHERE id = %s
+            """,
+            [id],
+        )
+
+    async def hear() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            database = await stack.enter_async_context(opened(server))
+            event = await stack.enter_async_context(News().subscribed(database, id))
+            await asyncio.wait_for(event.wait(), PATIENCE_SECONDS)
+            event.clear()
+            await asyncio.sleep(3 * PAUSE_SECONDS)
+            assert not event.is_set()
+            await asyncio.to_thread(scenario.start, "a")
+            await asyncio.wait_for(event.wait(), PATIENCE_SECONDS)
+
+    asyncio.run(hear())
+
+
 def test_nobody_looks_when_nobody_waits(server: Installation) -> None:
     async def look() -> None:
         news = News()

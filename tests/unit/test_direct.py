@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
+from types import SimpleNamespace
+
 import pytest
+from fastapi import Request, Response
+from starlette.types import Message
 
 from fieldpack.server.app import Application, create_app
 from fieldpack.server.config import load_settings
+from fieldpack.server.problems import TOO_LARGE, Problem
 
 PARTICIPATE = "/api/v1/participate"
 ANY = "0198c0de-0000-7000-8000-000000000001"
@@ -58,6 +66,39 @@ def test_all_else_is_not(app: Application, method: str, path: str) -> None:
 
 def test_below_another_root_the_framework_finds_its_way(app: Application) -> None:
     assert not is_found(app, "POST", f"{SUBMISSION}/submit", root="/data")
+
+
+def test_a_refusal_holds_nothing_of_its_request(app: Application) -> None:
+    """Strangers may cause as many as they like: what they sent must not wait for a sweep of the memory."""
+
+    class Body:
+        pass
+
+    bodies: list[weakref.ref[Body]] = []
+
+    async def refuse(request: Request) -> Response:
+        body = Body()
+        bodies.append(weakref.ref(body))
+        error = Problem(TOO_LARGE, "No.")
+        raise error
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "app": app}
+        await app.direct.answer({**scope, "endpoint": refuse}, receive, send)
+        assert [body() for body in bodies] == [None]
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        pass
+
+    app.state.context = SimpleNamespace(reserve=None)
+    gc.disable()
+    try:
+        asyncio.run(ask())
+    finally:
+        gc.enable()
 
 
 def test_the_table_adds_nothing_to_what_the_api_says_of_itself(app: Application) -> None:

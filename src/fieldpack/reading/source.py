@@ -273,7 +273,7 @@ class FolderSource:
 
     def read(self, name: str) -> bytes:
         with self.open(name) as opened, translate_errors(self.label, name):
-            return opened.read()
+            return opened.read(os.fstat(opened.fileno()).st_size + 1)  # however long it grows meanwhile
 
     def close(self) -> None:
         """Nothing is open between calls."""

@@ -88,9 +88,10 @@ class HeaderCheck:
         read = self._read_at(info.header_offset, LOCAL.size + len(name) + _USUAL_EXTRA + info.compress_size)
         if not read.startswith(LOCAL_SIGNATURE) or read[LOCAL.size : LOCAL.size + len(name)] != name:
             return None
-        *_, name_bytes, extra_bytes = LOCAL.unpack_from(read)
+        _, _, flags, *_, name_bytes, extra_bytes = LOCAL.unpack_from(read)
         start = LOCAL.size + name_bytes + extra_bytes
-        if name_bytes != len(name) or len(read) < start + info.compress_size:
+        is_named = name_bytes == len(name) and not (flags ^ info.flag_bits) & _UTF8
+        if not is_named or len(read) < start + info.compress_size:
             return None
         data = read[start : start + info.compress_size]
         return data, info.header_offset + start + info.compress_size

@@ -39,7 +39,7 @@ class News:
         """An event that is set when something was logged of a collection; clear it before looking what it was."""
         event = asyncio.Event()
         self._events.setdefault(collection_id, set()).add(event)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look(database), name="news")
         try:
             yield event

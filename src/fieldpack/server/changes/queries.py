@@ -11,6 +11,13 @@ from fieldpack.server.db.pool import Connection, fetch_count
 
 MOST_LATE = 1_000  # ids rise, but a smaller one may be committed later: how many before the newest are looked at again
 
+# what this statement sees and %(snapshot)s did not; what a backup brought from elsewhere has numbers of transactions
+# that are still to come here
+NEWS = (
+    "pg_visible_in_snapshot(transaction, pg_current_snapshot())"
+    " AND NOT pg_visible_in_snapshot(transaction, %(snapshot)s::pg_snapshot)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LookRow:
@@ -24,10 +31,10 @@ class LookRow:
 async def look_for_changes(connection: Connection, before: LookRow | None) -> LookRow:
     """Which collections something was logged of since the look before; of none, if there was none."""
     cursor = await connection.cursor(row_factory=class_row(LookRow)).execute(
-        """
+        f"""
         SELECT pg_current_snapshot()::text AS snapshot, coalesce(max(id), %(newest)s, 0) AS newest,
                coalesce(array_agg(DISTINCT collection_id) FILTER
-                   (WHERE NOT pg_visible_in_snapshot(transaction, %(snapshot)s::pg_snapshot)), '{}') AS collection_ids
+                   (WHERE {NEWS}), '{{}}') AS collection_ids
         FROM changes
         WHERE id > coalesce(%(newest)s, (SELECT max(id) FROM changes), 0) - %(late)s
         """,

@@ -1,8 +1,8 @@
 """Taking an archive over: files into storage, then the rows that name them, some hundred submissions at a time.
 
-Reading goes on while files are being stored, and both while rows are being written, two batches at a time. Each batch
-is one transaction, which says how far it comes and is committed after the one before it: whoever runs the import again
-goes on there. Files whose rows did not come are swept like any without a row.
+Reading goes on while files are being stored, and both while rows are being written. Each batch of rows is one
+transaction, which says how far it comes: whoever runs the import again goes on there. Files whose rows did not come are
+swept like any without a row.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,8 +38,7 @@ __all__ = ["Job", "copy"]
 
 BATCH_LINES = 500
 BLOCK_BYTES = 1 << 20
-WRITERS = 2  # connections that write rows: most of the work is PostgreSQL's, one process each
-AHEAD = 3  # batches of rows that wait for their files, or are being written
+AHEAD = 2  # batches of rows that wait for their files, or are being written
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,9 @@ class _File:
 
 @dataclass
 class _Submission:
-    """What a line becomes; `ordinal` is among the participant's submissions to the study, from 1."""
-
     taken: Taken
     id: UUID
     files: list[_File]
-    ordinal: int = 0
 
 
 @dataclass
@@ -85,8 +80,6 @@ class _Batch:
     submissions: list[_Submission] = field(default_factory=list)
     erased: int = 0
     stored: list[Future[None]] = field(default_factory=list)
-    ordinals: dict[tuple[UUID, str], int] = field(default_factory=dict)
-    """The last of each study and participant that is in it."""
 
 
 def copy(
@@ -103,17 +96,13 @@ def copy(
     """
     with (
         closing(connect()) as reader,
-        ExitStack() as connections,
+        closing(connect()) as writer,
         FileTaker(job.archive, storage, scratch) as files,
         ThreadPoolExecutor(
-            WRITERS, thread_name_prefix="import-rows"
+            1, thread_name_prefix="import-rows"
         ) as rows,  # left first: what was read is written
     ):
-        idle = SimpleQueue[queries.Blocking]()
-        for _ in range(WRITERS):
-            idle.put(connections.enter_context(closing(connect())))
         waiting: deque[tuple[_Batch, Future[None]]] = deque()
-        before: Future[None] | None = None
         done = job.row.submissions
 
         def finish() -> None:
@@ -124,9 +113,7 @@ def copy(
             tell("Importing", done, job.checked.submissions)
 
         for batch in _iter_batches(job, reader, files):
-            _number(job, reader, batch, [each for each, _ in waiting])
-            before = rows.submit(_write, job, idle, batch, before)
-            waiting.append((batch, before))
+            waiting.append((batch, rows.submit(_write, job, writer, batch)))
             while waiting and (len(waiting) > AHEAD or waiting[0][1].done()):
                 finish()
         while waiting:
@@ -177,29 +164,8 @@ def _take(job: Job, reader: queries.Blocking, files: FileTaker, before: int, chu
     return batch
 
 
-def _number(job: Job, reader: queries.Blocking, batch: _Batch, ahead: list[_Batch]) -> None:
-    """Count each participant's submissions to each study, on from what is there and what is being written."""
-    pairs = [(job.studies[each.taken.study_id], each.taken.participant_id) for each in batch.submissions]
-    last = {
-        (each.study_id, each.participant_id): each.ordinal
-        for each in queries.list_ordinals(reader, list(set(pairs)))
-    }
-    for other in ahead:
-        last |= {pair: ordinal for pair, ordinal in other.ordinals.items() if ordinal > last.get(pair, 0)}
-    for submission, pair in zip(batch.submissions, pairs, strict=True):
-        submission.ordinal = batch.ordinals[pair] = last[pair] = last.get(pair, 0) + 1
-
-
-def _write(job: Job, idle: SimpleQueue[queries.Blocking], batch: _Batch, before: Future[None] | None) -> None:
-    """The rows of a batch, once its files are stored; committed once the batch before it is."""
-    connection = idle.get()
-    try:
-        _write_by(job, connection, batch, before)
-    finally:
-        idle.put(connection)
-
-
-def _write_by(job: Job, connection: queries.Blocking, batch: _Batch, before: Future[None] | None) -> None:
+def _write(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
+    """The rows of a batch, once its files are stored."""
     for future in batch.stored:
         future.result()
     for submission in batch.submissions:
@@ -208,9 +174,7 @@ def _write_by(job: Job, connection: queries.Blocking, batch: _Batch, before: Fut
                 file.stored = file.stored.result()
     try:
         with connection.transaction():
-            _write_rows(job, connection, batch, before)
-    except (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation) as error:
-        raise _taken_over() from error
+            _write_rows(job, connection, batch)
     except psycopg.DataError as error:
         reason = str(error).strip().splitlines()[0]
         raise ArchiveError(
@@ -220,19 +184,8 @@ def _write_by(job: Job, connection: queries.Blocking, batch: _Batch, before: Fut
         ) from error
 
 
-def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch, before: Future[None] | None) -> None:
-    rows = _Rows(job, batch)
-    for columns, made in (
-        (queries.SUBMISSIONS, rows.submissions),
-        (queries.ANSWERS, rows.answers),
-        (queries.BLOBS, rows.blobs),
-        (queries.UPLOADS, rows.uploads),
-        (queries.RENAMED, rows.renamed),
-    ):
-        if made:
-            queries.copy_rows(connection, columns, made)
-    if before is not None:
-        before.result()
+def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
+    rows = _Rows(job, connection, batch)
     if not queries.advance(
         connection,
         job.row.id,
@@ -243,29 +196,41 @@ def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch, before: F
         file_bytes=sum(row[1] for row in rows.blobs),
         erased=batch.erased,
     ):
-        raise _taken_over()
-
-
-def _taken_over() -> FieldpackError:
-    return FieldpackError("This import was taken over by another run, or discarded: run it again.")
+        raise FieldpackError("This import was taken over by another run, or discarded: run it again.")
+    for columns, made in (
+        (queries.SUBMISSIONS, rows.submissions),
+        (queries.ANSWERS, rows.answers),
+        (queries.BLOBS, rows.blobs),
+        (queries.UPLOADS, rows.uploads),
+        (queries.RENAMED, rows.renamed),
+    ):
+        if made:
+            queries.copy_rows(connection, columns, made)
 
 
 class _Rows:
     """The rows of a batch, table by table."""
 
-    def __init__(self, job: Job, batch: _Batch) -> None:
+    def __init__(self, job: Job, connection: queries.Blocking, batch: _Batch) -> None:
         self._job = job
         self.submissions: list[tuple[Any, ...]] = []
         self.answers: list[tuple[Any, ...]] = []
         self.blobs: list[tuple[Any, ...]] = []
         self.uploads: list[tuple[Any, ...]] = []
         self.renamed: list[tuple[Any, ...]] = []
+        pairs = {(job.studies[each.taken.study_id], each.taken.participant_id) for each in batch.submissions}
+        self._ordinals = {
+            (each.study_id, each.participant_id): each.ordinal
+            for each in queries.list_ordinals(connection, list(pairs))
+        }
         for submission in batch.submissions:
             self._add(submission)
 
     def _add(self, submission: _Submission) -> None:
         job, taken = self._job, submission.taken
         study_id = job.studies[taken.study_id]
+        pair = (study_id, taken.participant_id)
+        self._ordinals[pair] = ordinal = self._ordinals.get(pair, 0) + 1
         values: dict[str, list[dict[str, Any]]] = {}
         upload_bytes = 0
         for position, file in enumerate(submission.files):
@@ -291,7 +256,7 @@ class _Rows:
                 job.row.collection_id,
                 job.blueprint.find_version(taken.started_at, taken.responses),
                 taken.participant_id,
-                submission.ordinal,
+                ordinal,
                 taken.status,
                 "active",
                 True,

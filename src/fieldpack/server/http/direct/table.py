@@ -71,4 +71,7 @@ class DirectTable:
             if not known:
                 raise
             response = await known[0](request, error)
+            error.__traceback__ = (
+                None  # what it holds, such as the body, goes now, and not when memory is swept
+            )
         await response(scope, receive, send)

@@ -7,6 +7,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from fieldpack.report.tallies import MOST_COMMON, MOST_EXAMPLES
+from fieldpack.server.changes.queries import NEWS
 from fieldpack.server.collections.lists.count_queries import COUNTS
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.rows import OptionsRow
@@ -78,14 +79,14 @@ async def has_changed(connection: Connection, collection_id: UUID, snapshot: str
     Ids rise, but a smaller one may be committed later; so of the newest each is asked for itself.
     """
     cursor = await connection.execute(
-        """
+        f"""
         SELECT EXISTS (
             SELECT FROM (
-                SELECT transaction FROM changes WHERE collection_id = %s ORDER BY id DESC LIMIT %s
-            ) latest WHERE NOT pg_visible_in_snapshot(latest.transaction, %s::pg_snapshot)
+                SELECT transaction FROM changes WHERE collection_id = %(collection)s ORDER BY id DESC LIMIT %(most)s
+            ) latest WHERE {NEWS}
         ) AS changed
         """,
-        [collection_id, MOST_LOOKED_AT, snapshot],
+        {"collection": collection_id, "most": MOST_LOOKED_AT, "snapshot": snapshot},
     )
     row = await cursor.fetchone()
     return bool(row and row["changed"])
