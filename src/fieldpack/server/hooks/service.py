@@ -38,10 +38,17 @@ SECRET_BYTES = 32
 STATUSES = ("PENDING", "SUCCEEDED", "FAILED")
 
 
+def make_secret() -> str:
+    """A new secret; people give it to commands, to which what begins with a dash is an option."""
+    while (secret := secrets.token_urlsafe(SECRET_BYTES)).startswith("-"):
+        pass
+    return secret
+
+
 async def create_secret(connection: Connection, caller: Caller, workspace_id: UUID) -> dict[str, Any]:
     """A new secret, which signs the events of a workspace from now on."""
     await require(connection, caller, Action.HOOKS_MANAGE, workspace=workspace_id, foreign=not_a_member())
-    value = secrets.token_urlsafe(SECRET_BYTES)
+    value = make_secret()
     row = await queries.replace_secret(connection, workspace_id, uuid4(), value)
     await write_entry(connection, caller.actor, "hook.secret", object_id=row.id, workspace_id=workspace_id)
     return {"id": row.id, "value": row.value, "workspace_id": row.workspace_id}
@@ -95,7 +102,7 @@ async def create_subscription(
     await require(connection, caller, Action.HOOKS_MANAGE, workspace=workspace_id, foreign=not_a_member())
     if await queries.find_secret(connection, workspace_id) is None:
         raise invalid("workspace_id", "This workspace has no secret yet: POST /hooks/secrets makes one.")
-    secret = secrets.token_urlsafe(SECRET_BYTES)
+    secret = make_secret()
     row = await queries.insert_subscription(
         connection,
         workspace_id,

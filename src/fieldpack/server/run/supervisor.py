@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import structlog
 
@@ -98,7 +99,9 @@ class Supervisor:
     tls: TlsPaths | None = None
     embedded: EmbeddedPostgres | None = None
     children: list[Child] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _asked: SimpleQueue[None] = field(default_factory=SimpleQueue)
+    """Who asked to stop. A signal's handler runs in the middle of whatever waits here, which only a `SimpleQueue`
+    takes: an `Event` is set by the lock that its waiting holds, and both stand still for ever."""
     _folder: Path = Path()
 
     def run(self) -> None:
@@ -112,7 +115,7 @@ class Supervisor:
         try:
             self._plan(read_end)
             for signum in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(signum, lambda *_: self._stopping.set())
+                signal.signal(signum, lambda *_: self.stop())
             for child in self.children:
                 self._start(child, read_end)
             self._watch(read_end)
@@ -123,7 +126,15 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask `run` to end."""
-        self._stopping.set()
+        self._asked.put(None)
+
+    def is_asked_to_stop(self, seconds: float) -> bool:
+        """Whether somebody asks within so long; once for each time that somebody did."""
+        try:
+            self._asked.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
 
     def _plan(self, pipe: int) -> None:
         if self.listener is not None:
@@ -148,7 +159,7 @@ class Supervisor:
     def _watch(self, pipe: int) -> None:
         checked_at = time.monotonic()
         reserve = reserve_of(self.settings)
-        while not self._stopping.wait(POLL_SECONDS):
+        while not self.is_asked_to_stop(POLL_SECONDS):
             for child in self.children:
                 assert child.process is not None
                 status = child.process.poll()
