@@ -8,7 +8,6 @@ import httpx
 
 from fieldpack.server.app import Application, create_app
 from fieldpack.server.config import Settings, load_settings
-from fieldpack.server.envelope import Envelope
 from fieldpack.server.http.rate_limit import RateLimit
 from tests.refusals import refused
 
@@ -53,7 +52,7 @@ def test_too_many_requests_are_told_when_to_come_back() -> None:
 def test_requests_are_counted_together_whichever_way_they_take() -> None:
     """Those of intake go by the framework, in an envelope of their own."""
     app = application()
-    [framework] = [each for each in app.user_middleware if each.cls is Envelope]
+    [framework] = app.user_middleware
     assert framework.kwargs["limit"] is app.enveloped.limit
     upload = "/api/v1/participate/submissions/0198c0de-0000-7000-8000-000000000001"
     assert app.direct.find({"type": "http", "method": "GET", "path": upload}) is not None
