@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -488,9 +489,9 @@ class TestSecured:
         return f"{own.url}/participate/{study.study['id']}"
 
     def launch(self, own: Installation, study: Scenario, participant: str, session: str = LONG) -> str:
-        """The URL that the service sends a participant to."""
+        """The URL that the service sends a participant to; another one each time, also within one second."""
         page = self.page(own, study)
-        token = SERVICE.sign(SERVICE.claims(page, participant, session))
+        token = SERVICE.sign(SERVICE.claims(page, participant, session, jti=uuid4().hex))
         query = {"PROLIFIC_PID": participant, "STUDY_ID": "hosted-study", "SESSION_ID": session}
         return f"{page}?{urlencode({**query, 'prolific_token': token})}"
 
