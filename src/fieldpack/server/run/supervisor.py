@@ -18,7 +18,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import structlog
 
@@ -99,9 +98,9 @@ class Supervisor:
     tls: TlsPaths | None = None
     embedded: EmbeddedPostgres | None = None
     children: list[Child] = field(default_factory=list)
-    _asked: SimpleQueue[None] = field(default_factory=SimpleQueue)
-    """Who asked to stop. A signal's handler runs in the middle of whatever waits here, which only a `SimpleQueue`
-    takes: an `Event` is set by the lock that its waiting holds, and both stand still for ever."""
+    _asked: tuple[socket.socket, socket.socket] = field(default_factory=socket.socketpair)
+    """What is read from one was sent to the other by who asks to stop. A signal's handler runs in the middle of
+    whatever waits: an `Event` would be set by the lock that its waiting holds, and both stand still for ever."""
     _folder: Path = Path()
 
     def run(self) -> None:
@@ -126,13 +125,16 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask `run` to end."""
-        self._asked.put(None)
+        self._asked[1].setblocking(False)
+        with contextlib.suppress(BlockingIOError):  # so often asked that nobody can have missed it
+            self._asked[1].send(b".")
 
     def is_asked_to_stop(self, seconds: float) -> bool:
         """Whether somebody asks within so long; once for each time that somebody did."""
+        self._asked[0].settimeout(seconds)
         try:
-            self._asked.get(timeout=seconds)
-        except Empty:
+            self._asked[0].recv(1)
+        except TimeoutError:
             return False
         return True
 
