@@ -22,7 +22,7 @@ print("asked", flush=True)
 
 
 def test_a_signal_at_any_moment_is_heard() -> None:
-    """Also one that comes just as it begins to wait: SIGTERM once left a server standing until it was killed. An `Event`
+    """Also one that comes just as it begins to wait: SIGTERM once left a server standing until it was killed. `Event`
     stands still here within some hundred tries, the `get` of a `SimpleQueue` with a timeout within some million."""
     done = subprocess.run(
         [sys.executable, "-c", ASKED_BY_SIGNALS], timeout=120, capture_output=True, text=True, check=False
