@@ -71,7 +71,6 @@ class DirectTable:
             if not known:
                 raise
             response = await known[0](request, error)
-            error.__traceback__ = (
-                None  # what it holds, such as the body, goes now, and not when memory is swept
-            )
+            # what it holds, such as the body, goes now, and not when memory is swept
+            error.__traceback__ = None
         await response(scope, receive, send)
