@@ -66,6 +66,29 @@ def test_every_screen_is_for_everybody(
     assert found == []
 
 
+def test_screens_are_for_everybody_before_their_pictures_have_come(
+    server: Installation, filled: Filled, visitors: Contexts
+) -> None:
+    """What leads to a picture can be hit meanwhile."""
+    page = visitors().new_page()
+    sign_in(page, server)
+
+    def hold_pictures(route: Route) -> None:
+        if route.request.resource_type != "image":  # those are left without an answer
+            route.fallback()
+
+    page.route("**/*", hold_pictures)
+    found: list[str] = []
+    seen = set()
+    for name, path in filled.screens.items():
+        page.goto(f"{server.url}{path}", wait_until="domcontentloaded")
+        if page.locator("img").count() > 0:
+            seen.add(name)
+            found += violations(page)
+    assert found == []
+    assert seen >= {"response", "responses", "gallery"}
+
+
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_state_is_for_everybody(
     server: Installation, filled: Filled, visitors: Contexts, look: str
