@@ -95,14 +95,15 @@ def _compose(entry: NewEntry, submission: str | None, source: str = "") -> str:
         collection = "(SELECT t.collection_id FROM studies t WHERE t.id = %(study)s)"
     elif submission is not None:
         collection = f"(SELECT s.collection_id FROM submissions s WHERE s.id = {submission})"
-    if submission is not None:
+    if entry.actor_type == "participant":  # of one who is not there, no row comes
+        subject = actor = "p.id"
+        source = "FROM audit_subjects p"
+        conditions.append(f"p.submission_id = {submission}")
+    elif submission is not None:
         subject = f"(SELECT s.id FROM audit_subjects s WHERE s.submission_id = {submission})"
     elif entry.member_id is not None:
         subject = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(member)s)"
-    if entry.actor_type == "participant":
-        actor = subject
-        conditions.append(f"{subject} IS NOT NULL")
-    elif entry.researcher_id is not None:
+    if entry.researcher_id is not None:
         actor = "(SELECT s.id FROM audit_subjects s WHERE s.researcher_id = %(researcher)s)"
     if entry.workspace_id is None and collection != "NULL::uuid":
         workspace = f"(SELECT c.workspace_id FROM collections c WHERE c.id = {collection})"

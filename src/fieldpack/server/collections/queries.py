@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
-from psycopg import AsyncCursor
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Json
 
@@ -95,19 +94,20 @@ async def keep_version(connection: Connection, id: UUID, version: int, body: dic
     )
 
 
+RAISE_COUNTER = """
+    UPDATE collection_changes SET counter = counter + 1 WHERE collection_id = %(collection)s
+    RETURNING counter, collection_id
+"""
+
+
 async def raise_counter(connection: Connection, collection_id: UUID) -> int:
     """Raise the counter of changes that an export could contain. It is locked until commit, before any study."""
-    counter = await (await ask_raise(connection, collection_id)).fetchone()
+    cursor = await connection.cursor(row_factory=scalar_row).execute(
+        RAISE_COUNTER, {"collection": collection_id}
+    )
+    counter: int | None = await cursor.fetchone()
     assert counter is not None
     return counter
-
-
-async def ask_raise(connection: Connection, collection_id: UUID) -> AsyncCursor[int]:
-    """The same, asked for: in a pipeline the counter comes once it is fetched."""
-    return await connection.cursor(row_factory=scalar_row).execute(
-        "UPDATE collection_changes SET counter = counter + 1 WHERE collection_id = %s RETURNING counter",
-        [collection_id],
-    )
 
 
 async def lock_counter(connection: Connection, collection_id: UUID) -> int:

@@ -140,8 +140,11 @@ async def insert_whole(
         connection: of `Database.statements`.
     """
     async with connection.pipeline():
-        await lock_study(connection, opener.study_id)
-        await ask_lock(connection, opener.id)
+        await connection.execute(
+            "SELECT FROM studies t JOIN submissions s ON s.study_id = t.id WHERE s.id = %s"
+            " FOR NO KEY UPDATE OF t, s",  # locked in this order
+            [opener.id],
+        )
         cursor = await connection.execute(
             f"""
             WITH held AS (

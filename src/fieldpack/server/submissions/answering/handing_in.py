@@ -13,7 +13,6 @@ from fieldpack.archive.naming import MemberNames
 from fieldpack.archive.records import FileEntry, encode_responses
 from fieldpack.server.audit.service import PARTICIPANT, write_entry
 from fieldpack.server.caches import Caches
-from fieldpack.server.collections.queries import ask_raise
 from fieldpack.server.collections.versions import get_items
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import ANSWERS_INCOMPLETE, Problem, conflict, not_found
@@ -28,7 +27,7 @@ from fieldpack.server.submissions.answering.answers import (
 )
 from fieldpack.server.submissions.lifecycle import follow_groups, lock_submission
 from fieldpack.server.submissions.rows import AnswerRow, FilePlace, HeldRow, Key, NotOpened, SubmissionRow
-from fieldpack.server.uploads.queries import ask_files, ask_lock
+from fieldpack.server.uploads.queries import ask_files
 from fieldpack.server.uploads.rows import FileRow
 
 __all__ = ["submit"]
@@ -145,8 +144,7 @@ async def _activate(connection: Connection, seen: _Seen, judged: _Judged) -> Non
     row, record = seen.row, judged.record
     code, _ = code_given(row.study_fields["completion_codes"], row.study_code)
     async with connection.pipeline():
-        await ask_raise(connection, row.collection_id)
-        await ask_lock(connection, row.id)
+        await answer_queries.raise_and_lock(connection, row.collection_id, row.id)
         await answer_queries.set_submitted(
             connection,
             row,
@@ -158,7 +156,14 @@ async def _activate(connection: Connection, seen: _Seen, judged: _Judged) -> Non
             places=record.places,
             entered_code=code,
         )
-        await write_entry(connection, PARTICIPANT, "submission.submit", submission_id=row.id)
+        await write_entry(
+            connection,
+            PARTICIPANT,
+            "submission.submit",
+            submission_id=row.id,
+            collection_id=row.collection_id,
+            workspace_id=row.workspace_id,
+        )
 
 
 async def _follow(connection: Connection, row: SubmissionRow, judged: _Judged) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncCursor
+from psycopg.errors import SerializationFailure
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from fieldpack.server.collections.queries import RAISE_COUNTER
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.exports.line_queries import write_line_end
@@ -67,8 +69,7 @@ async def ask_held(connection: Connection, submission_id: UUID, key: Key) -> Asy
 _HELD_OPEN = f"""
     WITH held AS (
         SELECT s.id FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} FOR NO KEY UPDATE OF s
-    )
-"""
+    )"""
 _INSERT_HELD = f"""
     {_HELD_OPEN}
     INSERT INTO answers AS a (submission_id, instruction_id, value)
@@ -110,32 +111,27 @@ async def save_held_answer(
     return await cursor.fetchone()
 
 
-_LOCK_HELD = (
-    f"SELECT 1 FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} FOR NO KEY UPDATE OF s"
-)
 _INSERT_ALL = f"""
-    WITH given AS (
+    {_HELD_OPEN}, given AS (
         SELECT * FROM unnest(%(ids)s::uuid[], %(values)s::json[], %(seen)s::int[]) AS g (id, value, seen)
-    ), held AS (
-        SELECT s.id FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} AND NOT EXISTS (
-            SELECT FROM given g LEFT JOIN answers a ON a.submission_id = s.id AND a.instruction_id = g.id
-            WHERE g.seen <> coalesce(a.revision, 0))
+    ), saved AS (
+        INSERT INTO answers AS a (submission_id, instruction_id, value)
+        SELECT held.id, g.id, g.value FROM held CROSS JOIN given g
+        ON CONFLICT (submission_id, instruction_id)
+            DO UPDATE SET value = excluded.value, revision = a.revision + 1, updated_at = now()
+        RETURNING {columns_of(SavedRow, "a")}
     )
-    INSERT INTO answers AS a (submission_id, instruction_id, value)
-    SELECT held.id, g.id, g.value FROM held CROSS JOIN given g
-    ON CONFLICT (submission_id, instruction_id)
-        DO UPDATE SET value = excluded.value, revision = a.revision + 1, updated_at = now()
-    RETURNING {columns_of(SavedRow, "a")}
+    SELECT {columns_of(SavedRow, "a")} FROM saved a JOIN given g ON g.id = a.instruction_id
+    WHERE g.seen IS NULL OR a.revision = g.seen + 1 OR require(false)
 """
 
 
 async def save_held_answers(
     connection: Connection, submission_id: UUID, key: Key, answers: list[HeldAnswer]
 ) -> list[SavedRow]:
-    """Save several answers, all or none, by one transaction that is sent in one go; none in the cases in which
-    `save_held_answer` saves nothing.
+    """Save several answers by one statement, all or none; none in the cases in which `save_held_answer` saves nothing.
 
-    Locks the submission; what was saved before is read after that.
+    Locks the submission.
     """
     values = {
         "token": key.token_sha256,
@@ -145,9 +141,10 @@ async def save_held_answers(
         "values": [Json(answer.value) for answer in answers],
         "seen": [answer.seen for answer in answers],
     }
-    async with connection.pipeline():
-        await connection.execute(_LOCK_HELD, values)
+    try:
         cursor = await connection.cursor(row_factory=class_row(SavedRow)).execute(_INSERT_ALL, values)
+    except SerializationFailure:  # another revision is there than was seen
+        return []
     return await cursor.fetchall()
 
 
@@ -173,6 +170,15 @@ async def clear_answers(connection: Connection, submission_id: UUID, instruction
             "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
             [submission_id, instruction_ids],
         )
+
+
+async def raise_and_lock(connection: Connection, collection_id: UUID, submission_id: UUID) -> None:
+    """Raise the collection's counter of changes, then lock the submission until commit; see `raise_counter`."""
+    await connection.execute(
+        f"WITH raised AS ({RAISE_COUNTER}) SELECT FROM raised r JOIN submissions s ON s.collection_id = r.collection_id"
+        " WHERE s.id = %(submission)s FOR NO KEY UPDATE OF s",
+        {"collection": collection_id, "submission": submission_id},
+    )
 
 
 _SET_SUBMITTED = f"""
