@@ -331,9 +331,11 @@ class LocalStorage(Storage):
             try:
                 yield descriptor
                 self._publish(key, staging, descriptor)
+            except BaseException:
+                self._unlink(staging)
+                raise
             finally:
                 os.close(descriptor)
-                self._unlink(staging)
 
     def put_file_blocking(self, key: str, path: Path) -> None:
         with translated(key):
