@@ -34,9 +34,13 @@ from tests.scenario import FREE_TEXT, PNG, UPLOAD, Scenario
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libpq traces on Linux only")
 
-WRITTEN = re.compile(r"CommandComplete\s+\"(?:INSERT \d+|UPDATE|DELETE) ([1-9]\d*)\"")
+# of libpq's trace, whose messages have as many lines as the statements in them
+MESSAGE = re.compile(r"^(?=[FB]\t)", re.MULTILINE)
+PARSE = re.compile(r"F\s+\d+\s+Parse\s+\"(\w*)\" ")
+SENT = re.compile(r"F\s+\d+\s+(?:Bind\s+\"\w*\" \"(\w*)\"|Query\s)")
+DONE = re.compile(r"CommandComplete\s+\"\D+(?:\d+ )?(\d*)\"")
 READY = re.compile(r"ReadyForQuery\s+([IT])")
-SENT = re.compile(r"F\s+\d+\s+(?:Bind|Query)\s")
+WRITES = re.compile(r"INSERT INTO|DELETE FROM|UPDATE \w+( \w+)? SET")
 PHOTO = PNG + bytes(20 * 1024 - len(PNG))
 
 
@@ -58,6 +62,7 @@ class Costs:
         self._connection = connection
         self._trace = trace
         self._read = 0
+        self._writing: dict[str, bool] = {}  # statements by name: whether they write
         self._file = trace.open("wb")
         self._go_on()
 
@@ -77,11 +82,16 @@ class Costs:
         new, self._read = text[self._read :], len(text)
         commits = trips = statements = 0
         has_written = False
-        for line in new.splitlines():
-            has_written |= WRITTEN.search(line) is not None
-            statements += SENT.match(line) is not None
-            ready = READY.search(line)
-            if ready is not None:
+        under_way: list[bool] = []
+        for message in MESSAGE.split(new):
+            if parsed := PARSE.match(message):
+                self._writing[parsed[1]] = WRITES.search(message) is not None
+            elif sent := SENT.match(message):
+                statements += 1
+                under_way.append(self._writing[sent[1]] if sent[1] is not None else False)
+            elif done := DONE.search(message):
+                has_written |= under_way.pop(0) and done[1] not in ("", "0")
+            elif ready := READY.search(message):
                 trips += 1
                 if ready[1] == "I":
                     commits += has_written

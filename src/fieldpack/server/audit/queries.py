@@ -96,6 +96,8 @@ def _compose(entry: NewEntry, submission: str | None, source: str = "") -> str:
     elif submission is not None:
         collection = f"(SELECT s.collection_id FROM submissions s WHERE s.id = {submission})"
     if entry.actor_type == "participant":  # of one who is not there, no row comes
+        assert submission is not None
+        assert not source
         subject = actor = "p.id"
         source = "FROM audit_subjects p"
         conditions.append(f"p.submission_id = {submission}")

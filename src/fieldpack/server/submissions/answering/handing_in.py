@@ -162,7 +162,6 @@ async def _activate(connection: Connection, seen: _Seen, judged: _Judged) -> Non
             "submission.submit",
             submission_id=row.id,
             collection_id=row.collection_id,
-            workspace_id=row.workspace_id,
         )
 
 

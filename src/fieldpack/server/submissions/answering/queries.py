@@ -122,7 +122,7 @@ _INSERT_ALL = f"""
         RETURNING {columns_of(SavedRow, "a")}
     )
     SELECT {columns_of(SavedRow, "a")} FROM saved a JOIN given g ON g.id = a.instruction_id
-    WHERE g.seen IS NULL OR a.revision = g.seen + 1 OR require(false)
+    WHERE CASE WHEN g.seen IS NULL OR a.revision = g.seen + 1 THEN true ELSE require(false) END
 """
 
 

@@ -202,14 +202,7 @@ async def _begin(connection: Connection, seen: _Seen, visitor: Visitor) -> Start
     )
     async with connection.pipeline():
         asked = await ask_begin(connection, new)
-        await write_entry(
-            connection,
-            PARTICIPANT,
-            "submission.start",
-            submission_id=new.id,
-            collection_id=study.collection_id,
-            workspace_id=study.workspace_id,
-        )
+        await write_entry(connection, PARTICIPANT, "submission.start", submission_id=new.id)
     begun = await asked.fetchone()
     return Started(_row_of(new, begun, seen), token, created=True) if begun is not None else None
 
