@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx
+import pytest
 
 from fieldpack.server.app import Application, create_app
 from fieldpack.server.config import Settings, load_settings
+from fieldpack.server.http import rate_limit
 from fieldpack.server.http.rate_limit import RateLimit
 from tests.refusals import refused
+
+
+@pytest.fixture(autouse=True)
+def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits see all requests at the same moment, however long the machine takes for them."""
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
 
 
 def application(settings: Settings | None = None) -> Application:
@@ -40,13 +49,10 @@ def test_a_crash_has_the_one_body_and_a_name() -> None:
 
 
 def test_too_many_requests_are_told_when_to_come_back() -> None:
-    answers = get(application(load_settings(rate_per_address=1)), *["/health/live"] * 50)
-    statuses = [answer.status_code for answer in answers]
-    assert statuses[:2] == [200, 200]  # a burst of two seconds' worth
-    assert 429 in statuses
-    answer = answers[statuses.index(429)]
-    refused(answer, 429)
-    assert int(answer.headers["retry-after"]) >= 1
+    *first, third = get(application(load_settings(rate_per_address=1)), *["/health/live"] * 3)
+    assert [answer.status_code for answer in first] == [200, 200]  # a burst of two seconds' worth
+    refused(third, 429)
+    assert int(third.headers["retry-after"]) >= 1
 
 
 def test_requests_are_counted_together_whichever_way_they_take() -> None:
@@ -56,8 +62,8 @@ def test_requests_are_counted_together_whichever_way_they_take() -> None:
     assert framework.kwargs["limit"] is app.enveloped.limit
     upload = "/api/v1/participate/submissions/0198c0de-0000-7000-8000-000000000001"
     assert app.direct.find({"type": "http", "method": "GET", "path": upload}) is not None
-    answers = get(application(load_settings(rate_per_address=1)), *[upload] * 50)
-    refused(next(answer for answer in answers if answer.status_code == 429), 429)
+    answers = get(application(load_settings(rate_per_address=1)), upload, "/health/live", upload)
+    refused(answers[2], 429)
 
 
 def test_a_limit_forgets_who_was_quiet_longest() -> None:
