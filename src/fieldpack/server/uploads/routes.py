@@ -172,7 +172,6 @@ async def create_upload(
             key = key_of(request)
             opener = OpenerRow(
                 submission.id,
-                submission.study_id,
                 submission.collection_id,
                 submission.collection_version,
                 key.token_sha256,

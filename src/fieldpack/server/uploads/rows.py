@@ -70,7 +70,6 @@ class OpenerRow:
     """A submission as its participant came to it: what of it never changes, and the token that must open it."""
 
     id: UUID
-    study_id: UUID
     collection_id: UUID
     collection_version: int  # which the participant started with
     token_sha256: bytes
