@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
 
+from fieldpack.server.values.markup import tidy
 from fieldpack.server.values.urls import is_plain_url
 
 __all__ = ["sanitise"]
@@ -29,48 +30,12 @@ SCHEMES = {"http", "https", "mailto", "tel"}
 
 URL_ATTRIBUTES = ("href", "src")
 
-# Nested deeper than this, the time that sanitising takes grows with the square of the depth.
-MAX_NESTING = 200
 # A row of a Markdown table is filled up to its heading: a heading of n columns over n empty rows makes n times n cells.
 MAX_TABLE_CELLS = 50_000
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
-# These end by themselves, or hold nothing.
-_NOT_NESTING = frozenset(
-    (
-        *(
-            "p",
-            "li",
-            "dd",
-            "dt",
-            "tr",
-            "td",
-            "th",
-            "thead",
-            "tbody",
-            "tfoot",
-            "option",
-            "optgroup",
-            "rp",
-            "rt",
-        ),
-        *(
-            "area",
-            "base",
-            "br",
-            "col",
-            "embed",
-            "hr",
-            "img",
-            "input",
-            "link",
-            "meta",
-            "source",
-            "track",
-            "wbr",
-        ),
-    )
-)
+# Beyond so many characters of links for each of a Markdown text, and as many more, references repeat what they name.
+MOST_LINKED, ALWAYS_LINKED = 10, 10_000
+
 # What stands before the last dash of a delimiter row, and behind it. One pattern of three loops that all take a dash
 # would try each way to share a line of dashes between them.
 _DELIMITERS, _LAST_DELIMITER = (
@@ -93,15 +58,13 @@ def sanitise(text: str, *, markdown: bool = False) -> str:
     """`text` as HTML without anything that could run, load or disguise: only the tags above are kept.
 
     Raises:
-        ValueError: it is made to take far more time than its length.
+        ValueError: it is made to take far more time, or room, than its length.
     """
     if markdown and count_table_cells(text) > MAX_TABLE_CELLS:
         raise ValueError(f"Its tables have more than {MAX_TABLE_CELLS:,} cells, empty ones included.")
-    html = _markdown.render(text) if markdown else text
-    if is_deep(html):
-        raise ValueError(f"Its HTML is nested more than {MAX_NESTING} levels deep, or leaves elements open.")
+    html = _render(text) if markdown else text
     return nh3.clean(
-        html,
+        tidy(html, TAGS, ATTRIBUTES),
         tags=TAGS,
         attributes=ATTRIBUTES,
         attribute_filter=_keep_attribute,
@@ -110,26 +73,26 @@ def sanitise(text: str, *, markdown: bool = False) -> str:
     )
 
 
-def is_deep(html: str) -> bool:
-    """Whether HTML opens more elements than it closes, by more than any sensible text does.
+def _render(text: str) -> str:
+    """The HTML of a Markdown text.
 
-    Counted by name, so that an end tag that closes nothing does not hide what is open.
+    Raises:
+        ValueError: its references write out what they name far more often than a text of its length does.
     """
-    opened: Counter[str] = Counter()
-    depth = 0
-    for match in _TAG.finditer(html):
-        name = match[2].lower()
-        if name in _NOT_NESTING:
-            continue
-        if not match[1]:
-            opened[name] += 1
-            depth += 1
-            if depth > MAX_NESTING:
-                return True
-        elif opened[name]:
-            opened[name] -= 1
-            depth -= 1
-    return False
+    env: dict[str, Any] = {}
+    tokens = _markdown.parse(text, env)
+    linked = sum(
+        len(str(value))
+        for token in tokens
+        for child in token.children or ()
+        for value in child.attrs.values()
+    )
+    if linked > MOST_LINKED * len(text) + ALWAYS_LINKED:
+        raise ValueError(
+            "Its links are far longer, written out, than the text is: it names long ones too often."
+        )
+    html: str = _markdown.renderer.render(tokens, _markdown.options, env)
+    return html
 
 
 def _is_delimiter_row(line: str) -> bool:
