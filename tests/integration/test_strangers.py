@@ -434,3 +434,16 @@ def test_options_tells_the_truth(server: Installation, scenario: Scenario) -> No
     status, got = ask(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert status == 204
     assert b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in got
+
+
+def test_a_cookie_of_backslashes_holds_nobody_up(server: Installation, scenario: Scenario) -> None:
+    """Read in proportion to its length, by whichever page; a quoted value is none of ours."""
+    page = f"/participate/{scenario.study['id']}"
+    for value in ('"' + "\\" * 60_000 + '"', '"' + '\\"' * 30_000 + '"', ";" * 60_000, "a=" * 30_000):
+        for path in ("/sign-in", page, f"{page}?PROLIFIC_PID=p", "/researcher"):
+            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+            before = psutil.Process(server.children("web")[0]).cpu_times()
+            status, _ = ask(server, f"{head}Cookie: fieldpack_device={value}\r\n\r\n".encode())
+            after = psutil.Process(server.children("web")[0]).cpu_times()
+            assert 200 <= status < 500
+            assert after.user - before.user < 2.0, (path, value[:5])

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fieldpack.server.http.cookies import without_escapes
 from fieldpack.server.http.rate_limit import RateLimit
 from fieldpack.server.machine.metrics import REQUESTS
 from fieldpack.server.problems import INTERNAL, TOO_MANY_REQUESTS
@@ -36,9 +37,8 @@ def _crashed(scope: Scope, request_id: str) -> Response:
 
 
 class Envelope:
-    """Outermost layer: strips the trailing slash, limits the rate, names the request and
-    what of its query means nothing, answers for a crash in
-    the one error body, logs the end.
+    """Outermost layer: strips the trailing slash and what no cookie of ours has, limits the rate, names the request and
+    what of its query means nothing, answers for a crash in the one error body, logs the end.
     """
 
     def __init__(self, app: ASGIApp, *, limit: RateLimit, hsts_seconds: int = 0) -> None:
@@ -55,6 +55,8 @@ class Envelope:
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path.rstrip("/") or "/"}
+        if any(name == b"cookie" and b"\\" in value for name, value in scope["headers"]):
+            scope = {**scope, "headers": without_escapes(scope["headers"])}
         request_id = uuid.uuid4().hex
         client = scope.get("client")
         started = time.perf_counter()
