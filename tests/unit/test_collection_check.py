@@ -16,7 +16,8 @@ from fieldpack.cli import main
 from fieldpack.cli.collections.files.doubts import find_doubts
 from fieldpack.cli.collections.files.rules import ITEMS, check_collection
 from fieldpack.cli.collections.template import read_template
-from fieldpack.documents.nodes import read_json
+from fieldpack.documents.nodes import DocumentError, read_json
+from fieldpack.documents.reading import read_document
 from fieldpack.documents.yaml_reading import read_yaml
 from fieldpack.errors import ApiError, TemplateError
 
@@ -113,6 +114,9 @@ def test_the_command_line_and_the_server_take_and_refuse_the_same(data: st.DataO
     schemas = pytest.importorskip("fieldpack.server.collections.schemas", reason="needs the server extra")
     pydantic = pytest.importorskip("pydantic")
     from fieldpack.server.collections.inputs import describe_faults
+    from fieldpack.server.collections.limits import check_limits
+    from fieldpack.server.config import Settings
+    from fieldpack.server.problems import Problem
 
     body = copy.deepcopy(WHOLE)
     for _ in range(data.draw(st.integers(0, 3))):
@@ -136,6 +140,10 @@ def test_the_command_line_and_the_server_take_and_refuse_the_same(data: st.DataO
         schemas.CollectionInput.model_validate(body)
     except pydantic.ValidationError as error:
         refused = set(describe_faults(error.errors()))
+    try:
+        check_limits(body, Settings())
+    except Problem as problem:
+        refused.update(problem.detail)  # by field path
     findings = check_collection(body)
     found = {".".join(map(str, finding.path)) for finding in findings if finding.is_error}
     assert found == refused, [(finding.path, finding.message) for finding in findings]
@@ -354,3 +362,25 @@ def test_a_server_s_refusal_names_lines_and_keeps_what_only_it_knows(tmp_path: P
         with pytest.raises(ApiError) as kept, template.explain():
             raise ApiError("no", status=status, detail=other)
         assert kept.value.status == status
+
+
+def merged(levels: int, times: int) -> str:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * times)}]}}" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("levels", "times"), [(9, 9), (20, 2), (3_000, 1)])
+def test_objects_merged_into_each_other_are_counted(levels: int, times: int) -> None:
+    """A few bytes of `<<` can stand for billions of fields, or be nested as deep as Python's own stack."""
+    with pytest.raises(DocumentError, match="more than"):
+        read_document(merged(levels, times), is_json=False)
+
+
+def test_merging_as_people_do_it_stays() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b, *a], z: 4}\n"
+    assert read_document(text, is_json=False).body == {
+        "a": {"x": 1, "y": 2},
+        "b": {"y": 3, "x": 1},
+        "c": {"z": 4, "y": 3, "x": 1},
+    }

@@ -156,9 +156,7 @@ class _Builder:
 
     def build(self, node: Node, path: Path) -> Any:
         self.lines.setdefault(path, node.line)
-        self._left -= 1
-        if self._left < 0:
-            raise DocumentError(f"this stands for more than {MOST_VALUES:,} values.", node.line)
+        self._count(node)
         if isinstance(node, Scalar):
             return self._read(node, path)
         if id(node) in self._above:
@@ -177,6 +175,11 @@ class _Builder:
             return made
         finally:
             self._above.discard(id(node))
+
+    def _count(self, node: Node) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise DocumentError(f"this stands for more than {MOST_VALUES:,} values.", node.line)
 
     def _read(self, node: Scalar, path: Path) -> Any:
         value = node.value
@@ -212,8 +215,16 @@ class _Builder:
                         )
                     if id(source) in self._above:
                         raise DocumentError("an alias (*) stands within what it stands for.", key.line)
+                    if len(self._above) > 2 * MOST_LEVELS:  # of objects, and of merging in each
+                        raise DocumentError(
+                            f"this is merged (<<) more than {MOST_LEVELS} levels deep.", key.line
+                        )
                     self._above.add(id(source))
+                    self._count(source)
                     for name, entry in self._fields(source).items():
+                        self._count(
+                            entry[0]
+                        )  # each time that it is merged in: few bytes can do so billions of times
                         merged.setdefault(name, entry)
                     self._above.discard(id(source))
             elif key.text in own:
