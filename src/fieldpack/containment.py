@@ -117,6 +117,11 @@ class ContainedFolder:
                 os.unlink(leaf, dir_fd=fd)
         except FileNotFoundError:
             return False
+        except (IsADirectoryError, PermissionError):
+            found = self.find(name)
+            if found is None or not stat.S_ISDIR(found.st_mode):
+                raise
+            raise InTheWay(name, "is a folder where a file should be") from None
         return True
 
     def remove_empty(self, name: str) -> bool:

@@ -136,10 +136,9 @@ def test_a_wrong_crc_names_the_member(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_broken_compression_names_the_member(method: int, tmp_path: Path) -> None:
+def test_broken_compression_names_the_member(tmp_path: Path) -> None:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in MEMBERS.items():
             archive.writestr(name, content)
     data = bytearray(out.getvalue())
@@ -682,3 +681,31 @@ def test_verify_finds_each_disagreement() -> None:
     assert "line 1101 is not JSON" in "".join(finding.message for finding in report.findings)
     assert (report.left_out, report.warnings_left_out) == (0, 100)
     assert find(lambda m: m.pop("README.md")) == ["warning: README.md is missing."]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_are_neither_stored_nor_deflated_are_not_read(tmp_path: Path, method: int) -> None:
+    """`zipfile` inflates as much of them at a time as there is, whatever size they claim."""
+    for name in ("files/a.jpg", "responses.jsonl"):
+        members = {**MEMBERS, name: bytes(1 << 20)}
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for each, content in members.items():
+                archive.writestr(each, content, method if each == name else zipfile.ZIP_DEFLATED)
+        with open_bytes(out.getvalue()) as export:
+            with pytest.raises(ArchiveError, match=r"compressed by (bzip2|LZMA), which is not read"):
+                export.open_file(name)
+            with pytest.raises(ArchiveError, match="which is not read"):
+                export.extract(tmp_path / "out")
+            assert not export.verify().ok
+
+
+def test_a_member_that_lies_very_deep_stays_in_the_archive(tmp_path: Path) -> None:
+    """Each of its folders would cost whoever writes it, and a name has room for 32,000."""
+    deep, shallow = "files/" + "a/" * 20_000 + "b", "files/" + "a/" * 15 + "b"
+    data = pack({**MEMBERS, deep: b"x", shallow: b"y"})
+    with open_bytes(data) as export:
+        written = export.extract(tmp_path / "out")
+    assert (tmp_path / "out" / shallow).read_bytes() == b"y"
+    assert list(written.ignored) == [deep]
+    assert "more than 16 folders deep" in written.ignored[deep]

@@ -646,3 +646,11 @@ def test_where_no_steps_can_be_taken_the_way_is_resolved_and_compared(
     else:
         assert list(sync(server, folder).conflicts) == [link]
     assert sorted(path.name for path in (outside / "moved").rglob("*")) == before
+
+
+def test_a_folder_among_the_notes_is_named(server: HostileServer, tmp_path: Path) -> None:
+    offer(server, make_archive("ann"))
+    sync(server, tmp_path)
+    (tmp_path / ".fieldpack/draft-0").mkdir()
+    with pytest.raises(fieldpack.FieldpackError, match=r"\.fieldpack/draft-0"):
+        sync(server, tmp_path)

@@ -17,6 +17,7 @@ __all__ = [
     "HEADS",
     "HISTORY",
     "LEADING",
+    "MOST_FOLDERS",
     "OWN_FOLDER",
     "README",
     "RESPONSES",
@@ -57,6 +58,9 @@ _BYSTANDERS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ARCHIVE_COMING = re.compile(r".*\.zip\.part(?:\.json)?", re.IGNORECASE | re.DOTALL)
+MOST_FOLDERS = 16
+"""That a member may lie in; those of archives made here lie in one. Each costs whoever writes or removes the file."""
+
 _BYSTANDING_FOLDERS = frozenset(
     (OWN_FOLDER, "__MACOSX", "@eaDir", ".Trashes", ".Spotlight-V100", ".fseventsd")
 )
@@ -88,6 +92,8 @@ def explain_outsider(name: str) -> str | None:
         return "an archive has no member of this name"
     if holds_control(name):
         return "its name holds control characters, or is not UTF-8"
+    if name.count("/") > MOST_FOLDERS:
+        return f"it lies more than {MOST_FOLDERS} folders deep"
     return None
 
 

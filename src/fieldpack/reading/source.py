@@ -24,11 +24,6 @@ from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, InTheWay
 from fieldpack.text import say_bytes
 
-try:
-    from lzma import LZMAError
-except ImportError:  # a Python built without liblzma; zipfile then refuses such members by itself
-    LZMAError = zlib.error  # type: ignore[misc, assignment]  # another class by design
-
 __all__ = ["NO_LIMITS", "FolderSource", "Limits", "Member", "Source", "find_outsiders"]
 
 MIB = 1 << 20
@@ -160,7 +155,7 @@ def translate_errors(label: str, member: str | None = None) -> Iterator[None]:
         else:
             message = f"{where} is damaged: {lower_first(str(error))}."
         raise ArchiveError(message, member=member) from error
-    except (zlib.error, LZMAError) as error:
+    except zlib.error as error:
         raise ArchiveError(f"{where} is damaged: its compressed data is broken.", member=member) from error
     except EOFError as error:
         raise ArchiveError(f"{where} is cut short.", member=member) from error

@@ -21,6 +21,7 @@ from fieldpack.reading.zipcheck import HeaderCheck
 
 __all__ = ["ZipSource"]
 
+_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 9: "Deflate64", 93: "Zstandard"}  # §4.4.5
 _REFUSED_FLAGS = 0x0060  # patched data, strong encryption (§4.4.4): `zipfile` says so
 
 
@@ -136,6 +137,10 @@ class ZipSource:
             return "it is a symbolic link" if stat.S_ISLNK(mode) else "it is not a regular file"
         if info.flag_bits & 0x1:
             return "it is encrypted"
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # nothing bounds what `zipfile` makes of a few bytes of these at a time, whatever size they claim
+            name = _METHODS.get(info.compress_type, f"method {info.compress_type}")
+            return f"it is compressed by {name}, which is not read: archives have members stored or deflated"
         if info.compress_type == zipfile.ZIP_STORED:
             differ = info.file_size != info.compress_size
             return "it is stored uncompressed, yet its two sizes differ" if differ else None
