@@ -585,10 +585,9 @@ def test_a_key_that_is_sent_again_names_the_same_upload(tus: Tus, with_bytes: bo
     assert len(files_of(tus)) == 1
 
 
-def test_a_creation_that_was_cut_off_is_sent_again(tus: Tus, server: Installation) -> None:
-    """The bytes stop half-way and nobody hears the answer: the same key goes on, and there is one file."""
-    data = film(2 * MIB)
-    fields = {"instruction_id": tus.instruction_id, "filename": "a.mp4", "key": "cut"}
+def begin_and_leave(tus: Tus, key: str, data: bytes, part: int) -> None:
+    """The same, of which only a part comes before the connection breaks."""
+    fields = {"instruction_id": tus.instruction_id, "filename": "a.mp4", "key": key}
     head = {
         **tus.participant.headers,
         **BYTES,
@@ -598,8 +597,31 @@ def test_a_creation_that_was_cut_off_is_sent_again(tus: Tus, server: Installatio
     head |= {"Upload-Metadata": encode(**fields), "Host": "127.0.0.1"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
     request = f"POST /api/v1{tus.participant.path}/uploads HTTP/1.1\r\n{lines}\r\n".encode()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
-        connection.sendall(request + data[:MIB])
+    with socket.create_connection(("127.0.0.1", tus.http.base_url.port or 80), timeout=60) as connection:
+        connection.sendall(request + data[:part])
+
+
+@pytest.mark.parametrize("size_bytes", [20 * 1024, 900_000, 5 * MIB])
+def test_who_was_cut_off_and_comes_again_at_once_is_told_where_to_go_on(tus: Tus, size_bytes: int) -> None:
+    """The bytes that came are put on record just then: the key still names the upload, and nothing is refused."""
+    data = film(size_bytes)
+    for turn in range(12):
+        key = f"{size_bytes} {turn}"
+        begin_and_leave(tus, key, data, size_bytes * 7 // 10)
+        again = begin(tus, key, len(data), data, filename="a.mp4")
+        assert again.status_code == 201, again.text
+        url, offset = str(again.url.join(again.headers["Location"])), int(again.headers["Upload-Offset"])
+        if offset < len(data):
+            assert tus.patch(url, offset, data[offset:]).status_code == 204
+        tus.require_complete(url, data)
+        assert [file["id"] for file in files_of(tus)] == [url.rpartition("/")[2]]
+        assert tus.delete(url).status_code == 204
+
+
+def test_a_creation_that_was_cut_off_is_sent_again(tus: Tus) -> None:
+    """The bytes stop half-way and nobody hears the answer: the same key goes on, and there is one file."""
+    data = film(2 * MIB)
+    begin_and_leave(tus, "cut", data, MIB)
     for _ in range(20):
         again = begin(tus, "cut", len(data), filename="a.mp4")
         assert again.status_code == 201, again.text
@@ -614,22 +636,40 @@ def test_a_creation_that_was_cut_off_is_sent_again(tus: Tus, server: Installatio
     assert [file["status"] for file in files_of(tus)] == ["complete"]
 
 
-def test_one_key_at_the_same_time_is_one_file(tus: Tus) -> None:
-    data = os.urandom(300_000)
-    text = base64.b64encode(data)
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("size_bytes", [0, 20_000, 400_000, 6_000_000])
+def test_one_key_at_the_same_time_is_one_file(tus: Tus, size_bytes: int, is_chunked: bool) -> None:
+    """All are answered alike: who was shut out by a newer one hears of what that has brought."""
+    text = base64.b64encode(os.urandom(size_bytes * 3 // 4))
 
     def send(_: int) -> httpx.Response:
-        return begin(tus, "same", len(text), text)
+        return begin(tus, "same", len(text), iter([text]) if is_chunked else text)
 
-    with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(send, range(8)))
-    # a request that a newer one shut out may say so; whoever is answered 201 is answered alike
-    assert {answer.status_code for answer in answers} <= {201, 409}
-    assert len({answer.headers["Location"] for answer in answers if answer.status_code == 201}) == 1
-    last = begin(tus, "same", len(text), text)
-    assert (last.status_code, last.headers["Upload-Offset"]) == (201, str(len(text)))
+    with concurrent.futures.ThreadPoolExecutor(5) as threads:
+        answers = list(threads.map(send, range(5)))
+    assert [(each.status_code, each.headers.get("Upload-Offset")) for each in answers] == [
+        (201, str(len(text)))
+    ] * 5, [each.text for each in answers]
+    assert len({each.headers["Location"] for each in answers}) == 1
     assert [file["size_bytes"] for file in files_of(tus)] == [len(text)]
-    tus.require_complete(str(last.url.join(last.headers["Location"])), text)
+    tus.require_complete(str(answers[0].url.join(answers[0].headers["Location"])), text)
+
+
+@pytest.mark.parametrize("key", [b"\x80", b"\xed\xa0\x80", b"a\0b", b"\xff\xfe"])
+def test_a_key_that_is_no_text_is_refused(tus: Tus, key: bytes) -> None:
+    """It would be read as another that is none either: two files would be one."""
+    metadata = encode(instruction_id=tus.instruction_id, filename="a.txt", key=key)
+    assert "key" in expect(tus.post(5, **{"Upload-Metadata": metadata}), 400)["error"]["detail"]
+    assert files_of(tus) == []
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_more_bytes_than_announced_leave_no_upload_of_a_key(tus: Tus, is_chunked: bool) -> None:
+    """Its answer names no upload, and an unfinished one would hold up whoever hands in."""
+    data = b"x" * 150
+    assert begin(tus, "long", 100, iter([data]) if is_chunked else data).status_code == 413
+    assert files_of(tus) == []
+    assert begin(tus, "long", 150, data).headers["Upload-Offset"] == "150"
 
 
 def test_a_key_is_of_one_file_in_one_submission(tus: Tus) -> None:

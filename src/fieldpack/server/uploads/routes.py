@@ -18,6 +18,7 @@ from fieldpack.server.problems import (
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     PRECONDITION_FAILED,
+    TOO_LARGE,
     UNSUPPORTED_TYPE,
     Problem,
 )
@@ -30,7 +31,12 @@ from fieldpack.server.submissions.access import (
 )
 from fieldpack.server.uploads import service
 from fieldpack.server.uploads.receive import tus
-from fieldpack.server.uploads.receive.receiving import receive, receive_first, wait_while_finishing
+from fieldpack.server.uploads.receive.receiving import (
+    find_brought,
+    receive,
+    receive_first,
+    wait_while_finishing,
+)
 from fieldpack.server.uploads.receive.reception import Body
 from fieldpack.server.uploads.receive.whole import SMALL_BYTES, Replayed, read_small, store_whole
 from fieldpack.server.uploads.rows import Claim, OpenerRow
@@ -198,16 +204,16 @@ async def create_upload(
                 offset = await _receive_first(request, context, created.claim, body, checksum)
             else:
                 offset = await _receive(request, context, submission.id, created.id, 0, body, checksum)
-        except Problem:
-            # without a key nobody could go on with it, or remove it: the answer names no upload
-            if "key" not in metadata:
-                with contextlib.suppress(Problem):
-                    await service.remove_upload(context, submission.id, submission.study_id, created.id)
+        except Problem as problem:
+            has_key = "key" in metadata
+            row = await find_brought(context, submission.id, created.id, problem) if has_key else None
+            if row is None:
+                # the answer names no upload: one that nobody could go on with or remove does not stay
+                if not has_key or (created.claim is not None and problem.type is TOO_LARGE):
+                    with contextlib.suppress(Problem):
+                        await service.remove_upload(context, submission.id, submission.study_id, created.id)
                 raise
-            row = await wait_while_finishing(context, submission.id, created.id)
-            if row.blob_id is None:
-                raise
-            offset = row.length_bytes  # another request of this key has brought it whole
+            offset = row.offset_bytes
     if with_bytes or length == 0 or created.claim is None:
         headers["Upload-Offset"] = str(offset)
     return Response(status_code=201, headers=headers)

@@ -11,18 +11,19 @@ from uuid import UUID, uuid4
 
 from fieldpack.errors import BlobMissing
 from fieldpack.server.context import Context
-from fieldpack.server.problems import UNSUPPORTED_TYPE, Problem, conflict, not_found
+from fieldpack.server.problems import CONFLICT, UNSUPPORTED_TYPE, Problem, conflict, not_found
 from fieldpack.server.uploads import queries
-from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, too_much
+from fieldpack.server.uploads.receive.reception import DAMAGED, Body, Reception, TakenOver, too_much
 from fieldpack.server.uploads.receive.sinks import open_sink
 from fieldpack.server.uploads.receive.tus import Checksum
 from fieldpack.server.uploads.rows import Claim, UploadRow
 from fieldpack.server.uploads.service import fail_upload, find_state, get_rules, gone, require_open
 
-__all__ = ["receive", "receive_first", "wait_while_finishing"]
+__all__ = ["find_brought", "receive", "receive_first", "wait_while_finishing"]
 
 FINISHING_WAIT_SECONDS = 25.0
 FINISHING_POLL_SECONDS = 0.25
+STILL_SECONDS = 3.0  # an upload that nothing was added to for so long is not being received
 
 
 class _Receptions(dict[UUID, Reception]):
@@ -43,6 +44,37 @@ async def wait_while_finishing(context: Context, submission_id: UUID, upload_id:
         if not row.finishing or loop.time() > until:
             return row
         await asyncio.sleep(FINISHING_POLL_SECONDS)
+
+
+async def find_brought(
+    context: Context, submission_id: UUID, upload_id: UUID, refusal: Problem
+) -> UploadRow | None:
+    """How far other requests of one key have brought an upload to which this one was refused to write; None where the
+    refusal stands, because it is of more than that.
+
+    What a newer request brings is waited for, as long as it does.
+
+    Raises:
+        Problem: 404.
+    """
+    loop = asyncio.get_running_loop()
+    row = await wait_while_finishing(context, submission_id, upload_id)
+    heard_at = loop.time()
+    until = heard_at + FINISHING_WAIT_SECONDS
+    while (
+        isinstance(refusal, TakenOver)
+        and row.blob_id is None
+        and row.failure is None
+        and loop.time() < min(heard_at + STILL_SECONDS, until)
+    ):
+        await asyncio.sleep(FINISHING_POLL_SECONDS)
+        before = row.offset_bytes
+        row = await wait_while_finishing(context, submission_id, upload_id)
+        if row.offset_bytes != before:
+            heard_at = loop.time()
+    if row.blob_id is not None:
+        return row
+    return row if refusal.type is CONFLICT and row.open and row.failure is None else None
 
 
 async def receive(

@@ -26,10 +26,10 @@ from fieldpack.server.context import Context
 from fieldpack.server.machine.metrics import UPLOAD_BYTES
 from fieldpack.server.problems import (
     CHECKSUM_MISMATCH,
+    CONFLICT,
     TOO_LARGE,
     UNSUPPORTED_TYPE,
     Problem,
-    conflict,
     not_found,
 )
 from fieldpack.server.thumbnails.service import request_thumbnails
@@ -42,7 +42,7 @@ from fieldpack.server.uploads.receive.writing import WriteBehind
 from fieldpack.server.uploads.rows import StoredSpanRow, UploadRow
 from fieldpack.server.uploads.service import closed, fail_upload, find_accepted, gone
 
-__all__ = ["DAMAGED", "Body", "Reception", "too_much"]
+__all__ = ["DAMAGED", "Body", "Reception", "TakenOver", "too_much"]
 
 TICK_SECONDS = 1.0
 IDLE_SECONDS = (
@@ -63,6 +63,13 @@ class Body(Protocol):
 
 class ShutOut(Exception):
     """This request may not write any more: a newer one has the upload, or files can't change any more."""
+
+
+class TakenOver(Problem):
+    """A 409: a newer request brings the bytes of this upload."""
+
+    def __init__(self) -> None:
+        super().__init__(CONFLICT, "A newer request has taken this upload over.")
 
 
 class Refused(Exception):
@@ -358,4 +365,4 @@ class Reception:
             return closed()
         if row.failure is not None:
             return Problem(UNSUPPORTED_TYPE, row.failure)
-        return conflict("A newer request has taken this upload over.")
+        return TakenOver()

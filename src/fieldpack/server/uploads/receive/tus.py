@@ -88,7 +88,8 @@ def parse_checksum(header: str | None) -> Checksum | None:
 def parse_metadata(header: str | None) -> dict[str, str]:
     """`Upload-Metadata: key base64,key base64,key`.
 
-    A value that isn't UTF-8 is kept with U+FFFD in the place of what can't be read, U+0000 likewise.
+    A value that isn't UTF-8 is kept with U+FFFD in the place of what can't be read, U+0000 likewise; but for `key`,
+    which says which upload is meant: two that differ must not become one.
 
     Raises:
         Problem: 400.
@@ -102,8 +103,11 @@ def parse_metadata(header: str | None) -> dict[str, str]:
         key, _, value = pair.strip().partition(" ")
         if not key or not key.isascii() or not key.isprintable() or key in found:
             raise Problem(MALFORMED, "Upload-Metadata must be pairs of a key, once each, and a base64 value.")
-        text = _decode(value.strip(), f"The value of {key} in Upload-Metadata").decode("utf-8", "replace")
-        found[key] = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        data = _decode(value.strip(), f"The value of {key} in Upload-Metadata")
+        text = data.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        if key == "key" and text.encode() != data:
+            raise Problem(MALFORMED, "The key in Upload-Metadata must be text in UTF-8, without U+0000.")
+        found[key] = text
     return found
 
 
