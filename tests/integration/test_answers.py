@@ -542,6 +542,34 @@ def test_a_stale_revision_has_none_saved(person: Participant) -> None:
     )
 
 
+def test_a_revision_never_comes_back(person: Participant) -> None:
+    """Cleared and given anew by another, an answer is not at the revision that somebody saw before."""
+    text, one = person.item(TEXT), person.item(ONE)
+    stale = {"value": "mine", "revision": 1}
+    assert (
+        expect(save_all(person, {text: {"value": "a"}, one: {"value": [1]}}), 200)["answers"][text][
+            "revision"
+        ]
+        == 1
+    )
+    expect(save_all(person, {text: None}), 200)
+    refused(save_all(person, {text: stale}), 412, text)
+    refused(person.answer(text, {"value": "mine"}, **{"If-Match": '"1"'}), 412)
+    assert (
+        expect(save_all(person, {text: {"value": "b", "revision": 0}}), 200)["answers"][text]["revision"] == 2
+    )
+    refused(save_all(person, {text: stale}), 412, text)
+    refused(save_all(person, {text: {"value": "mine", "revision": 0}}), 412, text)
+    refused(person.answer(text, {"value": "mine"}, **{"If-Match": '"1"'}), 412)
+    assert kept(person) == ({text: {"value": "b"}, one: {"value": [1]}}, {text: 2, one: 1})
+    expect(person.answer(text, None), 200)
+    for number, headers in ((3, {"If-Match": '"0"'}), (4, {})):
+        assert expect(person.answer(text, {"value": "c"}, **headers), 200)["revision"] == number
+    refused(save_all(person, {text: {"value": "mine", "revision": 2}, one: {"value": [1]}}), 412, text)
+    given = {text: {"value": "d", "revision": 4}, one: {"value": [2.5], "revision": 1}}
+    assert {each["revision"] for each in expect(save_all(person, given), 200)["answers"].values()} == {5, 2}
+
+
 def test_of_maps_at_the_same_time_one_is_saved(person: Participant) -> None:
     """Each builds on the same revision: one wins with all its answers, the others change nothing."""
     text, one = person.item(TEXT), person.item(ONE)

@@ -340,8 +340,8 @@ async def set_erased(connection: Connection, submission_id: UUID) -> None:
         """
         UPDATE submissions SET response = 'deleted', erased_at = now(), holds_place = false,
                participant_id = NULL, session_id = NULL, line_end = NULL, return_reasons = NULL,
-               review = NULL, entered_code = NULL, edited_at = NULL, file_count = 0, answer_count = 0,
-               upload_bytes = 0
+               review = NULL, entered_code = NULL, edited_at = NULL, cleared_revisions = NULL, file_count = 0,
+               answer_count = 0, upload_bytes = 0
         WHERE id = %s
         """,
         [submission_id],

@@ -20,6 +20,12 @@ from fieldpack.server.uploads.queries import OPEN, OPENED_BY
 from fieldpack.server.uploads.rows import HolderRow
 
 
+def _first_revision(submission: str, instruction_id: str) -> str:
+    """SQL of the revision of an answer that there is none of: past those of one that was cleared, whose senders may
+    still name them."""
+    return f"coalesce(({submission}.cleared_revisions ->> ({instruction_id})::text)::int, 0) + 1"
+
+
 async def list_answers(
     connection: Connection, submission_id: UUID, instruction_ids: list[UUID] | None = None
 ) -> list[AnswerRow]:
@@ -46,13 +52,14 @@ async def ask_save(
     """Save answers, over earlier ones: what became of them comes once it is fetched. The submission must be locked."""
     return await connection.cursor(row_factory=class_row(SavedRow)).execute(
         f"""
-        INSERT INTO answers AS a (submission_id, instruction_id, value)
-        SELECT %s, unnest(%s::uuid[]), unnest(%s::json[])
+        INSERT INTO answers AS a (submission_id, instruction_id, value, revision)
+        SELECT s.id, g.id, g.value, {_first_revision("s", "g.id")}
+        FROM submissions s CROSS JOIN unnest(%s::uuid[], %s::json[]) AS g (id, value) WHERE s.id = %s
         ON CONFLICT (submission_id, instruction_id) DO UPDATE
             SET value = excluded.value, revision = a.revision + 1, updated_at = now()
         RETURNING {columns_of(SavedRow, "a")}
         """,
-        [submission_id, list(values), [Json(value) for value in values.values()]],
+        [list(values), [Json(value) for value in values.values()], submission_id],
     )
 
 
@@ -68,12 +75,13 @@ async def ask_held(connection: Connection, submission_id: UUID, key: Key) -> Asy
 # of the answers of a submission whose token was given, while they may change
 _HELD_OPEN = f"""
     WITH held AS (
-        SELECT s.id FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN} FOR NO KEY UPDATE OF s
+        SELECT s.id, s.cleared_revisions FROM submissions s {OPENED_BY} AND s.id = %(submission)s AND {OPEN}
+        FOR NO KEY UPDATE OF s
     )"""
 _INSERT_HELD = f"""
     {_HELD_OPEN}
-    INSERT INTO answers AS a (submission_id, instruction_id, value)
-    SELECT held.id, %(instruction)s, %(value)s FROM held
+    INSERT INTO answers AS a (submission_id, instruction_id, value, revision)
+    SELECT held.id, %(instruction)s, %(value)s, {_first_revision("held", "%(instruction)s")} FROM held
     ON CONFLICT (submission_id, instruction_id)
 """
 _OVER_ANY = f"""
@@ -113,16 +121,19 @@ async def save_held_answer(
 
 _INSERT_ALL = f"""
     {_HELD_OPEN}, given AS (
-        SELECT * FROM unnest(%(ids)s::uuid[], %(values)s::json[], %(seen)s::int[]) AS g (id, value, seen)
+        SELECT held.id AS held_id, g.id, g.value, g.seen, {_first_revision("held", "g.id")} AS first
+        FROM held CROSS JOIN unnest(%(ids)s::uuid[], %(values)s::json[], %(seen)s::int[]) AS g (id, value, seen)
     ), saved AS (
-        INSERT INTO answers AS a (submission_id, instruction_id, value)
-        SELECT held.id, g.id, g.value FROM held CROSS JOIN given g
+        INSERT INTO answers AS a (submission_id, instruction_id, value, revision)
+        SELECT g.held_id, g.id, g.value, g.first FROM given g
         ON CONFLICT (submission_id, instruction_id)
             DO UPDATE SET value = excluded.value, revision = a.revision + 1, updated_at = now()
         RETURNING {columns_of(SavedRow, "a")}
     )
     SELECT {columns_of(SavedRow, "a")} FROM saved a JOIN given g ON g.id = a.instruction_id
-    WHERE CASE WHEN g.seen IS NULL OR a.revision = g.seen + 1 THEN true ELSE require(false) END
+    WHERE CASE WHEN g.seen IS NULL OR g.seen = 0 AND a.revision = g.first THEN true
+               WHEN g.seen >= g.first AND a.revision = g.seen + 1 THEN true
+               ELSE require(false) END
 """
 
 
@@ -164,11 +175,20 @@ async def replace_answers(
 
 
 async def clear_answers(connection: Connection, submission_id: UUID, instruction_ids: list[UUID]) -> None:
-    """Delete the answers to these instructions. The caller has locked the submission."""
+    """Delete the answers to these instructions, but not how far their revisions went. The caller has locked the
+    submission."""
     if instruction_ids:
         await connection.execute(
-            "DELETE FROM answers WHERE submission_id = %s AND instruction_id = ANY(%s)",
-            [submission_id, instruction_ids],
+            """
+            WITH gone AS (
+                DELETE FROM answers a WHERE a.submission_id = %(submission)s AND a.instruction_id = ANY(%(ids)s)
+                RETURNING a.instruction_id, a.revision
+            )
+            UPDATE submissions s SET cleared_revisions = coalesce(s.cleared_revisions, '{}') || g.revisions
+            FROM (SELECT jsonb_object_agg(gone.instruction_id, gone.revision) AS revisions FROM gone) g
+            WHERE s.id = %(submission)s AND g.revisions IS NOT NULL
+            """,
+            {"submission": submission_id, "ids": instruction_ids},
         )
 
 
