@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from fieldpack.server.machine import turns as turns_module
 from fieldpack.server.machine.turns import (
     AT_ONCE,
     MOST_SAVES,
@@ -105,6 +106,28 @@ def test_a_crowd_is_slowed_and_a_queue_that_stands_is_kept_short() -> None:
         await settle()
         again.gate.set()
         await asyncio.gather(*tasks)  # the queue had ended: this is another one
+
+    asyncio.run(run())
+
+
+def test_a_start_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long those go on who save: whoever starts hears of it, and takes no turn later."""
+    monkeypatch.setattr(turns_module, "LONGEST_START_SECONDS", 0.01)
+
+    async def run() -> None:
+        turns, first, later = Turns(), Crowd(), Crowd()
+        busy = first.send(turns.saving, "save", AT_ONCE)
+        await settle()
+        with pytest.raises(Problem) as refused:
+            await later.come(turns.starting, "start")
+        assert refused.value.type is BUSY
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        first.gate.set()
+        await asyncio.gather(*busy)
+        assert later.came == []
+        later.gate.set()
+        await later.come(turns.starting, "start")
+        assert later.came == ["start"]
 
     asyncio.run(run())
 

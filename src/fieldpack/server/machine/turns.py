@@ -25,12 +25,23 @@ AT_ONCE = 12  # of the 16 connections of a process's pool: researchers have thei
 STARTS_AT_ONCE = 4
 MOST_SAVES = 1000  # a second's work or two
 MOST_STARTS = 500
+LONGEST_START_SECONDS = 15.0  # of waiting, while those who save go first
 STANDING_SECONDS = 0.5  # a queue of starts that never ended for so long stands
 MOST_STANDING = 24  # a fifth of a second's
 SAVE_AGAIN_SECONDS = (1, 3)
 START_AGAIN_SECONDS = (2, 10)  # not all at the same moment
 
 Queue = deque[asyncio.Future[None]]
+
+
+def _turn_away(what: str, again_seconds: tuple[int, int]) -> Problem:
+    TURNED_AWAY.labels(what).inc()
+    seconds = random.randint(*again_seconds)
+    return Problem(
+        BUSY,
+        f"Too many participants are at it at this moment. Nothing was lost: send this again in {seconds} s.",
+        headers={"Retry-After": str(seconds)},
+    )
 
 
 class Turns:
@@ -77,7 +88,11 @@ class Turns:
                 self._stands_since = self._clock()
             stands = self._clock() - self._stands_since >= STANDING_SECONDS
             most = MOST_STANDING if stands else MOST_STARTS
-            await self._wait(self._starts, most, START_AGAIN_SECONDS, "start")
+            try:
+                async with asyncio.timeout(LONGEST_START_SECONDS):
+                    await self._wait(self._starts, most, START_AGAIN_SECONDS, "start")
+            except TimeoutError:
+                raise _turn_away("start", START_AGAIN_SECONDS) from None
         else:
             self._starting += 1
         try:
@@ -95,13 +110,7 @@ class Turns:
     async def _wait(self, queue: Queue, most: int, again_seconds: tuple[int, int], what: str) -> None:
         """Wait for a turn; whoever ends one before has counted it as taken by us."""
         if len(queue) >= most:
-            TURNED_AWAY.labels(what).inc()
-            seconds = random.randint(*again_seconds)
-            raise Problem(
-                BUSY,
-                f"Too many participants are at it at this moment. Nothing was lost: send this again in {seconds} s.",
-                headers={"Retry-After": str(seconds)},
-            )
+            raise _turn_away(what, again_seconds)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
