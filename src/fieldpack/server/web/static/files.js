@@ -11,6 +11,7 @@ const HEAD_BYTES = 4096;
 const REDRAW_MS = 200;
 
 const lists = [];
+const removals = new Set();   // that the server has not answered yet
 
 /** Start every upload question; files of earlier visits go on. */
 export async function startFiles(questions) {
@@ -51,9 +52,9 @@ function schedule() {
   }
 }
 
-export const busyCount = () => transfers().filter((each) => each.busy).length;
+export const busyCount = () => transfers().filter((each) => each.busy).length + removals.size;
 
-/** Resolves when no upload is under way; `onWait` is told how many there are. */
+/** Resolves when no upload is under way, nor the removal of one; `onWait` is told how many there are. */
 export async function filesSettled(onWait) {
   for (let count = busyCount(); count; count = busyCount()) {
     onWait(count);
@@ -262,7 +263,7 @@ class FileList {
     const again = () => { transfer.change("queued"); schedule(); };
     if (transfer.state === "paused") found.push(button(t("files.resume"), again));
     if (transfer.state === "failed" && transfer.file) {
-      found.push(button(t("again"), () => { transfer.url = null; transfer.offset = 0; transfer.sent = 0; again(); }));
+      found.push(button(t("again"), () => { transfer.restart(); again(); }));
     }
     found.push(button(t("files.remove"), () => this.remove(transfer)));
     return found;
@@ -270,7 +271,8 @@ class FileList {
 
   remove(transfer) {
     const row = this.rows.get(transfer);
-    transfer.remove();
+    const going = transfer.remove().finally(() => removals.delete(going));
+    removals.add(going);
     this.transfers = this.transfers.filter((each) => each !== transfer);
     this.rows.delete(transfer);
     row.element.remove();

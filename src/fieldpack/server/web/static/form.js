@@ -6,7 +6,7 @@ import { make, say, untilOnline } from "./dom.js";
 import { busyCount, fileNames, filesSettled, problemsOfFiles, startFiles } from "./files.js";
 import { forgetAll } from "./keeping.js";
 import { momentText } from "./moments.js";
-import { forget, problemsOf, saveAll, startSaving, unsavedIds } from "./saving.js";
+import { forget, problemsOf, saveAll, saveSoon, startSaving, unsavedIds } from "./saving.js";
 import * as steps from "./steps.js";
 import { durationText, form, state, t } from "./texts.js";
 
@@ -80,6 +80,7 @@ function goToPlace() {
 }
 
 function onEnter(step) {
+  saveSoon();
   try { localStorage.setItem(PLACE, String(step)); } catch { /* then the newest answer says where it was */ }
   if (step === "review") fillReview();
 }

@@ -6,16 +6,22 @@ import { make, say, sleep, untilOnline } from "./dom.js";
 import { state, t } from "./texts.js";
 
 const DEBOUNCE_MS = 500;
+const NEIGHBOUR_MS = 150;    // what is chosen, too, waits for what changes right after it
 const SLOW_MS = 400;
 const TIMEOUT_MS = 20_000;
 const LONGEST_WAIT_MS = 15_000;
+const MOST_SENT = 5;         // answers of which it is remembered that they may have been saved
 const LAST_BYTES = 60_000;   // browsers let requests that outlive their page hold 64 KiB together
 const ENTRY_BYTES = 80;      // an id and a revision around each answer
 const REFUSED = [400, 412, 413];   // what is said of one answer, not of all
 const KEY = `fieldpack.answers.${state.submission}`;
+const keyOf = (id) => `${KEY}.${id}`;   // one for each answer: tabs don't write over each other's
 const line = document.getElementById("saving");
 
-const unsaved = new Map();   // question id -> {answer, revision, due}
+// question id -> {answer, revision, due, sent}: `sent` are the answers that went out for this revision, and of which nobody
+// knows whether they were saved
+const unsaved = new Map();
+const kept = new Map();      // question id -> what this tab has written to the device of it
 const alone = new Set();     // question ids that are saved by themselves, since a request with others was refused
 const stuck = new Map();     // question ids that wait for a person -> why, in words: a conflict, or a refusal
 let questions;
@@ -32,20 +38,22 @@ export function startSaving(allQuestions, refresh) {
   if (state.preview) return;
   const touched = [...questions.values()].filter((question) => (
     question.type !== "file_upload" && (isTouched(question) || state.unsaved.includes(question.id))));
-  for (const [id, { answer, revision }] of Object.entries(readKept())) {
+  for (const [id, { answer, revision, sent = [] }] of Object.entries(readKept())) {
     const question = questions.get(id);
-    if (!question || touched.includes(question) || isSame(read(question), answer)) continue;
+    if (!question || touched.includes(question)) continue;
+    if (isSame(read(question), answer)) { keep(id); continue; }
     write(question, answer);
     onWritten(question);
-    unsaved.set(id, { answer, revision, due: 0 });
+    unsaved.set(id, { answer, revision, due: 0, sent });
   }
-  for (const question of touched) unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
-  keep();
+  for (const question of touched) unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0, sent: [] });
+  for (const id of unsaved.keys()) keep(id);
+  forgetOldKept();
   savedOnce = [...questions.values()].some((question) => question.revision > 0);
   for (const question of questions.values()) {
     if (question.type === "file_upload") continue;
     question.element.addEventListener("input", (event) => {
-      if (!event.target.closest(".conflict")) note(question, event.target.matches("textarea, [type=text]") ? DEBOUNCE_MS : 0);
+      if (!event.target.closest(".conflict")) note(question, event.target.matches("textarea, [type=text]") ? DEBOUNCE_MS : NEIGHBOUR_MS);
     });
   }
   if (savedOnce && !unsaved.size) show(t("saving.saved"), "done");
@@ -56,28 +64,61 @@ export function startSaving(allQuestions, refresh) {
 
 function readKept() {
   try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+    // pages of before kept all answers together
+    const found = JSON.parse(localStorage.getItem(KEY)) ?? {};
+    for (const id of questions.keys()) {
+      const text = localStorage.getItem(keyOf(id));
+      if (text === null) continue;
+      kept.set(id, text);
+      found[id] = JSON.parse(text);
+    }
+    return found;
   } catch {
     return {};
   }
 }
 
-function keep() {
+function forgetOldKept() {
   try {
-    if (unsaved.size === 0) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(
-      [...unsaved].map(([id, { answer, revision }]) => [id, { answer, revision }]))));
+    localStorage.removeItem(KEY);
+  } catch {
+    // as in `keep`
+  }
+}
+
+/** Keep on this device what is unsaved of an answer, or forget what this tab has kept of it; not what another has. */
+function keep(id) {
+  try {
+    const entry = unsaved.get(id);
+    if (entry) {
+      const { answer, revision, sent } = entry;
+      kept.set(id, JSON.stringify({ answer, revision, sent }));
+      localStorage.setItem(keyOf(id), kept.get(id));
+    } else {
+      if (localStorage.getItem(keyOf(id)) === kept.get(id)) localStorage.removeItem(keyOf(id));
+      kept.delete(id);
+    }
   } catch {
     // no room or no permission: the server's copy is the one that counts
   }
 }
 
 function note(question, wait) {
-  const answer = read(question);
-  if (!question.conflict) stuck.delete(question.id);
-  unsaved.set(question.id, { answer, revision: question.revision, due: Date.now() + wait });
-  keep();
+  const { id } = question;
+  if (!question.conflict) stuck.delete(id);
+  const { revision, sent } = unsaved.get(id) ?? { revision: question.revision, sent: [] };
+  unsaved.set(id, { answer: read(question), revision, due: Date.now() + wait, sent });
+  keep(id);
   wake();
+}
+
+/** An answer goes out: until the server has said what became of it, it may have been saved. */
+function going(id, entry) {
+  if (entry.sent.some((each) => isSame(each, entry.answer))) return;
+  entry.sent = [...entry.sent, entry.answer].slice(-MOST_SENT);
+  const latest = unsaved.get(id);
+  if (latest) latest.sent = entry.sent;
+  keep(id);
 }
 
 const canSend = (id) => !stuck.has(id) && isSavable(questions.get(id), unsaved.get(id).answer);
@@ -86,10 +127,15 @@ const waiting = () => [...unsaved.keys()].filter(canSend);
 /** Ids of answers that are not on the server yet. */
 export const unsavedIds = () => [...unsaved.keys()];
 
-/** Save everything now; resolves when nothing is left that can be saved. `onWait` is told of waiting. */
-export async function saveAll(onWait = () => {}) {
+/** Send what was given so far without waiting for more: whoever leaves a step is done with it. */
+export function saveSoon() {
   for (const entry of unsaved.values()) entry.due = 0;
   wake();
+}
+
+/** Save everything now; resolves when nothing is left that can be saved. `onWait` is told of waiting. */
+export async function saveAll(onWait = () => {}) {
+  saveSoon();
   const timer = setTimeout(onWait, 1500);
   while (waiting().length && !ended) await sleep(60);
   clearTimeout(timer);
@@ -99,7 +145,11 @@ export async function saveAll(onWait = () => {}) {
 export function forget() {
   ended = true;
   unsaved.clear();
-  keep();
+  try {
+    for (const id of questions.keys()) localStorage.removeItem(keyOf(id));
+  } catch {
+    // as in `keep`
+  }
 }
 
 function wake() {
@@ -113,8 +163,8 @@ async function run() {
     const ids = waiting();
     if (!ids.length) break;
     const due = Math.min(...ids.map((id) => unsaved.get(id).due));
-    if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 100)); continue; }
-    const now = ids.filter((id) => unsaved.get(id).due <= Date.now());
+    if (due > Date.now()) { await sleep(Math.min(due - Date.now(), 50)); continue; }
+    const now = ids.filter((id) => unsaved.get(id).due <= Date.now() + NEIGHBOUR_MS);
     const together = now.filter((id) => !alone.has(id));
     retryAfter = 0;
     const slow = setTimeout(() => { if (!failures) show(t("saving.saving"), ""); }, SLOW_MS);
@@ -129,7 +179,8 @@ async function run() {
       failures = 0;
     }
   }
-  if (ended || waiting().length || stuck.size) return;
+  if (ended || waiting().length) return;
+  if (stuck.size) { show([...stuck.values()].at(-1), "trouble"); return; }
   if ([...unsaved].some(([id, { answer }]) => isUnclear(questions.get(id), answer))) show(t("saving.unclear"), "trouble");
   else if (savedOnce) show(t("saving.saved"), "done");
 }
@@ -161,6 +212,7 @@ function requestTogether(entries, options = {}) {
 
 async function sendTogether(ids) {
   const entries = new Map(ids.map((id) => [id, unsaved.get(id)]));
+  for (const [id, entry] of entries) going(id, entry);
   let response;
   let body;
   try {
@@ -199,6 +251,7 @@ function judge(response) {
 async function send(id) {
   const question = questions.get(id);
   const entry = unsaved.get(id);
+  going(id, entry);
   let response;
   let body;
   try {
@@ -230,8 +283,14 @@ function settle(id, entry) {
   const latest = unsaved.get(id);   // gone when the same answer went out twice, as the page was put aside
   if (!latest) return;
   if (latest === entry || isSame(latest.answer, entry.answer)) unsaved.delete(id);
-  else latest.revision = questions.get(id).revision;
-  keep();
+  else rebase(id, latest);
+  keep(id);
+}
+
+/** What is unsaved of an answer is of the revision that the server has now. */
+function rebase(id, entry) {
+  entry.revision = questions.get(id).revision;
+  entry.sent = [];
 }
 
 function end(text) {
@@ -252,6 +311,12 @@ async function resolveConflict(question, entry) {
   const other = body.answers[question.id] ?? null;
   question.revision = body.revisions[question.id] ?? 0;
   if (isSame(other, entry.answer)) { settle(question.id, entry); return "done"; }
+  if (entry.sent.some((each) => isSame(each, other))) {   // it was this page, which did not hear of it
+    const latest = unsaved.get(question.id);
+    if (latest) rebase(question.id, latest);
+    keep(question.id);
+    return "done";
+  }
   ask(question, other);
   return "done";
 }
@@ -270,8 +335,8 @@ function ask(question, other) {
       write(question, answer);
       onWritten(question);
     }
-    unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0 });
-    keep();
+    unsaved.set(question.id, { answer: read(question), revision: question.revision, due: 0, sent: [] });
+    keep(question.id);
     // whoever marked the question as undecided looks again
     question.element.dispatchEvent(new Event("change", { bubbles: true }));
     question.element.querySelector("input:not([type=hidden]), textarea, select, summary")?.focus();
@@ -293,15 +358,18 @@ function sendLast() {
   let room = LAST_BYTES;
   for (const id of waiting()) {
     const entry = unsaved.get(id);
-    room -= new Blob([JSON.stringify(entry.answer)]).size + ENTRY_BYTES;
-    if (room < 0) break;   // what does not go out stays on this device, and is sent when the page is seen again
+    const size = new Blob([JSON.stringify(entry.answer)]).size + ENTRY_BYTES;
+    if (entry.isLeaving || size > room) continue;   // what does not go out stays on this device, and is sent later
+    room -= size;
+    entry.isLeaving = true;   // a page that is hidden, and then left, says it once
+    going(id, entry);
     entries.set(id, entry);
   }
   if (!entries.size) return;
   requestTogether(entries, { keepalive: true }).then(async (response) => {
     if (response.ok) settleAll(entries, (await response.json()).answers);
     else if (REFUSED.includes(response.status)) sendEach(entries);
-  }).catch(() => {});
+  }).catch(() => {}).finally(() => { for (const entry of entries.values()) entry.isLeaving = false; });
 }
 
 /** One of several was refused: the others are not to suffer for it, if the page is still there. */

@@ -52,6 +52,8 @@ class Refusal extends Error {
     }
   }
 }
+const pathOf = (location) => new URL(location, document.baseURI).pathname;
+
 class Unreadable extends Error {}
 class Interrupted extends Error {}
 
@@ -72,6 +74,7 @@ export class Transfer {
     this.stop = null;
     this.id = url?.split("/").pop() ?? null;
     this.key = makeKey();
+    this.isAsked = false;   // the server may know of it
   }
 
   change(at) {
@@ -112,6 +115,11 @@ export class Transfer {
     }
   }
 
+  /** Begin anew, as another upload. */
+  restart() {
+    Object.assign(this, { url: null, offset: 0, sent: 0, key: makeKey(), isAsked: false });
+  }
+
   heed() { if (this.stop) throw new Interrupted(); }
 
   interrupt(at) {
@@ -148,14 +156,18 @@ export class Transfer {
     throw new Refusal(response.status);
   }
 
-  async create() {
+  /** What begins the upload, or names the one that its key has begun. */
+  describe() {
     const metadata = { instruction_id: this.item, filename: this.name, filetype: this.file.type || "application/octet-stream", key: this.key };
     const encoded = Object.entries(metadata).map(([key, value]) => (
       `${key} ${base64(new TextEncoder().encode(value.toWellFormed?.() ?? value))}`)).join(",");
-    const headers = { ...TUS, "Upload-Length": this.size, "Upload-Metadata": encoded };
+    return { ...TUS, "Upload-Length": this.size, "Upload-Metadata": encoded };
+  }
+
+  async create() {
     this.change("checking");
-    const found = await this.insist(() => this.begin(headers));
-    this.url = new URL(found.location, location.href).pathname;
+    const found = await this.insist(() => this.begin(this.describe()));
+    this.url = pathOf(found.location);
     this.id = this.url.split("/").pop();
     keepUpload(this.url, this.item, this.file, this.fingerprint);
   }
@@ -167,8 +179,10 @@ export class Transfer {
     if (this.size > 0 && this.size <= FIRST_CHUNK) {
       bytes = await this.readBytes(0, this.size);
       wanted = { ...headers, ...await describeBytes(bytes) };
+      this.heed();
       this.change("sending");
     }
+    this.isAsked = true;
     const { status, location: at, after } = await this.exchange("POST", `${state.api}/uploads`, wanted, bytes, 0);
     if (status === 201) return { location: at };
     this.sent = 0;
@@ -204,9 +218,7 @@ export class Transfer {
     } catch (error) {
       if (error.status !== 404 && error.status !== 410) throw error;
       await forgetUpload(this.url);   // swept away meanwhile: begin anew
-      this.url = null;
-      this.offset = 0;
-      this.key = makeKey();
+      this.restart();
       await this.create();
     }
   }
@@ -305,18 +317,28 @@ export class Transfer {
 
   /** Take the upload away, here and on the server. */
   async remove() {
-    const { url } = this;
     this.interrupt("removed");
+    if (!this.url && !this.isAsked) return;
+    // begun, and not answered: its key says what it is called
+    const url = this.url ?? await persist(async () => {
+      const response = await fetch(`${state.api}/uploads`, { method: "POST", headers: this.describe(), keepalive: true });
+      return { response, value: response.ok ? pathOf(response.headers.get("Location")) : null };
+    });
     if (!url) return;
     await forgetUpload(url);
-    for (let failures = 0; ; failures += 1) {
-      try {
-        const response = await fetch(url, { method: "DELETE", headers: TUS, keepalive: true });
-        if (response.ok || (response.status < 500 && response.status !== 429)) return;
-      } catch {
-        // the network: try again
-      }
-      await untilOnline(Math.min(1000 * 2 ** failures, LONGEST_WAIT_MS));
+    await persist(async () => ({ response: await fetch(url, { method: "DELETE", headers: TUS, keepalive: true }) }));
+  }
+}
+
+/** Ask until it is neither the network nor the server that fails; what the answer says. */
+async function persist(ask) {
+  for (let failures = 0; ; failures += 1) {
+    try {
+      const { response, value } = await ask();
+      if (response.status < 500 && response.status !== 429) return value;
+    } catch {
+      // the network: try again
     }
+    await untilOnline(Math.min(1000 * 2 ** failures, LONGEST_WAIT_MS));
   }
 }
