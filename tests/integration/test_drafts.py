@@ -148,6 +148,20 @@ def test_a_trial_is_as_the_study_is_now(api: httpx.Client) -> None:
     assert expect(api.get(path), 200)["status"] == "UNPUBLISHED"
 
 
+@pytest.mark.parametrize("action", ["PAUSE", "STOP"])
+@pytest.mark.parametrize("of_itself", [False, True])
+def test_a_trial_that_was_closed_is_opened_again(api: httpx.Client, action: str, of_itself: bool) -> None:
+    """There is one only, so its link would be dead for ever."""
+    path = f"/studies/{draft(api)['id']}"
+    trial = expect(api.post(f"{path}/test-study"), 200)["study_id"]
+    expect(api.post(f"/studies/{trial}/transition", json={"action": action}), 200)
+    asked = f"/studies/{trial}" if of_itself else path
+    assert expect(api.post(f"{asked}/test-study"), 200)["study_id"] == trial
+    assert expect(api.get(f"/studies/{trial}"), 200)["status"] == "ACTIVE"
+    begun = api.post(f"/participate/studies/{trial}/submissions", json={"participant_id": "p"})
+    assert begun.status_code == 201
+
+
 def home(server: Installation) -> str:
     """The researcher's page, as a browser has it."""
     with httpx.Client(base_url=server.url, trust_env=False, follow_redirects=True) as browser:

@@ -97,6 +97,20 @@ def test_another_workspaces(api: httpx.Client, server: Installation, workspace: 
     assert members(api, group) == ["a"]
 
 
+def test_filters_of_the_list(api: httpx.Client, workspace: str) -> None:
+    """Those that the hosted service has: kept to, or refused by name."""
+    made = create(api, workspace)["id"]
+
+    def listed(**wanted: str) -> list[str]:
+        rows = expect(api.get("/participant-groups", params={"limit": 1000, **wanted}), 200)["results"]
+        return [row["id"] for row in rows]
+
+    assert made in listed(active="true", workspace_id=workspace)
+    assert listed(active="false") == []
+    refused(api.get("/participant-groups", params={"active": "maybe"}), 400, "active")
+    refused(api.get("/participant-groups", params={"project_id": made}), 400, "project_id")
+
+
 def test_lists_of_groups(api: httpx.Client, workspace: str) -> None:
     one, two = create(api, workspace, "a", "b"), create(api, workspace, "b", "c")
     names = {"a", "b", "c", "d"}
@@ -117,6 +131,27 @@ def test_lists_of_groups(api: httpx.Client, workspace: str) -> None:
     assert not admits(scenario, "d")
     expect(api.post(f"/participant-groups/{one['id']}/participants", json={"participant_ids": ["d"]}), 200)
     assert admits(scenario, "d")
+
+
+@pytest.mark.parametrize("kind", ["groups", "studies"])
+def test_who_deletes_the_last_of_an_allow_list_opens_nothing(
+    api: httpx.Client, workspace: str, kind: str
+) -> None:
+    if kind == "groups":
+        paths = [f"/participant-groups/{create(api, workspace, 'a')['id']}" for _ in range(2)]
+    else:
+        body = {"name": "Draft", "data_collection_id": Scenario.create(api).collection["id"]}
+        body |= {"total_available_places": 1, "data_collection_method": "AI_TASK_BUILDER_COLLECTION"}
+        paths = [f"/studies/{expect(api.post('/studies', json=body), 201)['id']}" for _ in range(2)]
+    name = ALLOW if kind == "groups" else "previous_studies_allowlist"
+    ids = [path.rpartition("/")[2] for path in paths]
+    scenario = Scenario.create(api, filters=[filter_by(name, *ids)])
+    for path in paths:
+        assert not admits(scenario, "stranger")
+        expect(api.delete(path), 204)
+    assert not admits(scenario, "stranger")
+    study = expect(api.get(f"/studies/{scenario.study['id']}"), 200)
+    assert study["unenforced"] == [f"filters.{name}.{each}" for each in ids]
 
 
 def test_groups_unknown_here_are_named(api: httpx.Client, workspace: str) -> None:

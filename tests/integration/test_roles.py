@@ -181,7 +181,6 @@ OF_THE_WORKSPACE = {
     "GET /workspaces/{workspace_id}/audit": 403,
     "GET /workspaces/{workspace_id}/projects": 403,
     "POST /workspaces/{workspace_id}/projects": 403,
-    "GET /workspaces/{workspace_id}/balance": 403,
     "GET /participant-groups": 403,
     "POST /participant-groups": 403,
     "GET /participant-groups/{group_id}": 404,

@@ -119,7 +119,7 @@ def test_studies_unknown_here_are_named(api: httpx.Client, server: Installation)
     allow, block = "previous_studies_allowlist", "previous_studies_blocklist"
     scenario = Scenario.create(api, filters=[filter_by(allow, unknown, foreign)])
     assert scenario.study["unenforced"] == [f"filters.{allow}.{unknown}", f"filters.{allow}.{foreign}"]
-    assert admits(scenario, "anyone")
+    assert not admits(scenario, "anyone")
     mixed = Scenario.create(
         api, filters=[filter_by(allow, known.study["id"], foreign), filter_by(block, unknown)]
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from fieldpack.server.accounts import queries, service
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
-from fieldpack.server.accounts.permissions.authorization import not_a_member, require, require_somewhere
+from fieldpack.server.accounts.permissions.authorization import require_somewhere
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.accounts.schemas import WorkspaceInput
 from fieldpack.server.http.dependencies import CurrentContext
@@ -76,7 +76,6 @@ async def get_balance(
 ) -> dict[str, Any]:
     """The money of a workspace: always zero, because nobody is paid through this server."""
     async with context.database.transaction() as connection:
-        await require(
-            connection, caller, Action.WORKSPACE_READ, workspace=workspace_id, foreign=not_a_member()
-        )
+        unknown = not_found("Workspace", workspace_id)
+        await require_somewhere(connection, caller, Action.WORKSPACE_READ, workspace_id, foreign=unknown)
     return service.describe_balance()

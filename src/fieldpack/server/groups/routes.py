@@ -14,8 +14,9 @@ from fieldpack.server.groups import queries, service
 from fieldpack.server.groups.schemas import FormerMembers, GroupInput, GroupPatch, NewMembers
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import GroupId
-from fieldpack.server.http.listing import Page, envelope
+from fieldpack.server.http.listing import Page, envelope, parse_truth
 from fieldpack.server.http.routing import discard_body, parse_given_id
+from fieldpack.server.problems import invalid
 
 router = APIRouter(prefix="/participant-groups", route_class=ResearcherRoute, tags=["participant groups"])
 
@@ -26,11 +27,20 @@ async def list_groups(
     caller: CurrentCaller,
     page: Page,
     workspace_id: Annotated[str | None, Query(description="Only those of this workspace.")] = None,
+    active: Annotated[
+        str | None, Query(description="`false` for those that were deleted: none are kept.")
+    ] = None,
+    project_id: Annotated[str | None, Query(description="Refused: groups belong to workspaces.")] = None,
 ) -> dict[str, Any]:
     """The groups of a workspace, or of all of the caller's, oldest first."""
+    if project_id is not None:
+        raise invalid("project_id", "Groups are of a workspace, not of a project: ask by workspace_id.")
     workspace = parse_given_id("workspace_id", "Workspace", workspace_id) if workspace_id else None
+    is_active = parse_truth("active", active)
     async with context.database.transaction() as connection:
         workspaces = await find_workspaces(connection, caller, Action.GROUPS_READ, workspace)
+        if is_active is False:
+            return envelope([], 0)
         rows, count = await queries.list_groups(connection, workspaces, page.limit, page.offset)
     return envelope([service.describe_group(row) for row in rows], count)
 

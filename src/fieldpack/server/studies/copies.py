@@ -71,14 +71,17 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
     """Make the one copy of a study for trying it, or bring it up to the study as it is now; open to whoever has its
     link.
 
-    Its submissions are marked as tests. The trial of a trial is that trial itself.
+    Its submissions are marked as tests. The trial of a trial is that trial itself. One that was paused or stopped is
+    opened again.
 
     Raises:
         Problem: 404; 403.
     """
     row = await get_study(connection, caller, study_id, Action.STUDY_WRITE, lock=True)
     if row.test:
-        return row
+        if row.status != "ACTIVE":
+            await _open_trial(connection, caller, study_id)
+        return await get_study(connection, caller, study_id)
     fields = {name: value for name, value in row.fields.items() if name not in ("filters", SECURED)}
     columns = replace(
         _columns(row, caller, fields),
@@ -90,11 +93,16 @@ async def make_trial(connection: Connection, caller: Caller, study_id: UUID) -> 
     if trial_id is None:
         trial_id = uuid4()
         await queries.insert_study(connection, trial_id, columns, test_of=study_id)
-        await queries.transition_study(connection, trial_id, ["UNPUBLISHED"], "ACTIVE")
     else:
         await queries.update_study(connection, trial_id, columns)
-    await write_entry(connection, caller.actor, "study.create", study_id=trial_id, step="test")
+    await _open_trial(connection, caller, trial_id)
     return await get_study(connection, caller, trial_id)
+
+
+async def _open_trial(connection: Connection, caller: Caller, trial_id: UUID) -> None:
+    closed = ["UNPUBLISHED", "PAUSED", "AWAITING REVIEW", "COMPLETED"]
+    await queries.transition_study(connection, trial_id, closed, "ACTIVE")
+    await write_entry(connection, caller.actor, "study.create", study_id=trial_id, step="test")
 
 
 def trial_url(origin: str, trial_id: UUID) -> str:

@@ -44,9 +44,9 @@ class Targeting:
     Attributes:
         allowed: lists of participants' ids, as they were given.
         blocked: participants' ids, as they were given.
-        allowed_studies: lists of ids of studies that are known here.
+        allowed_studies: lists of ids of studies that are known here; an empty one admits nobody.
         blocked_studies: ids of studies that are known here.
-        allowed_groups: lists of ids of participant groups that are known here.
+        allowed_groups: lists of ids of participant groups that are known here; likewise.
         blocked_groups: ids of participant groups that are known here.
     """
 
@@ -68,14 +68,19 @@ def _iter_filters(fields: Fields) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def read_targeting(fields: Fields, known_studies: Sequence[str], known_groups: Sequence[str]) -> Targeting:
-    """The filters of a study that are enforced, without studies and groups that are not known here."""
+    """The filters of a study that are enforced, without studies and groups that are not known here.
+
+    A list that admits stays where nothing of it is known, and admits nobody: whoever deletes the last group of one does
+    not open the study to all.
+    """
     known = _known_by_list(known_studies, known_groups)
     found: dict[str, list[tuple[str, ...]]] = {name: [] for name in ENFORCED_FILTERS}
     for name, values in _iter_filters(fields):
+        if not values:
+            continue
         if name in known:
             values = tuple(value.lower() for value in values if value.lower() in known[name])
-        if values:
-            found[name].append(values)
+        found[name].append(values)
     return Targeting(
         tuple(found[ALLOWED]),
         tuple(value for values in found[BLOCKED] for value in values),

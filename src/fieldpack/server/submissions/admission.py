@@ -38,9 +38,11 @@ async def is_admitted(connection: Connection, study: StudyRow, participant_id: s
         return False
     asked = {UUID(each) for each in targeting.blocked_studies}
     asked |= {UUID(each) for studies in targeting.allowed_studies for each in studies}
-    if not asked:
-        return True
-    done = {str(each) for each in await queries.list_taken_part(connection, list(asked), own)}
+    done = (
+        {str(each) for each in await queries.list_taken_part(connection, list(asked), own)}
+        if asked
+        else set()
+    )
     return done.isdisjoint(targeting.blocked_studies) and all(
         not done.isdisjoint(studies) for studies in targeting.allowed_studies
     )
@@ -50,9 +52,11 @@ async def _is_in_groups(connection: Connection, targeting: Targeting, participan
     """Whether a participant is in a group of each list that admits, and in none of those that block."""
     asked = {UUID(each) for each in targeting.blocked_groups}
     asked |= {UUID(each) for groups in targeting.allowed_groups for each in groups}
-    if not asked:
-        return True
-    found = {str(each) for each in await list_groups_of(connection, list(asked), participant_id)}
+    found = (
+        {str(each) for each in await list_groups_of(connection, list(asked), participant_id)}
+        if asked
+        else set()
+    )
     return found.isdisjoint(targeting.blocked_groups) and all(
         not found.isdisjoint(groups) for groups in targeting.allowed_groups
     )
