@@ -14,6 +14,16 @@ from fieldpack.errors import ConfigError
 __all__ = ["LazyCommand", "LazyGroup", "make_app"]
 
 
+_TRUTHS = {
+    "true": True,
+    "t": True,
+    "1": True,
+    "false": False,
+    "f": False,
+    "0": False,
+}  # as Go's `flag` reads them
+
+
 @dataclass(frozen=True)
 class LazyCommand:
     """Where a command is, and its line in `--help`, which is shown without importing it.
@@ -116,7 +126,40 @@ def _load(name: str, entry: LazyCommand) -> Any:
     # `register(app)` may have made its own apps: keep one style of help and of errors.
     if getattr(command, "rich_markup_mode", None) is not None:
         command.rich_markup_mode = None  # type: ignore[attr-defined]  # of typer only
+    _take_truths(command)
     return command
+
+
+def _take_truths(command: Any) -> None:
+    """Have switches take `--name=true` and `--name=false` too, as the hosted service's client does."""
+    for each in getattr(command, "commands", {}).values():
+        _take_truths(each)
+    switches = {
+        name: [param.opts[-1], *param.secondary_opts]
+        for param in command.params
+        if getattr(param, "is_bool_flag", False)
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    if not switches:
+        return
+    parse = command.parse_args
+
+    def parse_args(ctx: Any, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for arg in args if "--" not in args else args[: args.index("--")]:
+            name, _, word = arg.partition("=")
+            if name not in switches or word.lower() not in _TRUTHS:
+                given.append(arg)
+            elif _TRUTHS[word.lower()]:
+                given.append(name)
+            else:
+                given += switches[name][
+                    1:2
+                ]  # what says no, where there is such; else it is as if it was not given
+        found: list[str] = parse(ctx, [*given, *args[args.index("--") :]] if "--" in args else given)
+        return found
+
+    command.parse_args = parse_args
 
 
 def _explain_missing(error: ModuleNotFoundError, command: str, entry: LazyCommand) -> Exception:

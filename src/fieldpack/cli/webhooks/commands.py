@@ -87,8 +87,11 @@ def create_secret(
 def list_hooks(
     workspace: AnyWorkspace = None,
     enabled: Annotated[
-        bool, typer.Option("-e", "--enabled", help="List those that are enabled (the default).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "-e/", "--enabled/--no-enabled", help="List those that are enabled (the default), or the others."
+        ),
+    ] = None,
     disabled: Annotated[
         bool, typer.Option("-d", "--disabled", help="List those that are not enabled.")
     ] = False,
@@ -99,9 +102,9 @@ def list_hooks(
     from fieldpack.client import Client
 
     with Client() as client:
-        wanted = [
-            state for state, is_wanted in ((True, enabled or not disabled), (False, disabled)) if is_wanted
-        ]
+        with_disabled = disabled or enabled is False
+        with_enabled = enabled or not with_disabled
+        wanted = [state for state, is_wanted in ((True, with_enabled), (False, with_disabled)) if is_wanted]
         rows = [row for state in wanted for row in client.list_hooks(workspace, is_enabled=state)]
     return cut(rows, limit, offset)
 
