@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -261,14 +262,17 @@ class LocalStorage(Storage):
 
             writing = [self._threads.submit(write, slice(at, None, THREADS)) for at in range(THREADS)]
             wait(writing)  # all of them: whoever fails first leaves no other at work in what is removed below
+            staged = deque(zip(names, objects, strict=True))
             try:
                 for each in writing:
                     each.result()
-                for name, (key, _) in zip(names, objects, strict=True):
+                while staged:
+                    name, (key, _) = staged[0]
                     with self._folders.at(key, make=True) as (folder, target):
                         rename_over(name, target, source_fd=staging, target_fd=folder)
+                    staged.popleft()
             finally:
-                for name in names:
+                for name, _ in staged:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=staging)
             above = {key.rpartition("/")[0] for key, _ in objects}
