@@ -368,8 +368,25 @@ def test_what_was_written_into_an_extracted_archive_stays(server: HostileServer,
     with (tmp_path / "responses.jsonl").open("a") as file:
         file.write('{"submission_id": "mine", "responses": {}}\n')
     done = sync(server, tmp_path)
-    assert set(done.conflicts) == {"README.md", "responses.jsonl"}
+    assert set(done.conflicts) == {"README.md", "responses.jsonl", "collection.json"}
     assert (tmp_path / "README.md").read_text() == "my own notes"
+
+
+@pytest.mark.parametrize("name", ["responses.jsonl", "collection.json"])
+def test_what_was_edited_in_an_extracted_archive_stays(
+    server: HostileServer, tmp_path: Path, name: str
+) -> None:
+    """Also where it counts as many answers as before, and says that it is the same collection."""
+    archive = make_archive("ann", "bob")
+    write_folder(tmp_path, archive)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**9))
+    mine = archive[name].replace(b"{", b"{ ", 1)
+    (tmp_path / name).write_bytes(mine)
+    offer(server, make_archive("ann", "bob", "cid"))
+    done = sync(server, tmp_path)
+    assert name in done.conflicts
+    assert (tmp_path / name).read_bytes() == mine
 
 
 def test_an_extracted_archive_of_another_collection_is_refused(server: HostileServer, tmp_path: Path) -> None:

@@ -137,9 +137,10 @@ def _is_extracted(folder: ContainedFolder, collection_id: str) -> bool:
 def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
     """Add the files of an archive of this collection that was extracted here, according to its own metadata.
 
-    An uploaded file is added if its bytes are those that `responses.jsonl` names. Of the three others,
-    `responses.jsonl` must have as many lines as `collection.json` counts, and README.md must be equal to the one
-    rendered from `collection.json`.
+    An uploaded file is added if its bytes are those that `responses.jsonl` names. Of the three others, README.md must
+    be equal to the one rendered from `collection.json`. Nothing says what was in the other two: they are added if
+    nobody wrote to them after README.md, which an archive has behind them, and if `responses.jsonl` has as many lines
+    as `collection.json` counts.
     """
     try:
         with open_export(state.folder.path) as export:
@@ -151,11 +152,12 @@ def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
                 for file in submission.files:
                     done += _adopt_file(state, file)
                     tell(done)
-            _adopt(state, COLLECTION)
+            if not _is_made_readme(state.folder):
+                return
+            written_at = _adopt(state, README)
+            _adopt(state, COLLECTION, written_at)
             if export.collection.export.get("submission_count", submissions) == submissions:
-                _adopt(state, RESPONSES)
-            if _is_made_readme(state.folder):
-                _adopt(state, README)
+                _adopt(state, RESPONSES, written_at)
     except (ArchiveError, InTheWay):
         return  # what can't be read proves nothing
 
@@ -180,11 +182,15 @@ def _adopt_file(state: SyncState, file: UploadedFile) -> int:
     return 0
 
 
-def _adopt(state: SyncState, name: str) -> None:
+def _adopt(state: SyncState, name: str, until_ns: int | None = None) -> int:
+    """Add a file as it is, unless it was written to after a time; when it was."""
     found = state.folder.find(name)
-    if found is not None and stat.S_ISREG(found.st_mode):
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return 0
+    if until_ns is None or found.st_mtime_ns <= until_ns:
         state.members[name] = (found.st_size, read_crc32(state.folder, name), found.st_mtime_ns)
         state.is_changed = True
+    return found.st_mtime_ns
 
 
 def _is_made_readme(folder: ContainedFolder) -> bool:
