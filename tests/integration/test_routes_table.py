@@ -111,7 +111,7 @@ TABLE: dict[str, Row] = {
         other=201, body={"title": "x"}, wrong=[({"title": 5}, "title"), ({}, "title")], large=413
     ),
     "GET /workspaces/{workspace_id}": Row(),
-    "GET /workspaces/{workspace_id}/balance": Row(other=403),
+    "GET /workspaces/{workspace_id}/balance": Row(),
     "GET /workspaces/{workspace_id}/audit": Row(other=403),
     "POST /workspaces/{workspace_id}/pictures": Row(
         other=403, body=PNG, wrong=[({"picture": "x"}, "picture")], large=413, limit_bytes=MOST_BYTES
