@@ -150,7 +150,6 @@ DEEP = [
     '<div title="</div>">',
     "<div dir=</div>>",
     "<span></div>",
-    "<div><table></div>",
     "<b><dd></b><i><li></i>",
     '<p><b title="1"></p>',
 ]
@@ -159,7 +158,7 @@ DEEP = [
 @pytest.mark.parametrize("html", DEEP)
 @pytest.mark.parametrize("markdown", [False, True])
 def test_deep_is_refused(html: str, markdown: bool) -> None:
-    with pytest.raises(TooDeep, match="nested more than 200 levels"):
+    with pytest.raises(TooDeep):
         sanitise(html * (MAX_NESTING + 1), markdown=markdown)
     sanitise(html * (MAX_NESTING // html.count("<")), markdown=markdown)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -52,10 +53,45 @@ def test_what_is_left_is_nested_no_deeper_than_is_allowed(before: list[str], uni
         ("<section>a</section><font color=red>b</font><select><option>c</select>", "abc"),
         ("a<!-- b -->c<!--> d --><![CDATA[e]]>f<?g?>h", "ac d --&gt;fh"),
         ("a</>b</ c>d</p>e<p title='f", "abd<p></p>e"),
+        ("<p>One<section>Two</section>", "<p>One</p>Two"),
+        ("<b>a<p>b</b>c", "<b>a</b><p><b>b</b>c</p>"),
+        ("a</", "a&lt;/"),
+        ("<p title=a\u3000b>c</p\u00a0>d", '<p>cd</p>'),
     ],
 )  # fmt: skip
 def test_what_html_says_stays(written: str, kept: str) -> None:
     assert sanitise(written) == kept
+
+
+SLOPPY = [
+    "<table><tr><td><b>Head</td></tr>" + "<tr><td>a</td><td>b</td><td>c</td></tr>" * 100 + "</table>",
+    "<table><tr><td><span>Head</td></tr>" + "<tr><td>a<td>b" * 100 + "</table>",
+    "<table><tr><td><b><i>Head</b></i></td></tr>" + "<tr><td>a</td></tr>" * 300 + "</table>",
+    "<p><b><i>x</b></i></p>" * 300,
+    "<a href='https://a.example'><b>x</a></b>" * 300,
+    "<h2>x</h3>" * 300,
+    "<p>a<center>b</center>" * 300,
+    "<ul><li><b>a<li>b</ul>" * 60,
+]
+
+
+@pytest.mark.parametrize("html", SLOPPY)
+def test_what_people_write_is_not_deep(html: str) -> None:
+    assert sanitise(html)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p><a href='https://a.example/" + "y" * 2_000 + "'>" + "<p>x" * 4_000,
+        "<b lang=i>" * 150 + "<p>x" * 4_000,
+        "<td>" + "<u dir=" + "r" * 900 + ">" + "<div>x</div></p>" * 2_000,
+    ],
+)
+def test_formatting_left_open_is_not_written_out_over_and_over(html: str) -> None:
+    """Each paragraph opens again what the one before left open, with its attributes."""
+    with contextlib.suppress(TooDeep):
+        assert len(sanitise(html)) < 40 * len(html)
 
 
 @pytest.mark.parametrize("name", ["title", "url"])
