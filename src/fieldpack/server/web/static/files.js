@@ -42,8 +42,9 @@ function onPaste(event) {
 
 const transfers = () => lists.flatMap((list) => list.transfers);
 
-/** Let the next ones go, a few at a time. */
+/** Let the next ones go, a few at a time; not before what was removed has made room for them. */
 function schedule() {
+  if (removals.size) return;
   const running = transfers().filter((each) => each.running).length;
   const next = transfers().filter((each) => each.state === "queued" && !each.running).slice(0, Math.max(0, AT_ONCE - running));
   for (const transfer of next) {
@@ -263,7 +264,7 @@ class FileList {
     const again = () => { transfer.change("queued"); schedule(); };
     if (transfer.state === "paused") found.push(button(t("files.resume"), again));
     if (transfer.state === "failed" && transfer.file) {
-      found.push(button(t("again"), () => { transfer.restart(); again(); }));
+      found.push(button(t("again"), () => { transfer.tryAgain(); again(); }));
     }
     found.push(button(t("files.remove"), () => this.remove(transfer)));
     return found;
@@ -271,7 +272,7 @@ class FileList {
 
   remove(transfer) {
     const row = this.rows.get(transfer);
-    const going = transfer.remove().finally(() => removals.delete(going));
+    const going = transfer.remove().finally(() => { removals.delete(going); schedule(); });
     removals.add(going);
     this.transfers = this.transfers.filter((each) => each !== transfer);
     this.rows.delete(transfer);

@@ -63,18 +63,21 @@ export function startSaving(allQuestions, refresh) {
 }
 
 function readKept() {
+  const found = { ...readEntry(KEY) };   // pages of before kept all answers together
+  for (const id of questions.keys()) {
+    const entry = readEntry(keyOf(id), (text) => kept.set(id, text));
+    if (entry) found[id] = entry;
+  }
+  return found;
+}
+
+function readEntry(key, note = () => {}) {
   try {
-    // pages of before kept all answers together
-    const found = JSON.parse(localStorage.getItem(KEY)) ?? {};
-    for (const id of questions.keys()) {
-      const text = localStorage.getItem(keyOf(id));
-      if (text === null) continue;
-      kept.set(id, text);
-      found[id] = JSON.parse(text);
-    }
-    return found;
+    const text = localStorage.getItem(key);
+    if (text !== null) note(text);
+    return JSON.parse(text);
   } catch {
-    return {};
+    return null;
   }
 }
 
@@ -92,8 +95,9 @@ function keep(id) {
     const entry = unsaved.get(id);
     if (entry) {
       const { answer, revision, sent } = entry;
-      kept.set(id, JSON.stringify({ answer, revision, sent }));
-      localStorage.setItem(keyOf(id), kept.get(id));
+      const text = JSON.stringify({ answer, revision, sent });
+      localStorage.setItem(keyOf(id), text);
+      kept.set(id, text);
     } else {
       if (localStorage.getItem(keyOf(id)) === kept.get(id)) localStorage.removeItem(keyOf(id));
       kept.delete(id);
@@ -309,11 +313,14 @@ async function resolveConflict(question, entry) {
     return "again";
   }
   const other = body.answers[question.id] ?? null;
+  const latest = unsaved.get(question.id);   // another request may have saved it, or some of it, meanwhile
   question.revision = body.revisions[question.id] ?? 0;
-  if (isSame(other, entry.answer)) { settle(question.id, entry); return "done"; }
-  if (entry.sent.some((each) => isSame(each, other))) {   // it was this page, which did not hear of it
-    const latest = unsaved.get(question.id);
-    if (latest) rebase(question.id, latest);
+  if (!latest || latest.revision === question.revision) return "done";
+  if (isSame(other, latest.answer)) { settle(question.id, latest); return "done"; }
+  // of all that went out for one revision one was saved: it was this page, which did not hear of it
+  const isOurs = [...entry.sent, ...latest.sent].some((each) => isSame(each, other));
+  if (isOurs && question.revision === latest.revision + 1) {
+    rebase(question.id, latest);
     keep(question.id);
     return "done";
   }

@@ -13,6 +13,9 @@ const LONG_MS = 6000;
 const STALLED_MS = 30_000;
 const LONGEST_WAIT_MS = 15_000;
 const EDGE = 1 << 18;
+const GIVEN_UP = [410, 415];
+const PERSIST_MS = 20_000;   // until a request that hangs is sent anew
+const LATE_MS = 2000;        // in which the server may still be putting on record what was sent before
 
 export const canHash = Boolean(globalThis.crypto?.subtle);
 
@@ -74,7 +77,7 @@ export class Transfer {
     this.stop = null;
     this.id = url?.split("/").pop() ?? null;
     this.key = makeKey();
-    this.isAsked = false;   // the server may know of it
+    this.asking = null;   // the request that begins it, once it went out
   }
 
   change(at) {
@@ -92,7 +95,13 @@ export class Transfer {
       await this.alone(() => this.send());
     } catch (error) {
       if (error instanceof Interrupted) return;
-      if (error instanceof Refusal) { this.words = error.words; forgetUpload(this.url); this.change("failed"); return; }
+      if (error instanceof Refusal) {
+        this.words = error.words;
+        this.refusedBy = error.status;
+        forgetUpload(this.url);
+        this.change("failed");
+        return;
+      }
       if (error instanceof Unreadable) { this.change("unreadable"); return; }
       throw error;
     }
@@ -115,9 +124,14 @@ export class Transfer {
     }
   }
 
+  /** After a failure: where the server has given the upload up, another one; else on with the same. */
+  tryAgain() {
+    if (GIVEN_UP.includes(this.refusedBy)) this.restart();
+  }
+
   /** Begin anew, as another upload. */
   restart() {
-    Object.assign(this, { url: null, offset: 0, sent: 0, key: makeKey(), isAsked: false });
+    Object.assign(this, { url: null, offset: 0, sent: 0, key: makeKey(), asking: null });
   }
 
   heed() { if (this.stop) throw new Interrupted(); }
@@ -166,8 +180,7 @@ export class Transfer {
 
   async create() {
     this.change("checking");
-    const found = await this.insist(() => this.begin(this.describe()));
-    this.url = pathOf(found.location);
+    await this.insist(() => this.begin(this.describe()));
     this.id = this.url.split("/").pop();
     keepUpload(this.url, this.item, this.file, this.fingerprint);
   }
@@ -182,9 +195,10 @@ export class Transfer {
       this.heed();
       this.change("sending");
     }
-    this.isAsked = true;
-    const { status, location: at, after } = await this.exchange("POST", `${state.api}/uploads`, wanted, bytes, 0);
-    if (status === 201) return { location: at };
+    this.asking = this.exchange("POST", `${state.api}/uploads`, wanted, bytes, 0);
+    const { status, location: at, after } = await this.asking;
+    if (status === 201) this.url = pathOf(at);
+    if (status === 201) return {};
     this.sent = 0;
     if ([0, 429, 460].includes(status) || status >= 500) return { again: true, after };
     throw new Refusal(status);
@@ -317,25 +331,31 @@ export class Transfer {
 
   /** Take the upload away, here and on the server. */
   async remove() {
-    this.interrupt("removed");
-    if (!this.url && !this.isAsked) return;
-    // begun, and not answered: its key says what it is called
-    const url = this.url ?? await persist(async () => {
-      const response = await fetch(`${state.api}/uploads`, { method: "POST", headers: this.describe(), keepalive: true });
-      return { response, value: response.ok ? pathOf(response.headers.get("Location")) : null };
-    });
-    if (!url) return;
+    if (this.url) this.interrupt("removed");
+    else { this.stop = "removed"; this.change("removed"); }   // the answer to what is on its way says what to remove
+    await this.asking;
+    if (this.url) { await this.removeAt(this.url); return; }
+    // nobody heard the answer: the key says what it is called. The server may not be done with it yet, so it is asked twice
+    for (let times = this.asking ? 2 : 0; times > 0; times -= 1) {
+      const url = await persist("POST", `${state.api}/uploads`, this.describe());
+      if (url) await this.removeAt(url);
+      if (times > 1) await sleep(LATE_MS);
+    }
+  }
+
+  async removeAt(url) {
     await forgetUpload(url);
-    await persist(async () => ({ response: await fetch(url, { method: "DELETE", headers: TUS, keepalive: true }) }));
+    await persist("DELETE", url, TUS);
   }
 }
 
-/** Ask until it is neither the network nor the server that fails; what the answer says. */
-async function persist(ask) {
+/** Ask until it is neither the network nor the server that fails; where the upload is, if the answer says so. */
+async function persist(method, url, headers) {
   for (let failures = 0; ; failures += 1) {
     try {
-      const { response, value } = await ask();
-      if (response.status < 500 && response.status !== 429) return value;
+      const response = await fetch(url, { method, headers, keepalive: true, signal: AbortSignal.timeout(PERSIST_MS) });
+      const at = response.headers.get("Location");
+      if (response.status < 500 && response.status !== 429) return response.ok && at ? pathOf(at) : null;
     } catch {
       // the network: try again
     }
