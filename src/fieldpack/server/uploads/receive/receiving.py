@@ -23,21 +23,27 @@ __all__ = ["find_brought", "receive", "receive_first", "wait_while_finishing"]
 
 FINISHING_WAIT_SECONDS = 25.0
 FINISHING_POLL_SECONDS = 0.25
-STILL_SECONDS = 3.0  # an upload that nothing was added to for so long is not being received
+STILL_SECONDS = 12.0  # another process adds to what it receives at least so often (`Sink.commit_seconds`)
 
 
 class _Receptions(dict[UUID, Reception]):
     """What is received right now, by upload."""
 
 
-async def wait_while_finishing(context: Context, submission_id: UUID, upload_id: UUID) -> UploadRow:
+async def wait_while_finishing(
+    context: Context, submission_id: UUID, upload_id: UUID, until: float | None = None
+) -> UploadRow:
     """The state of an upload, once no process is completing it any more.
+
+    Args:
+        until: the loop's time at which waiting ends in any case; `FINISHING_WAIT_SECONDS` from now unless given.
 
     Raises:
         Problem: 404.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + FINISHING_WAIT_SECONDS
+    if until is None:
+        until = loop.time() + FINISHING_WAIT_SECONDS
     while True:
         async with context.database.transaction() as connection:
             row = await find_state(connection, submission_id, upload_id)
@@ -58,18 +64,20 @@ async def find_brought(
         Problem: 404.
     """
     loop = asyncio.get_running_loop()
-    row = await wait_while_finishing(context, submission_id, upload_id)
+    receptions = context.caches.get(_Receptions)
     heard_at = loop.time()
     until = heard_at + FINISHING_WAIT_SECONDS
+    row = await wait_while_finishing(context, submission_id, upload_id, until)
     while (
         isinstance(refusal, TakenOver)
         and row.blob_id is None
         and row.failure is None
-        and loop.time() < min(heard_at + STILL_SECONDS, until)
+        and loop.time() < until
+        and (upload_id in receptions or loop.time() < heard_at + STILL_SECONDS)
     ):
         await asyncio.sleep(FINISHING_POLL_SECONDS)
         before = row.offset_bytes
-        row = await wait_while_finishing(context, submission_id, upload_id)
+        row = await wait_while_finishing(context, submission_id, upload_id, until)
         if row.offset_bytes != before:
             heard_at = loop.time()
     if row.blob_id is not None:
