@@ -457,7 +457,8 @@ def test_the_commands(hooked: Hooked, path: str) -> None:
     assert [row["id"] for row in run("list", *workspace, "--disabled")] == [made["id"]]
     assert [row["id"] for row in run("list", *workspace)] == [later["id"]]
     for words, states in (("-e", "t"), ("--enabled=true", "t"), ("--enabled=false", "f"), ("--enabled -d=T", "tf"),
-                          ("-d=false", "t"), ("--enabled=F --disabled=0", "f")):  # fmt: skip
+                          ("-d=false", "t"), ("--no-enabled=false", "t"), ("--no-enabled", "f"),
+                          ("--enabled=F --disabled=0", "f")):  # fmt: skip
         wanted = [later["id"]] * ("t" in states) + [made["id"]] * ("f" in states)
         assert [row["id"] for row in run("list", *workspace, *words.split())] == wanted
     hooked.server.run("hook", "delete", made["id"], **settings)

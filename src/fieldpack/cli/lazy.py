@@ -134,12 +134,11 @@ def _take_truths(command: Any) -> None:
     """Have switches take `--name=true` and `--name=false` too, as the hosted service's client does."""
     for each in getattr(command, "commands", {}).values():
         _take_truths(each)
-    switches = {
-        name: [param.opts[-1], *param.secondary_opts]
-        for param in command.params
-        if getattr(param, "is_bool_flag", False)
-        for name in (*param.opts, *param.secondary_opts)
-    }
+    switches: dict[str, list[str]] = {}  # by name, what says the opposite, if anything does
+    for param in command.params:
+        if getattr(param, "is_bool_flag", False):
+            switches |= dict.fromkeys(param.opts, param.secondary_opts[:1])
+            switches |= dict.fromkeys(param.secondary_opts, param.opts[-1:])
     if not switches:
         return
     parse = command.parse_args
@@ -153,9 +152,7 @@ def _take_truths(command: Any) -> None:
             elif _TRUTHS[word.lower()]:
                 given.append(name)
             else:
-                given += switches[name][
-                    1:2
-                ]  # what says no, where there is such; else it is as if it was not given
+                given += switches[name]  # without any it is as if it was not given
         found: list[str] = parse(ctx, [*given, *args[args.index("--") :]] if "--" in args else given)
         return found
 

@@ -146,17 +146,24 @@ def build(node: Node, is_text: IsText) -> tuple[Any, dict[Path, int], dict[Path,
     return builder.build(node, ()), builder.lines, builder.written
 
 
+def _too_much(node: Node) -> DocumentError:
+    return DocumentError(f"this stands for more than {MOST_VALUES:,} values.", node.line)
+
+
 class _Builder:
     def __init__(self, is_text: IsText) -> None:
         self._is_text = is_text
         self._above: set[int] = set()
         self._left = MOST_VALUES
+        self._merged_left = MOST_VALUES
         self.lines: dict[Path, int] = {}
         self.written: dict[Path, str] = {}
 
     def build(self, node: Node, path: Path) -> Any:
         self.lines.setdefault(path, node.line)
-        self._count(node)
+        self._left -= 1
+        if self._left < 0:
+            raise _too_much(node)
         if isinstance(node, Scalar):
             return self._read(node, path)
         if id(node) in self._above:
@@ -175,11 +182,6 @@ class _Builder:
             return made
         finally:
             self._above.discard(id(node))
-
-    def _count(self, node: Node) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise DocumentError(f"this stands for more than {MOST_VALUES:,} values.", node.line)
 
     def _read(self, node: Scalar, path: Path) -> Any:
         value = node.value
@@ -215,16 +217,16 @@ class _Builder:
                         )
                     if id(source) in self._above:
                         raise DocumentError("an alias (*) stands within what it stands for.", key.line)
-                    if len(self._above) > 2 * MOST_LEVELS:  # of objects, and of merging in each
-                        raise DocumentError(
-                            f"this is merged (<<) more than {MOST_LEVELS} levels deep.", key.line
-                        )
+                    if len(self._above) > 2 * MOST_LEVELS:
+                        raise DocumentError("this is merged (<<) into each other too many times.", key.line)
                     self._above.add(id(source))
-                    self._count(source)
-                    for name, entry in self._fields(source).items():
-                        self._count(
-                            entry[0]
-                        )  # each time that it is merged in: few bytes can do so billions of times
+                    fields = self._fields(source)
+                    self._merged_left -= (
+                        len(fields) + 1
+                    )  # each time: few bytes can have it be done billions of times
+                    if self._merged_left < 0:
+                        raise _too_much(source)
+                    for name, entry in fields.items():
                         merged.setdefault(name, entry)
                     self._above.discard(id(source))
             elif key.text in own:
