@@ -14,14 +14,8 @@ from fieldpack.errors import ConfigError
 __all__ = ["LazyCommand", "LazyGroup", "make_app"]
 
 
-_TRUTHS = {
-    "true": True,
-    "t": True,
-    "1": True,
-    "false": False,
-    "f": False,
-    "0": False,
-}  # as Go's `flag` reads them
+# as Go's `flag` reads them
+_TRUTHS = {**dict.fromkeys(("true", "t", "1"), True), **dict.fromkeys(("false", "f", "0"), False)}
 
 
 @dataclass(frozen=True)

@@ -221,9 +221,8 @@ class _Builder:
                         raise DocumentError("this is merged (<<) into each other too many times.", key.line)
                     self._above.add(id(source))
                     fields = self._fields(source)
-                    self._merged_left -= (
-                        len(fields) + 1
-                    )  # each time: few bytes can have it be done billions of times
+                    # each time that it is merged in: few bytes can have that be done billions of times
+                    self._merged_left -= len(fields) + 1
                     if self._merged_left < 0:
                         raise _too_much(source)
                     for name, entry in fields.items():

@@ -28,43 +28,14 @@ _CELLS, _SECTIONS = frozenset(("td", "th")), frozenset(("tbody", "tfoot", "thead
 _OF_TABLES = _CELLS | _SECTIONS | {"tr"}
 _SCOPE = _CELLS | {"table"}  # beyond these no end tag closes anything
 # what ends a paragraph that is open (§13.2.6.4.7); of these only some stay
-_ENDS_P = _HEADINGS | frozenset(
-    (
-        *(
-            "address",
-            "article",
-            "aside",
-            "blockquote",
-            "center",
-            "dd",
-            "details",
-            "dialog",
-            "dir",
-            "div",
-            "dl",
-            "dt",
-        ),
-        *(
-            "fieldset",
-            "figcaption",
-            "figure",
-            "footer",
-            "form",
-            "header",
-            "hgroup",
-            "hr",
-            "li",
-            "listing",
-            "main",
-        ),
-        *("menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table", "ul"),
-    )
-)
-_SPECIAL = (
-    _HEADINGS
-    | _OF_TABLES
-    | frozenset(("blockquote", "dd", "div", "dl", "dt", "li", "ol", "p", "pre", "table", "ul"))
-)
+_ENDS_P = _HEADINGS | {
+    *("address", "article", "aside", "blockquote", "center", "dd", "details", "dialog", "dir"),
+    *("div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup"),
+    *("hr", "li", "listing", "main", "menu", "nav", "ol", "p", "pre", "search", "section"),
+    *("summary", "table", "ul"),
+}
+_ITEMS_AND_BLOCKS = {"blockquote", "dd", "div", "dl", "dt", "li", "ol", "p", "pre", "table", "ul"}
+_SPECIAL = _HEADINGS | _OF_TABLES | _ITEMS_AND_BLOCKS
 _BLOCKS = frozenset(("blockquote", "div", "dl", "ol", "pre", "ul"))
 # which items end where another begins, and what an item's end tag does not look beyond
 _ITEMS = {"li": frozenset(("li",)), "dd": frozenset(("dd", "dt")), "dt": frozenset(("dd", "dt"))}

@@ -181,8 +181,6 @@ export class Transfer {
   async create() {
     this.change("checking");
     await this.insist(() => this.begin(this.describe()));
-    this.id = this.url.split("/").pop();
-    keepUpload(this.url, this.item, this.file, this.fingerprint);
   }
 
   /** Begin the upload; a small file goes along, so that it is one request. Its key makes this safe to send again. */
@@ -197,8 +195,12 @@ export class Transfer {
     }
     this.asking = this.exchange("POST", `${state.api}/uploads`, wanted, bytes, 0);
     const { status, location: at, after } = await this.asking;
-    if (status === 201) this.url = pathOf(at);
-    if (status === 201) return {};
+    if (status === 201) {
+      this.url = pathOf(at);
+      this.id = this.url.split("/").pop();
+      keepUpload(this.url, this.item, this.file, this.fingerprint);
+      return {};
+    }
     this.sent = 0;
     if ([0, 429, 460].includes(status) || status >= 500) return { again: true, after };
     throw new Refusal(status);
