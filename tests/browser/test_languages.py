@@ -38,8 +38,8 @@ KEY = re.compile(
 
 def check_page(page: Page, language: str) -> None:
     """It is in its language, as wide as the screen, accessible, and shows no key in a text's place."""
-    assert page.evaluate("document.documentElement.lang") == language
-    assert page.evaluate("document.documentElement.dir") == CATALOGUES[language].direction
+    shows(page.locator("html")).to_have_attribute("lang", language)
+    shows(page.locator("html")).to_have_attribute("dir", CATALOGUES[language].direction)
     assert fits(page)
     assert KEY.findall(page.locator("body").inner_text()) == []
     assert violations(page) == []

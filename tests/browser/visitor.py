@@ -298,8 +298,9 @@ def check_example(scenario: Scenario, participant: str) -> None:
 def fits(page: Page) -> bool:
     """Whether nothing sticks out of the window; a phone's own `innerWidth` grows with what does."""
     assert page.viewport_size is not None
-    found: bool = page.evaluate(
-        "width => document.documentElement.scrollWidth <= width", page.viewport_size["width"]
+    # of a document that is only coming there is no element yet: it is waited for
+    found: bool = page.locator("html").evaluate(
+        "(root, width) => root.scrollWidth <= width", page.viewport_size["width"]
     )
     return found
 
