@@ -113,6 +113,7 @@ class _Tidying:
             elif at < len(html) and html.startswith(("!", "?", "/"), at) and html[at:] != "/":
                 at = self._skip_to(">", at)
             else:
+                self._open_again()
                 yield "&lt;"
         yield html[at:]
 
@@ -226,13 +227,11 @@ class _Tidying:
 
     def _find_context(self, name: str, table: int) -> int:
         """Where in the open elements a part of a table belongs: its row, section or table."""
-        wanted = (
-            {"table"}
-            if name in _SECTIONS
-            else _SECTIONS | {"table"}
-            if name == "tr"
-            else {*_SECTIONS, "table", "tr"}
-        )
+        wanted = {"table"}
+        if name not in _SECTIONS:
+            wanted |= _SECTIONS
+        if name in _CELLS:
+            wanted.add("tr")
         return next(at for at in range(len(self._open) - 1, table - 1, -1) if self._open[at].name in wanted)
 
     def _end_item(self, names: Collection[str]) -> None:
