@@ -612,9 +612,12 @@ def test_from_the_command_line(given: Given, server: Installation, tmp_path: Pat
     (key,) = given.file_keys(submission)
     replaced = correct("--file", str(tmp_path / "new.png"), "--file-key", key)
     assert replaced["after"]["value"][0]["file_name"] == "new.png"
-    said = server.run("submission", "corrections", submission, PROLIFIC_URL=server.url).stdout
-    assert "- Fine\n  + Better" in said
-    assert said.count("By phone.") == 6
+    listed = ("submission", "corrections", submission)
+    assert server.run(*listed, PROLIFIC_URL=server.url).stdout.count("By phone.") == 6
+    said = server.run(
+        *listed, "--csv", "--fields", "before,after", PROLIFIC_URL=server.url
+    ).stdout.splitlines()
+    assert said[:2] == ["before,after", "Fine,Better"]
     refusal = server.run(
         "submission", "correct", submission, "-q", given.text, "--clear", "-r", "x", check=False,
         PROLIFIC_URL=server.url,

@@ -155,6 +155,20 @@ def test_sent_and_signed(hooked: Hooked, path: str) -> None:
     refused(hooked.api.get(f"{subscription}/events?status=LOST"), 400, "status")
 
 
+def test_an_event_says_where_it_went(hooked: Hooked, path: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    scenario = Scenario.create(hooked.api)
+    submission = scenario.take_part(f"person-{uuid4()}")
+    wait_for(lambda: [event["status"] for event in hooked.events(subscription)] == ["SUCCEEDED"] * 2)
+    before, after = hooked.receiver.url + path, f"{hooked.receiver.url}{path}-moved"
+    expect(hooked.api.patch(subscription, json={"target_url": after}), 200)
+    expect(hooked.api.post(f"/submissions/{submission}/transition", json={"action": "APPROVE"}), 200)
+    wait_for(lambda: [event["status"] for event in hooked.events(subscription)] == ["SUCCEEDED"] * 3)
+    events = hooked.events(subscription)
+    assert [event["target_url"] for event in events] == [after, before, before]
+    assert [event["attempts"][0]["target_url"] for event in events] == [after, before, before]
+
+
 def test_every_type(hooked: Hooked, path: str) -> None:
     types = [row["event_type"] for row in expect(hooked.api.get("/hooks/event-types"), 200)["results"]]
     for kind in types:

@@ -417,7 +417,8 @@ class TestSigned:
         expect(begin(study, participant_id="r", link=part(rows[2]["url"])), 201)
         assert code_of(begin(study, participant_id="r", link=part(rows[2]["url"]))) == USED_LINK
         assert json.loads(server.run(*command, "p", "--json").stdout)[0]["once"] is False
-        assert server.run(*command, "p").stdout.startswith("p  http")
+        assert server.run(*command, "p").stdout.splitlines()[1].startswith("p               http")
+        assert server.run(*command, "p", "--fields", "once,participant_id").stdout.split()[3:] == ["no", "p"]
         nobody = server.run(*command, check=False)
         assert (nobody.returncode, nobody.stdout) == (2, "")
         assert "--from FILE" in nobody.stderr

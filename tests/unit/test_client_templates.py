@@ -201,6 +201,16 @@ def test_json_and_csv_on_a_terminal_hold_no_control_characters(
     assert capsys.readouterr().out.replace("\n", "").isprintable()
 
 
+def test_what_is_copied_out_of_a_table_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"participant_id": "a" * 40, "url": "https://fieldpack.example/participate/" + "b" * 100}
+    print_table([row], ("participant_id", "url"), empty="")
+    assert capsys.readouterr().out.splitlines()[1] == f"{'a' * 9}…  {row['url']}"
+
+
 def test_tables_have_times_without_fractions(capsys: pytest.CaptureFixture[str]) -> None:
     at = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
     rows = [

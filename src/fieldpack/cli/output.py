@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _NARROWEST = 10
+_COPIED = ("id", "url")  # columns that people copy out of a table
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _MOST_NAMED = 20
 _TELL_SECONDS = 10.0
@@ -138,7 +139,11 @@ def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
-    """Print aligned columns; on a terminal the widest is cut to make a row a line. `empty` when none."""
+    """Print aligned columns; on a terminal the widest is cut to make a row a line, but none that is copied.
+
+    Args:
+        empty: what is said where there are no rows.
+    """
     if not rows:
         print_text(empty)
         return
@@ -148,7 +153,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
     if sys.stdout.isatty():
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         if excess > 0:
-            widest = max(range(len(widths)), key=lambda i: widths[i] if columns[i] != "id" else 0)
+            widest = max(range(len(widths)), key=lambda i: widths[i] if columns[i] not in _COPIED else 0)
             widths[widest] = max(_NARROWEST, widths[widest] - excess)
     for row in [heads, *cells]:
         typer.echo("  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())

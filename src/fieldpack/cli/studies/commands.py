@@ -45,8 +45,7 @@ Examples:
 """
 
 app = make_app(help="List, make and run studies.", epilog=_EXAMPLES)
-app.command("links")(links.make_links)
-app.command("link")(links.show_link)
+links.register(app)
 
 Template = Annotated[
     Path, typer.Option("-t", "--template", "--template-path", help="YAML or JSON file; - is standard input.")

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson
-from fieldpack.cli.output import print_json, print_text, say_time
+from fieldpack.cli.output import print_json, print_text
 from fieldpack.errors import UsageError
 
 __all__ = ["register"]
@@ -23,13 +24,17 @@ Examples:
   fieldpack submission correct SUBMISSION_ID --file-key FILE_KEY --file blurred.jpg --reason "Faces are blurred."
 """
 
+_COLUMNS = ("created_at", "author", "instruction_id", "version", "reason", "before", "after")
+
 SubmissionId = Annotated[str, typer.Argument(metavar="SUBMISSION_ID", help="Id of the submission.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to those of submissions."""
     app.command("correct", epilog=_CORRECT_EXAMPLES)(correct)
-    app.command("corrections")(show_corrections)
+    list_command(
+        app, "corrections", _COLUMNS, flatten=_flatten, empty="Nothing of this submission was corrected."
+    )(list_corrections)
 
 
 def correct(
@@ -128,29 +133,18 @@ def _find_value(options: Sequence[Mapping[str, Any]], text: str) -> Any:
     return text
 
 
-def show_corrections(submission_id: SubmissionId, json: AsJson = False) -> None:
+def list_corrections(submission_id: SubmissionId) -> list[dict[str, Any]]:
     """Show what was corrected of a submission: when, by whom, why, and the answer before and after."""
     from fieldpack.client import Client
 
     with Client() as client:
-        found = client.list_corrections(submission_id)
-    if json:
-        print_json(found)
-        return
-    if not found:
-        print_text("Nothing of this submission was corrected.")
-    for each in found:
-        print_text(
-            f"{say_time(each['created_at'])}  {each['author']['name']}  {each['instruction_id']}"
-            f"  version {each['version']}: {each['reason']}"
-        )
-        before, after = (list(_say(each[name])) for name in ("before", "after"))
-        for line in before:
-            if line not in after:
-                print_text(f"  - {line}")
-        for line in after:
-            if line not in before:
-                print_text(f"  + {line}")
+        return client.list_corrections(submission_id)
+
+
+def _flatten(correction: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A correction as a row: an answer's lines one after another."""
+    said = {name: "; ".join(_say(correction[name])) for name in ("before", "after")}
+    return {**correction, "author": correction["author"]["name"], **said}
 
 
 def _say(response: Mapping[str, Any] | None) -> Iterator[str]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fieldpack.cli.completion import StudyId
 from fieldpack.cli.inputs import read_ids
+from fieldpack.cli.lists import list_command
 from fieldpack.cli.options import AsJson
 from fieldpack.errors import UsageError
 
-__all__ = ["make_links", "show_link"]
+__all__ = ["register"]
 
-_COLUMNS = ("participant_id", "url", "expires_at", "once")
+_IN_CSV = ("participant_id", "url", "expires_at", "once")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those of studies."""
+    list_command(app, "links", ("participant_id", "url"), in_csv=_IN_CSV, empty="No link was made.")(
+        make_links
+    )
+    app.command("link")(show_link)
 
 
 def make_links(
@@ -30,31 +39,20 @@ def make_links(
         int | None, typer.Option(min=1, max=366, help="Days that the links are good; 90 unless given.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Each link opens once only.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", "-c", help="Print CSV.")] = False,
-    json: AsJson = False,
-) -> None:
+) -> list[dict[str, Any]]:
     """Make a link for each participant, signed by the server: it opens the study for them, and for nobody else.
 
     A study whose `resume` is `signed` opens by nothing else, the hosted service's secured links aside. Whoever has a
     link is that participant to the study: send each to its own. Nothing is stored, and earlier links stay good.
     """
-    from fieldpack.cli.output import pick_format, print_csv, print_json, print_text
     from fieldpack.client import Client
 
-    shown = pick_format(json=json, csv=csv, table=False)
     ids = [*(participants or []), *(read_ids(source) if source else [])]
     if not ids:
         raise UsageError("Name the participants: their ids, or --from FILE with one on each line.")
     until = datetime.now(UTC) + timedelta(days=days) if days else None
     with Client() as client:
-        made = client.make_links(study_id, ids, expires_at=until, once=once)
-    if shown == "json":
-        print_json(made)
-    elif shown == "csv":
-        print_csv(made, _COLUMNS)
-    else:
-        for link in made:
-            print_text(f"{link['participant_id']}  {link['url']}")
+        return client.make_links(study_id, ids, expires_at=until, once=once)
 
 
 def show_link(

@@ -91,7 +91,7 @@ async def _send_one(
         allowed = context.settings.allowed_hook_targets
         outcome = await send_event(pool, allowed, subscription.target_url, secret, event)
     async with context.database.transaction() as connection:
-        await _keep(connection, event, outcome)
+        await _keep(connection, event, subscription.target_url, outcome)
         if outcome.error is None:
             return
         if await queries.notice_failing(connection, subscription.id, NOTICE_DAYS):
@@ -102,11 +102,12 @@ async def _send_one(
             log.warning("hooks.disabled", subscription_id=str(subscription.id), days=DISABLE_DAYS)
 
 
-async def _keep(connection: Connection, event: EventRow, outcome: Outcome) -> None:
+async def _keep(connection: Connection, event: EventRow, target_url: str, outcome: Outcome) -> None:
     erased = await queries.is_erased(connection, event.resource_id)
     await queries.keep_attempt(
         connection,
         event.id,
+        target_url,
         outcome.seconds,
         outcome.status_code,
         None if erased else outcome.answer,

@@ -269,6 +269,7 @@ async def is_erased(connection: Connection, resource_id: UUID) -> bool:
 async def keep_attempt(
     connection: Connection,
     event_id: UUID,
+    target_url: str,
     seconds: float,
     status_code: int | None,
     answer: str | None,
@@ -277,10 +278,17 @@ async def keep_attempt(
     """Keep what became of one try; nothing, when the event is gone."""
     await connection.execute(
         """
-        INSERT INTO hook_attempts (event_id, seconds, status_code, answer, error)
-        SELECT id, %(seconds)s, %(status)s, %(answer)s, %(error)s FROM hook_events WHERE id = %(id)s
+        INSERT INTO hook_attempts (event_id, target_url, seconds, status_code, answer, error)
+        SELECT id, %(url)s, %(seconds)s, %(status)s, %(answer)s, %(error)s FROM hook_events WHERE id = %(id)s
         """,
-        {"id": event_id, "seconds": seconds, "status": status_code, "answer": answer, "error": error},
+        {
+            "id": event_id,
+            "url": target_url,
+            "seconds": seconds,
+            "status": status_code,
+            "answer": answer,
+            "error": error,
+        },
     )
 
 

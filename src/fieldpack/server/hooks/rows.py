@@ -54,6 +54,7 @@ class AttemptRow:
 
     event_id: UUID
     at: datetime
+    target_url: str | None  # where it went; None for tries of before that was kept
     seconds: float
     status_code: int | None  # None when there was no answer
     answer: str | None  # its beginning

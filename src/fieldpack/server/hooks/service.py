@@ -242,7 +242,14 @@ def describe_subscription(row: SubscriptionRow) -> dict[str, Any]:
 
 
 def describe_event(row: EventRow, target_url: str, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
-    """An event as the API answers it; the attempts to send it are ours."""
+    """An event as the API answers it; the attempts to send it are ours.
+
+    Args:
+        target_url: where its subscription leads now.
+        attempts: those to send it, in order, maybe among others'.
+    """
+    tries = [attempt for attempt in attempts if attempt.event_id == row.id]
+    went_to = tries[-1].target_url if tries and row.status != "PENDING" else None
     return {
         "id": row.id,
         "datetime_created": row.created_at,
@@ -250,18 +257,18 @@ def describe_event(row: EventRow, target_url: str, attempts: Sequence[AttemptRow
         "event_type": row.event_type,
         "resource_id": row.resource_id,
         "status": row.status,
-        "target_url": target_url,
+        "target_url": went_to or target_url,
         "payload": row.payload,
         "next_attempt_at": row.next_at if row.status == "PENDING" else None,
         "attempts": [
             {
                 "at": attempt.at,
+                "target_url": attempt.target_url or target_url,
                 "seconds": round(attempt.seconds, 3),
                 "status_code": attempt.status_code,
                 "answer": attempt.answer,
                 "error": attempt.error,
             }
-            for attempt in attempts
-            if attempt.event_id == row.id
+            for attempt in tries
         ],
     }
