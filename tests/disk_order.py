@@ -15,7 +15,7 @@ def watch_disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """A list that grows with every step: `fsync` of a file or folder, `place` of a file under a new name, followed
     by `from` with its old one, and `remove`; each with the whole path."""
     steps: list[tuple[str, str]] = []
-    real = {name: getattr(os, name) for name in ("fsync", "link", "replace", "unlink")}
+    real = {name: getattr(os, name) for name in ("fsync", "link", "rename", "replace", "unlink")}
 
     def path_of(name: Any, fd: int | None) -> str:
         base = Path(os.readlink(f"/proc/self/fd/{fd}")) if fd is not None else Path.cwd()
@@ -39,7 +39,8 @@ def watch_disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         real["unlink"](name, dir_fd=dir_fd)
         steps.append(("remove", path_of(name, dir_fd)))
 
-    calls = {"fsync": fsync, "link": place("link"), "replace": place("replace"), "unlink": unlink}
-    for name, call in calls.items():
-        monkeypatch.setattr(os, name, call)
+    for name in ("link", "rename", "replace"):
+        monkeypatch.setattr(os, name, place(name))
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "unlink", unlink)
     return steps

@@ -26,6 +26,7 @@ from fieldpack.server.db.leftovers import Removed, list_relation_files, remove_l
 from fieldpack.server.db.migrate import migrate
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.scrubbing import Postponed, clear_leftovers, scrub
+from tests.disk_order import watch_disk
 from tests.files_there import iter_contents
 from tests.gates import wait_for
 from tests.lengths import length
@@ -131,7 +132,7 @@ def test_names_of_relations_files(tmp_path: Path) -> None:
         )
 
 
-def test_files_of_no_relation_go_and_all_others_stay(server: Server) -> None:
+def test_files_of_no_relation_go_and_all_others_stay(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.connect() as connection:
         connection.execute("CREATE TABLE plain (n serial PRIMARY KEY, t text)")
         connection.execute(
@@ -165,8 +166,13 @@ def test_files_of_no_relation_go_and_all_others_stay(server: Server) -> None:
     for path in others:
         path.write_bytes(b"no relation's")
     held = (server.data / strange[0]).open("rb")
-    removed = remove(server)
+    with monkeypatch.context() as patched:
+        steps = watch_disk(patched)
+        removed = remove(server)
     assert set(removed.paths) == set(strange)
+    for name in removed.paths:
+        path = server.data.resolve() / name
+        assert ("fsync", str(path.parent)) in steps[steps.index(("remove", str(path))) :]
     assert removed.size_bytes == sum(
         len(b"of someone erased") for name in strange if not name.endswith("_vm")
     )

@@ -326,6 +326,9 @@ def test_data_is_durable_before_its_name_and_the_name_before_it_is_told(
     with watched(monkeypatch) as events:
         run(storage.put_stream(blob_key(ID), stream(), size_hint=1))
     assert events == ["data", "name", "folder 3f"]
+    with watched(monkeypatch) as events:
+        storage.put_many_blocking([("exports/many/x", b"x"), ("exports/many/y", b"y")])
+    assert events == ["data", "data", "make many", "folder exports", "name", "name", "folder many"]
     (tmp_path / "file").write_bytes(b"x")
     with watched(monkeypatch) as events:
         storage.put_file_blocking("exports/a/b/c", tmp_path / "file")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldpack.files import lock, rename_new, replace_file, sync_folder, try_lock, unlock, write_whole
+from tests.disk_order import watch_disk
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -29,6 +30,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     write_whole(path, b"second", lasting=True)
     assert path.read_bytes() == b"second"
     assert os.listdir(tmp_path) == ["notes.json"]
+
+
+def test_what_is_to_last_is_on_the_disk_before_its_name_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path.resolve() / "key.pem"
+    steps = watch_disk(monkeypatch)
+    write_whole(path, b"key", lasting=True)
+    (draft,) = (name for what, name in steps if what == "from")
+    assert steps[:4] == [("fsync", draft), ("place", str(path)), ("from", draft), ("fsync", str(path.parent))]
 
 
 def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
