@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -30,6 +32,7 @@ from tests.bucket import Bucket
 from tests.files_there import iter_contents
 from tests.foreign import ForeignPostgres, foreign_postgres
 from tests.forked import Done, run_program
+from tests.gates import wait_for
 from tests.installation import FIELDPACK, Installation, environment, installed
 from tests.lengths import length
 from tests.pictures import make_drawing, save
@@ -830,6 +833,74 @@ def test_what_can_not_be_is_said_in_a_sentence(filled: Filled, place: Path) -> N
         assert done.stderr.count("\n") == 1, (arguments, done.stderr)
     done = run(["backup", str(place / "new"), "--data-dir", str(place / "fresh")])
     assert (done.code, "There is no installation in" in done.stderr) == (1, True), done.stderr
+
+
+def test_an_erasure_list_that_is_named_is_read_or_nothing_is_restored(filled: Filled, place: Path) -> None:
+    """A disk that is not mounted, or a line that names nobody, would bring somebody back."""
+    assert call("backup", place / "kept", "--data-dir", filled.server.data_dir) == 0
+    erased = place / "third-disk" / "erased.txt"
+    into = ("restore", place / "kept", "--data-dir", place / "restored")
+    missing = run(into, FIELDPACK_ERASURE_LIST=str(erased))
+    assert (missing.code, "is its disk mounted?" in missing.stderr) == (2, True), missing.stderr
+    erased.parent.mkdir()
+    erased.write_text(f"{uuid4()},by mail\nsomebody else\n")
+    strange = run([*into, "--erasures", erased])
+    assert (strange.code, "Line 2" in strange.stderr) == (2, True), strange.stderr
+    assert not (place / "restored" / "storage" / "installation.json").exists()
+
+
+def test_a_reader_that_closes_its_input_early_is_told_of(filled: Filled) -> None:
+    with subprocess.Popen(
+        [*FIELDPACK, "backup", "-"],
+        env=environment(FIELDPACK_DATA_DIR=str(filled.server.data_dir)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert (process.returncode, said.count("\n")) == (1, 1), said
+    assert "The backup is not whole" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files without a name are listed by /proc")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_checking_a_stream_leaves_nothing_of_it(signum: int, filled: Filled, place: Path) -> None:
+    made = run(["backup", "-"], filled.server.data_dir).stdout
+    with tarfile.open(fileobj=io.BytesIO(made)) as whole, io.BytesIO() as begun:
+        with tarfile.open(fileobj=begun, mode="w") as tar:
+            head = whole.next()
+            assert head is not None
+            tar.addfile(head, whole.extractfile(head))
+            rows = tarfile.TarInfo("database.dump.000001")
+            rows.size = 8 << 20
+            tar.addfile(rows, io.BytesIO(bytes(rows.size)))
+        sent = begun.getvalue()[: 4 << 20]
+    scratch = place / "scratch"
+    scratch.mkdir()
+    with subprocess.Popen(
+        [*FIELDPACK, "backup", "verify", "-"],
+        env=environment(TMPDIR=str(scratch)),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(sent)
+        process.stdin.flush()
+        wait_for(lambda: any(holds_file_in(process.pid, scratch)))
+        assert list(scratch.iterdir()) == []
+        process.send_signal(signum)
+        process.stdin.close()
+    assert process.returncode == (143 if signum == signal.SIGTERM else -signum)
+    assert list(scratch.iterdir()) == []
+
+
+def holds_file_in(pid: int, folder: Path) -> Iterator[bool]:
+    """For each open file of a process, whether it lies in this folder, with a name or without."""
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            yield os.readlink(each).startswith(str(folder.resolve()))
 
 
 def test_a_terminal_gets_no_backup(filled: Filled) -> None:

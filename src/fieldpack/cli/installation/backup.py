@@ -100,7 +100,7 @@ def create(
 
     It is whole or does not count: one that was cut short is cleared away by the next.
     """
-    from fieldpack.cli.output import print_json, print_text
+    from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.errors import UsageError
     from fieldpack.server.backup.making import back_up_to_folder, back_up_to_stream
     from fieldpack.server.config import load_settings
@@ -126,6 +126,8 @@ def create(
             )
     finally:
         tell.end()
+    for note in made.notes:
+        print_note(note)
     manifest = made.manifest
     if json and target != "-":
         print_json(
@@ -350,6 +352,7 @@ def restore(
                 "files_restored": restored.files,
                 "files_kept": restored.files_kept,
                 "erased": restored.erased,
+                "erasure_lists": restored.lists,
                 "uploads_restarted": restored.uploads_restarted,
                 "exports_failed": restored.exports_failed,
             }
@@ -363,6 +366,8 @@ def restore(
             print_text(
                 f"Erased again: {say_count(restored.erased, 'submission')}, as somebody erased since the backup."
             )
+        for path, named in restored.lists.items():
+            print_text(f"Erasure list read: {path}, which names {named:,}.")
         if restored.uploads_restarted:
             print_text(f"Uploads under way that begin anew: {restored.uploads_restarted:,}.")
         if restored.exports_failed:

@@ -13,18 +13,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
+
 from fieldpack.errors import BackupError, BlobDamaged, BlobMissing, UsageError
-from fieldpack.files import lock, rename_over, sync_file, sync_folder, write_all
+from fieldpack.files import lock, rename_over, sync_file, sync_folder, write_all, write_whole
 from fieldpack.server.backup.format import (
     BLOBS,
     ERASURES,
     EXPORTS,
+    FORMAT,
     MANIFEST,
+    MARKER,
     Entry,
     FileFacts,
+    Head,
     Manifest,
+    is_key,
     is_name,
     iter_entries,
+    make_name,
+    time_of,
 )
 from fieldpack.server.backup.objects import iter_object, map_windowed
 from fieldpack.server.erasures.erasure_list import append_erasures
@@ -33,6 +41,7 @@ from fieldpack.server.storage import Storage
 __all__ = ["BackupFolder", "FolderDestination", "Pruned"]
 
 PARTIAL = "partial"
+OBJECTS, PRUNED = "objects", "pruned-"  # in it, beside the backup that is being made
 THREADS = 8
 WINDOW = 64
 
@@ -69,6 +78,7 @@ class BackupFolder:
         self.backups = self.root / "backups"
         self.partial = self.root / PARTIAL
         self.erasures = self.root / ERASURES
+        self.marker = self.root / MARKER
 
     @contextlib.contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
@@ -94,11 +104,13 @@ class BackupFolder:
 
     def list_names(self) -> list[str]:
         """Completed backups, oldest first."""
+        return [name for name in self.list_folders() if (self.backups / name / MANIFEST).is_file()]
+
+    def list_folders(self) -> list[str]:
+        """Completed backups, and what is left of such that lost their manifest, oldest first."""
         if not self.backups.is_dir():
             return []
-        return sorted(
-            path.name for path in self.backups.iterdir() if is_name(path.name) and (path / MANIFEST).is_file()
-        )
+        return sorted(path.name for path in self.backups.iterdir() if is_name(path.name) and path.is_dir())
 
     def has_unfinished(self) -> bool:
         """Whether a backup is being made, or was interrupted."""
@@ -137,11 +149,11 @@ class BackupFolder:
                 if entry.key not in absent:
                     yield entry
 
-    def begin(self, storage_folder: Path | None, data_dir: Path) -> str:
-        """Prepare the folder for a new backup, and remove an interrupted one; the new one's name.
+    def begin(self, storage_folder: Path | None, data_dir: Path) -> None:
+        """Make the folder, if it isn't there.
 
         Raises:
-            UsageError: the folder lies in what is to be backed up, or holds other things.
+            UsageError: it lies in what is to be backed up, or is somebody's for other things.
         """
         root = self.root.resolve()
         for inside in (data_dir, storage_folder):
@@ -150,21 +162,55 @@ class BackupFolder:
                     f"{self.root} lies in {inside}, which is what is backed up: whatever takes one takes both. Choose "
                     "a folder on another disk."
                 )
-        if self.root.is_dir() and not self.backups.is_dir() and not self.partial.is_dir():
+        if self.root.is_dir() and not self.marker.is_file() and not self._find_newest():
             others = [path.name for path in self.root.iterdir() if path.name not in (".lock", "lost+found")]
             if others:
                 raise UsageError(
                     f"{self.root} holds other things ({sorted(others)[0]}, …): give backups an empty folder of "
                     "their own."
                 )
-        for folder in (self.root, self.backups, self.partial):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def claim(self, installation: str | None) -> None:
+        """Have the folder be for the backups of this installation. The folder must be locked exclusively.
+
+        Raises:
+            UsageError: it is for those of another: each would remove what the other keeps.
+        """
+        owner = self._find_owner()
+        if owner and installation and owner != installation:
+            raise UsageError(
+                f"{self.root} holds the backups of installation {owner}; this one is {installation}. Give it a folder "
+                "of its own."
+            )
+        if not self.marker.is_file() or (installation and not owner):
+            content = {"format": FORMAT, "installation": installation or owner}
+            write_whole(self.marker, orjson.dumps(content) + b"\n", mode=0o600, lasting=True)
+        for folder in (self.backups, self.partial):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _find_owner(self) -> str | None:
+        """The installation whose backups are here, None where nothing says."""
+        try:
+            owner = orjson.loads(self.marker.read_bytes())["installation"]
+            return owner if isinstance(owner, str) else None
+        except FileNotFoundError:
+            newest = self._find_newest()
+            return newest.installation if newest else None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise BackupError(f"{self.marker} can't be read: remove it, and it is written anew.") from None
+
+    def _find_newest(self) -> Manifest | None:
+        for name in reversed(self.list_names()):
+            with contextlib.suppress(BackupError):
+                return self.read_manifest(name)
+        return None
 
     def clear_partial(self) -> None:
         """Remove an interrupted backup. The folder must be locked exclusively."""
-        for path in self.partial.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in self.partial.glob("*"):
+            if path.name == OBJECTS or is_name(path.name.removeprefix(PRUNED)):
+                shutil.rmtree(path)
 
     def prune(self, keep: int | None, keep_days: float | None) -> Pruned:
         """Remove old backups, then objects that none of those left names. The folder must be locked.
@@ -174,24 +220,20 @@ class BackupFolder:
         Raises:
             BackupError: one of those that stay is damaged: nothing is removed then.
         """
-        names = self.list_names()
+        names = self.list_folders()
         if keep is None and keep_days is None:
             return Pruned([], 0, 0)
         staying = set(names[-max(keep or 0, 1) :])
         if keep_days is not None:
             oldest = datetime.now(UTC) - timedelta(days=keep_days)
-            staying |= {
-                name
-                for name in names
-                if datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) >= oldest
-            }
+            staying |= {name for name in names if time_of(name) >= oldest}
         named: set[str] = set()
         for name in sorted(staying):
             named.update(entry.key for entry in self.entries(self.read_manifest(name)))
         self.partial.mkdir(mode=0o700, exist_ok=True)
         removed = [name for name in names if name not in staying]
         for name in removed:
-            gone = self.partial / f"pruned-{name}"
+            gone = self.partial / f"{PRUNED}{name}"
             os.rename(self.backups / name, gone)
             sync_folder(self.backups)
             shutil.rmtree(gone)
@@ -203,7 +245,8 @@ class BackupFolder:
             for folder, _, files in os.walk(self.root / top, topdown=False):
                 for file in files:
                     path = Path(folder, file)
-                    if path.relative_to(self.root).as_posix() not in named:
+                    key = path.relative_to(self.root).as_posix()
+                    if key not in named and is_key(key):
                         size_bytes += path.stat().st_size
                         path.unlink()
                         count += 1
@@ -215,20 +258,31 @@ class BackupFolder:
 class FolderDestination:
     """One backup being made in a folder, which must be locked. Nothing counts before `finish`."""
 
-    def __init__(self, folder: BackupFolder, name: str) -> None:
+    def __init__(self, folder: BackupFolder) -> None:
         self.folder = folder
-        taken = set(folder.list_names())
-        self.name = next(
-            found for n in range(1, 1000) if (found := name if n == 1 else f"{name}-{n}") not in taken
-        )
-        folder.clear_partial()
+        self.notes: list[str] = []
+        self._has_begun = False
+        self.name = self._choose_name()
         self.scratch = folder.partial / self.name
-        self._objects = folder.partial / "objects"
-        self.scratch.mkdir(mode=0o700)
-        self._objects.mkdir(mode=0o700)
+        self._objects = folder.partial / OBJECTS
         self._touched: set[Path] = set()
         self._known = self._read_known()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="backup")
+
+    def _choose_name(self) -> str:
+        """The time; the second after the newest backup's where a clock was ahead, for the order of names is taken for
+        the order in which backups were made."""
+        now = datetime.now(UTC)
+        names = self.folder.list_folders()
+        if not names:
+            return make_name(now)
+        newest = time_of(names[-1])
+        if newest > now:
+            self.notes.append(
+                f"The backup {names[-1]} is of a time that has not come yet: this machine's clock is wrong, or was "
+                "then. This one is named after it."
+            )
+        return make_name(max(now, newest + timedelta(seconds=1)))
 
     def _read_known(self) -> dict[str, Entry]:
         """Hashes of exports' objects that earlier backups have; those of blobs are on record."""
@@ -239,8 +293,13 @@ class FolderDestination:
                     known[entry.key] = entry
         return known
 
-    def begin(self, head: bytes) -> None:
-        """Nothing is needed before the rest."""
+    def begin(self, head: Head) -> None:
+        """See `making.Destination.begin`."""
+        self.folder.claim(head.installation)
+        self._has_begun = True
+        self.folder.clear_partial()
+        self.scratch.mkdir(mode=0o700)
+        self._objects.mkdir(mode=0o700)
 
     def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
         """See `making.Destination.add_dump`."""
@@ -311,4 +370,5 @@ class FolderDestination:
     def close(self) -> None:
         """Stop the threads, and remove a backup that was not finished."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self.folder.clear_partial()
+        if self._has_begun:
+            self.folder.clear_partial()

@@ -9,6 +9,7 @@ As a folder, of which any number share their objects::
         keys/               with --keys only: credentials.json, tls/…
         manifest.json       written last
     DIR/blobs/…, exports/…  the objects, under the keys they have in storage; each was copied once
+    DIR/fieldpack-backups.json  says that the folder is for backups, and of which installation
     DIR/erasures.txt        ids of erased submissions, of all backups and what was erased since
     DIR/partial/            what is being made; it counts for nothing
 
@@ -24,6 +25,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -40,13 +42,17 @@ __all__ = [
     "EXPORTS",
     "FORMAT",
     "MANIFEST",
+    "MARKER",
     "Absent",
     "Entry",
     "FileFacts",
+    "Head",
     "Manifest",
     "is_key",
     "is_name",
     "iter_entries",
+    "make_name",
+    "time_of",
     "write_entries",
 ]
 
@@ -56,7 +62,9 @@ DUMP = "database.dump"
 BLOBS = "blobs.txt.gz"
 EXPORTS = "exports.txt.gz"
 ERASURES = "erasures.txt"
-_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+MARKER = "fieldpack-backups.json"
+_TIME = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")  # earlier versions counted those of one second
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"blobs/[0-9a-f]{{2}}/{_UUID}|exports/{_UUID}/{_UUID}/[A-Za-z0-9._-]+")
 
@@ -176,9 +184,43 @@ class Manifest:
         return hashlib.sha256(self.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which backup it is, and of what: known before the rest, the first member of a stream."""
+
+    name: str
+    installation: str | None
+    schema: str
+    postgres: int
+    dumped_by: int
+    format: int = FORMAT
+
+    def encode(self) -> bytes:
+        """The head as JSON."""
+        return orjson.dumps(
+            {name: getattr(self, name) for name in self.__slots__}, option=orjson.OPT_INDENT_2
+        )
+
+
 def is_name(text: str) -> bool:
     """Whether this can be the name of a backup."""
-    return _NAME.fullmatch(text) is not None
+    if _NAME.fullmatch(text) is None:
+        return False
+    try:
+        time_of(text)
+    except ValueError:
+        return False
+    return True
+
+
+def make_name(at: datetime) -> str:
+    """The name of a backup of this time."""
+    return f"{at.astimezone(UTC):{_TIME}}"
+
+
+def time_of(name: str) -> datetime:
+    """The time that a backup's name says."""
+    return datetime.strptime(name[:16], _TIME).replace(tzinfo=UTC)
 
 
 def is_key(text: str) -> bool:
@@ -205,14 +247,14 @@ def write_entries(target: IO[bytes], entries: Iterable[Entry]) -> tuple[int, int
     return count, size_bytes
 
 
-def iter_entries(path: Path) -> Iterator[Entry]:
-    """The objects of a list.
+def iter_entries(source: Path | IO[bytes]) -> Iterator[Entry]:
+    """The objects of a list: a file's path, or one that is open and is not moved meanwhile.
 
     Raises:
         BackupError: the list is damaged.
     """
     try:
-        with gzip.open(path, "rb") as packed, io.TextIOWrapper(packed, encoding="ascii") as lines:
+        with gzip.open(source, "rb") as packed, io.TextIOWrapper(packed, encoding="ascii") as lines:
             for line in lines:
                 sha256, size, key, submission = line.split()
                 if not is_key(key) or re.fullmatch(r"[0-9a-f]{64}", sha256) is None:
@@ -220,5 +262,6 @@ def iter_entries(path: Path) -> Iterator[Entry]:
                 yield Entry(sha256, int(size), key, None if submission == "-" else UUID(submission))
     except (OSError, EOFError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
-            raise BackupError(f"{path} is missing: the backup is not whole.") from None
-        raise BackupError(f"{path} is damaged: the list of the backup's files can't be read.") from None
+            raise BackupError(f"{source} is missing: the backup is not whole.") from None
+        name = f"{source} is" if isinstance(source, Path) else "The backup is"
+        raise BackupError(f"{name} damaged: the list of the backup's files can't be read.") from None

@@ -32,13 +32,14 @@ from fieldpack.server.backup.format import (
     Absent,
     Entry,
     FileFacts,
+    Head,
     Manifest,
     iter_entries,
     write_entries,
 )
 from fieldpack.server.backup.objects import Tell
 from fieldpack.server.backup.rows import StoredExportRow
-from fieldpack.server.backup.stream import Head, StreamDestination
+from fieldpack.server.backup.stream import StreamDestination
 from fieldpack.server.config import Settings
 from fieldpack.server.db.dumps import Programs, find_dump_programs
 from fieldpack.server.db.migrate import require_known_schema
@@ -62,8 +63,12 @@ class Destination(Protocol):
     name: str
     scratch: Path
 
-    def begin(self, head: bytes) -> None:
-        """Write the head: which backup this is, and of what."""
+    def begin(self, head: Head) -> None:
+        """Take down which backup this is, and of what.
+
+        Raises:
+            UsageError: the place is for another installation's.
+        """
 
     def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
         """Write the dump of the database; its size and SHA-256."""
@@ -83,10 +88,11 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup that was made, and what was removed for it."""
+    """A backup that was made, what was removed for it, and what is worth knowing, as sentences."""
 
     manifest: Manifest
     pruned: Pruned = field(default_factory=lambda: Pruned([], 0, 0))
+    notes: list[str] = field(default_factory=list)
 
 
 def back_up_to_folder(
@@ -100,14 +106,19 @@ def back_up_to_folder(
     folder = BackupFolder(root)
     with _open_installation(settings) as (url, storage):
         stored = storage.root if isinstance(storage, LocalStorage) else None
-        name = folder.begin(stored, settings.data_dir)
+        folder.begin(stored, settings.data_dir)
         with folder.locked():
-            destination = FolderDestination(folder, name)
-            manifest = _run(
-                settings, url, storage, destination, keys=keys, erasure_list=folder.erasures, tell=tell
-            )
+            destination = FolderDestination(folder)
             try:
-                return Made(manifest, folder.prune(keep, keep_days))
+                manifest = _run(
+                    settings, url, storage, destination, keys=keys, erasure_list=folder.erasures, tell=tell
+                )
+            except OSError as error:
+                raise BackupError(
+                    f"No backup was made in {folder.root}: {error.strerror or error}."
+                ) from error
+            try:
+                return Made(manifest, folder.prune(keep, keep_days), destination.notes)
             except BackupError as error:
                 raise BackupError(
                     f"The backup {manifest.name} was made, and is whole; but no old one was removed: {error}"
@@ -122,7 +133,12 @@ def back_up_to_stream(settings: Settings, out: IO[bytes], *, keys: bool, tell: T
     """
     with _open_installation(settings) as (url, storage):
         destination = StreamDestination(out)
-        return Made(_run(settings, url, storage, destination, keys=keys, erasure_list=None, tell=tell))
+        try:
+            return Made(_run(settings, url, storage, destination, keys=keys, erasure_list=None, tell=tell))
+        except BrokenPipeError as error:
+            raise BackupError(
+                "The backup is not whole: what it was written to has closed its input before the end."
+            ) from error
 
 
 @contextmanager
@@ -201,7 +217,7 @@ class _Making:
                 snapshot.postgres,
                 programs.major,
             )
-            self.destination.begin(head.encode())
+            self.destination.begin(head)
             blob_bytes = await self._list_blobs(connection)
             counts = await queries.count_rows(connection)
             exports = await queries.list_exports(connection)

@@ -68,6 +68,7 @@ class Restored:
     Attributes:
         files, files_kept: objects put into storage, and those that were there already.
         erased: submissions of the backup that were erased again.
+        lists: how many submissions each erasure list names that was read, by its path.
         uploads_restarted: uploads under way that begin anew.
         exports_failed: exports of which nothing was stored.
     """
@@ -76,6 +77,7 @@ class Restored:
     files: int
     files_kept: int
     erased: int
+    lists: dict[str, int]
     uploads_restarted: int
     exports_failed: int
 
@@ -103,6 +105,11 @@ def restore(
     for path in erasure_files:
         if not path.is_file():
             raise UsageError(f"There is no erasure list {path}.")
+    if settings.erasure_list is not None and not settings.erasure_list.is_file():
+        raise UsageError(
+            f"There is no erasure list {settings.erasure_list} (FIELDPACK_ERASURE_LIST): is its disk mounted? Whom it "
+            "names would come back. If nobody was ever erased, make it as an empty file."
+        )
     with ExitStack() as stack:
         opened, scratch = _open(settings, source, name, stack)
         require_known_schema(opened.schema, f"The backup {opened.name}")
@@ -171,6 +178,7 @@ class _Restoring:
     reuse_storage: bool
     tell: Tell
     erasures: dict[UUID, datetime] = field(default_factory=dict)
+    lists: dict[str, int] = field(default_factory=dict)  # how many each erasure list names
 
     def run(self, *, is_embedded: bool) -> Restored:
         with psycopg.connect(self.url) as connection:
@@ -236,8 +244,14 @@ class _Restoring:
 
     def _read_lists(self) -> None:
         """Every erasure that any list at hand names."""
-        paths = [*self.erasure_files, self.settings.erasure_list, self.source.erasures]
-        self.erasures |= read_erasures(path for path in paths if path is not None and path.is_file())
+        lists = dict.fromkeys(self.erasure_files, False)
+        for ours in (self.settings.erasure_list, self.source.erasures):
+            if ours is not None and (ours == self.settings.erasure_list or ours.is_file()):
+                lists.setdefault(ours, True)
+        for path, is_ours in lists.items():
+            named = read_erasures(path, is_ours=is_ours)
+            self.lists[str(path)] = len(named)
+            self.erasures |= named
 
     async def _settle(self, manifest: Manifest, intake: Intake, *, is_embedded: bool) -> Restored:
         async with open_context(self.settings, self.url) as context:
@@ -262,12 +276,12 @@ class _Restoring:
             if erased and is_embedded:
                 self.tell("erasures", 0, 0)
                 await asyncio.to_thread(self._scrub, context)
-            self._put_keys()
+            self._put_keys(manifest)
             await put_checkpoints(self.storage, manifest.checkpoints)
             async with context.database.transaction() as connection:
                 row = await installation_queries.lock_installation(connection)
                 await put_marker(self.storage, Marker(str(row.id), row.generation))
-        return Restored(manifest, intake.put, intake.kept, len(erased), uploads, failed)
+        return Restored(manifest, intake.put, intake.kept, len(erased), self.lists, uploads, failed)
 
     @staticmethod
     async def _was_settled(connection: Connection) -> bool:
@@ -332,13 +346,13 @@ class _Restoring:
                         "restore again, which goes on from here."
                     ) from error
 
-    def _put_keys(self) -> None:
-        """The keys of the backup, if it has any; what is there already stays."""
-        if not self.source.keys.is_dir():
-            return
-        for path in sorted(self.source.keys.rglob("*")):
-            target = self.settings.data_dir / path.relative_to(self.source.keys)
-            if path.is_dir():
-                target.mkdir(mode=0o700, exist_ok=True)
-            elif not target.exists():
-                write_whole(target, path.read_bytes(), mode=0o600, lasting=True)
+    def _put_keys(self, manifest: Manifest) -> None:
+        """The keys that the manifest names, if it names any; what is there already stays."""
+        for facts in manifest.files:
+            folder, _, name = facts.name.partition("/")
+            if folder != self.source.keys.name:
+                continue
+            target = self.settings.data_dir / name
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            if not target.exists():
+                write_whole(target, (self.source.keys / name).read_bytes(), mode=0o600, lasting=True)

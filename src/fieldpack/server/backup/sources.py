@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import IO, Protocol
 from uuid import UUID
 
-from fieldpack.errors import BackupError
+from fieldpack.errors import BackupError, BlobMissing
 from fieldpack.server.backup.folder import BackupFolder
 from fieldpack.server.backup.format import BLOBS, DUMP, ERASURES, Entry, Manifest
-from fieldpack.server.backup.objects import Tell, map_windowed
+from fieldpack.server.backup.objects import Tell, iter_object, map_windowed
 from fieldpack.server.backup.stream import BackupReader
 from fieldpack.server.backup.verification import check_files
 from fieldpack.server.storage import Storage
@@ -28,7 +29,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Intake:
-    """Writes objects to storage: each with exactly the bytes on record, or not at all.
+    """Writes objects to storage: each with exactly the bytes on record, or not at all. Several threads may use it.
 
     Args:
         scratch: a folder on a local disk.
@@ -41,20 +42,20 @@ class Intake:
         self.scratch = scratch
         self.present = present
         self.erased = erased
-        self.put = self.kept = self.left_out = 0
-
-    def wants(self, entry: Entry) -> bool:
-        """Whether this object is yet to be put."""
-        if entry.submission_id in self.erased:
-            self.left_out += 1
-            return False
-        if self.present.get(entry.key) == entry.size_bytes:
-            self.kept += 1
-            return False
-        return True
+        self.put = self.kept = 0
+        self._counting = threading.Lock()
 
     def take(self, entry: Entry, chunks: Iterable[bytes]) -> bool:
-        """Store an object, if its bytes are those on record; whether they are."""
+        """Store an object that is not stored yet, if its bytes are those on record; whether nothing is wrong with it.
+
+        One of somebody who was erased is left out.
+        """
+        if entry.submission_id in self.erased:
+            return True
+        if self._is_stored(entry):
+            with self._counting:
+                self.kept += 1
+            return True
         digest, path = hashlib.sha256(), self.scratch / uuid.uuid4().hex
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -69,10 +70,23 @@ class Intake:
             ):
                 return False
             self.storage.put_file_blocking(entry.key, path)
-            self.put += 1
+            with self._counting:
+                self.put += 1
             return True
         finally:
             path.unlink(missing_ok=True)
+
+    def _is_stored(self, entry: Entry) -> bool:
+        """Whether storage has these bytes: its size alone doesn't say so. Never where the hash isn't known yet."""
+        if not entry.sha256 or self.present.get(entry.key) != entry.size_bytes:
+            return False
+        digest = hashlib.sha256()
+        try:
+            for chunk in iter_object(self.storage, entry):
+                digest.update(chunk)
+        except BlobMissing:
+            return False
+        return digest.hexdigest() == entry.sha256
 
 
 class BackupSource(Protocol):
@@ -154,8 +168,7 @@ class FolderBackup:
                 except FileNotFoundError:
                     return entry, False
 
-            wanted = (entry for entry in self.folder.entries(self.manifest) if target.wants(entry))
-            for entry, is_right in map_windowed(threads, put, wanted, WINDOW):
+            for entry, is_right in map_windowed(threads, put, self.folder.entries(self.manifest), WINDOW):
                 done += entry.size_bytes
                 tell("files", done, self.manifest.object_bytes)
                 if not is_right:
@@ -208,9 +221,9 @@ class StreamedBackup:
             nonlocal done
             done += entry.size_bytes
             tell("files", done, 0)
-            if target.wants(entry):
-                target.take(entry, chunks)
+            target.take(entry, chunks)
 
-        manifest = self._source.read(take)
+        with self._source:
+            manifest = self._source.read(take)
         self.erasures = self.scratch / ERASURES
         return manifest

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -28,15 +27,17 @@ from fieldpack.server.backup.format import (
     MANIFEST,
     Entry,
     FileFacts,
+    Head,
     Manifest,
     is_key,
     iter_entries,
+    make_name,
 )
 from fieldpack.server.backup.objects import iter_object, map_windowed
 from fieldpack.server.storage import Storage
 from fieldpack.text import say_count
 
-__all__ = ["HEAD", "BackupReader", "Head", "StreamDestination", "TakeObject"]
+__all__ = ["HEAD", "BackupReader", "StreamDestination", "TakeObject"]
 
 HEAD = "backup.json"
 MEMBER_BYTES = 16 << 20
@@ -50,7 +51,7 @@ class StreamDestination:
     """One backup being written to a stream. Nothing counts before `finish`."""
 
     def __init__(self, out: IO[bytes]) -> None:
-        self.name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        self.name = make_name(datetime.now(UTC))
         self.scratch = Path(tempfile.mkdtemp(prefix="fieldpack-backup-"))
         self._out = out
         self._tar = tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20)  # noqa: SIM115
@@ -65,9 +66,9 @@ class StreamDestination:
     def _add_bytes(self, name: str, data: bytes) -> None:
         self._add(name, len(data), io.BytesIO(data))
 
-    def begin(self, head: bytes) -> None:
+    def begin(self, head: Head) -> None:
         """Write the head, by which a reader decides whether it can restore this backup."""
-        self._add_bytes(HEAD, head)
+        self._add_bytes(HEAD, head.encode())
 
     def add_dump(self, name: str, chunks: Iterable[bytes]) -> FileFacts:
         """Write the dump in several members, because its size is not known before; see `making.Destination`."""
@@ -131,7 +132,8 @@ class StreamDestination:
         self._out.flush()
 
     def close(self) -> None:
-        """Stop the threads, and remove the temporary files."""
+        """Stop the threads, and remove the temporary files. A stream that was not finished gets no end."""
+        self._tar.fileobj.closed = True  # type: ignore[attr-defined]  # else its end is written when it is collected
         self._threads.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -170,43 +172,26 @@ class _Reader:
         return self._digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The first member of a stream: which backup it is, and of what."""
-
-    name: str
-    installation: str | None
-    schema: str
-    postgres: int
-    dumped_by: int
-    format: int = FORMAT
-
-    def encode(self) -> bytes:
-        """The head as JSON."""
-        return orjson.dumps(
-            {name: getattr(self, name) for name in self.__slots__}, option=orjson.OPT_INDENT_2
-        )
-
-
 TakeObject = Callable[[Entry, Iterator[bytes]], None]
 """Takes one object. Its hash is empty where it isn't known yet; what is not taken is passed over."""
 
 
 class BackupReader:
-    """A backup being read from a stream, once.
+    """A backup being read from a stream, once. A context manager.
 
     Args:
-        scratch: an empty folder for its files; the dump is among them.
+        scratch: an empty folder for its files; the dump is among them. Without one they have no names, so that nothing
+            of them is left however this process ends.
 
     Attributes:
-        files: those found so far, by name.
+        files: those found so far but the objects, by name; open.
         head: the first member.
     """
 
-    def __init__(self, stream: IO[bytes], scratch: Path, where: str) -> None:
+    def __init__(self, stream: IO[bytes], scratch: Path | None, where: str) -> None:
         self.where = where
         self.scratch = scratch
-        self.files: dict[str, FileFacts] = {}
+        self.files: dict[str, IO[bytes]] = {}
         self._sent: dict[str, str] = {}
         self._skipped: set[str] = set()
         self._damaged: set[str] = set()
@@ -225,6 +210,13 @@ class BackupReader:
             self.head = Head(**content)
         except (tarfile.TarError, EOFError, orjson.JSONDecodeError, TypeError, KeyError):
             raise BackupError(f"{where} is no backup of fieldpack, or ends at once.") from None
+
+    def __enter__(self) -> BackupReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self.files.values():
+            file.close()
 
     def _read(self, info: tarfile.TarInfo) -> bytes:
         file = self._tar.extractfile(info)
@@ -266,7 +258,7 @@ class BackupReader:
             elif name in (BLOBS, EXPORTS, ERASURES) or name.startswith("keys/"):
                 self._save(info, name)
                 if name == BLOBS:
-                    self._listed = iter_entries(self.scratch / BLOBS)
+                    self._listed = iter_entries(self.open(BLOBS))
             else:
                 raise BackupError(f"{self.where} is damaged: it holds {name!r}, which no backup has.")
         raise EOFError
@@ -299,28 +291,49 @@ class BackupReader:
             self._sent[info.name] = sha256
 
     def _save(self, info: tarfile.TarInfo, name: str) -> None:
-        path = self.scratch / name
         if ".." in name.split("/"):
             raise BackupError(f"{self.where} is damaged: it holds {name!r}, which no backup has.")
+        if name not in self.files:
+            self.files[name] = self._make(name)
+        for chunk in self._iter(info):
+            self.files[name].write(chunk)
+
+    def _make(self, name: str) -> IO[bytes]:
+        if self.scratch is None:
+            return tempfile.TemporaryFile()
+        path = self.scratch / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("ab") as out:
-            for chunk in self._iter(info):
-                out.write(chunk)
+        return path.open("x+b")
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file that was saved, at its beginning.
+
+        Raises:
+            BackupError: the stream had none of this name.
+        """
+        file = self.files.get(name)
+        if file is None:
+            raise BackupError(f"{self.where} is damaged: it has no {name}.")
+        file.seek(0)
+        return file
 
     def _check(self, manifest: Manifest) -> Manifest:
+        missing = self._skipped | {entry.key for entry in self._listed}
         for facts in manifest.files:
-            path = self.scratch / facts.name
-            if not path.is_file() or path.stat().st_size != facts.size_bytes:
+            file = self.open(facts.name)
+            if file.seek(0, io.SEEK_END) != facts.size_bytes:
                 raise BackupError(
                     f"{self.where} is damaged: {facts.name} is not as long as its manifest says."
                 )
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != facts.sha256:
-                    raise BackupError(f"{self.where} is damaged: {facts.name} has other bytes than it had.")
+            digest = hashlib.sha256()
+            file.seek(0)
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            if digest.hexdigest() != facts.sha256:
+                raise BackupError(f"{self.where} is damaged: {facts.name} has other bytes than it had.")
         absent = {entry.key for entry in manifest.absent}
-        exports = {entry.key: entry.sha256 for entry in iter_entries(self.scratch / EXPORTS)}
+        exports = {entry.key: entry.sha256 for entry in iter_entries(self.open(EXPORTS))}
         bad = self._damaged | {key for key, sha256 in exports.items() if self._sent.get(key) != sha256}
-        missing = self._skipped | {entry.key for entry in self._listed}
         wrong = sorted((bad | missing | (set(self._sent) - set(exports))) - absent)
         if wrong:
             raise BackupError(

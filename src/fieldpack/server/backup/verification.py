@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def verify_folder(root: Path, name: str | None, *, quick: bool, tell: Tell) -> l
     if not folder.root.is_dir():
         raise BackupError(f"There is no folder {folder.root}.")
     with folder.locked(shared=True):
-        names = [name] if name is not None else folder.list_names()
+        names = [name] if name is not None else folder.list_folders()
         if not names:
             folder.choose(None)
         checked: set[str] = set()
@@ -120,8 +119,9 @@ def check_files(folder: BackupFolder, manifest: Manifest, *, quick: bool) -> Ite
         problem = check_file(place / facts.name, facts.size_bytes, None if quick else facts.sha256)
         if problem is not None:
             yield f"{facts.name} {problem}"
-    if is_readable_dump(place / manifest.find_file(DUMP).name) is False:
-        yield f"{DUMP} can't be read by pg_restore"
+    with contextlib.suppress(OSError), (place / manifest.find_file(DUMP).name).open("rb") as dump:
+        if is_readable_dump(dump) is False:
+            yield f"{DUMP} can't be read by pg_restore"
 
 
 def check_file(path: Path, size_bytes: int, sha256: str | None) -> str | None:
@@ -146,7 +146,6 @@ def verify_stream(stream: IO[bytes], where: str, *, tell: Tell) -> BackupCheck:
     Raises:
         BackupError: it is no backup at all.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="fieldpack-verify-"))
     done = 0
 
     def take(entry: Entry, chunks: Iterator[bytes]) -> None:
@@ -154,15 +153,12 @@ def verify_stream(stream: IO[bytes], where: str, *, tell: Tell) -> BackupCheck:
         done += entry.size_bytes
         tell("verify", done, 0)
 
-    try:
-        source = BackupReader(stream, scratch, where)
+    with BackupReader(stream, None, where) as source:
         try:
             manifest = source.read(take)
         except BackupError as error:
             return BackupCheck(source.head.name, [str(error)], None)
         problems = []
-        if is_readable_dump(scratch / DUMP) is False:
+        if is_readable_dump(source.open(DUMP)) is False:
             problems.append(f"{DUMP} can't be read by pg_restore")
         return BackupCheck(manifest.name, problems, manifest)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -206,15 +206,17 @@ def _find_major(folder: Path | None) -> int | None:
     return min(versions)
 
 
-def is_readable_dump(dump: Path) -> bool | None:
-    """Whether `pg_restore` can make sense of a dump; None where there is no program to ask."""
+def is_readable_dump(dump: IO[bytes]) -> bool | None:
+    """Whether `pg_restore` can make sense of a dump, an open file; None where there is no program to ask."""
     found = list(_iter_programs())
     if not found:
         return None
     newest = max(found, key=lambda programs: programs.major)
+    dump.flush()
+    os.lseek(dump.fileno(), 0, os.SEEK_SET)
     done = subprocess.run(
-        [newest.path("pg_restore"), "--list", str(dump)],
-        stdin=subprocess.DEVNULL,
+        [newest.path("pg_restore"), "--list"],
+        stdin=dump,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,

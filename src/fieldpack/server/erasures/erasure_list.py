@@ -10,23 +10,24 @@ A file has a line for each, `<submission id> <time>`, is only ever appended to, 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from fieldpack.errors import StorageFull, StorageUnavailable
+from fieldpack.errors import StorageFull, StorageUnavailable, UsageError
 from fieldpack.files import sync_file, sync_folder, wait_for_lock, write_all
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures import queries
 from fieldpack.server.erasures.rows import ErasureRow
 from fieldpack.server.storage import Storage
+from fieldpack.text import make_plain
 
 __all__ = [
     "ERASURES_PREFIX",
@@ -42,7 +43,11 @@ BATCH = 500
 PUTS_AT_ONCE = 16
 BESIDE_SECONDS = 5.0
 _TIME = "%Y%m%dT%H%M%SZ"
-_LINE = re.compile(r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\s+(\S+))?\s*")
+_ID = re.compile(
+    r"(?<![\w-])([0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})(?![\w-])(?:\s+(\d{4}-\S+))?"
+)
+_HEAD = re.compile(r"[^\d]*id\b[^\d]*", re.IGNORECASE)  # of a column
+_CUT_SHORT = re.compile(r"[0-9a-fA-F-]{1,35}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
@@ -136,7 +141,7 @@ def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
             wait_for_lock(descriptor)
         with open(descriptor, "r+b", closefd=False, buffering=0) as file:
             content = file.read()
-            known = parse_erasures(content.decode(errors="replace"))
+            known, _ = parse_erasures(_decode(content))
             new = [_line(*entry) for entry in erasures.items() if entry[0] not in known]
             if not new:
                 return
@@ -149,26 +154,44 @@ def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
     sync_folder(path.parent)
 
 
-def read_erasures(paths: Iterable[Path]) -> dict[UUID, datetime]:
-    """What these lists name.
+def read_erasures(path: Path, *, is_ours: bool) -> dict[UUID, datetime]:
+    """What a list names: each id in it, whatever else its lines have; what follows a `#` is a comment.
+
+    Args:
+        is_ours: a server wrote it, so that a beginning of an id is a line that was cut short before anybody was told.
 
     Raises:
-        OSError: one of them can't be read.
+        OSError: it can't be read.
+        UsageError: a line names nobody, so that somebody would come back whom it was to name.
     """
-    found: dict[UUID, datetime] = {}
-    for path in paths:
-        found |= parse_erasures(path.read_text(encoding="utf-8", errors="replace"))
+    found, strange = parse_erasures(_decode(path.read_bytes()))
+    for number, line in strange:
+        if not (is_ours and _CUT_SHORT.fullmatch(line)):
+            raise UsageError(
+                f"Line {number} of the erasure list {path} names no submission: {make_plain(line[:80])!r}. Each line "
+                "is the id of one; correct it, or put a # in front of what is a comment."
+            )
     return found
 
 
-def parse_erasures(text: str) -> dict[UUID, datetime]:
-    """The ids at the beginning of lines, and their times; every other line is passed over."""
+def parse_erasures(text: str) -> tuple[dict[UUID, datetime], list[tuple[int, str]]]:
+    """The ids of a list with their times, and its lines, with their numbers, that have no id and are no comment."""
     found: dict[UUID, datetime] = {}
-    for line in text.splitlines():
-        match = _LINE.fullmatch(line)
-        if match is not None:
+    strange = []
+    for number, line in enumerate(text.splitlines(), 1):
+        said = line.partition("#")[0].strip()
+        ids = list(_ID.finditer(said))
+        for match in ids:
             found[UUID(match[1])] = _parse_time(match[2])
-    return found
+        if said and not ids and not (number == 1 and _HEAD.fullmatch(said)):
+            strange.append((number, said))
+    return found, strange
+
+
+def _decode(content: bytes) -> str:
+    """Text as editors and spreadsheets save it: UTF-8, or UTF-16 that says so."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
 
 
 def _parse_time(text: str | None) -> datetime:

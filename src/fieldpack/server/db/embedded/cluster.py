@@ -101,6 +101,11 @@ class Cluster:
                     "load it into a new data folder."
                 )
             return
+        if self.data.exists() and any(self.data.iterdir()):
+            raise ConfigError(
+                f"The database in {self.data} is damaged: it has no PG_VERSION. Bring it back from a backup "
+                "(`fieldpack restore`, into a new data folder), or put back what was taken out of it."
+            )
         # Made beside and renamed, so that a crash in the middle leaves nothing that looks like a cluster.
         fresh = self.base / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
