@@ -148,6 +148,8 @@ def main(args: Sequence[str] | None = None) -> int:
             _say_warnings()
             code = command.main(given or ["--help"], prog_name="fieldpack", standalone_mode=False)
         sys.stdout.flush()
+        if _Run.is_terminated:
+            raise KeyboardInterrupt  # of which the framework has made 130
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         # the reader of our output has closed it; nothing must be flushed at exit either
