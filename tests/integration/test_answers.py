@@ -598,3 +598,54 @@ def test_a_submitted_submission_takes_no_map(person: Participant) -> None:
     person.submit()
     refused(save_all(person, {text: {"value": "y"}}), 409)
     assert kept(person)[0] == {text: {"value": "x"}}
+
+
+# all of them together
+
+
+def test_answers_together_have_a_limit(api: httpx.Client) -> None:
+    """Each text may be long; all of a submission are read, shown and handed in at once."""
+    scenario = Scenario.create(api, *[ITEMS[TEXT]] * 12)
+    person = scenario.start("wordy")
+    ids = [person.item(number) for number in range(12)]
+    long = {"value": "'" * 999_000}
+    with ThreadPoolExecutor(8) as threads:
+        answered = list(threads.map(lambda each: person.answer(each, long).status_code, ids[:8]))
+    assert sorted(answered) == [200] * 4 + [400] * 4
+    saved, revisions = kept(person)
+    assert len(saved) == 4
+    free = next(each for each in ids if each not in saved)
+    refused(person.answer(free, long), 400, "value")
+    refused(save_all(person, {free: long, ids[9]: {"value": "short"}}), 400, free)
+    assert kept(person)[1] == revisions
+    expect(save_all(person, {each: {"value": "short"} for each in ids if each not in saved}), 200)
+    there = next(iter(saved))
+    expect(person.answer(there, {"value": "x" * 999_000}), 200)  # in the place of one as long
+    expect(person.answer(there, None), 200)
+    expect(person.answer(free, long), 200)
+    person.submit()
+    assert expect(api.get(f"/data-collection/collections/{scenario.collection['id']}/overview"), 200)
+
+
+def test_one_answer_of_any_length_that_is_taken_is_saved(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, ITEMS[TEXT], ITEMS[TEXT])
+    person = scenario.start("p")
+    text = {"value": "\N{SNOWMAN}" * 999_999}
+    path = f"{person.path}/answers/{person.item(0)}"
+    expect(person.http.put(path, json=text, headers=person.headers), 200)
+    refused(person.answer(person.item(1), {"value": "x" * 5_000}), 400, "value")
+    expect(person.answer(person.item(1), {"value": "x" * 3_000}), 200)
+    person.submit()
+
+
+def test_a_form_says_which_answer_is_too_much(api: httpx.Client, server: Installation) -> None:
+    scenario = Scenario.create(api, *[ITEMS[TEXT]] * 6)
+    bare = f"{server.url}/participate/{scenario.study['id']}"
+    with httpx.Client(trust_env=False, headers={"Origin": server.url, "Accept": "text/html"}) as browser:
+        begun = browser.post(bare, data={"participant_id": "p", "session_id": ""})
+        page = f"{server.url}{begun.headers['Location'].split('?')[0]}/1"
+        ids = [item["id"] for item in scenario.collection["collection_items"][0]["page_items"]]
+        for some in (ids[:5], ids[5:]):
+            fields = {f"r.{each}": "0" for each in some} | {f"a.{each}": "x" * 700_000 for each in some}
+            answered = browser.post(page, data={**fields, "go": "next"})
+    assert "all answers together are more" in answered.text

@@ -52,6 +52,7 @@ from fieldpack.server.problems import (
     NOT_FOUND,
     RETRY_SECONDS,
     STORAGE_FULL,
+    TOO_LARGE,
     UNAVAILABLE,
     Problem,
     ProblemType,
@@ -235,6 +236,11 @@ def _handle_errors(app: FastAPI) -> None:
             "The database or the storage does not answer. Nothing was lost; send this again in a moment.",
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
+
+    @app.exception_handler(psycopg.errors.ProgramLimitExceeded)
+    async def on_limit(request: Request, error: Exception) -> Response:
+        log.error("too_large", path=request.url.path, error=str(error))
+        return answer_refusal(request, TOO_LARGE, "This is more than the database can hold in one piece.")
 
     @app.exception_handler(psycopg.errors.DiskFull)
     @app.exception_handler(StorageFull)

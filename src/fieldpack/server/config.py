@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         description="Size of the parts of a stored archive (`store` delivery), in MiB.",
     )
     max_body_kb: int = Field(default=4096, ge=1, description="Largest JSON body accepted, in KiB.")
+    max_answers_kb: int = Field(
+        default=4096,
+        ge=1,
+        description="Bytes that the answers of one submission may take together, in KiB of JSON.",
+    )
     max_collection_pages: int = Field(default=500, ge=1, description="Pages that a collection may have.")
     max_collection_items: int = Field(
         default=2_000, ge=1, description="Page items that a collection may have, on all its pages."
@@ -381,6 +386,11 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """The largest body of a request that is no upload, in bytes."""
         return self.max_body_kb * 1024
+
+    @property
+    def max_answers_bytes(self) -> int:
+        """`max_answers_kb` in bytes."""
+        return self.max_answers_kb * 1024
 
 
 def load_settings(**overrides: Any) -> Settings:

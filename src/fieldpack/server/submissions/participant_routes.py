@@ -131,7 +131,9 @@ async def save_answers(
         saved = await saving.save_all_at_once(connection, context.caches, submission, key, given)
     if saved is None:
         async with opened(request), context.saving() as connection:
-            saved = await saving.save_answers(connection, context.caches, submission.id, key, given)
+            saved = await saving.save_answers(
+                connection, context.caches, submission.id, key, given, context.settings.max_answers_bytes
+            )
     return {"answers": saved}
 
 
@@ -168,7 +170,13 @@ async def save_answer(
     await require_held(request)
     async with context.saving() as connection:
         return await saving.save_answer(
-            connection, context.caches, submission.id, instruction_id, given, revision
+            connection,
+            context.caches,
+            submission.id,
+            instruction_id,
+            given,
+            revision,
+            context.settings.max_answers_bytes,
         )
 
 

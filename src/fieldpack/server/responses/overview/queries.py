@@ -181,21 +181,26 @@ async def list_texts(connection: Connection, collection_id: UUID, texts: list[st
             SELECT s.answers, row_number() OVER (ORDER BY s.completed_at, s.id) AS place
             FROM submissions s WHERE {_ACTIVE}
         ), given AS (
-            SELECT t.id, (p.answers->t.id->>'value') COLLATE "C" AS text, count(*) AS count, min(p.place) AS place
-            FROM placed p CROSS JOIN unnest(%(texts)s::text[]) AS t (id)
-            WHERE p.answers ? t.id GROUP BY 1, 2
+            SELECT a.key AS id, (a.value->>'value') COLLATE "C" AS text, count(*) AS count, min(p.place) AS place
+            FROM placed p CROSS JOIN jsonb_each(p.answers) AS a WHERE a.key = ANY(%(texts)s) GROUP BY 1, 2
         )
-        SELECT q.id AS instruction_id, q.answers, q."distinct",
-               (SELECT jsonb_agg(jsonb_build_array(l.length, l.count)) FROM (
-                    SELECT length(g.text) AS length, sum(g.count)::bigint AS count FROM given g
-                    WHERE g.id = q.id GROUP BY 1) l) AS lengths,
-               (SELECT jsonb_agg(jsonb_build_array(c.text, c.count) ORDER BY c.count DESC, c.place) FROM (
-                    SELECT g.text, g.count, g.place FROM given g WHERE g.id = q.id
-                    ORDER BY g.count DESC, g.place LIMIT {MOST_COMMON}) c) AS commonest,
-               (SELECT coalesce(jsonb_agg(c.text ORDER BY c.place), '[]') FROM (
-                    SELECT g.text, g.place FROM given g WHERE g.id = q.id AND g.text ~ '\\S'
-                    ORDER BY g.place LIMIT {MOST_EXAMPLES}) c) AS examples
+        SELECT q.id AS instruction_id, q.answers, q."distinct", l.lengths, c.commonest,
+               coalesce(e.examples, '[]') AS examples
         FROM (SELECT g.id, sum(g.count)::bigint AS answers, count(*) AS "distinct" FROM given g GROUP BY 1) q
+        JOIN (
+            SELECT l.id, jsonb_agg(jsonb_build_array(l.length, l.count)) AS lengths FROM (
+                SELECT g.id, length(g.text) AS length, sum(g.count)::bigint AS count FROM given g GROUP BY 1, 2) l
+            GROUP BY 1) l ON l.id = q.id
+        JOIN (
+            SELECT c.id, jsonb_agg(jsonb_build_array(c.text, c.count) ORDER BY c.count DESC, c.place) AS commonest
+            FROM (
+                SELECT g.*, row_number() OVER (PARTITION BY g.id ORDER BY g.count DESC, g.place) AS rank FROM given g) c
+            WHERE c.rank <= {MOST_COMMON} GROUP BY 1) c ON c.id = q.id
+        LEFT JOIN (
+            SELECT e.id, jsonb_agg(e.text ORDER BY e.place) AS examples FROM (
+                SELECT g.*, row_number() OVER (PARTITION BY g.id ORDER BY g.place) AS rank FROM given g
+                WHERE g.text ~ '\\S') e
+            WHERE e.rank <= {MOST_EXAMPLES} GROUP BY 1) e ON e.id = q.id
         """,
         {"collection": collection_id, "texts": texts},
     )

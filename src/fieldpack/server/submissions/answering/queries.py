@@ -159,6 +159,18 @@ async def save_held_answers(
     return await cursor.fetchall()
 
 
+async def count_bytes(connection: Connection, submission_id: UUID, but_for: list[UUID]) -> int:
+    """Bytes of JSON of the saved answers, those to some instructions left out."""
+    cursor = await connection.execute(
+        "SELECT coalesce(sum(octet_length(value::text)), 0)::bigint AS bytes FROM answers"
+        " WHERE submission_id = %s AND instruction_id <> ALL(%s)",
+        [submission_id, but_for],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row["bytes"])
+
+
 async def replace_answers(
     connection: Connection, submission_id: UUID, values: dict[str, dict[str, Any]]
 ) -> None:

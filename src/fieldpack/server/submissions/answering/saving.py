@@ -6,6 +6,7 @@ sender has not seen.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ __all__ = [
 MOST_TOGETHER = 10_000
 """Answers in one request: more than a collection asks, and few enough to be looked at in a moment."""
 
+SMALL_BYTES = 4096
+"""Of an answer that is saved whatever the others take, and by a single statement."""
+
 _REVISION = re.compile("0|[1-9][0-9]{0,8}")
 
 
@@ -48,6 +52,7 @@ class Answering:
     submission_id: UUID
     items: Mapping[str, dict[str, Any]]  # those of the version that its participant sees, by id
     saved: dict[UUID, AnswerRow]  # what was saved before, of what may change
+    most_bytes: int  # that the answers of a submission may take together
 
     def get_item(self, instruction_id: UUID) -> dict[str, Any]:
         """What an instruction says.
@@ -68,6 +73,22 @@ class Answering:
     def is_stale(self, instruction_id: UUID, seen: str) -> bool:
         """Whether an answer was changed since the revision that its sender saw, which is not to be written over."""
         return seen != str(self.revision_of(instruction_id))
+
+    async def find_too_much(self, answers: Mapping[UUID, dict[str, Any] | None]) -> list[UUID]:
+        """Those of these answers, beginning with the largest, without which the others have room.
+
+        Small ones always have: a collection asks only so many. A single one has, whatever its length may be.
+        """
+        sizes = {key: size for key, answer in answers.items() if (size := _count_bytes(answer)) > SMALL_BYTES}
+        if not sizes:
+            return []
+        used = await queries.count_bytes(self.connection, self.submission_id, list(sizes))
+        refused: list[UUID] = []
+        for key in sorted(sizes, key=sizes.__getitem__):
+            used += sizes[key]
+            if used > self.most_bytes and used > sizes[key]:
+                refused.append(key)
+        return refused
 
     async def write(
         self, answers: Mapping[UUID, dict[str, Any] | None], *, commit: bool = False
@@ -94,11 +115,13 @@ async def open_answers(
     caches: Caches,
     submission_id: UUID,
     instruction_ids: Iterable[UUID],
+    most_bytes: int,
     key: Key | None = None,
 ) -> Answering:
     """Lock a submission until commit, to change its answers to these instructions.
 
     Args:
+        most_bytes: that its answers may take together.
         key: what must open it; None where that was asked before.
 
     Raises:
@@ -122,6 +145,7 @@ async def open_answers(
         row.id,
         items,
         saved={answer.instruction_id: answer for answer in saved},
+        most_bytes=most_bytes,
     )
 
 
@@ -195,9 +219,12 @@ def _make_held(items: Items, instruction_id: UUID, given: Any, seen: str | None)
     if item is None or given is None or not (seen is None or _REVISION.fullmatch(seen)):
         return None
     try:
-        return HeldAnswer(instruction_id, normalise(item, given), int(seen) if seen is not None else None)
+        answer = normalise(item, given)
     except Problem:
         return None
+    if _count_bytes(answer) > SMALL_BYTES:
+        return None
+    return HeldAnswer(instruction_id, answer, int(seen) if seen is not None else None)
 
 
 async def save_answer(
@@ -207,10 +234,12 @@ async def save_answer(
     instruction_id: UUID,
     given: Any,
     seen: str | None,
+    most_bytes: int,
 ) -> dict[str, Any]:
     """Save one answer, or clear it; what the API says of it then.
 
     Args:
+        most_bytes: that the answers of a submission may take together.
         given: the value shape of the instruction, less its type; None clears.
         seen: the revision that must still be the saved one; None to write over any.
 
@@ -218,16 +247,18 @@ async def save_answer(
         Problem: 404 for a submission that was erased, or an instruction that is not of it; 409 when answers can't
             change any more; 412 when it was changed elsewhere; 400 for what the instruction does not take.
     """
-    answering = await open_answers(connection, caches, submission_id, [instruction_id])
+    answering = await open_answers(connection, caches, submission_id, [instruction_id], most_bytes)
     item = answering.get_item(instruction_id)
     if seen is not None and answering.is_stale(instruction_id, seen):
         raise Problem(PRECONDITION_FAILED, _explain_stale(answering, instruction_id))
     answer = normalise(item, given) if given is not None else None
+    if await answering.find_too_much({instruction_id: answer}):
+        raise Problem(INVALID, {"value": [_explain_too_much(answering)]})
     return (await _write_all(answering, {instruction_id: answer}))[str(instruction_id)]
 
 
 async def save_answers(
-    connection: Connection, caches: Caches, submission_id: UUID, held_by: Key, given: Any
+    connection: Connection, caches: Caches, submission_id: UUID, held_by: Key, given: Any, most_bytes: int
 ) -> dict[str, Any]:
     """Save or clear several answers, all or none; what the API says of each then, by instruction id.
 
@@ -235,6 +266,7 @@ async def save_answers(
         held_by: what must open the submission.
         given: an object of instruction ids, and of each the value shape less its type, or None to clear it. A value
             may carry `revision`: the one that must still be saved, 0 where nothing must be.
+        most_bytes: that the answers of a submission may take together.
 
     Raises:
         Problem: 400 by instruction id, for what is none of this submission or is not what it takes; else 412 by
@@ -242,7 +274,7 @@ async def save_answers(
         NotOpened: the key does not open it.
     """
     by_id, refused = read_map(given)
-    answering = await open_answers(connection, caches, submission_id, by_id, held_by)
+    answering = await open_answers(connection, caches, submission_id, by_id, most_bytes, held_by)
     answers: dict[UUID, dict[str, Any] | None] = {}
     stale: dict[str, list[str]] = {}
     for instruction_id, value in by_id.items():
@@ -259,6 +291,7 @@ async def save_answers(
             continue
         if seen is not None and answering.is_stale(instruction_id, seen):
             stale[key] = [_explain_stale(answering, instruction_id)]
+    refused |= {str(key): [_explain_too_much(answering)] for key in await answering.find_too_much(answers)}
     if refused:
         raise Problem(INVALID, refused)
     if stale:
@@ -314,6 +347,15 @@ def _flatten(detail: Any) -> list[str]:
 def _explain_stale(answering: Answering, instruction_id: UUID) -> str:
     revision = answering.revision_of(instruction_id)
     return f"This answer was changed elsewhere: it is at revision {revision}. Load it before saving again."
+
+
+def _explain_too_much(answering: Answering) -> str:
+    return f"The answers of one submission may have {answering.most_bytes:,} bytes together: this one is too much."
+
+
+def _count_bytes(answer: dict[str, Any] | None) -> int:
+    """Bytes of JSON, as they are counted of what is saved."""
+    return len(json.dumps(answer)) if answer is not None else 0
 
 
 async def _write_all(

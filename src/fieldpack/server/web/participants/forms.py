@@ -200,13 +200,21 @@ async def save_page(
     asked = [item for item in items if item["type"] != "file_upload" and f"r.{item['id']}" in form]
     async with context.saving() as connection:
         answering = await open_answers(
-            connection, context.caches, submission.id, [UUID(item["id"]) for item in asked]
+            connection,
+            context.caches,
+            submission.id,
+            [UUID(item["id"]) for item in asked],
+            context.settings.max_answers_bytes,
         )
         found = {
             UUID(item["id"]): _find_change(item, form, answering, outcome, catalogue, point_groups)
             for item in asked
         }
-        await answering.write({key: answer for key, answer in found.items() if answer is not None})
+        given = {key: answer for key, answer in found.items() if answer is not None}
+        for key in await answering.find_too_much(given):
+            outcome.errors[str(key)] = [catalogue.text("problem.too_much")]
+            outcome.unsaved[str(key)] = given.pop(key)
+        await answering.write(given)
     for item in items:
         if item["type"] == "file_upload":
             await _save_files(context, submission, item, form, outcome, catalogue)
