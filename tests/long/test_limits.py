@@ -27,12 +27,13 @@ from fieldpack.server.collections.schemas import CollectionInput
 from fieldpack.server.config import Settings
 from fieldpack.server.http.intake import forms
 from fieldpack.server.http.large import LARGE_BYTES, run_large
-from fieldpack.server.http.routing import MAX_ERRORS, ApiRoute
+from fieldpack.server.http.routing import ApiRoute
 from fieldpack.server.problems import Problem
 from fieldpack.server.selection.filters import parse_filter
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.answering.saving import MOST_TOGETHER, read_map
 from fieldpack.server.uploads.rows import FileRow
+from fieldpack.server.values.entries import MOST_NAMED
 from fieldpack.server.values.html import MAX_TABLE_CELLS, count_table_cells, sanitise
 from fieldpack.server.values.markup import MAX_NESTING, TooDeep
 from tests.proportion import require_proportional
@@ -381,5 +382,5 @@ def test_a_large_body_is_looked_at_outside_the_event_loop() -> None:
     assert large.json()["count"] == 1
     assert large.json()["loop"] not in looked.values()
     assert (wrong.status_code, empty.status_code) == (400, 400)
-    assert len(refused[0].errors()) == MAX_ERRORS
+    assert len(refused[0].errors()) == MOST_NAMED
     assert refused[0].errors()[0]["loc"][:2] == ("body", "texts")

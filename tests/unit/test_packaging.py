@@ -24,6 +24,7 @@ PART_OF = {
     "markupsafe": "jinja2",
     "numpy": "pandas",
     "mcp-types": "mcp",
+    "pydantic-core": "pydantic",
 }
 HEAVY = (
     "pandas",

@@ -11,10 +11,9 @@ from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import ITEM_TYPES, CollectionReplacement
 from fieldpack.server.config import Settings
 from fieldpack.server.problems import INVALID, Problem
+from fieldpack.server.values.entries import check_body, list_faults
 
 __all__ = ["describe_faults", "parse_collection"]
-
-MOST_FAULTS = 100
 
 Model = TypeVar("Model", bound=CollectionReplacement)
 
@@ -27,10 +26,9 @@ def parse_collection(body: Any, settings: Settings, model: type[Model]) -> Model
     """
     check_limits(body, settings)
     try:
-        return model.model_validate(body)
+        return check_body(model, body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise Problem(INVALID, describe_faults(found[:MOST_FAULTS])) from None
+        raise Problem(INVALID, describe_faults(list_faults(error))) from None
 
 
 def describe_faults(faults: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from fieldpack.server.values.entries import Entry
 from fieldpack.server.values.html import sanitise
 from fieldpack.server.values.json_types import Boolean, Integer, Number, Scalar
 from fieldpack.server.values.urls import is_picture_url
@@ -166,12 +167,12 @@ class Choice(Instruction):
 
 class MultipleChoice(Choice):
     type: Literal["multiple_choice"]
-    options: Annotated[list[Option], Field(min_length=1), AfterValidator(_check_unique)]
+    options: Annotated[list[Entry[Option]], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 class MultipleChoiceWithFreeText(Choice):
     type: Literal["multiple_choice_with_free_text"]
-    options: Annotated[list[OptionWithHeading], Field(min_length=1), AfterValidator(_check_unique)]
+    options: Annotated[list[Entry[OptionWithHeading]], Field(min_length=1), AfterValidator(_check_unique)]
 
 
 def _check_unit(value: bool | int | float | str) -> bool | int | float | str:
@@ -188,7 +189,7 @@ class UnitOption(Given):
 
 class FreeTextWithUnit(Instruction):
     type: Literal["free_text_with_unit"]
-    unit_options: Annotated[list[UnitOption], Field(min_length=1), AfterValidator(_check_unique)]
+    unit_options: Annotated[list[Entry[UnitOption]], Field(min_length=1), AfterValidator(_check_unique)]
     default_unit: Annotated[Scalar | None, BeforeValidator(_none_if_blank)] = None
     unit_position: Literal["prefix", "suffix"] = "suffix"
     validation: Validation | None = None
@@ -208,7 +209,7 @@ class FreeTextWithUnit(Instruction):
 
 class FileUpload(Instruction):
     type: Literal["file_upload"]
-    accepted_file_types: Annotated[list[str], Field(max_length=100)] = Field(
+    accepted_file_types: Annotated[list[Entry[str]], Field(max_length=100)] = Field(
         default_factory=lambda: list(DEFAULT_FILE_TYPES)
     )
     max_file_size_mb: Annotated[Number, Field(gt=0, le=1_000_000)] = 25
@@ -280,7 +281,7 @@ Item = Annotated[
 class PageInput(Given):
     id: Identifier = None
     order: Order = None
-    page_items: Annotated[list[Item], Field(min_length=1)]
+    page_items: Annotated[list[Entry[Item]], Field(min_length=1)]
 
 
 class CollectionReplacement(Given):
@@ -289,7 +290,7 @@ class CollectionReplacement(Given):
     name: ShortText
     description: OptionalText = None
     task_details: TaskDetails
-    collection_items: Annotated[list[PageInput], Field(min_length=1)]
+    collection_items: Annotated[list[Entry[PageInput]], Field(min_length=1)]
 
 
 def _drop_id(value: Any) -> Any:
@@ -318,5 +319,5 @@ class CollectionCopy(Given):
 class CollectionInput(CollectionReplacement):
     """What `POST` takes."""
 
-    collection_items: Annotated[list[PageInput], Field(min_length=1), BeforeValidator(_without_ids)]
+    collection_items: Annotated[list[Entry[PageInput]], Field(min_length=1), BeforeValidator(_without_ids)]
     workspace_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]

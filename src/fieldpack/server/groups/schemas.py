@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from fieldpack.server.values.entries import Entry
 from fieldpack.server.values.participant_ids import ParticipantId
 from fieldpack.server.values.placeholders import NamedParticipantId
 
@@ -22,7 +23,7 @@ class GroupInput(BaseModel):
     workspace_id: str
     name: Name
     description: Description | None = None
-    participant_ids: Annotated[list[NamedParticipantId] | None, Most] = None
+    participant_ids: Annotated[list[Entry[NamedParticipantId]] | None, Most] = None
 
 
 class GroupPatch(BaseModel):
@@ -30,16 +31,16 @@ class GroupPatch(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
-    participant_ids: Annotated[list[NamedParticipantId] | None, Most] = None
+    participant_ids: Annotated[list[Entry[NamedParticipantId]] | None, Most] = None
 
 
 class NewMembers(BaseModel):
     """Who comes into a group."""
 
-    participant_ids: Annotated[list[NamedParticipantId], Most]
+    participant_ids: Annotated[list[Entry[NamedParticipantId]], Most]
 
 
 class FormerMembers(BaseModel):
     """Who leaves it."""
 
-    participant_ids: Annotated[list[ParticipantId], Most]
+    participant_ids: Annotated[list[Entry[ParticipantId]], Most]

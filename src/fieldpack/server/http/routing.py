@@ -23,6 +23,7 @@ from fieldpack.server.http.large import run_large
 from fieldpack.server.http.listing import name_ignored
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
+from fieldpack.server.values.entries import check_body, list_faults
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes
 
@@ -40,7 +41,6 @@ __all__ = [
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 MAX_DEPTH = 100
-MAX_ERRORS = 100  # that one answer names; who has more mends these first
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 
 
@@ -260,11 +260,10 @@ class ApiRoute(APIRoute):
         if not (is_whole and isinstance(model, type) and issubclass(model, BaseModel)):
             return value
         try:
-            return model.model_validate(value)
+            return check_body(model, value)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
             raise RequestValidationError(
-                [{**entry, "loc": ("body", *entry["loc"])} for entry in found[:MAX_ERRORS]]
+                [{**fault, "loc": ("body", *fault["loc"])} for fault in list_faults(error)]
             ) from None
 
 

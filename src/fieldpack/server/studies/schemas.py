@@ -26,6 +26,7 @@ from fieldpack.archive.records import parse_time
 from fieldpack.errors import InvalidTime
 from fieldpack.server.studies.resuming import Resume
 from fieldpack.server.studies.targeting import ENFORCED_FILTERS
+from fieldpack.server.values.entries import Entry
 from fieldpack.server.values.json_types import Boolean, Integer
 from fieldpack.server.values.urls import is_web_url
 
@@ -90,7 +91,7 @@ class CompletionCode(Sparse):
     code: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None
     code_type: Annotated[str, StringConstraints(max_length=200)] = "COMPLETED"
     actor: Literal["participant", "researcher"] = "participant"
-    actions: list[dict[str, Any]] = []
+    actions: list[Entry[dict[str, Any]]] = []
 
     @classmethod
     def drop(cls, value: Any) -> Any:
@@ -136,16 +137,16 @@ class StudyFields(Sparse):
     reward: Annotated[Integer, Field(ge=0, le=10**12)] | None = None
     estimated_completion_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
     maximum_allowed_time: Annotated[Integer, Field(ge=1, le=MAX_MINUTES)] | None = None
-    completion_codes: Annotated[list[CompletionCode] | None, AfterValidator(_check_codes)] = None
+    completion_codes: Annotated[list[Entry[CompletionCode]] | None, AfterValidator(_check_codes)] = None
     completion_code: Annotated[str, StringConstraints(max_length=200)] | None = None
     completion_code_action: Annotated[str, StringConstraints(max_length=200)] | None = None
     completion_url: Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_web_url)] | None = (
         None
     )
-    device_compatibility: list[str] | None = None
-    peripheral_requirements: list[Any] | None = None
-    eligibility_requirements: list[Any] | None = None
-    filters: list[Annotated[Any, AfterValidator(_check_filter)]] | None = None
+    device_compatibility: list[Entry[str]] | None = None
+    peripheral_requirements: list[Entry[Any]] | None = None
+    eligibility_requirements: list[Entry[Any]] | None = None
+    filters: list[Entry[Annotated[Any, AfterValidator(_check_filter)]]] | None = None
     submissions_config: SubmissionsConfig | None = None
     project: Annotated[str, StringConstraints(max_length=200)] | None = None
     contact: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True)] | None = None

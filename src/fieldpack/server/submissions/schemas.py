@@ -15,6 +15,7 @@ from pydantic import (
 
 from fieldpack.server.tickets.hosted import MOST_CHARACTERS as TOKEN_CHARACTERS
 from fieldpack.server.tickets.personal import MOST_CHARACTERS
+from fieldpack.server.values.entries import Entry
 from fieldpack.server.values.json_types import Boolean, Number
 from fieldpack.server.values.participant_ids import ParticipantId
 from fieldpack.server.values.placeholders import NamedParticipantId, is_no_session
@@ -111,9 +112,9 @@ class SubmissionPatch(BaseModel):
 class BulkApproval(BaseModel):
     """Either `submission_ids`, or `study_id` and `participant_ids`."""
 
-    submission_ids: Annotated[list[str], Field(max_length=MANY)] | None = None
+    submission_ids: Annotated[list[Entry[str]], Field(max_length=MANY)] | None = None
     study_id: str | None = None
-    participant_ids: Annotated[list[ParticipantId], Field(max_length=MANY)] | None = None
+    participant_ids: Annotated[list[Entry[ParticipantId]], Field(max_length=MANY)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -134,5 +135,5 @@ class ReturnRequest(BaseModel):
     """Why a participant is asked to return their submission."""
 
     request_return_reasons: Annotated[
-        list[Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)
+        list[Entry[Annotated[str, StringConstraints(max_length=2_000)]]], Field(max_length=100)
     ]

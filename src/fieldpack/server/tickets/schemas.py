@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from fieldpack.server.values.entries import Entry
 from fieldpack.server.values.json_types import Boolean
 from fieldpack.server.values.placeholders import NamedParticipantId
 
@@ -15,6 +16,6 @@ MANY = 10_000
 class LinksInput(BaseModel):
     """For whom, and for how long."""
 
-    participant_ids: Annotated[list[NamedParticipantId], Field(min_length=1, max_length=MANY)]
+    participant_ids: Annotated[list[Entry[NamedParticipantId]], Field(min_length=1, max_length=MANY)]
     expires_at: AwareDatetime | None = None
     once: Boolean = False

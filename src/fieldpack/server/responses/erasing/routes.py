@@ -15,6 +15,7 @@ from fieldpack.server.http.ids import CollectionId, ErasureId, SubmissionId
 from fieldpack.server.http.listing import Page, envelope
 from fieldpack.server.responses.erasing import service
 from fieldpack.server.responses.parameters import Filters
+from fieldpack.server.values.entries import Entry
 
 __all__ = ["router"]
 
@@ -27,7 +28,7 @@ router = APIRouter(route_class=ResearcherRoute, tags=["responses"])
 class Named(BaseModel):
     """Participants who are named one by one; everybody whom the filter shows without."""
 
-    participant_ids: list[str] | None = None
+    participant_ids: list[Entry[str]] | None = None
 
 
 class Erasure(Named):
