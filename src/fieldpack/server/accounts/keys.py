@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,7 @@ PURPOSES: tuple[Purpose, ...] = ("links", "sessions", "participation")
 FIRST = "first"
 """Name of the key from before there were several; what it signed then names none."""
 KEY_ID = r"[0-9a-z]{1,16}"
+_KEY_ID = re.compile(KEY_ID)
 SECRET_BYTES = 32
 SESSION_LIFE = timedelta(hours=12)
 TICKET_LIFE = timedelta(days=366)  # of a personal link, at most
@@ -67,7 +69,9 @@ async def get_signing_key(connection: Connection, purpose: Purpose) -> SigningKe
 
 
 async def find_key(connection: Connection, purpose: Purpose, id: str) -> SigningKey | None:
-    """The key of this name, as long as its signatures are accepted."""
+    """The key of this name, as long as its signatures are accepted; None for what can't be the name of one."""
+    if _KEY_ID.fullmatch(id) is None:  # strangers send these, and no query takes U+0000
+        return None
     row = await queries.find_live(connection, purpose, id)
     return SigningKey(row.id, row.secret) if row else None
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 from uuid import UUID
 
-import orjson
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +23,7 @@ from fieldpack.server.http.listing import name_ignored
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
 from fieldpack.server.values.entries import check_body, list_faults
+from fieldpack.server.values.json_types import parse_limited
 from fieldpack.server.values.uuids import is_uuid
 from fieldpack.text import say_bytes
 
@@ -40,7 +40,6 @@ __all__ = [
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-MAX_DEPTH = 100
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 
 
@@ -125,22 +124,6 @@ def _find_nul(value: Any, path: str) -> str | None:
     return None
 
 
-def _is_deep(value: Any) -> bool:
-    """Whether `value` is nested deeper than anything sensible, and than recursion would bear."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
 def parse_json(body: bytes) -> Any:
     """JSON in UTF-8, without U+0000 or lone surrogates.
 
@@ -148,11 +131,9 @@ def parse_json(body: bytes) -> Any:
         Problem: 400.
     """
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Problem(MALFORMED, f"The body is not valid JSON: {error}.") from None
-    if _is_deep(value):
-        raise Problem(MALFORMED, f"The body is nested more than {MAX_DEPTH} levels deep.")
+        value = parse_limited(body)
+    except ValueError as error:
+        raise Problem(MALFORMED, f"The body {error}.") from None
     if b"\\u0000" in body:
         path = _find_nul(value, "")
         if path is not None:

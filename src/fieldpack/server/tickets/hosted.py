@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from joserfc import jws, jwt
+from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 
+from fieldpack.server.accounts.providers.signed_tokens import read_header
 from fieldpack.server.problems import SIGNED_LINK_EXPIRED, SIGNED_LINK_INVALID, UNAVAILABLE, Problem
 from fieldpack.server.tickets.hosted_keys import PAUSE_SECONDS, HostedKeys, KeysUnavailable
 from fieldpack.server.tickets.personal import Ticket
@@ -79,7 +80,7 @@ async def _check_signature(keys: HostedKeys, token: str) -> dict[str, Any]:
     """The claims of a token that a key of the service's has signed. What else a header says is not heeded."""
     if len(token) > MOST_CHARACTERS or not token.isascii():
         raise _Refused("too long, or no token")
-    header = jws.extract_compact(token.encode()).headers()
+    header = read_header(token)
     kid = header.get("kid")
     if header.get("alg") != ALGORITHM or not isinstance(kid, str) or "crit" in header or "b64" in header:
         raise _Refused("its header is not one of theirs")

@@ -1,4 +1,4 @@
-"""JSON's own types, as fields of what clients send: `"5"`, `true` and `"yes"` are no numbers and no booleans.
+"""JSON that strangers send: read within limits, and its own types as fields, where `"5"` is no number.
 
 Unlike pydantic's unions, these name a field by its path alone when they refuse it.
 """
@@ -7,11 +7,58 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import orjson
 from pydantic import BeforeValidator, PlainValidator, StrictBool, WithJsonSchema
 
-__all__ = ["Boolean", "Integer", "Number", "Scalar"]
+__all__ = ["Boolean", "Integer", "Number", "Scalar", "parse_limited", "parse_object"]
 
 MAX_SCALAR_TEXT = 2_000
+MAX_DEPTH = 100
+
+
+def parse_limited(text: bytes | str) -> Any:
+    """JSON (in UTF-8), without lone surrogates and nested at most 100 levels deep.
+
+    The standard library's parser raises `RecursionError` for what is deep, which is no `ValueError`.
+
+    Raises:
+        ValueError: it is not; `str()` goes on after "The body".
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error}") from None
+    if _is_deep(value):
+        raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def parse_object(text: bytes | str) -> dict[str, Any]:
+    """An object in JSON, as `parse_limited` reads it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = parse_limited(text)
+    if not isinstance(value, dict):
+        raise ValueError("is no JSON object")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether `value` is nested deeper than anything sensible, and than recursion would bear."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _is_number(value: Any) -> bool:

@@ -8,16 +8,15 @@ that an answer works once.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import webauthn
 from webauthn.helpers import base64url_to_bytes
-from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
     PublicKeyCredentialDescriptor,
@@ -32,6 +31,7 @@ from fieldpack.server.accounts.keys import find_key, get_signing_key
 from fieldpack.server.accounts.sessions import SignedIn, Visitor
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import not_found
+from fieldpack.server.values.json_types import parse_object
 
 __all__ = ["ask_for_new", "ask_to_sign_in", "enter_with_passkey", "keep_new", "remove"]
 
@@ -39,6 +39,8 @@ CHALLENGE_SECONDS = 300
 MOST_PASSKEYS = 20
 MOST_NAME_CHARACTERS = 100
 MOST_CREDENTIAL_CHARACTERS = 20_000
+P = ParamSpec("P")
+T = TypeVar("T")
 VERIFIED = UserVerificationRequirement.REQUIRED
 
 
@@ -55,7 +57,7 @@ async def _use_challenge(connection: Connection, purpose: str, challenge: bytes)
     if len(parts) != 4 or not parts[1].isascii() or not parts[1].isdecimal():
         return False
     content = f"{parts[0]}.{parts[1]}"
-    key = await find_key(connection, "sessions", parts[2][:16])
+    key = await find_key(connection, "sessions", parts[2])
     if key is None or not key.has_signed(f"passkey {purpose}:{content}", parts[3]):
         return False
     return int(parts[1][:12]) > time.time() and await queries.spend_challenge(
@@ -70,11 +72,23 @@ def _read(text: str) -> tuple[dict[str, Any], bytes]:
         WrongCredentials: it is no answer of a browser.
     """
     try:
-        credential = json.loads(text[: MOST_CREDENTIAL_CHARACTERS + 1])
-        client_data = json.loads(base64url_to_bytes(credential["response"]["clientDataJSON"]))
+        credential = parse_object(text[: MOST_CREDENTIAL_CHARACTERS + 1])
+        client_data = parse_object(base64url_to_bytes(credential["response"]["clientDataJSON"]))
         return credential, base64url_to_bytes(client_data["challenge"])
-    except (ValueError, KeyError, TypeError, WebAuthnException):
+    except (ValueError, KeyError, TypeError):
         raise WrongCredentials from None
+
+
+def _verify(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the library makes of a browser's answer.
+
+    Raises:
+        WrongCredentials: it refuses it, or fails on it: it reads many formats, and says of few what they raise.
+    """
+    try:
+        return check(*args, **kwargs)
+    except Exception as error:
+        raise WrongCredentials from error
 
 
 def _host(origin: str) -> str:
@@ -121,16 +135,14 @@ async def keep_new(connection: Connection, signed_in: SignedIn, origin: str, tex
     credential, challenge = _read(text)
     if not await _use_challenge(connection, f"new {signed_in.caller.id}", challenge):
         raise WrongCredentials
-    try:
-        made = webauthn.verify_registration_response(
-            credential=credential,
-            expected_challenge=challenge,
-            expected_rp_id=_host(origin),
-            expected_origin=origin,
-            require_user_verification=True,
-        )
-    except (WebAuthnException, ValueError, KeyError, TypeError):
-        raise WrongCredentials from None
+    made = _verify(
+        webauthn.verify_registration_response,
+        credential=credential,
+        expected_challenge=challenge,
+        expected_rp_id=_host(origin),
+        expected_origin=origin,
+        require_user_verification=True,
+    )
     if len(await queries.list_passkeys(connection, signed_in.caller.id)) >= MOST_PASSKEYS:
         raise WrongCredentials
     if not await queries.insert_passkey(
@@ -168,21 +180,21 @@ async def enter_with_passkey(connection: Connection, visitor: Visitor, origin: s
     credential, challenge = _read(text)
     if not await _use_challenge(connection, "sign in", challenge):
         raise WrongCredentials
-    try:
-        row = await queries.find_passkey(connection, base64url_to_bytes(str(credential.get("rawId", ""))))
-        if row is None:
-            raise WrongCredentials
-        verified = webauthn.verify_authentication_response(
-            credential=credential,
-            expected_challenge=challenge,
-            expected_rp_id=_host(origin),
-            expected_origin=origin,
-            credential_public_key=row.public_key,
-            credential_current_sign_count=row.sign_count,
-            require_user_verification=True,
-        )
-    except (WebAuthnException, ValueError, KeyError, TypeError):
-        raise WrongCredentials from None
+    row = await queries.find_passkey(
+        connection, _verify(base64url_to_bytes, str(credential.get("rawId", "")))
+    )
+    if row is None:
+        raise WrongCredentials
+    verified = _verify(
+        webauthn.verify_authentication_response,
+        credential=credential,
+        expected_challenge=challenge,
+        expected_rp_id=_host(origin),
+        expected_origin=origin,
+        credential_public_key=row.public_key,
+        credential_current_sign_count=row.sign_count,
+        require_user_verification=True,
+    )
     # a copied passkey has a counter of its own: a count that does not rise shows that there are two
     if not await queries.note_use(connection, row.id, row.sign_count, verified.new_sign_count):
         raise WrongCredentials

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
-import re
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from fieldpack.server.accounts.keys import KEY_ID, find_key, get_signing_key
+from fieldpack.server.accounts.keys import find_key, get_signing_key
+from fieldpack.server.accounts.providers.signed_tokens import read_header
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.values.json_types import parse_object
 
 __all__ = ["STATE_SECONDS", "Identity", "Provider", "ProviderError", "open_state", "seal_state"]
 
@@ -36,7 +38,6 @@ TIMEOUT_SECONDS = 10.0
 STATE_SECONDS = 600
 SKEW_SECONDS = 60
 RANDOM_BYTES = 32
-_KEY_ID = re.compile(KEY_ID)
 
 
 class ProviderError(Exception):
@@ -85,11 +86,29 @@ async def open_state(connection: Connection, cookie: str) -> State | None:
     """The sign-in that a cookie holds; None when we did not sign it, or it has expired."""
     text, _, rest = cookie.partition(".")
     key_id, _, signature = rest.partition(".")
-    key = await find_key(connection, "sessions", key_id) if _KEY_ID.fullmatch(key_id) else None
+    key = await find_key(connection, "sessions", key_id)
     if key is None or not key.has_signed(f"oidc:{text}", signature):
         return None
     *fields, until = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return State(*fields) if until > time.time() else None
+
+
+@contextlib.contextmanager
+def _blaming() -> Iterator[None]:
+    """Whatever goes wrong with a provider's answers is the provider's fault.
+
+    Of what they raise for answers that are not what they should be, libraries say little; and authlib brings an HTTP
+    client of its own, whose errors are not those of ours.
+
+    Raises:
+        ProviderError: something was raised, of whatever type.
+    """
+    try:
+        yield
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise ProviderError(f"The provider refused: {type(error).__name__}: {error}") from None
 
 
 def _random() -> str:
@@ -135,13 +154,14 @@ class Provider:
         """
         metadata = await self._discover()
         state = State(_random(), _random(), _random(), next)
-        async with self._client(redirect_uri) as client:
-            url, _ = client.create_authorization_url(
-                metadata["authorization_endpoint"],
-                state=state.state,
-                nonce=state.nonce,
-                code_verifier=state.verifier,
-            )
+        with _blaming():
+            async with self._client(redirect_uri) as client:
+                url, _ = client.create_authorization_url(
+                    metadata["authorization_endpoint"],
+                    state=state.state,
+                    nonce=state.nonce,
+                    code_verifier=state.verifier,
+                )
         return url, state
 
     async def redeem(self, redirect_uri: str, state: State, code: str) -> Identity:
@@ -151,7 +171,7 @@ class Provider:
             ProviderError: the provider refuses the code, or its answer is not to be trusted.
         """
         metadata = await self._discover()
-        try:
+        with _blaming():
             async with self._client(redirect_uri) as client:
                 token = await client.fetch_token(
                     metadata["token_endpoint"],
@@ -162,16 +182,16 @@ class Provider:
                 claims = await self._check(str(token.get("id_token") or ""), state.nonce)
                 endpoint = metadata.get("userinfo_endpoint")
                 if endpoint and not {"email", self.settings.oidc_groups_claim} <= set(claims):
-                    claims = self._merge(claims, (await client.get(endpoint)).raise_for_status().json())
-        except (httpx.HTTPError, AuthlibBaseError, ValueError) as error:
-            raise ProviderError(f"The provider refused: {type(error).__name__}: {error}") from None
+                    claims = self._merge(
+                        claims, parse_object((await client.get(endpoint)).raise_for_status().content)
+                    )
         return self._identify(claims)
 
     @staticmethod
-    def _merge(claims: dict[str, Any], more: Any) -> dict[str, Any]:
+    def _merge(claims: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         """The claims of the ID token with those of the userinfo endpoint, which must be of the same subject (Core
         §5.3.2)."""
-        if not isinstance(more, dict) or more.get("sub") != claims["sub"]:
+        if more.get("sub") != claims["sub"]:
             raise ProviderError("The provider's userinfo is about somebody else.")
         return {**more, **claims}
 
@@ -190,6 +210,8 @@ class Provider:
         except (JoseError, ValueError) as error:
             raise ProviderError(f"The provider's ID token is not valid: {error}") from None
         claims = token.claims
+        if "\0" in claims["sub"]:
+            raise ProviderError("The provider's ID token is of nobody that could be kept.")
         audience = claims["aud"]
         client_id = self.settings.oidc_client_id
         if isinstance(audience, list) and len(audience) > 1 and claims.get("azp") != client_id:
@@ -200,8 +222,7 @@ class Provider:
 
     async def _find_keys(self, id_token: str) -> KeySet:
         """The provider's keys. They are fetched again when a token names one that is not among them."""
-        header = json.loads(base64.urlsafe_b64decode(id_token.partition(".")[0] + "=="))
-        wanted = header.get("kid") if isinstance(header, dict) else None
+        wanted = read_header(id_token).get("kid")
         async with self._turn:
             known = self._keys is not None and (
                 wanted is None or any(key.kid == wanted for key in self._keys.keys)
@@ -233,12 +254,9 @@ class Provider:
     async def _fetch(url: str) -> Any:
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
-                answer = (await client.get(url)).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+                return parse_object((await client.get(url)).raise_for_status().content)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise ProviderError(f"{url} could not be read: {type(error).__name__}: {error}") from None
-        if not isinstance(answer, dict):
-            raise ProviderError(f"{url} is no JSON object.")
-        return answer
 
     def _identify(self, claims: dict[str, Any]) -> Identity:
         def text(name: str) -> str:
