@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
+from fieldpack.server import envelope
 from fieldpack.server.app import Application, create_app
 from fieldpack.server.config import Settings, load_settings
 from fieldpack.server.http import rate_limit
@@ -46,6 +50,38 @@ def test_a_crash_has_the_one_body_and_a_name() -> None:
     detail = refused(answer, 500)
     assert answer.headers["x-request-id"] in detail
     assert "secret" not in answer.text
+
+
+def test_a_crash_that_happens_again_has_one_traceback_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=time.perf_counter)
+    lines: list[dict[str, Any]] = []
+    log = SimpleNamespace(
+        error=lambda event, **fields: lines.append(fields) if event == "crash" else None,
+        debug=lambda event, **fields: None,
+    )
+    monkeypatch.setattr(envelope, "time", clock)
+    monkeypatch.setattr(envelope, "log", log)
+    monkeypatch.setattr(envelope, "_crashes", envelope._Crashes())
+    app = application()
+
+    @app.get("/other")
+    async def other() -> None:
+        raise RuntimeError("at another place")
+
+    @app.get("/deep")
+    async def deep() -> None:
+        json.loads("{")
+
+    for _ in range(3):
+        for answer in get(app, "/bug", "/bug", "/other", "/deep"):
+            refused(answer, 500)
+        now[0] += 59.0
+    whole = [(line["path"], line["left_out"]) for line in lines if "exc_info" in line]
+    assert whole == [("/bug", 0), ("/other", 0), ("/deep", 0), ("/bug", 3), ("/other", 1), ("/deep", 1)]
+    again = [(line["path"], line["error"], line["again"]) for line in lines if "exc_info" not in line]
+    assert again[0] == ("/bug", "RuntimeError", 1)
+    assert len(lines) == 12  # every one is there, by its path and request id
 
 
 def test_too_many_requests_are_told_when_to_come_back() -> None:

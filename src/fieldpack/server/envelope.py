@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+import traceback
 import uuid
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -12,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import fieldpack
 from fieldpack.server.http.cookies import without_escapes
 from fieldpack.server.http.rate_limit import RateLimit
 from fieldpack.server.machine.metrics import REQUESTS
@@ -19,6 +23,9 @@ from fieldpack.server.problems import INTERNAL, TOO_MANY_REQUESTS
 from fieldpack.server.web.refusals import answer_refusal
 
 __all__ = ["Envelope"]
+
+TRACEBACK_SECONDS = 60.0  # in which one is enough: strangers can cause a crash as often as they like
+_PACKAGE = str(Path(fieldpack.__file__).parent)
 
 log = structlog.get_logger()
 
@@ -34,6 +41,30 @@ def _crashed(scope: Scope, request_id: str) -> Response:
     """The 500, with the request id under which the log has the details."""
     detail = f"Something went wrong on the server; its log has the details under request {request_id}."
     return answer_refusal(Request(scope), INTERNAL, detail)
+
+
+class _Crashes:
+    """Which crashes this process has written whole: those of one type at one place have the same traceback."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[Any, ...], tuple[float, int]] = {}
+
+    def write(self, error: Exception, path: str) -> None:
+        """Log a crash: with its traceback, unless that of such a one was within a minute, else as one line."""
+        places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        ours = [place for place in places if place[0].startswith(_PACKAGE)]
+        key = (type(error), *places[-1:], *ours[-1:])
+        now = time.monotonic()
+        since, left_out = self._written.get(key, (-math.inf, 0))
+        if now - since < TRACEBACK_SECONDS:
+            self._written[key] = since, left_out + 1
+            log.error("crash", path=path, error=type(error).__name__, again=left_out + 1)
+        else:
+            self._written[key] = now, 0
+            log.error("crash", path=path, exc_info=error, left_out=left_out)
+
+
+_crashes = _Crashes()
 
 
 class Envelope:
@@ -87,7 +118,7 @@ class Envelope:
         except Exception as error:
             if status:  # the answer has begun: the connection is cut
                 raise
-            log.error("crash", path=scope["path"], exc_info=error)
+            _crashes.write(error, scope["path"])
             await _crashed(scope, request_id)(scope, receive, send_named)
         finally:
             seconds = time.perf_counter() - started
