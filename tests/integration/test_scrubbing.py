@@ -176,6 +176,8 @@ def test_no_file_holds_anything_of_the_erased(api: httpx.Client, server: Install
     with told(api, scenario.collection["workspace_id"]):
         erased, markers = leave_traces(scenario, server)
         markers["said"] = say(erased)
+        listed = {"filter_id": "custom_blocklist", "selected_values": [markers["person"].decode(), "another"]}
+        expect(api.patch(f"/studies/{scenario.study['id']}", json={"filters": [listed]}), 200)
         wait_for(lambda: count_said(server, erased) == 3)  # started, submitted, rejected
         with connected(
             server

@@ -62,6 +62,38 @@ def test_lists_of_participants(api: httpx.Client, kind: str) -> None:
     assert admits(scenario, " a ") is False or "a" in admitted
 
 
+def filters_of(api: httpx.Client, scenario: Scenario) -> list[Any]:
+    return [
+        each.get("selected_values")
+        for each in expect(api.get(f"/studies/{scenario.study['id']}"), 200)["filters"]
+    ]
+
+
+def test_an_erasure_takes_a_participant_out_of_lists(api: httpx.Client) -> None:
+    """However it was written, in every study of the workspace, and nobody else."""
+    name = f"p-{uuid4()}-\u00e9"
+    listed = [f" {name}", name.replace("\u00e9", "e\u0301"), f"{name}-2", name.upper()]
+    both = Scenario.create(
+        api, filters=[filter_by("custom_allowlist", *listed), filter_by("custom_blocklist", "x")]
+    )
+    blocking = Scenario.create(api, filters=[AGE, filter_by("custom_blocklist", name, "x")])
+    only = Scenario.create(api, filters=[filter_by("custom_allowlist", name)])
+    first, second = both.take_part(name), only.take_part(name)
+    before = filters_of(api, blocking)
+    expect(api.delete(f"/submissions/{first}"), 204)
+    assert (filters_of(api, both)[0], filters_of(api, blocking)) == (
+        listed,
+        before,
+    )  # they took part in another
+    expect(api.delete(f"/submissions/{second}"), 204)
+    assert filters_of(api, both) == [listed[2:], ["x"]]
+    assert filters_of(api, blocking) == [before[0], ["x"]]
+    assert name not in str(filters_of(api, only))
+    assert not admits(only, name)
+    assert not admits(only, "somebody")
+    assert admits(blocking, name)
+
+
 def test_lists_of_earlier_studies(api: httpx.Client, server: Installation) -> None:
     several = {"max_submissions_per_participant": 9}
     earlier, other = Scenario.create(api, submissions_config=several), Scenario.create(api)

@@ -37,6 +37,7 @@ TABLES = (
     "participant_tokens",
     "audit_subjects",
     "participant_group_members",
+    "studies",
     "hook_attempts",
     "import_ids",
     "decisions",

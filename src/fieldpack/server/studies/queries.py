@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.studies.rows import StudyColumns, StudyRow
+from fieldpack.server.studies.rows import StudyColumns, StudyFields, StudyRow
 
 
 def select_known_studies(study: str) -> str:
@@ -250,6 +251,32 @@ async def find_trial(connection: Connection, study_id: UUID) -> UUID | None:
     cursor = await connection.execute("SELECT id FROM studies WHERE test_of = %s FOR UPDATE", [study_id])
     row = await cursor.fetchone()
     return row["id"] if row else None
+
+
+async def list_naming(connection: Connection, workspace_id: UUID, participant_id: str) -> list[StudyFields]:
+    """Studies of a workspace whose lists of ids have this one, or one that may be a way to write it, locked until
+    commit; none if the participant has a submission there that is not erased."""
+    cursor = await connection.cursor(row_factory=class_row(StudyFields)).execute(
+        """
+        SELECT t.id, t.fields FROM studies t WHERE t.workspace_id = %(workspace)s
+          AND EXISTS (
+            SELECT FROM jsonb_path_query(t.fields,
+                '$.filters[*] ? (@.filter_id starts with "custom_").selected_values[*]') AS v
+            WHERE v #>> '{}' = %(participant)s OR v #>> '{}' ~ '[^!-~]')
+          AND NOT EXISTS (
+            SELECT FROM submissions s JOIN studies o ON o.id = s.study_id
+            WHERE s.participant_id = %(participant)s AND s.response <> 'deleted'
+              AND o.workspace_id = %(workspace)s)
+        ORDER BY t.id FOR NO KEY UPDATE OF t
+        """,
+        {"workspace": workspace_id, "participant": participant_id},
+    )
+    return await cursor.fetchall()
+
+
+async def set_fields(connection: Connection, study_id: UUID, fields: Mapping[str, Any]) -> None:
+    """Store other fields of a study."""
+    await connection.execute("UPDATE studies SET fields = %s WHERE id = %s", [Jsonb(fields), study_id])
 
 
 async def hold_place(connection: Connection, study_id: UUID) -> bool:

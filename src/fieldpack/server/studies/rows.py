@@ -11,6 +11,14 @@ from fieldpack.server.studies.resuming import Resume
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFields:
+    """What was sent of a study, with a meaning here or not."""
+
+    id: UUID
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class StudyRow:
     """A study, and the researcher who made it."""
 

@@ -5,13 +5,21 @@ Filters are those of the hosted service's studies: `{"filter_id": "custom_allowl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from fieldpack.server.studies.completion_codes import ENFORCED_ACTIONS, GROUP_ACTIONS
 
-__all__ = ["ENFORCED_FILTERS", "Targeting", "find_unenforced", "names_participants", "read_targeting"]
+__all__ = [
+    "ENFORCED_FILTERS",
+    "Targeting",
+    "find_unenforced",
+    "leave_out",
+    "names_participants",
+    "read_targeting",
+]
 
 ALLOWED, BLOCKED = "custom_allowlist", "custom_blocklist"
 ALLOWED_STUDIES, BLOCKED_STUDIES = "previous_studies_allowlist", "previous_studies_blocklist"
@@ -148,6 +156,26 @@ def _name_requirement(requirement: Any) -> str:
         return "unknown"
     name = requirement.get("_cls") or requirement.get("id") or "unknown"
     return str(name).rpartition(".")[2]
+
+
+def leave_out(fields: Fields, is_meant: Callable[[str], bool]) -> dict[str, Any] | None:
+    """A study's fields without some participants' ids in its lists; None where no list has any.
+
+    A list that admits nobody else gets an id that nobody has: an empty one would not be there, and admit everybody.
+    """
+    changed = False
+    filters: list[Any] = []
+    for filter in fields.get("filters", []):
+        if isinstance(filter, dict) and filter.get("filter_id") in (ALLOWED, BLOCKED):
+            values = filter.get("selected_values") or []
+            left = [value for value in values if not is_meant(str(value))]
+            if len(left) < len(values):
+                changed = True
+                if not left and filter["filter_id"] == ALLOWED:
+                    left = [f"nobody-{uuid4()}"]
+                filter = {**filter, "selected_values": left}
+        filters.append(filter)
+    return {**fields, "filters": filters} if changed else None
 
 
 def names_participants(fields: Fields) -> bool:

@@ -8,12 +8,13 @@ from uuid import UUID
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.groups.queries import list_groups_of
 from fieldpack.server.problems import NOT_ADMITTED, Problem
+from fieldpack.server.studies import queries as study_queries
 from fieldpack.server.studies.rows import StudyRow
-from fieldpack.server.studies.targeting import Targeting, read_targeting
+from fieldpack.server.studies.targeting import Targeting, leave_out, read_targeting
 from fieldpack.server.submissions import queries
 from fieldpack.server.values.participant_ids import MAX_GIVEN, normalise_participant_id
 
-__all__ = ["NOT_ADMITTED_DETAIL", "is_admitted", "require_admitted"]
+__all__ = ["NOT_ADMITTED_DETAIL", "forget_listed", "is_admitted", "require_admitted"]
 
 NOT_ADMITTED_DETAIL = (
     "This study is not open to this participant: the researcher has chosen who may take part."
@@ -46,6 +47,15 @@ async def is_admitted(connection: Connection, study: StudyRow, participant_id: s
     return done.isdisjoint(targeting.blocked_studies) and all(
         not done.isdisjoint(studies) for studies in targeting.allowed_studies
     )
+
+
+async def forget_listed(connection: Connection, workspace_id: UUID, participant_id: str) -> None:
+    """Take a participant out of the lists of ids of a workspace's studies, unless they have a submission there that is
+    not erased."""
+    for study in await study_queries.list_naming(connection, workspace_id, participant_id):
+        fields = leave_out(study.fields, lambda each: participant_id in _normalise([each]))
+        if fields is not None:
+            await study_queries.set_fields(connection, study.id, fields)
 
 
 async def _is_in_groups(connection: Connection, targeting: Targeting, participant_id: str) -> bool:

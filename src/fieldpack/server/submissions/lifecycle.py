@@ -30,6 +30,7 @@ from fieldpack.server.studies import queries as study_queries
 from fieldpack.server.studies.completion_codes import Handling
 from fieldpack.server.studies.rows import StudyRow
 from fieldpack.server.submissions import queries
+from fieldpack.server.submissions.admission import forget_listed
 from fieldpack.server.submissions.review.queries import remove_erased
 from fieldpack.server.submissions.rows import SubmissionRow
 from fieldpack.server.uploads import service as uploads
@@ -182,6 +183,7 @@ async def erase(
     await remove_erased(connection, submission_id)
     await forget_answers(connection, submission_id)
     await forget_participant(connection, row.workspace_id, row.participant_id)
+    await forget_listed(connection, row.workspace_id, row.participant_id)
     await insert_erasure(connection, submission_id)
     actor = caller.actor if caller else OPERATOR
     await write_entry(connection, actor, "submission.erase", submission_id=submission_id)
