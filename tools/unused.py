@@ -38,6 +38,8 @@ CALLED_BY_OTHERS = {
     "on_chunk_header": "httptools",
     "init_headers": "starlette.responses.Response",
     "get_retry_decision": "procrastinate",
+    "scan_*": "ruamel.yaml.scanner.Scanner",
+    "next_possible_simple_key": "ruamel.yaml.scanner.Scanner",
     "url_path_for": "starlette.routing.BaseRoute",
     "override_method": "a route of several methods",
     "copy_part": "kept: large objects are to be built inside the bucket",

@@ -25,6 +25,7 @@ from fieldpack.documents.nodes import (
     Scalar,
     Sequence,
 )
+from fieldpack.documents.yaml_scanner import BoundedScanner
 
 __all__ = ["read_yaml"]
 
@@ -46,6 +47,7 @@ def read_yaml(text: str) -> Node | None:
         DocumentError: it is not YAML, has several documents, or uses what has no meaning here.
     """
     parser = YAML(typ="safe", pure=True)
+    parser.Scanner = BoundedScanner
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an anchor may be used again, YAML 1.2.2 §7.1

@@ -1,0 +1,111 @@
+"""YAML is read as its own package reads it, except for what would take too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fieldpack.documents.nodes import DocumentError
+from fieldpack.documents.reading import read_document
+from fieldpack.documents.yaml_scanner import LONGEST_TAG, BoundedScanner
+
+PIECES = (
+    *("a", "b c", "a: ", ": ", "- ", "? ", "\n", "\n  ", " ", "\t", "\r", "\r\n", "\u2028", "\x85", "\ufeff"),
+    *(
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "'",
+        '"',
+        "''",
+        "\\n",
+        "\\x41",
+        "\\u00e4",
+        "#",
+        " # c\n",
+        "|",
+        ">",
+        "|2-\n",
+        ">+ #\n",
+    ),
+    *(
+        "!",
+        "!!str ",
+        "!<a> ",
+        "!%41 ",
+        "!e!b ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "--- ",
+        "\n...\n",
+        "%TAG !e! x\n",
+        "%YAML 1.1\n",
+    ),
+    *("x" * 1030, "1", "0x1f", "1e3", ".inf", "null", "@", "`", "%", "-", "."),
+)
+
+
+def parse(text: str, scanner: Any = None) -> Any:
+    """What the parser makes of a text, or what it says is wrong and where."""
+    parser = YAML(typ="safe", pure=True)
+    if scanner is not None:
+        parser.Scanner = scanner
+    events: list[Any] = []
+    try:
+        for event in parser.parse(text):
+            given = tuple(
+                str(getattr(event, name, None)) for name in ("anchor", "tag", "value", "style", "flow_style")
+            )
+            events.append((type(event).__name__, *given, event.start_mark.line, event.start_mark.column))
+    except YAMLError as error:
+        return events, str(error)
+    return events, None
+
+
+@settings(max_examples=600)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_the_scanner_makes_the_same_tokens_as_the_package(text: str) -> None:
+    assert parse(text, BoundedScanner) == parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b\nc: !{} d",
+        "a: b\nc: !{}",
+        "a: b\nc: !!{} d",
+        "a: b\nc: !{}!d e",
+        "a: b\nc: !<{}> d",
+        "a: b\nc: [!{}, d]",
+        "# a\n%TAG !{}! d\n--- e",
+        "# a\n%TAG !a! {}\n--- e",
+    ],
+)
+def test_long_tags_are_refused_by_their_line(text: str) -> None:
+    for run in ("a" * (LONGEST_TAG + 1), "%41" * (LONGEST_TAG + 1)):
+        if "%4" in run and "{}!" in text:
+            continue  # a handle has no escapes
+        with pytest.raises(DocumentError, match=f"no tag has more than {LONGEST_TAG} characters") as caught:
+            read_document(text.format(run), is_json=False)
+        assert caught.value.line == 2
+
+
+@pytest.mark.parametrize("text", ["a: |\n  {}\n", "a: >-\n  {}\n", "a: '{}'\n", 'a: "{}"\n', "a: b {}\n"])
+def test_text_may_have_what_looks_like_a_long_tag(text: str) -> None:
+    run = "!" + "a" * 10 * LONGEST_TAG
+    assert run in read_document(text.format(run), is_json=False).body["a"]
+
+
+def test_what_stands_behind_the_beginning_of_a_block_is_passed_over() -> None:
+    assert read_document("a: |-  # why\n  b\nc: >-   \n  d", is_json=False).body == {"a": "b", "c": "d"}
+    with pytest.raises(DocumentError, match=r"starts on the next line") as caught:
+        read_document("a: b\nc: | d\n", is_json=False)
+    assert caught.value.line == 2
