@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from fieldpack.documents.nodes import DocumentError
+from fieldpack.documents import nodes
+from fieldpack.documents.nodes import DocumentError, build, read_json
 from fieldpack.documents.reading import read_document
+from fieldpack.documents.yaml_reading import read_yaml
 from fieldpack.documents.yaml_scanner import LONGEST_TAG, BoundedScanner
 
 PIECES = (
@@ -140,3 +143,46 @@ def test_what_the_package_fails_at_is_refused_by_its_line(text: str, words: str)
     with pytest.raises(DocumentError, match=words) as caught:
         read_document(text, is_json=False)
     assert caught.value.line == 2
+
+
+MANY: dict[str, Callable[[int], str]] = {
+    "a list": lambda count: "[a" + ",a" * (count - 2) + "]",
+    "lists": lambda count: "[" + "[]," * (count - 1) + "]",
+    "entries": lambda count: "- a\n" * (count - 1),
+    "fields": lambda count: "".join(f"a{n}: b\n" for n in range(count - 1)),
+    "pairs": lambda count: (
+        "[" + "a: b," * (count // 2) + "]" if count % 2 else "[" + "a: b," * (count // 2 - 1) + "a]"
+    ),
+    "nothing": lambda count: "-\n" * (count - 1),
+    "aliases": lambda count: "- &a b\n" + "- *a\n" * (count - 2),
+}
+JSON: dict[str, Callable[[int], str]] = {
+    "a list": lambda count: "[1" + ",1" * (count - 2) + "]",
+    "fields": lambda count: "{" + ",".join(f'"a{n}":1' for n in range(count - 1)) + "}",
+}
+READERS = [
+    *(pytest.param(read_yaml, make, id=f"YAML, {kind}") for kind, make in MANY.items()),
+    *(
+        pytest.param(lambda text: read_json(text.encode()), make, id=f"JSON, {kind}")
+        for kind, make in JSON.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("read", "make"), READERS)
+def test_nodes_are_counted_while_they_are_made(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[str], Any], make: Callable[[int], str]
+) -> None:
+    """What is refused has the same number as what is built: `build` counts what these nodes stand for."""
+    monkeypatch.setattr(nodes, "MOST_VALUES", 100)
+    node = read(make(100))
+    build(node, lambda path, scalar: False)
+    with pytest.raises(DocumentError, match="this stands for more than 100 values"):
+        read(make(101))
+
+
+def test_reading_stops_at_the_value_that_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "MOST_VALUES", 100)
+    with pytest.raises(DocumentError, match="more than 100 values") as caught:
+        read_yaml("- a\n" * 5000 + "- [\n")  # what stands behind it is not even YAML
+    assert caught.value.line == 100

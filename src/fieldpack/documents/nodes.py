@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 __all__ = [
+    "Allowance",
     "DocumentError",
     "Mapping",
     "Node",
@@ -74,11 +75,28 @@ IsText = Callable[[Path, Scalar], bool]
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 
 
+class Allowance:
+    """What is left of the values that a document may have."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def take(self, count: int, line: int) -> None:
+        """Count values.
+
+        Raises:
+            DocumentError: there are too many of them, with this one in `line`.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise DocumentError(f"this stands for more than {MOST_VALUES:,} values.", line)
+
+
 def read_json(raw: bytes) -> Node:
     """The nodes of a JSON document.
 
     Raises:
-        DocumentError: it is not JSON.
+        DocumentError: it is not JSON, is nested too deep, or has too many values.
     """
     try:
         orjson.loads(raw)  # says where JSON ends being JSON; what follows may rely on it
@@ -88,6 +106,7 @@ def read_json(raw: bytes) -> Node:
     root: Node | None = None
     open_: list[Sequence | Mapping] = []
     keys: list[Scalar | None] = []
+    allowance = Allowance()
     for found in _TOKEN.finditer(raw.decode()):
         token = found[0]
         if token == "\n":
@@ -116,9 +135,11 @@ def read_json(raw: bytes) -> Node:
         elif (key := keys[-1]) is None:
             assert isinstance(node, Scalar)
             keys[-1] = node
+            continue
         else:
             parent.entries.append((key, node))
             keys[-1] = None
+        allowance.take(1, line)
         if not isinstance(node, Scalar):
             open_.append(node)
             keys.append(None)
@@ -146,24 +167,18 @@ def build(node: Node, is_text: IsText) -> tuple[Any, dict[Path, int], dict[Path,
     return builder.build(node, ()), builder.lines, builder.written
 
 
-def _too_much(node: Node) -> DocumentError:
-    return DocumentError(f"this stands for more than {MOST_VALUES:,} values.", node.line)
-
-
 class _Builder:
     def __init__(self, is_text: IsText) -> None:
         self._is_text = is_text
         self._above: set[int] = set()
-        self._left = MOST_VALUES
-        self._merged_left = MOST_VALUES
+        self._values = Allowance()
+        self._merged = Allowance()
         self.lines: dict[Path, int] = {}
         self.written: dict[Path, str] = {}
 
     def build(self, node: Node, path: Path) -> Any:
         self.lines.setdefault(path, node.line)
-        self._left -= 1
-        if self._left < 0:
-            raise _too_much(node)
+        self._values.take(1, node.line)
         if isinstance(node, Scalar):
             return self._read(node, path)
         if id(node) in self._above:
@@ -222,9 +237,7 @@ class _Builder:
                     self._above.add(id(source))
                     fields = self._fields(source)
                     # each time that it is merged in: few bytes can have that be done billions of times
-                    self._merged_left -= len(fields) + 1
-                    if self._merged_left < 0:
-                        raise _too_much(source)
+                    self._merged.take(len(fields) + 1, source.line)
                     for name, entry in fields.items():
                         merged.setdefault(name, entry)
                     self._above.discard(id(source))

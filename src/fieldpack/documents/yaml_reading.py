@@ -19,6 +19,7 @@ from ruamel.yaml.reader import ReaderError
 from fieldpack.documents.nodes import (
     LONGEST_NUMBER,
     MOST_LEVELS,
+    Allowance,
     DocumentError,
     Mapping,
     Node,
@@ -44,7 +45,7 @@ def read_yaml(text: str) -> Node | None:
     """The nodes of a YAML document; None when it is empty.
 
     Raises:
-        DocumentError: it is not YAML, has several documents, or uses what has no meaning here.
+        DocumentError: it is not YAML, has several documents or too many values, or uses what has no meaning here.
     """
     parser = YAML(typ="safe", pure=True)
     parser.Scanner = BoundedScanner
@@ -76,6 +77,7 @@ class _Composer:
         open_: list[Sequence | Mapping] = []
         keys: list[Scalar | None] = []
         anchors: dict[str, Node] = {}
+        allowance = Allowance()
         documents = 0
         for event in self._events:
             kind = type(event).__name__
@@ -116,9 +118,11 @@ class _Composer:
                 if not isinstance(node, Scalar):
                     raise DocumentError("the name of a field is one word, no list or object.", line)
                 keys[-1] = Scalar(line, node.text, node.text)
+                continue
             else:
                 parent.entries.append((key, node))
                 keys[-1] = None
+            allowance.take(1, line)  # while it is made: making what is too much would take minutes
             if kind in ("SequenceStartEvent", "MappingStartEvent"):
                 assert not isinstance(node, Scalar)
                 open_.append(node)
