@@ -26,9 +26,9 @@ from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.schemas import CollectionInput
 from fieldpack.server.config import Settings
 from fieldpack.server.http.intake import forms
-from fieldpack.server.http.large import LARGE_BYTES, run_large
+from fieldpack.server.http.large import LARGE_BYTES, LargeWork, Participants, Researchers, run_large
 from fieldpack.server.http.routing import ApiRoute
-from fieldpack.server.problems import Problem
+from fieldpack.server.problems import BUSY, Problem
 from fieldpack.server.selection.filters import parse_filter
 from fieldpack.server.submissions.answering.answers import find_broken
 from fieldpack.server.submissions.answering.saving import MOST_TOGETHER, read_map
@@ -295,7 +295,8 @@ def test_a_map_of_answers_is_read_in_proportion(name: str) -> None:
 # other people's requests
 
 
-def test_what_is_large_is_done_elsewhere_one_at_a_time() -> None:
+@pytest.mark.parametrize("whose", [Participants, Researchers])
+def test_what_is_large_is_done_elsewhere_one_at_a_time(whose: type[LargeWork]) -> None:
     here = threading.get_ident()
     running: list[int] = []
     most: list[int] = []
@@ -308,11 +309,48 @@ def test_what_is_large_is_done_elsewhere_one_at_a_time() -> None:
 
     async def run() -> list[int]:
         caches = Caches()
-        assert await run_large(caches, LARGE_BYTES, work) == here
-        return await asyncio.gather(*(run_large(caches, LARGE_BYTES + 1, work) for _ in range(20)))
+        assert await run_large(caches, whose, LARGE_BYTES, work) == here
+        return await asyncio.gather(*(run_large(caches, whose, LARGE_BYTES + 1, work) for _ in range(20)))
 
     assert here not in asyncio.run(run())
     assert max(most) == 1
+
+
+@pytest.mark.parametrize("held", [Participants, Researchers])
+def test_only_so_much_that_is_large_waits_and_only_for_its_like(held: type[LargeWork]) -> None:
+    [other] = {Participants, Researchers} - {held}
+    gate = threading.Event()
+
+    async def run() -> None:
+        caches = Caches()
+
+        def send(whose: type[LargeWork], work: Callable[[], object] = int) -> asyncio.Task[object]:
+            return asyncio.create_task(run_large(caches, whose, LARGE_BYTES + 1, work))
+
+        first = send(held, lambda: gate.wait(300))
+        waiting = [send(held) for _ in range(held.most_waiting)]
+        await asyncio.sleep(0)  # each has got as far as it can
+        with pytest.raises(Problem) as refused:
+            await send(held)
+        assert (refused.value.type, refused.value.type.status) == (BUSY, 503)
+        assert int(refused.value.headers["Retry-After"]) in range(1, 11)
+        assert await send(other) == 0, "the others have their own turns"
+        assert await run_large(caches, held, LARGE_BYTES, int) == 0, "what is small needs no turn"
+        waiting[0].cancel()  # whoever gives up leaves room
+        await asyncio.wait(waiting[:1])
+        waiting[0] = send(held)
+        await asyncio.sleep(0)
+        with pytest.raises(Problem):
+            await send(held)
+        assert not any(task.done() for task in waiting)
+        gate.set()
+        await asyncio.gather(first, *waiting)
+        assert await send(held) == 0
+
+    try:
+        asyncio.run(run())
+    finally:
+        gate.set()
 
 
 def test_a_large_form_is_taken_apart_outside_the_event_loop(
@@ -332,7 +370,7 @@ def test_a_large_form_is_taken_apart_outside_the_event_loop(
     async def take(request: Request) -> dict[str, int]:
         room = SimpleNamespace(take=lambda name, size, more: False)
         form = await forms.read_known_form(
-            request, text_bytes=1 << 20, file_bytes=0, room=room, folder=tmp_path
+            request, Participants, text_bytes=1 << 20, file_bytes=0, room=room, folder=tmp_path
         )
         return {"fields": len(form), "loop": threading.get_ident()}
 

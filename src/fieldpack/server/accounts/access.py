@@ -13,6 +13,7 @@ from fieldpack.server.accounts import service
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.authentication import address_of, mark_authenticated
+from fieldpack.server.http.large import Researchers
 from fieldpack.server.http.routing import ApiRoute, parse_ids
 
 __all__ = ["CurrentCaller", "ResearcherRoute", "asks"]
@@ -44,6 +45,8 @@ def asks(action: Action) -> Callable[[Endpoint], Endpoint]:
 
 class ResearcherRoute(ApiRoute):
     """A route that only a researcher with a live token reaches."""
+
+    whose = Researchers
 
     @property
     def action(self) -> Action | None:

@@ -14,6 +14,7 @@ from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, ExportId
+from fieldpack.server.http.large import Researchers
 from fieldpack.server.http.listing import Page, parse_truth
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import discard_body, read_json
@@ -74,9 +75,9 @@ async def _read_body(request: Request) -> tuple[dict[str, Any] | None, bool | No
     """`filter` and `history` of the body, if there is one.
 
     Raises:
-        Problem: 400, 413.
+        Problem: 400, 413, 503.
     """
-    body = await read_json(request, optional=True)
+    body = await read_json(request, Researchers, optional=True)
     if not isinstance(body, dict):
         return None, None
     found, history = body.get("filter"), body.get("history")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from fieldpack.server.config import Settings
 from fieldpack.server.http.direct.calls import ID_NAMES, Call, is_direct
-from fieldpack.server.http.large import run_large
+from fieldpack.server.http.large import LargeWork, Participants, run_large
 from fieldpack.server.http.listing import name_ignored
 from fieldpack.server.http.responses import OrjsonResponse
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, Problem, invalid, not_found
@@ -162,7 +162,13 @@ def _check_texts(request: Request, known: set[str]) -> dict[str, UUID]:
 
 
 class ApiRoute(APIRoute):
-    """A route of the API: its body is JSON whatever the client called it, and limited in size."""
+    """A route of the API: its body is JSON whatever the client called it, and limited in size.
+
+    Attributes:
+        whose: with what a large body takes turns.
+    """
+
+    whose: type[LargeWork] = Participants
 
     async def authenticate(self, request: Request) -> None:
         """Hook: who is asking. Runs before the body is read."""
@@ -222,7 +228,8 @@ class ApiRoute(APIRoute):
             return ids, None, None
         body = await read_limited(request, self.max_body_bytes(request))
         context = request.app.state.context
-        return ids, body, await run_large(context.caches, len(body), self._parse, body, context.settings)
+        parsed = await run_large(context.caches, self.whose, len(body), self._parse, body, context.settings)
+        return ids, body, parsed
 
     def _parse(self, body: bytes, settings: Settings) -> Any:
         """The body as the route takes it: FastAPI would check it on the event loop, and leaves alone what is checked.
@@ -257,17 +264,18 @@ async def discard_body(request: Request) -> None:
     await read_limited(request, request.app.state.context.settings.max_body_bytes)
 
 
-async def read_json(request: Request, *, optional: bool = False) -> Any:
+async def read_json(request: Request, whose: type[LargeWork], *, optional: bool = False) -> Any:
     """The JSON body of a route whose body may be any JSON value, `null` among them.
 
     Args:
+        whose: with what a large body takes turns.
         optional: no body is `null`.
 
     Raises:
-        Problem: 400, 413.
+        Problem: 400, 413, 503.
     """
     context = request.app.state.context
     body = await read_limited(request, context.settings.max_body_bytes)
     if optional and not body.strip():
         return None
-    return await run_large(context.caches, len(body), parse_json, body)
+    return await run_large(context.caches, whose, len(body), parse_json, body)

@@ -46,7 +46,7 @@ CONNECTIONS_REFUSED = Counter(
 )
 TURNED_AWAY = Counter(
     "fieldpack_turned_away",
-    "Requests of participants refused because too many came: `save`, `start`.",
+    "Requests refused because too many came: of participants `save` and `start`, of anybody `large`.",
     ["what"],
 )
 

@@ -8,6 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from fieldpack.pictures import MOST_BYTES
 from fieldpack.server.config import Settings
 from fieldpack.server.http.intake.forms import read_known_form
+from fieldpack.server.http.large import Researchers
 from fieldpack.server.problems import TOO_LARGE, Problem
 from fieldpack.text import say_bytes
 
@@ -33,7 +34,7 @@ async def read_picture_form(request: Request, settings: Settings, text_bytes: in
     folder = settings.data_dir / "tmp"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return await read_known_form(
-        request, text_bytes=text_bytes, file_bytes=MOST_BYTES, room=_OnePicture(), folder=folder
+        request, Researchers, text_bytes=text_bytes, file_bytes=MOST_BYTES, room=_OnePicture(), folder=folder
     )
 
 

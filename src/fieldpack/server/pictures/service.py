@@ -18,7 +18,7 @@ from fieldpack.server.audit.service import write_entry
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection, Database
-from fieldpack.server.http.large import run_large
+from fieldpack.server.http.large import Researchers, run_large
 from fieldpack.server.pictures import queries
 from fieldpack.server.pictures.references import iter_urls, map_urls, picture_path
 from fieldpack.server.pictures.rows import PictureRow
@@ -48,7 +48,7 @@ async def keep_picture(
         Problem: 400 for what is no picture that browsers show.
     """
     try:
-        picture = await run_large(context.caches, len(data), _check, data)
+        picture = await run_large(context.caches, Researchers, len(data), _check, data)
     except PictureError as error:
         raise invalid(FIELD, str(error)) from None
     sha256 = hashlib.sha256(picture.data).digest()

@@ -11,6 +11,7 @@ from fieldpack.server.collections.versions import show_version
 from fieldpack.server.context import Context
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import InstructionId, StudyId
+from fieldpack.server.http.large import Participants
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.responses import OrjsonResponse, render_json
 from fieldpack.server.http.routing import ApiRoute, discard_body, read_json
@@ -125,7 +126,7 @@ async def save_answers(
     A value may carry `revision`; one that was changed elsewhere meanwhile is refused (412), and so are all.
     Refusals are by instruction id.
     """
-    given = await read_json(request)
+    given = await read_json(request, Participants)
     key = key_of(request)
     async with context.turns.saving(), context.database.statements() as connection:
         saved = await saving.save_all_at_once(connection, context.caches, submission, key, given)
@@ -157,7 +158,7 @@ async def save_answer(
     Where a rule asks for a number, `read_as` is what the text is taken for, or `ambiguous` the two it may be.
     With `If-Match: <revision>` an answer that was changed elsewhere meanwhile is not overwritten (412).
     """
-    given = await read_json(request)
+    given = await read_json(request, Participants)
     expected = request.headers.get("if-match")
     seen = expected.strip('" ') if expected is not None else "*"
     revision = seen if seen != "*" else None

@@ -19,7 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
 from fieldpack.errors import StorageFull
-from fieldpack.server.http.large import run_large
+from fieldpack.server.http.large import LargeWork, run_large
 from fieldpack.server.http.routing import read_limited
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
@@ -83,18 +83,19 @@ async def read_unknown_form(request: Request) -> FormData:
 
 
 async def read_known_form(
-    request: Request, *, text_bytes: int, file_bytes: int, room: Room, folder: Path
+    request: Request, whose: type[LargeWork], *, text_bytes: int, file_bytes: int, room: Room, folder: Path
 ) -> FormData:
     """The fields and files of a form whose sender was found before.
 
     Args:
+        whose: with what a large form takes turns.
         text_bytes: most that all names and texts may have together.
         file_bytes: most that is read of files, kept or not.
         room: asked as files grow, before anything of them is written.
         folder: where temporary files go.
 
     Raises:
-        Problem: 400 for a malformed one, too many fields, or U+0000; 413.
+        Problem: 400 for a malformed one, too many fields, or U+0000; 413; 503.
     """
     declared = request.headers.get("content-length", "")
     if not declared.isdigit():
@@ -102,7 +103,7 @@ async def read_known_form(
     if type_of(request) != MULTIPART:
         body = await read_limited(request, text_bytes)
         return _checked(
-            await run_large(request.app.state.context.caches, len(body), _parse, body, MAX_FIELDS)
+            await run_large(request.app.state.context.caches, whose, len(body), _parse, body, MAX_FIELDS)
         )
     if int(declared) > text_bytes + file_bytes:
         raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes:,} bytes.")

@@ -10,6 +10,7 @@ from starlette.datastructures import FormData
 
 from fieldpack.server.context import Context
 from fieldpack.server.http.intake.forms import FormFile, read_known_form
+from fieldpack.server.http.large import Researchers
 from fieldpack.server.problems import TOO_LARGE, Problem, invalid
 from fieldpack.server.submissions.corrections.files import GivenFile
 from fieldpack.server.submissions.corrections.schemas import MOST_REASON
@@ -47,6 +48,7 @@ async def open_form(request: Request, context: Context, limit_bytes: int) -> Asy
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     form = await read_known_form(
         request,
+        Researchers,
         text_bytes=settings.max_body_bytes,
         file_bytes=limit_bytes,
         room=_OneFile(limit_bytes),

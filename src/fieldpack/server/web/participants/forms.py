@@ -18,6 +18,7 @@ from starlette.datastructures import FormData, UploadFile
 from fieldpack.filetypes import extension_of
 from fieldpack.server.context import Context
 from fieldpack.server.http.intake.forms import FormFile, read_known_form
+from fieldpack.server.http.large import Participants
 from fieldpack.server.problems import CONFLICT, INVALID, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 from fieldpack.server.submissions.answering.answers import MAX_TEXT, is_empty, is_number, normalise
 from fieldpack.server.submissions.answering.saving import Answering, open_answers
@@ -108,6 +109,7 @@ async def read_form(
     try:
         form = await read_known_form(
             request,
+            Participants,
             text_bytes=settings.max_body_bytes,
             file_bytes=settings.max_submission_mb * MIB,
             room=room,
