@@ -500,6 +500,10 @@ def change_instruction(members: dict[str, bytes], **values: Any) -> None:
     members["collection.json"] = orjson.dumps(collection)
 
 
+def change_collection(members: dict[str, bytes], **values: Any) -> None:
+    members["collection.json"] = orjson.dumps({**orjson.loads(members["collection.json"]), **values})
+
+
 HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], Any], list[str]]] = {
     "no JSON": (lambda m: change_line(m, 1, lambda line: b'{"submission_id": '), ["line 2", "JSON"]),
     "a list": (lambda m: change_line(m, 1, lambda line: b"[]"), ["line 2", "object"]),
@@ -536,7 +540,13 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], Any], list[str]]] = {
         lambda m: change_instruction(m, id=orjson.loads(m["collection.json"])["instructions"][1]["id"]), ["twice"]),
     "rules that are none": (
         lambda m: change_instruction(m, validation={"type": "number", "min": 5, "max": 1}), ["instructions[0]", "min"]),
+    "a NUL in the name": (lambda m: change_collection(m, name="a\0b"), ["collection.json", "U+0000"]),
+    "a NUL in a question": (lambda m: change_instruction(m, description="a\0b"), ["collection.json", "U+0000"]),
+    "a NUL in an option": (
+        lambda m: change_instruction(m, retired_options=[{"value": "a", "label": "a\0b"}]),
+        ["collection.json", "U+0000"]),
 }  # fmt: skip
+AS_A_DRY_RUN = ("a NUL in the name", "a NUL in a question", "a NUL in an option")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -546,8 +556,11 @@ def test_what_is_wrong_is_named_and_nothing_is_seen(
     change, words = HOSTILE[name]
     members = make_simple(4)
     change(members)
-    refused = run(write_zip(tmp_path / "archive.zip", members), code=1)
+    archive = write_zip(tmp_path / "archive.zip", members)
+    refused = run(archive, code=1)
     assert refused.stdout == b""
+    if name in AS_A_DRY_RUN:
+        assert run(archive, "--dry-run", code=1).stderr == refused.stderr
     [line] = [each for each in refused.stderr.splitlines() if each.startswith("fieldpack: ")]
     for word in words:
         assert word in line, (word, line)

@@ -18,7 +18,7 @@ from fieldpack.server.exports.build.ends import Incomplete, Interrupted, WornOut
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
 from fieldpack.server.jobs import EXPORTS_QUEUE, WorkerContext, blueprint
 
-__all__ = ["export"]
+__all__ = ["PassingFault", "RetryPassing", "explain", "export", "is_refused"]
 
 LONGEST_WAIT_SECONDS = 30
 
@@ -40,6 +40,14 @@ class RetryPassing(BaseRetryStrategy):
         return None
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether the database refuses what it was given, and so does it the next time too."""
+    if isinstance(error, psycopg.DataError | psycopg.ProgrammingError | psycopg.NotSupportedError):
+        return True
+    # 54: more than PostgreSQL can hold at all, which is an `OperationalError` too
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")
+
+
 def explain(error: BaseException) -> str:
     """Why an export failed, for the person who asked for it."""
     if isinstance(error, StorageFull) or (
@@ -52,7 +60,12 @@ def explain(error: BaseException) -> str:
         )
     if isinstance(error, WornOut):
         return f"{error} Ask the operator to look at the server's log, for memory above all."
-    if isinstance(error, psycopg.Error):
+    if is_refused(error):
+        return (
+            "The archive can't be written: the database refuses something of the collection, and would again. "
+            "Ask the operator to look at the server's log, which has more."
+        )
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return "The database did not answer, also after several tries. Request the export again later."
     if isinstance(error, OSError | FieldpackError):
         return f"The storage did not take the archive, also after several tries: {error} Request it again."
@@ -70,7 +83,7 @@ async def export(job: JobContext, export_id: str) -> None:
     except Interrupted:
         raise
     except (OSError, StorageError, psycopg.Error) as error:
-        if job.job.attempts < worker.context.settings.export_retries:
+        if not is_refused(error) and job.job.attempts < worker.context.settings.export_retries:
             log.warning("export.retried", error=str(error), attempts=job.job.attempts)
             if isinstance(error, StorageError):
                 await note_waiting(worker.context, UUID(export_id), error)

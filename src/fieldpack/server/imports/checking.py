@@ -6,18 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
 from fieldpack.archive.members import COLLECTION, FILES, HISTORY, RESPONSES
 from fieldpack.errors import ArchiveError
 from fieldpack.reading.lines import iter_lines
-from fieldpack.reading.model import CHOICE_TYPES, KNOWN_TYPES, Collection, Instruction, Scalar
+from fieldpack.reading.model import CHOICE_TYPES, KNOWN_TYPES, Collection, Instruction, Scalar, dump_text
 from fieldpack.reading.reader import OpenArchive
 from fieldpack.reading.shapes import read_time
 from fieldpack.reading.source import find_outsiders
 from fieldpack.server.imports.instructions import adopt
-from fieldpack.server.imports.lines import LineReader, Taken
+from fieldpack.server.imports.lines import LineReader, Taken, refuse_nul
 from fieldpack.text import say_count
 
 __all__ = ["Checked", "StudyFacts", "Tell", "check"]
@@ -91,6 +92,7 @@ def check(archive: OpenArchive, tell: Tell, look_up: Callable[[list[str]], None]
 class _Check:
     def __init__(self, archive: OpenArchive, tell: Tell, look_up: Callable[[list[str]], None] | None) -> None:
         collection = archive.collection
+        self._asked = _read_asked(archive)
         instructions = adopt(collection)
         made_at = _find_made_at(collection)
         self._archive = archive
@@ -132,10 +134,8 @@ class _Check:
 
     def _digest_collection(self) -> bytes:
         """SHA-256 of what was asked; when that was exported makes no other archive."""
-        with self._archive.open_file(COLLECTION) as file:
-            data = orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
-        data.pop("export", None)
-        return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).digest()
+        asked = {name: value for name, value in self._asked.items() if name != "export"}
+        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
     def _add(self, taken: Taken) -> None:
         found = self._found
@@ -221,6 +221,22 @@ class _Check:
             found.notes.append(
                 f"The archive doesn't say what could be chosen of {instruction_id}: what was chosen became its options."
             )
+
+
+def _read_asked(archive: OpenArchive) -> dict[str, Any]:
+    """The whole of collection.json, which `OpenArchive.collection` has found to be an object.
+
+    Raises:
+        ArchiveError: it holds what can't be stored here, or not be written again, wherever in it that is.
+    """
+    with archive.open_file(COLLECTION) as file:
+        asked: dict[str, Any] = orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
+    try:
+        dump_text(asked)
+        refuse_nul(asked)
+    except ValueError as error:
+        raise ArchiveError(f"{COLLECTION} can't be imported: {error}.", member=COLLECTION) from error
+    return asked
 
 
 def _find_made_at(collection: Collection) -> datetime:

@@ -28,7 +28,7 @@ from fieldpack.server.imports.ids import LONGEST_ID
 from fieldpack.server.values.participant_ids import MAX_ID
 from fieldpack.server.values.statuses import STATUSES
 
-__all__ = ["LineReader", "Taken", "TakenFile"]
+__all__ = ["LineReader", "Taken", "TakenFile", "refuse_nul"]
 
 NO_STUDY = ""
 _HEX = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -98,7 +98,7 @@ class LineReader:
         data = parse_line(line, number, RESPONSES)
         try:
             if b"\\u0000" in line:
-                _refuse_nul(data)
+                refuse_nul(data)
             taken = self._take(read_submission(data, self._instructions), data, number)
             dump_text(data)  # so that it can be written again
             return taken
@@ -255,15 +255,15 @@ def _is_ours(kind: str, raw: dict[str, Any]) -> bool:
             )
 
 
-def _refuse_nul(value: Any) -> None:
+def refuse_nul(value: Any) -> None:
     """Raise `ValueError` where a text holds U+0000, which PostgreSQL stores nowhere."""
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("a text holds U+0000")
     elif isinstance(value, dict):
         for key, each in value.items():
-            _refuse_nul(key)
-            _refuse_nul(each)
+            refuse_nul(key)
+            refuse_nul(each)
     elif isinstance(value, list):
         for each in value:
-            _refuse_nul(each)
+            refuse_nul(each)

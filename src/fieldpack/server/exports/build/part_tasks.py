@@ -14,7 +14,7 @@ from fieldpack.server.exports import transitions
 from fieldpack.server.exports.build.ends import Interrupted
 from fieldpack.server.exports.build.parts import finish_object, send_part
 from fieldpack.server.exports.serve.waiting import note_waiting, watch_storage
-from fieldpack.server.exports.tasks import PassingFault, RetryPassing, explain
+from fieldpack.server.exports.tasks import PassingFault, RetryPassing, explain, is_refused
 from fieldpack.server.jobs import PARTS_QUEUE, WorkerContext, blueprint
 
 __all__ = ["finish", "part"]
@@ -53,7 +53,7 @@ async def _attempt(job: JobContext, export_id: str, build: str, work: Awaitable[
     except BlobMissing as error:
         await _fail(worker, export_id, build, error, f"A stored file is damaged or missing: {error}")
     except (OSError, StorageError, psycopg.Error) as error:
-        if job.job.attempts < worker.context.settings.export_retries:
+        if not is_refused(error) and job.job.attempts < worker.context.settings.export_retries:
             log.warning("part.retried", error=str(error), attempts=job.job.attempts)
             if isinstance(error, StorageError):
                 await note_waiting(worker.context, UUID(export_id), error)

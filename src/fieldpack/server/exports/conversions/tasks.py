@@ -15,7 +15,7 @@ from fieldpack.server.exports.conversions import queries
 from fieldpack.server.exports.conversions.making import claim_conversion, make_conversion
 from fieldpack.server.exports.conversions.rows import ConvertingRow
 from fieldpack.server.exports.conversions.running import NotConverted
-from fieldpack.server.exports.tasks import PassingFault, RetryPassing
+from fieldpack.server.exports.tasks import PassingFault, RetryPassing, is_refused
 from fieldpack.server.jobs import CONVERSIONS_QUEUE, WorkerContext, blueprint
 
 __all__ = ["convert"]
@@ -31,7 +31,12 @@ def explain(error: BaseException) -> str:
         return "The server's disk or storage is full. Free some space and try again."
     if isinstance(error, WornOut):
         return f"{error} Ask the operator to look at the server's log, for memory above all."
-    if isinstance(error, psycopg.Error):
+    if is_refused(error):
+        return (
+            "The file can't be written: the database refuses something of it, and would again. Ask the operator to "
+            "look at the server's log, which has more."
+        )
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return "The database did not answer, also after several tries. Try again later."
     if isinstance(error, OSError | FieldpackError):
         return f"The archive could not be read, or the file not stored: {error}"
@@ -54,7 +59,8 @@ async def convert(job: JobContext, conversion_id: str, export_id: str, build: st
     except Interrupted:
         raise
     except (OSError, StorageError, psycopg.Error, PoolTimeout) as error:
-        if not isinstance(error, StorageFull) and job.job.attempts < worker.context.settings.export_retries:
+        may_pass = not isinstance(error, StorageFull) and not is_refused(error)
+        if may_pass and job.job.attempts < worker.context.settings.export_retries:
             log.warning("conversion.retried", error=str(error), attempts=job.job.attempts)
             raise PassingFault(str(error)) from error
         await _fail(worker, row, error)
