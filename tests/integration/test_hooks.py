@@ -11,11 +11,13 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 
 from tests.gates import wait_for
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
+from tests.proportion import MOST
 from tests.receiver import Received, Receiver, receiving
 from tests.refusals import refused
 from tests.scenario import Scenario, expect
@@ -287,6 +289,69 @@ def test_answers_are_kept_in_part(hooked: Hooked, path: str) -> None:
     kept = hooked.events(subscription)[0]["attempts"][0]["answer"]
     assert kept.startswith("\ufffd\ufffdaaa")
     assert len(kept) == 4096
+
+
+def insert_attempted(hooked: Hooked, subscription: str, events: int, attempts: int) -> None:
+    with connected(hooked.server) as database:
+        database.execute(
+            """
+            WITH made AS (
+                INSERT INTO hook_events (subscription_id, event_type, resource_id, payload, status)
+                SELECT %(id)s, %(type)s, gen_random_uuid(), '{}', 'FAILED' FROM generate_series(1, %(events)s)
+                RETURNING id
+            )
+            INSERT INTO hook_attempts (event_id, target_url, seconds, status_code, answer, error)
+            SELECT m.id, 'https://receiver.invalid/', 1, 500, lpad(n::text, 4096, '-'), 'Failed.'
+            FROM generate_series(1, %(attempts)s) AS n, made m ORDER BY n
+            """,
+            {
+                "id": subscription.rpartition("/")[2],
+                "type": SUBMISSION,
+                "events": events,
+                "attempts": attempts,
+            },
+        )
+
+
+def test_a_page_of_events_is_bounded_and_whole_where_it_is_short(hooked: Hooked, path: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    insert_attempted(hooked, subscription, 21, 14)
+    for query, lengths in (("limit=20", [4096] * 12), ("limit=21", [100] * 11 + [4096])):
+        for event in hooked.events(subscription, query):
+            answers = [attempt["answer"] for attempt in event["attempts"]]
+            assert [len(answer) for answer in answers] == lengths
+            assert answers[-1].endswith("-14")
+            assert event["target_url"] == "https://receiver.invalid/"
+            if len(answers[0]) == 4096:  # in order, the first two left out
+                assert [int(answer.strip("-")) for answer in answers] == list(range(3, 15))
+
+
+def test_the_size_of_a_page_of_events_does_not_grow_with_their_attempts(hooked: Hooked, path: str) -> None:
+    few, many = hooked.subscribe(SUBMISSION, path), hooked.subscribe(SUBMISSION, f"{path}-many")
+    insert_attempted(hooked, few, 1_000, 1)
+    insert_attempted(hooked, many, 1_000, 24)
+    sizes = [len(hooked.api.get(f"{each}/events?limit=1000").content) for each in (few, many)]
+    assert sizes[1] < 3 * sizes[0], sizes
+
+
+def test_a_page_of_events_costs_in_proportion_to_its_length(hooked: Hooked, path: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    insert_attempted(hooked, subscription, 1_000, 12)
+    web = psutil.Process(hooked.server.children("web")[0])
+
+    def measure(limit: int) -> float:
+        """Processor seconds of the server, the least of three times."""
+        spent = []
+        for _ in range(3):
+            before = web.cpu_times()
+            hooked.events(subscription, f"limit={limit}")
+            after = web.cpu_times()
+            spent.append(after.user + after.system - before.user - before.system)
+        return min(spent)
+
+    measure(1_000)
+    small, large = measure(250), measure(1_000)
+    assert large < MOST * max(small, 0.02), (small, large)
 
 
 def test_redirects(hooked: Hooked, path: str) -> None:

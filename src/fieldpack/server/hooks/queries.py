@@ -16,6 +16,10 @@ SECRET = columns_of(SecretRow, "s")
 SUBSCRIPTION = columns_of(SubscriptionRow, "h")
 EVENT = columns_of(EventRow, "e")
 
+MOST_ATTEMPTS = 12  # of an event in a list: as many as there are until it is given up
+EVENTS_IN_FULL = 20
+ANSWER_BEGINS = 100  # characters
+
 
 async def replace_secret(connection: Connection, workspace_id: UUID, id: UUID, value: str) -> SecretRow:
     """The one secret of a workspace, in place of the one there was."""
@@ -205,13 +209,33 @@ async def list_events(
     return rows, total["count"] if total else 0
 
 
-async def list_attempts(connection: Connection, event_ids: list[UUID]) -> list[AttemptRow]:
-    """The tries of events, in order."""
+async def list_attempts(connection: Connection, event_ids: list[UUID]) -> dict[UUID, list[AttemptRow]]:
+    """The latest `MOST_ATTEMPTS` tries of events that were tried, in order.
+
+    Answers are whole for as many as `EVENTS_IN_FULL` events. Of more, only that to the latest try of each is; of the
+    others there are `ANSWER_BEGINS` characters: a thousand events with twelve answers each would be 50 MB.
+    """
     cursor = await connection.cursor(row_factory=class_row(AttemptRow)).execute(
-        f"SELECT {columns_of(AttemptRow, 'a')} FROM hook_attempts a WHERE event_id = ANY(%s) ORDER BY id",
-        [event_ids],
+        f"""
+        SELECT {columns_of(AttemptRow, "a")} FROM unnest(%(events)s::uuid[]) AS e (id)
+        CROSS JOIN LATERAL (
+            SELECT h.id, h.event_id, h.at, h.target_url, h.seconds, h.status_code, h.error,
+                   CASE WHEN %(in_full)s OR row_number() OVER (ORDER BY h.id DESC) = 1 THEN h.answer
+                        ELSE left(h.answer, %(begins)s) END AS answer
+            FROM hook_attempts h WHERE h.event_id = e.id ORDER BY h.id DESC LIMIT %(most)s
+        ) AS a ORDER BY a.id
+        """,
+        {
+            "events": event_ids,
+            "in_full": len(event_ids) <= EVENTS_IN_FULL,
+            "begins": ANSWER_BEGINS,
+            "most": MOST_ATTEMPTS,
+        },
     )
-    return await cursor.fetchall()
+    found: dict[UUID, list[AttemptRow]] = {}
+    for row in await cursor.fetchall():
+        found.setdefault(row.event_id, []).append(row)
+    return found
 
 
 async def requeue_event(connection: Connection, subscription_id: UUID, event_id: UUID) -> bool:

@@ -181,7 +181,7 @@ async def list_events(
         )
         attempts = await queries.list_attempts(connection, [row.id for row in rows])
     url = subscription.target_url
-    return envelope([service.describe_event(row, url, attempts) for row in rows], count)
+    return envelope([service.describe_event(row, url, attempts.get(row.id, ())) for row in rows], count)
 
 
 @router.post("/subscriptions/{subscription_id}/test", status_code=201, dependencies=[Depends(discard_body)])

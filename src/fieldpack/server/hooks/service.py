@@ -246,10 +246,9 @@ def describe_event(row: EventRow, target_url: str, attempts: Sequence[AttemptRow
 
     Args:
         target_url: where its subscription leads now.
-        attempts: those to send it, in order, maybe among others'.
+        attempts: those to send it, in order.
     """
-    tries = [attempt for attempt in attempts if attempt.event_id == row.id]
-    went_to = tries[-1].target_url if tries and row.status != "PENDING" else None
+    went_to = attempts[-1].target_url if attempts and row.status != "PENDING" else None
     return {
         "id": row.id,
         "datetime_created": row.created_at,
@@ -269,6 +268,6 @@ def describe_event(row: EventRow, target_url: str, attempts: Sequence[AttemptRow
                 "answer": attempt.answer,
                 "error": attempt.error,
             }
-            for attempt in tries
+            for attempt in attempts
         ],
     }

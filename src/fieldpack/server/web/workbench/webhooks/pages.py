@@ -70,9 +70,7 @@ async def _show(
     if picked is not None:
         found, _ = await queries.list_events(connection, picked.id, None, None, EVENTS, 0)
         attempts = await queries.list_attempts(connection, [event.id for event in found])
-        events = [
-            (event, [attempt for attempt in attempts if attempt.event_id == event.id]) for event in found
-        ]
+        events = [(event, attempts.get(event.id, [])) for event in found]
     sentences: list[str] = []
     if problem is not None:
         detail = problem.detail
