@@ -401,7 +401,8 @@ def test_redirects(hooked: Hooked, path: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["http://receiver.invalid/", "https://127.0.0.2/", "https://10.0.0.1/", "https://[::1]/",
-     "https://2130706434/", "https://a@receiver.invalid/", "https://169.254.169.254/", "x", "https://10。0。0。1/"],
+     "https://2130706434/", "https://a@receiver.invalid/", "https://169.254.169.254/", "x", "https://10。0。0。1/", "https://[:::]/",
+     "https://[1.2.3.4]/", "https://receiver.invalid:\u0661/"],
 )  # fmt: skip
 def test_targets_inside_are_refused(hooked: Hooked, url: str) -> None:
     body = {"event_type": SUBMISSION, "target_url": url, "workspace_id": hooked.workspace}

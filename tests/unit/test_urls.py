@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -72,7 +73,23 @@ OBSCURE = [
     "https://exa\u202emple.org",
     "https://exa mple.org",
     "https://exam%70le.org",
+    "https://[:::]/",
+    "https://[1.2.3.4]/",
+    "https://[::1.2.3]/",
+    "https://[1:2:3:4:5:6:7:8:9]/",
+    "https://[.]:1/",
+    "https://example.org:\u0661/",
 ]
+
+
+@given(st.from_regex(r"https?://(\[[0-9a-fA-F:.]{1,12}\]|[\w.:-]{1,6})(:\d{1,6})?[/?#]?", fullmatch=True))
+@example("https://[:::]/")
+def test_who_may_write_a_url_is_understood(url: str) -> None:
+    """What is taken for a URL has a host and a port for whoever takes it apart, who would raise otherwise."""
+    if is_web_url(url):
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port is None or 0 <= parts.port < 65536
 
 
 @pytest.mark.parametrize("url", PLAIN)

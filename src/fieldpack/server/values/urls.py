@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from ipaddress import AddressValueError, IPv6Address
 
 __all__ = ["PICTURES", "find_picture", "is_own_path", "is_picture_url", "is_plain_url", "is_web_url"]
 
@@ -17,7 +18,7 @@ PICTURES = "/api/v1/pictures/"
 """What the path of a picture that a server like this one serves begins with; its id is the rest."""
 
 # a name or an IPv4 address, or an IPv6 address in brackets; no user, whom readers take for the host
-_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
+_HOST = re.compile(r"(?:[\w.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)")
 _TO_PEOPLE = ("mailto", "tel")
 
@@ -38,18 +39,24 @@ def _is_obscure(text: str) -> bool:
     )
 
 
+def _is_host(text: str) -> bool:
+    """Whether `text` is a host with or without a port, as it stands in a URL."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) >= 65536:
+        return False
+    if found["ipv6"] is not None:
+        try:
+            IPv6Address(found["ipv6"])
+        except AddressValueError:
+            return False
+    return True
+
+
 def is_web_url(text: str, *, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     """Whether `text` is an absolute URL with a host and one of `schemes`, which every browser reads alike."""
     scheme, mark, rest = text.partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    found = _HOST.fullmatch(host)
-    return (
-        bool(mark)
-        and scheme.lower() in schemes
-        and not _is_obscure(text)
-        and found is not None
-        and int(found[1] or 0) < 65536
-    )
+    return bool(mark) and scheme.lower() in schemes and not _is_obscure(text) and _is_host(host)
 
 
 def is_own_path(text: str) -> bool:
