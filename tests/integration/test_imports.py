@@ -632,6 +632,28 @@ def test_a_zip_that_is_not_sound_is_refused(
     assert list_collections(api, workspace) == []
 
 
+def test_what_the_database_refuses_of_what_was_asked_is_said_of_the_archive(
+    server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    """Whatever it is: a rule of the database's own stands for what nobody has thought of."""
+    archive = write_zip(tmp_path / "archive.zip", make_simple(1))
+    for table in ("collections", "collection_versions", "items", "studies"):
+        refuse = f"refuse_{table}"
+        with connected(server) as database:
+            database.execute(
+                f"CREATE FUNCTION {refuse}() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'numeric_value_out_of_range'; END $$"
+            )
+            database.execute(f"CREATE TRIGGER {refuse} BEFORE INSERT ON {table} EXECUTE FUNCTION {refuse}()")
+        try:
+            refused = run(archive, code=1)
+        finally:
+            with connected(server) as database:
+                database.execute(f"DROP FUNCTION {refuse} CASCADE")
+        assert "collection.json can't be stored: no room." in refused.stderr, table
+    run(archive)
+
+
 def test_what_broke_off_goes_on_with_a_better_copy_or_is_discarded(
     api: httpx.Client, server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done]
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from fieldpack.server.imports.paths import choose_paths, clean_content_type
 from fieldpack.server.imports.rows import ImportRow
 from fieldpack.server.storage import Storage
 
-__all__ = ["Job", "copy"]
+__all__ = ["Job", "copy", "naming"]
 
 BATCH_LINES = 500
 BLOCK_BYTES = 1 << 20
@@ -172,16 +172,26 @@ def _write(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
         for file in submission.files:
             if isinstance(file.stored, Future):
                 file.stored = file.stored.result()
+    where = f"{RESPONSES} lines {batch.before + 1} to {batch.last}"
+    with naming(where, RESPONSES, batch.before + 1), connection.transaction():
+        _write_rows(job, connection, batch)
+
+
+@contextmanager
+def naming(where: str, member: str, line: int | None = None) -> Iterator[None]:
+    """Say what of an archive it was that the database refuses to store.
+
+    Args:
+        where: the part of the archive, as a message begins with it.
+
+    Raises:
+        ArchiveError: for a `psycopg.DataError`, or more than PostgreSQL can hold.
+    """
     try:
-        with connection.transaction():
-            _write_rows(job, connection, batch)
-    except psycopg.DataError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ArchiveError(
-            f"{RESPONSES} lines {batch.before + 1} to {batch.last} can't be stored: {reason}.",
-            member=RESPONSES,
-            line=batch.before + 1,
-        ) from error
+        yield
+    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ArchiveError(f"{where} can't be stored: {reason}.", member=member, line=line) from error
 
 
 def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch) -> None:

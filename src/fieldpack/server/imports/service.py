@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from fieldpack.archive.members import COLLECTION
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.reading.reader import OpenArchive
 from fieldpack.server.accounts import queries as account_queries
@@ -20,7 +21,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.imports import queries
 from fieldpack.server.imports.checking import Checked, Tell, check
-from fieldpack.server.imports.copying import Job, copy
+from fieldpack.server.imports.copying import Job, copy, naming
 from fieldpack.server.imports.ids import choose_id, import_id, is_kept
 from fieldpack.server.imports.instructions import Blueprint, draw
 from fieldpack.server.imports.rows import ImportRow, RenamedRow, UnfinishedRow
@@ -118,7 +119,10 @@ async def import_archive(
         if not await asyncio.to_thread(queries.lock_imports, guard):
             raise FieldpackError("Another import is running here: wait for it, then run this one again.")
         async with context.database.transaction() as connection:
-            row = await queries.find_import(connection, identifier) or await plan.begin(connection)
+            row = await queries.find_import(connection, identifier)
+            if row is None:
+                with naming(COLLECTION, COLLECTION):
+                    row = await plan.begin(connection)
         scratch = context.storage.scratch / f"import-{identifier}"
         await asyncio.to_thread(_copy, context, plan.make_job(archive, row), scratch, tell)
         async with context.database.transaction() as connection:
