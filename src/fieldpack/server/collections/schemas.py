@@ -61,7 +61,8 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=MOST_NAME_
 OptionalText = Annotated[str, StringConstraints(max_length=100_000)] | None
 Html = Annotated[str, AfterValidator(sanitise)]
 Identifier = Annotated[UUID | None, BeforeValidator(_none_if_blank)]
-Order = Annotated[Integer, Field(ge=0, le=1_000_000)] | None
+LARGEST_ORDER = 1_000_000
+Order = Annotated[Integer, Field(ge=0, le=LARGEST_ORDER)] | None
 
 
 class Given(BaseModel):

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from fieldpack.archive.members import COLLECTION
+from fieldpack.archive.records import dump_json
 from fieldpack.errors import ArchiveError
 from fieldpack.reading.model import (
     CHOICE_TYPES,
@@ -28,15 +29,18 @@ from fieldpack.reading.model import (
     scalar_text,
 )
 from fieldpack.reading.shapes import read_time
-from fieldpack.server.collections.schemas import Item, TaskDetails, value_key
+from fieldpack.server.collections.schemas import LARGEST_ORDER, Item, TaskDetails, value_key
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION
 from fieldpack.server.imports.ids import LONGEST_ID, make_id
 from fieldpack.server.imports.rows import PlacedRow, VersionRow
+from fieldpack.text import say_bytes
 
 __all__ = ["Blueprint", "adopt", "draw"]
 
 UNNAMED = "Imported collection"
 LONGEST_NAME = 2_000
+MOST_VERSIONS = 1_000
+MOST_VERSION_BYTES = 256 << 20  # as JSON
 _ITEM: TypeAdapter[Any] = TypeAdapter(Item)
 _NO_OPTION = Option("", "–")
 
@@ -60,7 +64,7 @@ class Blueprint:
 
     def find_version(self, started_at: datetime, answered: Iterable[str]) -> int:
         """The number of the version that a submission was begun with: by its time, and by what it answers."""
-        number = max(1, bisect_right([version.made_at for version in self.versions], started_at))
+        number = max(1, bisect_right(self.versions, started_at, key=lambda version: version.made_at))
         if number == len(self.versions) and not self.retired.isdisjoint(answered):
             number -= 1
         return max(1, number)
@@ -118,42 +122,44 @@ def draw(
     described: dict[str, dict[str, Any]] = {}
     for number, instruction in enumerate(instructions.values()):
         described[instruction.id] = _describe(number, instruction, chosen.get(instruction.id, []))
-    numbers = sorted({instruction.page or 0 for instruction in instructions.values()})
-    pages = {number: make_id(import_id, "page", str(number)) for number in numbers}
+    places = _Places(instructions)
+    pages = {number: make_id(import_id, "page", str(number)) for number in places.pages}
     stamp = {"created_at": created_at.isoformat().replace("+00:00", "Z"), "created_by": str(by)}
     retired = {key for key, instruction in instructions.items() if instruction.retired}
-
-    def item(key: str, position: int) -> dict[str, Any]:
-        instruction = instructions[key]
-        return {
+    made = {
+        key: {
             **described[key],
             "id": str(ids[key]),
             "type": instruction.type,
-            "order": position if instruction.order is None else max(0, instruction.order),
+            "order": places.orders[key],
             **stamp,
             "parent_id": str(pages[instruction.page or 0]),
             "parent_type": PARENT_TYPE,
         }
-
-    made = {key: item(key, position) for position, key in enumerate(instructions)}
-    ordered = sorted(instructions, key=lambda key: (instructions[key].page or 0, made[key]["order"]))
+        for key, instruction in instructions.items()
+    }
+    earlier = {key: _list_earlier(made[key], each, created_at) for key, each in instructions.items()}
+    ends = sorted({each.end for found in earlier.values() for each in found})
+    if retired and not ends:
+        ends = [max(made_at, created_at)]
+    times = [created_at, *ends]
+    _require_few(len(times), made, earlier)
     details = _task_details(collection)
     name = (collection.name.strip() or UNNAMED)[:LONGEST_NAME]
 
     def body(at: datetime | None) -> dict[str, Any]:
-        shown = [key for key in ordered if at is not None or key not in retired]
         found = []
         for number, page_id in pages.items():
             items = [
-                _as_of(made[key], instructions[key], at)
-                for key in shown
-                if (instructions[key].page or 0) == number
+                made[key] if at is None else _as_of(made[key], earlier[key], at)
+                for key in places.on_page[number]
+                if at is not None or key not in retired
             ]
             if items:
                 found.append(
                     {
                         "id": str(page_id),
-                        "order": max(0, number),
+                        "order": places.pages[number],
                         "page_items": items,
                         **stamp,
                         "schema_version": SCHEMA_VERSION,
@@ -166,17 +172,87 @@ def draw(
             "collection_items": found,
         }
 
-    gone = [option for instruction in instructions.values() for option in instruction.retired_options]
-    ends = sorted({end for option in gone if (end := _end_of(option)) is not None and end > created_at})
-    if retired and not ends:
-        ends = [max(made_at, created_at)]
-    times = [created_at, *ends]
     versions = [VersionRow(at, body(at if number < len(ends) else None)) for number, at in enumerate(times)]
-    placed = [
-        PlacedRow(numbers.index(instructions[key].page or 0), made[key]["order"], made[key], key in retired)
-        for key in ordered
-    ]
+    placed = [PlacedRow(*places.rows[key], made[key], key in retired) for key in instructions]
     return Blueprint(name, collection.description, placed, versions, list(pages.values()), frozenset(retired))
+
+
+class _Places:
+    """Where instructions stand. What an archive says of it stays as long as the API would take it; else, and in the
+    rows by which items are ordered, it is the position among what is there.
+
+    Attributes:
+        pages: the order of each page, by what the archive calls it, in that order.
+        on_page: the instructions of each page, in order.
+        orders: of instructions on their pages, as `order` says it.
+        rows: page and position by which the rows of instructions are ordered.
+    """
+
+    def __init__(self, instructions: Mapping[str, Instruction]) -> None:
+        numbers = sorted({instruction.page or 0 for instruction in instructions.values()})
+        given = {
+            key: position if instruction.order is None else instruction.order
+            for position, (key, instruction) in enumerate(instructions.items())
+        }
+        self.pages = dict(zip(numbers, _keep_orders(numbers), strict=True))
+        self.on_page: dict[int, list[str]] = {number: [] for number in numbers}
+        for key in sorted(instructions, key=lambda key: given[key]):
+            self.on_page[instructions[key].page or 0].append(key)
+        self.orders: dict[str, int] = {}
+        self.rows: dict[str, tuple[int, int]] = {}
+        for page_position, keys in enumerate(self.on_page.values()):
+            kept = _keep_orders([given[key] for key in keys])
+            for position, (key, order) in enumerate(zip(keys, kept, strict=True)):
+                self.orders[key] = order
+                self.rows[key] = page_position, position
+        for position, (key, instruction) in enumerate(instructions.items()):
+            if (
+                instruction.retired
+            ):  # exports say the page of its row, and list those of a page in order of the rows
+                self.rows[key] = self.pages[instruction.page or 0], position
+
+
+def _keep_orders(orders: list[int]) -> list[int]:
+    """Ascending orders as they are, if the API would take each; else positions."""
+    fit = all(0 <= order <= LARGEST_ORDER for order in orders)
+    return orders if fit else list(range(len(orders)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """An option, or the label of one, that is no longer offered; it was from `begin` to before `end`."""
+
+    key: Any
+    option: dict[str, Any]
+    begin: datetime
+    end: datetime
+
+
+def _list_earlier(item: dict[str, Any], instruction: Instruction, created_at: datetime) -> list[_Earlier]:
+    """The retired options of an instruction that say until when, in the order in which they went.
+
+    Of when an option began the archive says nothing but by its order: a label began when the one before it went, and of
+    those that went together, which are in the order in which they came, none began before the one that it follows.
+    """
+    if "options" not in item and "unit_options" not in item:
+        return []
+    dated = [
+        (end, option)
+        for option in instruction.retired_options
+        if (end := _end_of(option)) is not None and end > created_at
+    ]
+    found: list[_Earlier] = []
+    ended: dict[Any, datetime] = {}
+    with_heading = instruction.type == "multiple_choice_with_free_text"
+    for end, option in sorted(dated, key=lambda pair: pair[0]):
+        key = value_key(option.value)
+        begin = ended.get(key, created_at)
+        if found and found[-1].end == end:
+            begin = max(begin, found[-1].begin)
+        heading = {"heading": option.heading or option.label} if with_heading else {}
+        found.append(_Earlier(key, {"label": option.label, "value": option.value, **heading}, begin, end))
+        ended[key] = end
+    return found
 
 
 def _end_of(option: Option) -> datetime | None:
@@ -187,20 +263,31 @@ def _end_of(option: Option) -> datetime | None:
         return None
 
 
-def _as_of(item: dict[str, Any], instruction: Instruction, at: datetime | None) -> dict[str, Any]:
-    """An item as it was at a time; None for now."""
-    name = "options" if "options" in item else "unit_options"
-    if at is None or not instruction.retired_options or name not in item:
+def _require_few(versions: int, made: Mapping[str, Any], earlier: Mapping[str, list[_Earlier]]) -> None:
+    """Refuse so many versions that to make them would take very long: each is a whole collection.
+
+    Raises:
+        ArchiveError: there are more than are made.
+    """
+    options = [each.option for found in earlier.values() for each in found]
+    size = len(dump_json(list(made.values()))) + len(dump_json(options))
+    if versions > MOST_VERSIONS or versions * size > MOST_VERSION_BYTES:
+        raise ArchiveError(
+            f"{COLLECTION} can't be imported: its retired options went at {versions - 1:,} different times, which is "
+            f"{versions:,} versions of up to {say_bytes(size)}; at most {MOST_VERSIONS:,}, and "
+            f"{say_bytes(MOST_VERSION_BYTES)} together, are made.",
+            member=COLLECTION,
+        )
+
+
+def _as_of(item: dict[str, Any], earlier: list[_Earlier], at: datetime) -> dict[str, Any]:
+    """An item as it was at a time: what is no longer offered first, in the archive's order, so that exports have it."""
+    there = {each.key: each.option for each in earlier if each.begin <= at < each.end}
+    if not there:
         return item
-    options = {value_key(option["value"]): option for option in item[name]}
-    earlier: dict[Any, dict[str, Any]] = {}
-    for option in reversed(instruction.retired_options):  # the label that ended first after that time counts
-        until = _end_of(option)
-        if until is not None and until > at:
-            key = value_key(option.value)
-            heading = {"heading": option.heading or option.label} if "heading" in options.get(key, {}) else {}
-            earlier[key] = {"label": option.label, "value": option.value, **heading}
-    return {**item, name: list({**options, **earlier}.values())}
+    name = "options" if "options" in item else "unit_options"
+    kept = [option for option in item[name] if value_key(option["value"]) not in there]
+    return {**item, name: [*there.values(), *kept]}
 
 
 def _describe(number: int, instruction: Instruction, chosen: list[Scalar]) -> dict[str, Any]:
