@@ -677,6 +677,9 @@ def test_what_broke_off_goes_on_with_a_better_copy_or_is_discarded(
     [unfinished] = list_unfinished()
     assert (unfinished["name"], unfinished["submissions"]) == ("From elsewhere", 1_000)
     expect(api.get(f"{COLLECTIONS}/{collection_id}"), 404)
+    (tmp_path / "good.zip").write_bytes(good)
+    would = json.loads(run(tmp_path / "good.zip", "--dry-run", "--json").stdout)
+    assert (would["submissions"], would["renamed"]) == (1_100, {})  # its own are no others'
     listed = json.loads(server.run("workspace", "list", "--json").stdout)
     assert unfinished["id"] not in [each["id"] for each in listed]
 
@@ -694,7 +697,6 @@ def test_what_broke_off_goes_on_with_a_better_copy_or_is_discarded(
     assert run_program(["import", "--discard", unfinished["id"]], settings).code == 1
 
     run(tmp_path / "bad.zip", code=1)
-    (tmp_path / "good.zip").write_bytes(good)
     run(tmp_path / "good.zip")
     assert content_of(export_of(api, collection_id)) == content_of(members)
 
@@ -708,8 +710,10 @@ def test_who_was_erased_here_stays_erased(
     gone = orjson.loads(members["responses.jsonl"].splitlines()[0])["submission_id"]
     expect(api.delete(f"/submissions/{gone}"), 204)
     other = make_workspace(api)
-    assert move_in(archive, "--dry-run", "--workspace", other)["erased"] == 1
+    would = move_in(archive, "--dry-run", "--workspace", other)
     second = move_in(archive, "--workspace", other)
+    counts = ("submissions", "files", "file_bytes", "erased", "renamed")
+    assert {name: would[name] for name in counts} == {name: second[name] for name in counts}
     assert (second["submissions"], second["files"], second["erased"]) == (3, 1, 1)
     assert second["collection_id"] != first["collection_id"]
     assert len(export_of(api, second["collection_id"])["responses.jsonl"].splitlines()) == 3

@@ -70,11 +70,11 @@ class Checked:
     notes: list[str] = field(default_factory=list)
 
 
-def check(archive: OpenArchive, tell: Tell, look_up: Callable[[list[str]], None] | None = None) -> Checked:
+def check(archive: OpenArchive, tell: Tell, look_up: Callable[[list[Taken]], None] | None = None) -> Checked:
     """Read everything but the contents of files. Blocking; memory grows with the number of submissions and files only.
 
     Args:
-        look_up: given the ids of submissions, some hundred at a time.
+        look_up: given the submissions, some hundred at a time.
 
     Raises:
         ArchiveError: something can't be imported as it is; names the member and the line.
@@ -90,7 +90,9 @@ def check(archive: OpenArchive, tell: Tell, look_up: Callable[[list[str]], None]
 
 
 class _Check:
-    def __init__(self, archive: OpenArchive, tell: Tell, look_up: Callable[[list[str]], None] | None) -> None:
+    def __init__(
+        self, archive: OpenArchive, tell: Tell, look_up: Callable[[list[Taken]], None] | None
+    ) -> None:
         collection = archive.collection
         self._asked = _read_asked(archive)
         instructions = adopt(collection)
@@ -117,14 +119,15 @@ class _Check:
         total = counted if isinstance(counted, int) else 0
         for first, block in self._archive.iter_response_blocks(BLOCK_BYTES):
             digest.update(block)
-            ids = []
+            read = []
             for number, line in iter_lines(block, first):
                 taken = self._reader.read(line, number)
                 self._add(taken)
-                ids.append(taken.submission_id)
+                if self._look_up is not None:
+                    read.append(taken)
             if self._look_up is not None:
-                for start in range(0, len(ids), LOOKED_UP):
-                    self._look_up(ids[start : start + LOOKED_UP])
+                for start in range(0, len(read), LOOKED_UP):
+                    self._look_up(read[start : start + LOOKED_UP])
             self._tell("Checking", found.submissions, total)
         digest.update(self._digest_collection())
         found.digest = digest.digest()

@@ -24,6 +24,7 @@ from fieldpack.server.imports.checking import Checked, Tell, check
 from fieldpack.server.imports.copying import Job, copy, naming
 from fieldpack.server.imports.ids import choose_id, import_id, is_kept
 from fieldpack.server.imports.instructions import Blueprint, draw
+from fieldpack.server.imports.lines import Taken
 from fieldpack.server.imports.rows import ImportRow, RenamedRow, UnfinishedRow
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import iter_urls
@@ -112,6 +113,8 @@ async def import_archive(
                 )
             return await _describe_done(connection, row, checked, was_there=True)
         plan = await _Plan.make(connection, place, identifier, checked, row)
+        if look is not None and row is not None:
+            await look.leave_out(connection, row)
     if look is not None:
         return plan.describe(look)
     _require_room(context, archive, checked.file_bytes - (row.file_bytes if row else 0))
@@ -139,21 +142,33 @@ def _copy(context: Context, job: Job, scratch: Path, tell: Tell) -> None:
 
 
 class _LookUp:
-    """Counts the ids of submissions that are not free here; for a dry run."""
+    """Counts the submissions whose ids are not free here, and the files of those that were erased; for a dry run."""
 
     def __init__(self, context: Context) -> None:
         self._connection = context.database.connect()
         self.taken = 0
         self.foreign = 0
         self.erased = 0
+        self.erased_files = 0
+        self.erased_bytes = 0
 
-    def count(self, ids: list[str]) -> None:
+    def count(self, read: list[Taken]) -> None:
         """Look some of them up."""
-        ours = [UUID(each) for each in ids if is_kept(each)]
-        here = queries.list_taken_submissions(self._connection, ours, UUID(int=0))
-        self.foreign += len(ids) - len(ours)
-        self.erased += sum(here.values())
-        self.taken += len(here) - sum(here.values())
+        ours = {UUID(each.submission_id): each for each in read if is_kept(each.submission_id)}
+        here = queries.list_taken_submissions(self._connection, list(ours), UUID(int=0))
+        self.foreign += len(read) - len(ours)
+        for key, is_erased in here.items():
+            if is_erased:
+                self.erased += 1
+                self.erased_files += len(ours[key].files)
+                self.erased_bytes += sum(file.member.size_bytes for file in ours[key].files)
+            else:
+                self.taken += 1
+
+    async def leave_out(self, connection: Connection, row: ImportRow) -> None:
+        """Count those that an unfinished run of the same import has made under their own ids as free."""
+        renamed = await queries.count_renamed(connection, row.id)
+        self.taken -= row.submissions - renamed.get("submission", 0)
 
     def close(self) -> None:
         """Close the connection."""
@@ -321,8 +336,8 @@ class _Plan:
             name=self.blueprint.name,
             study_ids=list(self.studies.values()),
             submissions=checked.submissions - look.erased,
-            files=checked.files,
-            file_bytes=checked.file_bytes,
+            files=checked.files - look.erased_files,
+            file_bytes=checked.file_bytes - look.erased_bytes,
             erased=look.erased,
             renamed=renamed,
             notes=[*checked.notes, *_note_pictures(self.pictures)],
