@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import orjson
@@ -319,6 +319,53 @@ def test_ids_that_are_taken_are_made_anew_and_listed(
     expect(api.delete(f"/submissions/{ids[first]}"), 204)
     move_in(tmp_path / "archive.zip", "--map", str(as_json))
     assert first not in as_json.read_text()
+
+
+@pytest.mark.parametrize("make", ["missing/ids.csv", "folder.csv", "file/ids.json"])
+def test_a_map_that_can_not_be_written_is_said_before_anything_is_imported(
+    make: str, api: httpx.Client, workspace: str, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    archive = write_zip(tmp_path / "archive.zip", make_simple(2))
+    before = sorted(tmp_path.rglob("*"))
+    refused = run(archive, "--map", str(tmp_path / make), code=2)
+    assert "Nothing was imported." in refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+    assert list_collections(api, workspace) == []
+
+
+def test_a_map_that_can_not_be_written_any_more_is_written_by_the_same_command(
+    server: Installation, workspace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the last step is missing, and the message says so."""
+    from fieldpack.errors import FieldpackError
+    from fieldpack.export import open_export
+    from fieldpack.server.config import load_settings
+    from fieldpack.server.run import importing
+
+    path = tmp_path / "ids.csv"
+    members = make_simple(2)
+    set_in_second(submission_id="another form")(members)
+    source = write_zip(tmp_path / "archive.zip", members)
+
+    def call() -> Any:
+        with open_export(source) as archive:
+            settings = load_settings(data_dir=server.data_dir)
+            return importing.import_archive(
+                settings, archive, UUID(workspace), None, lambda *_: None, map_file=path
+            )
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "_write_map", fail)
+        with pytest.raises(FieldpackError, match=r"is imported.*no space left.*same command"):
+            call()
+    done, written = call()
+    assert (done.was_there, written) == (True, path)
+    assert "another form" in path.read_text()
 
 
 def test_the_hosted_services_dialect(

@@ -150,25 +150,16 @@ def _import(
     if map_file is not None and map_file.suffix.lower() not in (".csv", ".json"):
         raise UsageError("--map writes a .csv or a .json: name the file so.")
     workspace_id = parse_workspace(workspace)
-    written: list[Path] = []
-
-    def choose_map(done: Imported) -> Path | None:
-        if not done.renamed and map_file is None:
-            return None
-        written.append(map_file or Path(f"{done.collection_id}-import-ids.csv"))
-        return written[0]
-
     tell = ProgressLine(lambda count: f"{count:,}")
     with open_export(source, limits=NO_LIMITS if no_limit else None) as archive:
         try:
-            done = move_in(
-                settings, archive, workspace_id, researcher, tell, dry_run=dry_run, choose_map=choose_map
+            done, path = move_in(
+                settings, archive, workspace_id, researcher, tell, dry_run=dry_run, map_file=map_file
             )
         finally:
             tell.end()
     for note in done.notes:
         print_note(note)
-    path = written[0] if written else None
     if as_json:
         print_json(_describe(done, dry_run, path))
     else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from fieldpack.errors import UsageError
+from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.files import replace_file
 from fieldpack.reading.reader import OpenArchive
 from fieldpack.server.cleanup.garbage import collect_garbage
@@ -50,22 +53,61 @@ def import_archive(
     tell: Tell,
     *,
     dry_run: bool = False,
-    choose_map: Callable[[service.Imported], Path | None],
-) -> service.Imported:
+    map_file: Path | None = None,
+) -> tuple[service.Imported, Path | None]:
     """See `service.import_archive`.
 
     Args:
-        choose_map: says where the map of ids is written, once it is known whether there is one; None for nowhere.
-    """
+        map_file: where ids that were made anew are listed; a file in the current folder, if there are any, unless
+            given.
 
-    async def work(context: Context) -> service.Imported:
+    Returns:
+        What was made, and where the ids are listed, if they are.
+
+    Raises:
+        UsageError: `map_file` can't be written; nothing was imported.
+        FieldpackError: it can't be written any more; all was imported.
+    """
+    if map_file is not None:
+        _require_writable(map_file)
+
+    async def work(context: Context) -> tuple[service.Imported, Path | None]:
         done = await service.import_archive(context, archive, workspace_id, email, tell, dry_run=dry_run)
-        path = None if dry_run else choose_map(done)
-        if path is not None:
+        if dry_run or (map_file is None and not done.renamed):
+            return done, None
+        path = map_file or Path(f"{done.collection_id}-import-ids.csv")
+        try:
             await asyncio.to_thread(_write_map, context, done, path)
-        return done
+        except OSError as error:
+            raise FieldpackError(
+                f"The archive is imported, as collection {done.collection_id}, but the list of new ids can't be "
+                f"written to {path}: {_reason(error)}. The same command, with another --map if need be, writes it, and "
+                "imports nothing again."
+            ) from error
+        return done, path
 
     return _run(settings, work)
+
+
+def _require_writable(path: Path) -> None:
+    """Try a file beside the one that is to be made, and leave nothing.
+
+    Raises:
+        UsageError: none can be made there.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--map can't be written to {path}: {_reason(error)}. Nothing was imported."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower().rstrip(".")
 
 
 def _write_map(context: Context, done: service.Imported, path: Path) -> None:
