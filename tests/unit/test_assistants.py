@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
+import anyio
 import orjson
 import pytest
 
@@ -100,3 +102,34 @@ def test_without_a_token_it_ends(
         monkeypatch.delenv(name, raising=False)
     assert main(["mcp"]) == 1
     assert "There is no token" in capsys.readouterr().err
+
+
+class _Broken:
+    """A client that does not do what it should, whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(f"no {name}\nnor a second line")
+
+
+def test_whatever_fails_is_told_in_a_line_and_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    sdk = pytest.importorskip("mcp")
+    from fieldpack.assistants.server import make_server
+
+    async def call_all() -> dict[str, Any]:
+        async with sdk.Client(make_server(cast(Any, _Broken()))) as client:
+            tools = (await client.list_tools()).tools
+            return {
+                tool.name: await client.call_tool(
+                    tool.name, {name: str(uuid4()) for name in tool.input_schema.get("required", [])}
+                )
+                for tool in tools
+            }
+
+    found = anyio.run(call_all)
+    assert len(found) > 8
+    for name, answer in found.items():
+        assert answer.is_error, name
+        [block] = answer.content
+        assert len(block.text.splitlines()) == 1, block.text
+    assert "This is a bug: LookupError: no " in found["list_collections"].content[0].text
+    assert capfd.readouterr() == ("", "")

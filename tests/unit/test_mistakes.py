@@ -103,6 +103,60 @@ def test_numbers_on_the_command_line(
     assert said in refused(capsys, arguments, 2)
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://[:::]/x.zip",
+        "http://x:abc/x.zip",
+        f"https://me:{SECRET}@[:::]/x.zip?signature={SECRET}#{SECRET}",
+        "http://a\x01b/x.zip",
+        "http://x:99999/x.zip",
+        "https://" + "a" * 70_000,
+        "http://xn--/x.zip",
+        "http://" + "a" * 64 + ".\xe9/x.zip",
+    ],
+    ids=lambda link: link[:20],
+)
+@pytest.mark.parametrize("command", ["inspect", "verify", "extract", "convert"])
+def test_a_link_that_is_none(capsys: pytest.CaptureFixture[str], command: str, link: str) -> None:
+    options = {"extract": ["-o", "out"], "convert": ["--to", "csv", "-o", "out.csv"]}.get(command, [])
+    said = refused(capsys, [command, link, *options], 1)
+    assert "is not a link that can be opened" in said
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a" * 70_000, "../" * 30_000, "\xe9" * 30_000], ids=["long", "dots", "escaped"]
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "collection get",
+        "collection responses",
+        "study view",
+        "submission get",
+        "submission list -s",
+        "hook events",
+    ],
+)
+def test_an_id_that_makes_no_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, wrong: str
+) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PROLIFIC_TOKEN", "token")
+    said = refused(capsys, [*command.split(), wrong], 2)
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize("url", ["http://a\x01b.example", "https://xn--", "https://" + "a" * 70_000])
+def test_a_servers_address_that_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", url)
+    monkeypatch.setenv("PROLIFIC_TOKEN", "token")
+    assert "PROLIFIC_URL" in refused(capsys, ["study", "list"], 1)
+
+
 def answer_with_garbage(listener: socket.socket) -> None:
     while True:
         try:

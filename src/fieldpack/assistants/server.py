@@ -19,6 +19,7 @@ from fieldpack.assistants.submissions import SubmissionTools
 from fieldpack.assistants.writing import WRITES, WritingTools
 from fieldpack.client import Client
 from fieldpack.errors import FieldpackError
+from fieldpack.text import make_line
 
 __all__ = ["make_server", "serve"]
 
@@ -86,7 +87,7 @@ def make_server(client: Client, *, allow_writes: bool = False) -> MCPServer[Any]
 
 
 def _tell(tool: Callable[..., Any]) -> Callable[..., Any]:
-    """The tool, with errors of ours told to the assistant in their own words, and answers of a size it can take in."""
+    """The tool, with errors told to the assistant, ours in their own words, and answers of a size it can take in."""
 
     @functools.wraps(tool)
     def call(*positions: Any, **given: Any) -> Any:
@@ -94,6 +95,12 @@ def _tell(tool: Callable[..., Any]) -> Callable[..., Any]:
             found = tool(*positions, **given)
         except FieldpackError as error:
             raise ToolError(str(error)) from error
+        except ToolError:
+            raise
+        except (
+            Exception
+        ) as error:  # the SDK would write all of it to standard error, and tell the assistant nothing
+            raise ToolError(make_line(f"This is a bug: {type(error).__name__}: {error}.")) from error
         return cap(shorten(found)) if isinstance(found, dict) else found
 
     return call

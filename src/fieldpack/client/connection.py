@@ -110,7 +110,10 @@ def normalize_url(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether `url` is on this very machine, where no proxy can be meant."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -15,7 +15,7 @@ import orjson
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
 from fieldpack.client.problems import PASSING, make_api_error
-from fieldpack.errors import IgnoredParameterWarning, TransportError
+from fieldpack.errors import ConfigError, IgnoredParameterWarning, TransportError, UsageError
 from fieldpack.text import make_plain
 
 __all__ = ["Form", "Transport", "user_agent"]
@@ -54,7 +54,7 @@ class Transport:
         self.timeout = timeout
         self._retries = retries
         self._http = httpx.Client(
-            base_url=connection.url + "/api/v1",
+            base_url=_read_base(connection.url),
             headers={
                 "Authorization": f"Token {connection.token}",
                 "Accept": "application/json",
@@ -95,6 +95,7 @@ class Transport:
         Raises:
             ApiError: the server refused.
             TransportError: it could not be reached, or answered with something that is not JSON.
+            UsageError: what was named makes no address, as a text too long for an id.
         """
         return self.request_with_headers(
             method,
@@ -152,6 +153,11 @@ class Transport:
                 delay = backoff.next_delay() if repeatable else None
                 if delay is None:
                     raise TransportError(self._broken(error)) from error
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise UsageError(
+                    f"What was named makes no address at {self.connection.url}: it is too long, or has characters that "
+                    "no address can have."
+                ) from error
             except httpx.HTTPError as error:  # too many redirects and the like
                 raise TransportError(f"{self.connection.url} cannot be talked to: {error}.") from error
             else:
@@ -204,6 +210,18 @@ class Transport:
             "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"broke off ({error})"
         )
         return f"The connection to {self.connection.url} {what}: try again."
+
+
+def _read_base(url: str) -> httpx.URL:
+    """What the addresses of the API begin with. Raises `ConfigError` for what is no address."""
+    try:
+        base = httpx.URL(url + "/api/v1")
+        is_address = bool(base.host)  # a host of odd characters is read only when asked for
+    except (httpx.InvalidURL, UnicodeError):
+        is_address = False
+    if not is_address:
+        raise ConfigError(f"{url[:200]!r} is not the address of a server, which PROLIFIC_URL should be.")
+    return base
 
 
 def _warn_of_ignored(names: str, where: str) -> None:

@@ -34,6 +34,31 @@ def make_http(verify: ssl.SSLContext | bool = True) -> httpx.Client:
     )
 
 
+def _read_link(link: str) -> httpx.URL:
+    """A link taken apart. Raises `TransportError` for what is none."""
+    try:
+        url = httpx.URL(link)
+        is_link = (
+            bool(url.host) and (url.port or 0) < 65536
+        )  # a host of odd characters is read only when asked for
+    except (httpx.InvalidURL, UnicodeError):
+        is_link = False
+    if not is_link:
+        raise _no_link(_cut_secrets(link), "it is not written as a web address is")
+    return url
+
+
+def _no_link(label: str, reason: str) -> TransportError:
+    return TransportError(f"{label} is not a link that can be opened: {reason}.")
+
+
+def _cut_secrets(link: str) -> str:
+    """A link that can't be taken apart, without what may be secret of it: a user, a query, a fragment."""
+    shown = re.sub(r"[?#].*", "", link, flags=re.DOTALL)
+    shown = re.sub(r"^([^/]*//)[^/]*@", r"\1", shown)
+    return shown if len(shown) <= 200 else shown[:200] + "…"
+
+
 class RangeFile(io.RawIOBase):
     """A seekable, read-only file behind a link.
 
@@ -50,7 +75,7 @@ class RangeFile(io.RawIOBase):
 
     Raises:
         ApiError: the link was refused; the message is the server's own where it sent one.
-        TransportError: the server could not be reached, or the connection broke again and again.
+        TransportError: it is no link, the server could not be reached, or the connection broke again and again.
         ArchiveError: the server doesn't serve ranges, or the file changed meanwhile.
 
     Attributes:
@@ -62,7 +87,7 @@ class RangeFile(io.RawIOBase):
     ) -> None:
         self._renew = link if callable(link) else None
         self._link = link() if callable(link) else link
-        url = httpx.URL(self._link)
+        url = _read_link(self._link)
         self.label = str(url.copy_with(query=None, fragment=None, userinfo=b""))
         self._owns_client = owns_client or client is None
         self._client = client or make_http()
@@ -164,14 +189,14 @@ class RangeFile(io.RawIOBase):
                     if response.status_code in (401, 403, 410) and self._renew and not renewed:
                         renewed = True
                         self._link = self._renew()
+                        _read_link(self._link)
                         continue
                     if response.status_code in (429, 500, 502, 503, 504):
                         failure = self._refuse(response)
                         continue
                     return self._accept(response, most_bytes)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
-                reason = str(error).rstrip(".")
-                raise TransportError(f"{self.label} is not a link that can be opened: {reason}.") from error
+            except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+                raise _no_link(self.label, str(error).rstrip(".")) from error
             except (httpx.HTTPError, httpx.StreamError) as error:
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise TransportError(

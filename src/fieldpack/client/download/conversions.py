@@ -151,6 +151,10 @@ class ConversionRoutes(Routes):
                 try:
                     _fetch_rest(http, url, out, size)
                     break
+                except httpx.InvalidURL as error:
+                    raise DownloadError(
+                        f"The server's download link is not a web address: {url[:80]!r}."
+                    ) from error
                 except httpx.TransportError as error:
                     if tried == _TRIES - 1:
                         raise DownloadError(f"The download of the file broke off: {error}") from error

@@ -59,7 +59,11 @@ class LinkOpener:
             LinkChanged: 416, or the complete archive although a span of the one with `etag` was requested.
             DownloadError: any other refusal; trying again won't help.
         """
-        if urlsplit(url).scheme not in ("http", "https"):
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in ("http", "https"):
             raise DownloadError(f"The server's download link is not a web address: {url[:80]!r}.")
         headers = {
             "User-Agent": user_agent(),
