@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +104,19 @@ def test_numbers_on_the_command_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert said in refused(capsys, arguments, 2)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code"), [("--version", 0), ("collection check -", 2), ("study list", 1)]
+)
+def test_a_standard_stream_that_is_closed(closed: str, command: str, code: int) -> None:
+    """Nobody can be told anything then; the code still says how it ended."""
+    env = {**os.environ, "PROLIFIC_URL": "http://127.0.0.1:9", "PROLIFIC_TOKEN": "token"}
+    line = f'exec "{sys.executable}" -m fieldpack {command} {closed}'
+    done = subprocess.run(["sh", "-c", line], input=b"[]", capture_output=True, env=env, timeout=300)
+    assert done.returncode == code, done
+    assert not FOREIGN.search(done.stderr.decode().replace("[Errno 111]", "")), done.stderr
 
 
 @pytest.mark.parametrize(

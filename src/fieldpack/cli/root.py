@@ -134,6 +134,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C, 143 for
     SIGTERM."""
     _Run.is_debugged = _Run.is_terminated = False
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a program put in its place may take any character
             with contextlib.suppress(ValueError):
@@ -169,6 +170,16 @@ def _terminate(signum: int, frame: object) -> None:
     """End a command by SIGTERM as by Ctrl-C: what it has begun is cleared away."""
     _Run.is_terminated = True
     raise KeyboardInterrupt
+
+
+def _open_missing_streams() -> None:
+    """Put the null device in the place of a standard stream that was closed by who started this, as by `>&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  # for as long as the program runs
+            if stream.fileno() <= 2:  # the place was free: programs that are started from here have it too
+                os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _say_warnings() -> None:
