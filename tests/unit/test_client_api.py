@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.problems import make_api_error
 from fieldpack.client.progress import Progress, show_progress
 from fieldpack.errors import ExportNotReady
+from fieldpack.server.http.listing import parse_day
 from tests.hostile_server import COLLECTION, EXPORT, TOKEN, HostileServer, make_archive, serve_hostile
 
 ARCHIVE = make_archive(members=3)
@@ -206,6 +207,17 @@ def test_paths_are_spelt_as_the_hosted_service_has_them(
     with contextlib.suppress(ApiError):
         ask(client)
     assert server.requests[0].path == "/api/v1" + path
+
+
+@pytest.mark.parametrize("day", [date.min, date(33, 4, 3), date(2026, 1, 31), date.max], ids=str)
+def test_any_day_is_written_as_the_api_reads_it(client: Client, server: HostileServer, day: date) -> None:
+    with contextlib.suppress(ApiError):
+        client.page_submissions("s", submitted_from=day, submitted_before=day)
+    given = server.requests[0].query
+    assert given["submitted_from"] == given["submitted_before"]
+    read = parse_day("submitted_from", given["submitted_from"][0])
+    assert read is not None
+    assert read.date() == day
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", " "])

@@ -68,7 +68,8 @@ class SubmissionRoutes(Routes):
         days = {"submitted_from": submitted_from, "submitted_before": submitted_before}
         given = {
             "ordering": ordering,
-            **{name: f"{day:%d/%m/%Y}" for name, day in days.items() if day is not None},
+            # `%Y` writes the year 1 without its zeros on some systems
+            **{name: f"{day:%d/%m}/{day.year:04}" for name, day in days.items() if day is not None},
             **{
                 name: str(value).lower() if isinstance(value, bool) else value
                 for name, value in narrowed.items()

@@ -88,7 +88,7 @@ def say_facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.studies > 1:
         facts.append(("Studies", f"{summary.studies:,}"))
     if summary.first_at and summary.last_at:
-        first, last = f"{summary.first_at:%Y-%m-%d}", f"{summary.last_at:%Y-%m-%d}"
+        first, last = summary.first_at.date().isoformat(), summary.last_at.date().isoformat()
         facts.append(("Completed", first if first == last else f"{first} to {last}"))
     if summary.median_seconds is not None:
         facts.append(("Median time", say_duration(summary.median_seconds)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -65,11 +65,13 @@ def show_since(at: datetime | None) -> str:
     """The beginning of a span as the form's field has it: a day, or a time within one."""
     if at is None:
         return ""
-    return f"{at:%Y-%m-%d}" if at.time() == at.time().min else format_time(at)
+    return at.date().isoformat() if at.time() == at.time().min else format_time(at)
 
 
 def show_before(at: datetime | None) -> str:
     """The end of a span: the last day that is in it, or a time within one."""
     if at is None:
         return ""
-    return f"{at - timedelta(days=1):%Y-%m-%d}" if at.time() == at.time().min else format_time(at)
+    if at.time() != at.time().min or at.date() == date.min:
+        return format_time(at)
+    return (at.date() - timedelta(days=1)).isoformat()
