@@ -194,7 +194,9 @@ async def _find_place(connection: Connection, workspace_id: UUID | None, email: 
         return _Place(workspace_id, researcher)
     researcher = await account_queries.find_researcher_by_email(connection, email)
     if researcher is None:
-        raise UsageError(f"There is no researcher {email}; `fieldpack workspace member list` shows them.")
+        raise UsageError(
+            f"There is no researcher {email}; `fieldpack workspace members list {workspace_id}` shows who is there."
+        )
     standing = await find_in_workspace(connection, workspace_id, researcher)
     role = Role(standing.role) if standing and standing.role else None
     if not may(role, Action.COLLECTION_WRITE):
