@@ -22,6 +22,7 @@ __all__ = [
     "normalise",
     "say_bytes",
     "say_count",
+    "say_fault",
 ]
 
 CONTROL = (
@@ -132,3 +133,8 @@ def say_bytes(size: float) -> str:
 def say_count(count: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 file`, `1,200 files`, `2 studies` (of `study`, `studies`)."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def say_fault(said: str) -> str:
+    """What a check of ours says, of how pydantic hands it on: without the words that it puts in front."""
+    return said.removeprefix("Value error, ")

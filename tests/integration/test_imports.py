@@ -27,6 +27,7 @@ from tests.integration.rows import connected
 from tests.lengths import length
 from tests.scenario import PNG, Scenario, expect
 from tests.unit.archives import make_members, make_zip, write_folder, write_zip
+from tests.unit.test_moving_in import DOUBLED
 
 KILLS = length(3, 10)
 KILLED_SUBMISSIONS = length(1200, 12_000)
@@ -611,6 +612,7 @@ def test_what_is_wrong_is_named_and_nothing_is_seen(
     [line] = [each for each in refused.stderr.splitlines() if each.startswith("fieldpack: ")]
     for word in words:
         assert word in line, (word, line)
+    assert not DOUBLED.search(line), line
     assert list_collections(api, workspace) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ from fieldpack.server.imports.instructions import Blueprint, adopt, draw
 from tests.unit.archives import make_members, write_folder
 
 IMPORT = UUID(int=2**100)
+# what becomes of two sentences that are put into each other, and of pydantic's own words
+DOUBLED = re.compile(r"(?<!\.)\.\.(?![./])|[,:;]\.|\.:|Value error")
 CREATED_AT = datetime(2026, 2, 1, 8, tzinfo=UTC)
 CHOICE: dict[str, Any] = {
     "id": "choice",
@@ -86,6 +89,34 @@ def test_nul_is_refused_wherever_it_stands_in_what_was_asked(tmp_path: Path) -> 
         with pytest.raises(ArchiveError) as caught:
             check_asked(tmp_path / str(number), other)
         assert caught.value.member == "collection.json", other
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"validation": {"type": "number", "min": 5, "max": 1}, "type": "free_text"},
+            "validation.max: min must",
+        ),
+        (
+            {"options": [{"value": "a", "label": "A", "heading": "H"}] * 2},
+            "options: The value 'a' occurs twice",
+        ),
+        ({"options": [{"value": "a", "label": "A" * 9_000, "heading": "H"}]}, "options.0.label: "),
+        ({"id": "x" * 201}, "its id has"),
+        ({"description": "<table>" + "<tr><td>" * 100_000}, "description: "),
+        ({"description": "x" * 200_000}, "description: "),
+        ({"type": "file_upload", "accepted_file_types": ["jpg"]}, "accepted_file_types"),
+        ({"type": "file_upload", "min_file_count": 5, "max_file_count": 2}, "max_file_count"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:20],
+)
+def test_what_is_wrong_with_a_question_is_said_as_the_api_says_it(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArchiveError) as caught:
+        draw_asked(make_asked({**CHOICE, **changed}))
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("collection.json can't be imported: ")
+    assert not DOUBLED.search(str(caught.value)), str(caught.value)
 
 
 def test_what_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> None:

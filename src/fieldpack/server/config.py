@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from fieldpack.errors import ConfigError
 from fieldpack.server.values.networks import Allowed, parse_allowed
 from fieldpack.server.values.urls import is_web_url
+from fieldpack.text import say_fault
 
 __all__ = ["Settings", "load_settings"]
 
@@ -433,4 +434,4 @@ def _wanted(error: Mapping[str, Any]) -> str:
             kind.startswith(f"{beginning}_") and not kind.startswith(f"{beginning}_than_")
         ):
             return f"{sentence}; it is {str(error['input'])[:40]!r}"
-    return str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    return say_fault(str(error["msg"])).rstrip(".")

@@ -12,6 +12,7 @@ from fieldpack.server.collections.schemas import ITEM_TYPES, CollectionReplaceme
 from fieldpack.server.config import Settings
 from fieldpack.server.problems import INVALID, Problem
 from fieldpack.server.values.entries import check_body, list_faults
+from fieldpack.text import say_fault
 
 __all__ = ["describe_faults", "parse_collection"]
 
@@ -38,7 +39,7 @@ def describe_faults(faults: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]
         location = tuple(fault["loc"])
         if fault["type"].startswith("union_tag"):
             location = (*location, "type")
-        sentence = str(fault["msg"]).removeprefix("Value error, ")
+        sentence = say_fault(str(fault["msg"]))
         messages = detail.setdefault(_path_of(location) or "body", [])
         if sentence not in messages:
             messages.append(sentence)

@@ -33,7 +33,7 @@ from fieldpack.server.collections.schemas import LARGEST_ORDER, Item, TaskDetail
 from fieldpack.server.collections.shapes import PARENT_TYPE, SCHEMA_VERSION
 from fieldpack.server.imports.ids import LONGEST_ID, make_id
 from fieldpack.server.imports.rows import PlacedRow, VersionRow
-from fieldpack.text import say_bytes
+from fieldpack.text import say_bytes, say_fault
 
 __all__ = ["Blueprint", "adopt", "draw"]
 
@@ -79,7 +79,7 @@ def adopt(collection: Collection) -> dict[str, Instruction]:
     found = {}
     for number, instruction in enumerate(collection.instructions):
         if len(instruction.id) > LONGEST_ID:
-            raise _wrong(number, f"its id has more than {LONGEST_ID} characters")
+            raise _wrong(f"instructions[{number}]", f"its id has more than {LONGEST_ID} characters")
         known = instruction.type in KNOWN_TYPES
         found[instruction.id] = instruction if known else _as_free_text(instruction)
     return found
@@ -318,7 +318,8 @@ def _describe(number: int, instruction: Instruction, chosen: list[Scalar]) -> di
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"][1:])
-        raise _wrong(number, f"{path}: {first['msg']}" if path else first["msg"]) from error
+        said = say_fault(first["msg"])
+        raise _wrong(f"instructions[{number}]", f"{path}: {said}" if path else said) from error
     found: dict[str, Any] = checked.model_dump(exclude={"id", "order", "type"}, exclude_none=True)
     return found
 
@@ -341,12 +342,10 @@ def _task_details(collection: Collection) -> dict[str, Any]:
             task_steps=str(details.get("task_steps") or ""),
         ).model_dump()
     except ValidationError as error:
-        raise ArchiveError(
-            f"{COLLECTION} can't be imported: task_details: {error.errors()[0]['msg']}.", member=COLLECTION
-        ) from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        path = ".".join(("task_details", *map(str, first["loc"])))
+        raise _wrong(path, say_fault(first["msg"])) from error
 
 
-def _wrong(number: int, reason: str) -> ArchiveError:
-    return ArchiveError(
-        f"{COLLECTION} can't be imported: instructions[{number}]: {reason.rstrip('.')}.", member=COLLECTION
-    )
+def _wrong(where: str, reason: str) -> ArchiveError:
+    return ArchiveError(f"{COLLECTION} can't be imported: {where}: {reason.rstrip('.')}.", member=COLLECTION)

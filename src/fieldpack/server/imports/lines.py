@@ -103,7 +103,9 @@ class LineReader:
             dump_text(data)  # so that it can be written again
             return taken
         except (ValueError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            reason = (
+                "it is nested too deeply" if isinstance(error, RecursionError) else str(error).rstrip(".")
+            )
             raise ArchiveError(
                 f"{RESPONSES} line {number} can't be imported: {reason}.", member=RESPONSES, line=number
             ) from error
