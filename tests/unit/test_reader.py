@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import threading
 import tracemalloc
 import zlib
@@ -466,6 +467,20 @@ BYSTANDERS = (
     ),
     f"files/.{'0a' * 16}.part",
 )
+
+
+def test_a_folder_that_is_no_archive_is_not_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody names `/tmp`, or their home."""
+    (tmp_path / "home" / "files").mkdir(parents=True)
+
+    def walk(*given: object, **_: object) -> None:
+        raise AssertionError("it is gone through")
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(ArchiveError, match="is not an export"):
+        open_export(tmp_path / "home")
 
 
 def test_what_systems_and_fieldpack_put_into_a_folder_is_no_part_of_the_archive(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
-from fieldpack.archive.members import explain_outsider, is_bystander
+from fieldpack.archive.members import COLLECTION, RESPONSES, explain_outsider, is_bystander
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, InTheWay
 from fieldpack.text import say_bytes
@@ -220,7 +220,8 @@ class GuardedMember(io.RawIOBase):
 
 class FolderSource:
     """The members of an extracted archive, without the files that operating systems and fieldpack itself add.
-    Symbolic links are listed with a `problem` and never followed."""
+    Symbolic links are listed with a `problem` and never followed. A folder that has nothing of an archive has none, and
+    is not gone through, however much is in it."""
 
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.label = str(path)
@@ -231,6 +232,8 @@ class FolderSource:
 
     def members(self) -> dict[str, Member]:
         found: dict[str, Member] = {}
+        if not any(os.path.lexists(self._path / name) for name in (RESPONSES, COLLECTION)):
+            return found
         with translate_errors(self.label):
             for folder, folders, names in os.walk(self._path, followlinks=False):
                 folders.sort()
