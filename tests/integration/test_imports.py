@@ -726,6 +726,10 @@ def test_what_broke_off_goes_on_with_a_better_copy_or_is_discarded(
     [unfinished] = list_unfinished()
     assert (unfinished["name"], unfinished["submissions"]) == ("From elsewhere", 1_000)
     expect(api.get(f"{COLLECTIONS}/{collection_id}"), 404)
+    table = run_program(["import", "--list", "--csv", "--fields", "ID,submissions,updated_at"], settings)
+    assert f"{unfinished['id']},1000,{unfinished['updated_at']}" in table.stdout.decode().splitlines()
+    assert b"1000" in run_program(["import", "--list"], settings).stdout
+    assert "go with --list" in run(tmp_path / "bad.zip", "--csv", code=2).stderr
     (tmp_path / "good.zip").write_bytes(good)
     would = json.loads(run(tmp_path / "good.zip", "--dry-run", "--json").stdout)
     assert (would["submissions"], would["renamed"]) == (1_100, {})  # its own are no others'

@@ -12,24 +12,24 @@ import typer
 from fieldpack.cli.options import AsJson
 from fieldpack.errors import UsageError
 
-__all__ = ["cut", "list_command"]
+__all__ = ["AsCsv", "AsTable", "Fields", "cut", "list_command", "show_list"]
 
 Row = Mapping[str, Any]
 Work = TypeVar("Work", bound=Callable[..., Sequence[Row]])
 
-_AsCsv = Annotated[bool, typer.Option("--csv", "-c", help="Print CSV.")]
-_AsTable = Annotated[
+AsCsv = Annotated[bool, typer.Option("--csv", "-c", help="Print CSV.")]
+AsTable = Annotated[
     bool, typer.Option("--table", "-t", "--non-interactive", "-n", help="Print a table (the default).")
 ]
-_Fields = Annotated[
+Fields = Annotated[
     str | None,
     typer.Option("--fields", "-f", metavar="A,B", help="Columns of CSV and table, separated by commas."),
 ]
 _OPTIONS = {
     "json": (AsJson, False),
-    "csv": (_AsCsv, False),
-    "table": (_AsTable, False),
-    "fields": (_Fields, None),
+    "csv": (AsCsv, False),
+    "table": (AsTable, False),
+    "fields": (Fields, None),
 }
 
 
@@ -65,20 +65,18 @@ def list_command(
 
         @functools.wraps(work)
         def command(*, json: bool, csv: bool, table: bool, fields: str | None, **given: Any) -> None:
-            from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
-
-            layout = pick_format(json=json, csv=csv, table=table)
-            rows = work(**given)
-            if layout == "json":
-                print_json(in_json(rows) if in_json else rows)
-                return
-            shown = [flatten(row) for row in rows] if flatten else rows
-            usual = in_csv if layout == "csv" and in_csv else columns
-            chosen = _choose(fields, shown, usual) if fields else usual
-            if layout == "csv":
-                print_csv(shown, chosen)
-            else:
-                print_table(shown, chosen, empty=empty)
+            show_list(
+                lambda: work(**given),
+                columns,
+                empty=empty,
+                flatten=flatten,
+                in_csv=in_csv,
+                in_json=in_json,
+                json=json,
+                csv=csv,
+                table=table,
+                fields=fields,
+            )
 
         parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in taken.parameters.values()]
         signature = inspect.Signature([*parameters, *added])
@@ -88,6 +86,43 @@ def list_command(
         return work
 
     return register
+
+
+def show_list(
+    work: Callable[[], Sequence[Row]],
+    columns: Sequence[str],
+    *,
+    empty: str,
+    flatten: Callable[[Row], Row] | None = None,
+    in_csv: Sequence[str] | None = None,
+    in_json: Callable[[Sequence[Row]], Any] | None = None,
+    json: bool,
+    csv: bool,
+    table: bool,
+    fields: str | None,
+) -> None:
+    """Print rows in the layout that the options of every list ask for; see `list_command`.
+
+    Args:
+        work: gives the rows, once the options are known to go together.
+
+    Raises:
+        UsageError: they don't.
+    """
+    from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
+
+    layout = pick_format(json=json, csv=csv, table=table)
+    rows = work()
+    if layout == "json":
+        print_json(in_json(rows) if in_json else rows)
+        return
+    shown = [flatten(row) for row in rows] if flatten else rows
+    usual = in_csv if layout == "csv" and in_csv else columns
+    chosen = _choose(fields, shown, usual) if fields else usual
+    if layout == "csv":
+        print_csv(shown, chosen)
+    else:
+        print_table(shown, chosen, empty=empty)
 
 
 def cut(rows: list[dict[str, Any]], limit: int | None, offset: int) -> list[dict[str, Any]]:

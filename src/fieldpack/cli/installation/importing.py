@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fieldpack.cli.completion import complete_workspace
+from fieldpack.cli.lists import AsCsv, AsTable, Fields, show_list
 from fieldpack.cli.options import AsJson, DataDir
-from fieldpack.cli.output import ProgressLine, print_json, print_note, print_table, print_text
+from fieldpack.cli.output import ProgressLine, print_json, print_note, print_text
 from fieldpack.errors import UsageError
 from fieldpack.text import say_bytes, say_count
 
@@ -74,6 +75,9 @@ def import_archive(
     ] = None,
     data_dir: DataDir = None,
     json: AsJson = False,
+    csv: AsCsv = False,
+    table: AsTable = False,
+    fields: Fields = None,
     no_limit: Annotated[
         bool,
         typer.Option(
@@ -98,27 +102,33 @@ def import_archive(
 
     if sum((archive is not None, unfinished, discard is not None)) != 1:
         raise UsageError("Name an archive, or give --list or --discard ID.")
+    if (csv or table or fields) and not unfinished:
+        raise UsageError("--csv, --table and --fields go with --list.")
     settings = load_settings(data_dir=data_dir)
     configure_logs(settings, process="import")  # to standard error: nothing but the result on standard output
     if unfinished:
-        _list(settings, json)
+        _list(settings, json=json, csv=csv, table=table, fields=fields)
     elif discard is not None:
         _discard(settings, discard, json)
     elif archive is not None:
         _import(settings, archive, workspace, researcher, map_file, dry_run, json, no_limit)
 
 
-def _list(settings: Settings, as_json: bool) -> None:
+def _list(settings: Settings, *, json: bool, csv: bool, table: bool, fields: str | None) -> None:
     from dataclasses import asdict
 
+    from fieldpack.archive.records import format_time
     from fieldpack.server.run.importing import list_imports
 
-    rows = [asdict(row) for row in list_imports(settings)]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        rows, ("id", "name", "workspace_id", "submissions", "updated_at"), empty="No import is unfinished."
+    show_list(
+        lambda: [asdict(row) for row in list_imports(settings)],
+        ("id", "name", "workspace_id", "submissions", "updated_at"),
+        empty="No import is unfinished.",
+        flatten=lambda row: {**row, "updated_at": format_time(row["updated_at"])},
+        json=json,
+        csv=csv,
+        table=table,
+        fields=fields,
     )
 
 
