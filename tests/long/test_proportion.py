@@ -15,6 +15,7 @@ from fieldpack import ArchiveError
 from fieldpack.archive.naming import safe_name
 from fieldpack.archive.readme import render_readme
 from fieldpack.archive.slugs import make_slug
+from fieldpack.convert.labels import LabelLimit, shorten_labels
 from fieldpack.convert.variables import _Names
 from fieldpack.reading.model import Instruction, Option
 from fieldpack.reading.source import Limits
@@ -193,6 +194,33 @@ def short_names(count: int) -> None:
     assert len({given.add("a name that is much too long for SPSS").casefold() for _ in range(count)}) == count
 
 
+def long_names(count: int) -> None:
+    """Each twice; they differ only in what is cut to make room for a number."""
+    given = _Names()
+    wanted = [f"{'a' * 23}{number:04x}" for number in range(count // 2)] * 2
+    assert len({given.add(name).casefold() for name in wanted}) == len(wanted)
+
+
+def long_names_behind_each_other(count: int) -> None:
+    given = _Names()
+    wanted = [f"{'a' * 23}{number:04x}" for number in range(count // 2) for _ in range(2)]
+    assert len({given.add(name).casefold() for name in wanted}) == len(wanted)
+
+
+def long_labels(count: int) -> None:
+    """One group that is alike as far as it fits, and differs behind."""
+    texts = [f"{'a' * 200}{number:06d}{'b' * 100}" for number in range(count)]
+    assert len(set(shorten_labels(texts, LabelLimit(80))[0])) == count
+
+
+def pairs_of_long_labels(count: int) -> None:
+    """Many groups with the same beginning; what differs within each is cut whatever is left out."""
+    texts = [
+        f"{'a' * 76}{number:06d}{'c' * 200}{end}{'d' * 200}" for number in range(count // 2) for end in "xy"
+    ]
+    assert len(set(shorten_labels(texts, LabelLimit(80))[0])) == len(texts)
+
+
 def labels(count: int) -> None:
     options = tuple(Option(number, "same") for number in range(count))
     codes = OptionCodes(Instruction("i", "multiple_choice", "", options=options))
@@ -228,7 +256,10 @@ def slug_of_marks_in_one(count: int) -> None:
 
 @pytest.mark.parametrize(
     "work",
-    [names, short_names, labels, findings, readme, name_of_marks, slug_of_marks, slug_of_marks_in_one],
+    [
+        *(names, short_names, long_names, long_names_behind_each_other, long_labels, pairs_of_long_labels),
+        *(labels, findings, readme, name_of_marks, slug_of_marks, slug_of_marks_in_one),
+    ],
 )
 def test_steps(work: Callable[[int], None]) -> None:
     require_proportional(work, 4000)

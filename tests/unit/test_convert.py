@@ -317,6 +317,22 @@ def test_variable_names_are_legal_and_unique(wanted: list[str]) -> None:
         assert name not in ("by", "str5")
 
 
+@given(
+    st.lists(st.sampled_from(["a", "b", "_2", "_3", "_10", "A"]).map(lambda end: "x" * 24 + end), max_size=60)
+)
+@settings(deadline=None)
+def test_a_variable_gets_the_first_number_that_is_free(wanted: list[str]) -> None:
+    from fieldpack.convert.variables import _Names
+
+    names = _Names()
+    taken: set[str] = set()
+    for name in [*wanted, "y", "Y", "y_2", "y"]:
+        variants = (f"{name[: 26 - len(str(number))]}_{number}" for number in range(2, 100))
+        [expected, *_] = (one for one in (name, *variants) if one.lower() not in taken)
+        assert names.add(name) == expected
+        taken.add(expected.lower())
+
+
 def make_image(colour: str) -> bytes:
     from PIL import Image
 

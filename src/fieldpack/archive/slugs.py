@@ -7,30 +7,60 @@ from collections.abc import Callable, Iterable
 
 from fieldpack.text import normalise
 
-__all__ = ["Variants", "make_slug"]
+__all__ = ["Numbers", "Variants", "make_slug"]
 
 _SLUG_LENGTH = 40
 
 
-class Variants:
-    """Tells names apart without regard to case: the first keeps its name, the next get the number 2, 3, …
+class Numbers:
+    """Numbers to put behind texts that are alike, each once behind the same beginning.
 
-    Numbers go on from the last one of the same name, so that as many names as a stranger's archive may have
-    cost no more than a look at each.
+    They go on from the last one there, so that as many texts as a stranger's archive may have cost no more than a look
+    at each. The beginning counts, and not the whole text, because texts that are cut to make room for the number are
+    alike when their beginnings are.
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._last = {name.casefold(): 1 for name in taken}
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, int], int] = {}
 
-    def add(self, name: str, number_it: Callable[[int], str]) -> str:
-        """`name` when it is free, else the next free of `number_it(2)`, `number_it(3)`, …"""
-        key = name.casefold()
-        unique, number = name, self._last.get(key, 0)
-        while unique.casefold() in self._last:
-            number += 1
-            unique = number_it(number)
-        self._last[key] = max(number, 1)
-        self._last.setdefault(unique.casefold(), 1)
+    def take(self, cut: Callable[[int], str], after: int = 1) -> int:
+        """The next number.
+
+        Args:
+            cut: what stands in front of a number of so many digits.
+            after: what it is larger than.
+        """
+        number = after + 1
+        while True:
+            digits = len(str(number))
+            key = cut(digits), digits
+            number = max(number, self._last.get(key, 0) + 1)
+            if len(str(number)) == digits:
+                self._last[key] = number
+                return number
+
+
+class Variants:
+    """Tells names apart without regard to case: the first keeps its name, the next get the number 2, 3, …"""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {name.casefold() for name in taken}
+        self._numbers = Numbers()
+
+    def add(self, name: str, number_it: Callable[[int], str], cut: Callable[[int], str] | None = None) -> str:
+        """`name` when it is free, else the next free of `number_it(2)`, `number_it(3)`, …
+
+        Args:
+            name: what is wanted.
+            number_it: the name with a number.
+            cut: what is left of it in front of a number of so many digits, where it has to be cut for that.
+        """
+        unique = name
+        while unique.casefold() in self._taken:
+            unique = number_it(
+                self._numbers.take(lambda digits: (cut(digits) if cut is not None else name).casefold())
+            )
+        self._taken.add(unique.casefold())
         return unique
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from fieldpack.archive.slugs import Numbers
+
 __all__ = ["LabelLimit", "shorten_labels"]
 
 _ELLIPSIS = "…"
@@ -56,8 +58,9 @@ def shorten_labels(
     clashing = _find_clashes(made, wholes)
     while clashing:
         for group in clashing:
+            shared = _count_shared(group)
             for whole in group:
-                made[whole] = _cut_within(whole, _count_shared(group), limit)
+                made[whole] = _cut_within(whole, shared, limit)
         left = _find_clashes(made, wholes)
         if sum(map(len, left)) >= sum(map(len, clashing)):  # no cut of this kind helps
             _number(made, left, limit)
@@ -96,20 +99,29 @@ def _cut_within(text: str, shared: int, limit: LabelLimit) -> str:
 
 def _number(made: dict[str, str], groups: list[list[str]], limit: LabelLimit) -> None:
     taken = set(made.values())
+    numbers = Numbers()
     for group in groups:
         number = 1
         for whole in group:
             if limit.fits(whole):
                 continue
-            while True:
-                number += 1
-                ending = f"{_ELLIPSIS} ({number})"
+
+            def cut(digits: int, whole: str = whole) -> str:
+                ending = _write_number("9" * digits)
                 room = LabelLimit(
                     limit.most_bytes - len(ending.encode()),
                     None if limit.most_characters is None else limit.most_characters - len(ending),
                 )
-                text = room.cut(whole, "") + ending
+                return room.cut(whole, "")
+
+            while True:
+                number = numbers.take(cut, number)
+                text = cut(len(str(number))) + _write_number(number)
                 if text not in taken:
                     break
             taken.add(text)
             made[whole] = text
+
+
+def _write_number(number: object) -> str:
+    return f"{_ELLIPSIS} ({number})"

@@ -165,9 +165,11 @@ class _Names:
             detail = re.sub(r"[^A-Za-z0-9_]+", "_", detail).strip("_")[:_DETAIL_LENGTH].strip("_")
             name = f"{name[: _NAME_LENGTH - 1 - len(detail)].rstrip('_')}_{detail}"
         name = name[:_NAME_LENGTH].rstrip("_")
-        return self._variants.add(
-            name, lambda number: name[: _NAME_LENGTH - len(f"_{number}")] + f"_{number}"
-        )
+
+        def cut(digits: int) -> str:
+            return name[: _NAME_LENGTH - len("_") - digits]
+
+        return self._variants.add(name, lambda number: f"{cut(len(str(number)))}_{number}", cut)
 
 
 def _get_detail(column: Column) -> str:
