@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pytest
@@ -21,8 +21,9 @@ import fieldpack
 from fieldpack.archive.readme import render_readme
 from fieldpack.cli.root import main
 from fieldpack.client.sync import Synced, run, sync_collection
-from fieldpack.client.sync.ownership import OLD_STATE
+from fieldpack.client.sync.ownership import OLD_STATE, open_state
 from fieldpack.client.sync.state import JOURNAL, STATE
+from fieldpack.containment import ContainedFolder
 from fieldpack.export import open_export
 from fieldpack.reading.source import NO_LIMITS, Limits
 from fieldpack.text import say_bytes
@@ -394,6 +395,34 @@ def test_an_extracted_archive_of_another_collection_is_refused(server: HostileSe
     with pytest.raises(fieldpack.UsageError, match="holds other things"):
         sync(server, tmp_path)
     assert list_files(tmp_path) == ["README.md", "collection.json", "responses.jsonl"]
+
+
+@pytest.mark.parametrize("sha256", ["right", "wrong"])
+def test_a_file_that_is_named_often_is_read_once(
+    sha256: str, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    members = dict(TWO)
+    line = orjson.loads(members["responses.jsonl"].splitlines()[0])
+    files = line["responses"]["photo"]["value"]
+    if sha256 == "wrong":
+        files[0]["sha256"] = "0" * 64
+    line["responses"]["photo"]["value"] = files * 50
+    members["responses.jsonl"] = orjson.dumps(line) + b"\n"
+    write_folder(folder, members)
+    opened: list[str] = []
+    real = ContainedFolder.open
+
+    def note(self: ContainedFolder, name: str) -> BinaryIO:
+        opened.append(name)
+        return real(self, name)
+
+    monkeypatch.setattr(ContainedFolder, "open", note)
+    told: list[int] = []
+    with ContainedFolder(folder) as contained:
+        open_state(contained, COLLECTION, told.append)
+    assert opened.count(files[0]["path"]) == 1
+    assert max(told) == len(TWO[files[0]["path"]])
 
 
 # Notes that are not to be believed

@@ -147,10 +147,13 @@ def _adopt_extracted(state: SyncState, tell: Callable[[int], None]) -> None:
             if export.collection.id != state.collection_id:
                 return
             submissions, done = 0, 0
+            seen: set[str] = set()  # a line may name one file many times, and it is read once
             for submission in export.iter_submissions():
                 submissions += 1
                 for file in submission.files:
-                    done += _adopt_file(state, file)
+                    if file.path not in seen:
+                        seen.add(file.path)
+                        done += _adopt_file(state, file)
                     tell(done)
             if not _is_made_readme(state.folder):
                 return
