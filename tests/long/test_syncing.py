@@ -517,6 +517,50 @@ def test_damaged_notes_cost_time_and_nothing_else(body: bytes, server: HostileSe
     assert sync(server, tmp_path).transferred_bytes == 0
 
 
+GONE, EDITED = "files/bob_a.jpg", "files/ann_a.jpg"
+SENSELESS = [None, 5, [], [1, 2], [1, 2, 3, 4], ["10", 1, 1], [True, 1, 2], [1.0, 2, 3], {"size": 1}]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("entry", ["as it was", "not there", *SENSELESS], ids=str)
+def test_what_the_notes_do_not_vouch_for_is_looked_at(
+    entry: Any, is_old: bool, server: HostileServer, tmp_path: Path
+) -> None:
+    """Whatever became of the entry of a file that is gone: the export is the same, and the file comes back."""
+    sync(server, tmp_path)
+    (tmp_path / GONE).unlink()
+    notes = orjson.loads((tmp_path / STATE).read_bytes())
+    if entry == "not there":
+        notes["members"]["../x"] = notes["members"].pop(GONE)
+    elif entry != "as it was":
+        notes["members"][GONE] = entry
+    (tmp_path / STATE).write_bytes(orjson.dumps(notes))
+    if is_old:
+        as_old(tmp_path)
+    done = sync(server, tmp_path)
+    assert (done.fetched, done.unchanged, done.conflicts) == (1, len(TWO) - 1, {})
+    assert (tmp_path / GONE).read_bytes() == TWO[GONE]
+    assert sync(server, tmp_path).transferred_bytes == 0
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("is_longer", [False, True])
+def test_what_was_changed_is_told_whatever_version_wrote_the_notes(
+    is_old: bool, is_longer: bool, server: HostileServer, tmp_path: Path
+) -> None:
+    sync(server, tmp_path)
+    photo = tmp_path / EDITED
+    photo.write_bytes(b"x" * (photo.stat().st_size + is_longer))
+    if is_old:
+        as_old(tmp_path)
+    for _ in range(2):
+        assert sync(server, tmp_path).conflicts == {EDITED: "was changed here since it was brought"}
+    offer(server, make_archive("bob"))
+    for _ in range(2):
+        assert "the collection no longer has it" in sync(server, tmp_path).conflicts[EDITED]
+        assert photo.exists()
+
+
 def test_huge_notes_are_not_read(server: HostileServer, tmp_path: Path) -> None:
     sync(server, tmp_path)
     os.truncate(tmp_path / STATE, 50 << 30)

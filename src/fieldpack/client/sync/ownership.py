@@ -28,6 +28,7 @@ OLD_DRAFT = ".fieldpack-sync.part"
 
 _COPY_BYTES = 1 << 20
 _NAMED = 5
+_NEVER_NS = -1  # the time of no file, so that its bytes decide whether it is ours
 
 # What file managers, file systems and version control put into a folder by themselves.
 _LITTER = frozenset(
@@ -102,25 +103,29 @@ def _list_others(folder: ContainedFolder) -> list[str]:
 
 
 def _take_over(state: SyncState, tell: Callable[[int], None]) -> SyncState:
-    """Keep the entries of the old notes that are true. An archive may have written them."""
+    """Confirm the entries of the old notes, which an archive may have written.
+
+    A file with other bytes keeps its entry, so that it is told that it was changed here. Unless every entry is
+    confirmed the folder counts as equal to no export.
+    """
     done = 0
     for name, (size_bytes, crc32, _) in list(state.members.items()):
-        try:
+        found = None
+        with contextlib.suppress(InTheWay):
             found = state.folder.find(name)
-            is_true = (
-                found is not None
-                and stat.S_ISREG(found.st_mode)
-                and found.st_size == size_bytes
-                and read_crc32(state.folder, name) == crc32
-            )
-        except InTheWay:
-            is_true = False
-        if is_true and found is not None:
-            state.members[name] = (size_bytes, crc32, found.st_mtime_ns)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            state.forget(name)
+            state.export_id = None
+            continue
+        is_true = False
+        if found.st_size == size_bytes:
+            with contextlib.suppress(InTheWay):
+                is_true = read_crc32(state.folder, name) == crc32
             done += size_bytes
             tell(done)
-        else:
-            state.forget(name)
+        state.members[name] = (size_bytes, crc32, found.st_mtime_ns if is_true else _NEVER_NS)
+        if not is_true:
+            state.export_id = None
     state.is_changed = True
     return state
 

@@ -70,13 +70,19 @@ class SyncState:
 
     @classmethod
     def from_notes(cls, folder: ContainedFolder, collection_id: str, notes: dict[str, Any]) -> SyncState:
-        """The state that notes describe; entries that make no sense are left out."""
-        export_id = notes.get("export_id")
-        state = cls(folder, collection_id, export_id if isinstance(export_id, str) else None)
-        members = notes.get("members")
-        for name, entry in members.items() if isinstance(members, dict) else ():
+        """The state that notes describe.
+
+        Entries that make no sense are left out; the folder then counts as equal to no export, as nothing in the notes
+        says any more what else it had.
+        """
+        export_id, members = notes.get("export_id"), notes.get("members")
+        state = cls(folder, collection_id)
+        listed = members if isinstance(members, dict) else {}
+        for name, entry in listed.items():
             if explain_outsider(name) is None and _is_numbers(entry, 3):
                 state.members[name] = (entry[0], entry[1], entry[2])
+        is_whole = isinstance(members, dict) and len(state.members) == len(listed)
+        state.export_id = export_id if is_whole and isinstance(export_id, str) else None
         return state
 
     def read_journal(self) -> None:
