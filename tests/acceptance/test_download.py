@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fieldpack.client.download.archive import download_archive
-from fieldpack.client.download.partial import PartialFile
+from fieldpack.client.download.partial import PartialFile, PartialInfo
 from fieldpack.client.progress import Progress
 from fieldpack.errors import DownloadError, ExportFailed
 from tests.hostile_server import HostileServer, make_archive, serve_hostile
@@ -310,6 +310,90 @@ def test_it_never_overwrites_unasked_and_asks_nothing_first(server: HostileServe
     assert target.read_bytes() == b"mine"
     assert server.requests == []
     assert bring(server, target, force=True).read_bytes() == ARCHIVE
+
+
+SPAN = {"position": 0, "end": 10}
+SOUND = {"source": {}, "etag": '"x"', "size_bytes": 10, "segments": [SPAN]}
+UNSOUND: list[Any] = [
+    None,
+    5,
+    [],
+    {},
+    "{ torn",
+    *({**SOUND, "etag": etag} for etag in (5, ["x"], "W/x", "x", '"a\r\nX: y"', '"\u20ac"')),
+    *({**SOUND, "size_bytes": size} for size in ("10", 5, -1, True, 10.5)),
+    *({**SOUND, "source": source} for source in (5, [1], "x")),
+    *({**SOUND, "segments": spans} for spans in (5, [5], [{}], [SPAN, SPAN], [{"position": -1, "end": 4}])),
+    *({**SOUND, "segments": [{"position": at, "end": end}]} for at, end in (("0", 10), (8, 4), (0, None))),
+    {**SOUND, "size_bytes": None, "segments": [{"position": 0, "end": None}]},
+]
+
+
+@pytest.mark.parametrize("notes", ["none", *UNSOUND], ids=str)
+def test_a_part_that_no_download_left_is_kept(server: HostileServer, tmp_path: Path, notes: Any) -> None:
+    part, beside = tmp_path / "a.zip.part", tmp_path / "a.zip.part.json"
+    part.write_bytes(b"mine")
+    if notes != "none":
+        beside.write_text(notes if isinstance(notes, str) else json.dumps(notes))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(DownloadError, match=r"a\.zip\.part is there already.*--force"):
+        bring(server, tmp_path / "a.zip")
+    assert server.requests == []
+    # it may appear while the export is made
+    with pytest.raises(DownloadError, match="is there already"), PartialFile(tmp_path / "a.zip"):
+        pass
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert bring(server, tmp_path / "a.zip", force=True).read_bytes() == ARCHIVE
+    assert_only(tmp_path, "a.zip")
+
+
+def test_notes_that_no_download_left_are_kept(server: HostileServer, tmp_path: Path) -> None:
+    (tmp_path / "a.zip.part.json").write_text("mine")
+    with pytest.raises(DownloadError, match=r"a\.zip\.part\.json is there already"):
+        bring(server, tmp_path / "a.zip")
+    with pytest.raises(DownloadError, match="is there already"), PartialFile(tmp_path / "a.zip"):
+        pass
+    assert_only(tmp_path, "a.zip.part.json")
+    assert (tmp_path / "a.zip.part.json").read_text() == "mine"
+
+
+def test_an_empty_part_of_somebody_else_is_used_and_not_removed(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.zip.part").touch()
+    server.busy = [400]
+    with pytest.raises(DownloadError):
+        bring(server, tmp_path / "a.zip")
+    assert_only(tmp_path, "a.zip.part")
+    assert bring(server, tmp_path / "a.zip").read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize("gives_etag", [True, False])
+def test_a_download_is_known_as_ours_from_its_first_byte(tmp_path: Path, gives_etag: bool) -> None:
+    """As a process leaves it that is killed at any moment: the notes are there before the bytes are."""
+    target = tmp_path / "a.zip"
+    with serve_hostile(ARCHIVE, gives_etag=gives_etag) as server:
+        real, seen = PartialFile.write, []
+
+        def look(self: PartialFile, data: memoryview, position: int) -> int:
+            seen.append(PartialInfo.find(self.info_path) is not None)
+            return real(self, data, position)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(PartialFile, "write", look)
+            bring(server, target)
+        assert seen
+        assert all(seen)
+
+
+def test_a_part_longer_than_its_archive_is_begun_anew(server: HostileServer, tmp_path: Path) -> None:
+    served = iter([len(ARCHIVE) // 2])
+    server.cut_after = lambda: next(served, 0)
+    with pytest.raises(DownloadError):
+        bring(server, tmp_path / "a.zip", tries=1)
+    os.truncate(tmp_path / "a.zip.part", len(ARCHIVE) + 5)
+    server.cut_after = lambda: None
+    assert bring(server, tmp_path / "a.zip").read_bytes() == ARCHIVE
 
 
 def test_only_files_are_replaced(server: HostileServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fieldpack.client.connection import make_ssl_context
 from fieldpack.client.download.link import LinkOpener
-from fieldpack.client.download.partial import PartialFile
+from fieldpack.client.download.partial import PartialFile, refuse_foreign
 from fieldpack.client.download.transfer import Transfer
 from fieldpack.client.progress import OnProgress
 from fieldpack.errors import DownloadError
@@ -22,7 +22,8 @@ def check_target(target: Path, *, force: bool) -> None:
     """Check, before anything is requested, that an archive can be written to `target`.
 
     Raises:
-        DownloadError: it is a folder, a device, in no existing folder, or there already without `force`.
+        DownloadError: it is a folder, a device, in no existing folder, or there already without `force`; so is `<target>.part`
+            unless a download left it.
     """
     if target.is_dir():
         raise DownloadError(f"{target} is a folder: give a file name.")
@@ -33,6 +34,8 @@ def check_target(target: Path, *, force: bool) -> None:
         raise DownloadError(f"{target} is not a file that can be replaced: give another name.")
     if os.path.lexists(target) and not force:
         raise DownloadError(f"{target} exists already: give --force to overwrite it, or another name.")
+    if not force:
+        refuse_foreign(target)
 
 
 def download_archive(
@@ -57,7 +60,7 @@ def download_archive(
     Args:
         get_link: returns a fresh link; called at the start and whenever one has expired.
         target: the final name; its folder must exist.
-        force: overwrite `target`.
+        force: overwrite `target`, and a `<target>.part` that no download left.
         size_bytes: length that the archive must have, if known.
         connections: how many spans of a large archive to download at the same time.
         source: identifies the archive (collection, filter), for `find_partial`.
@@ -73,7 +76,7 @@ def download_archive(
     """
     check_target(target, force=force)
     context = ssl_context or make_ssl_context(None)
-    with PartialFile(target) as file:
+    with PartialFile(target, force=force) as file:
         file.info.source = dict(source or {})
         transfer = Transfer(
             file,

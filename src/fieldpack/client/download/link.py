@@ -16,11 +16,20 @@ from fieldpack.client.problems import make_api_error
 from fieldpack.client.transport import user_agent
 from fieldpack.errors import DownloadError
 
-__all__ = ["LinkChanged", "LinkExpired", "LinkOpener", "LinkUnavailable", "read_content_range", "read_etag"]
+__all__ = [
+    "LinkChanged",
+    "LinkExpired",
+    "LinkOpener",
+    "LinkUnavailable",
+    "is_strong",
+    "read_content_range",
+    "read_etag",
+]
 
 _NOT_ARCHIVES = frozenset({"application/json", "application/problem+json", "application/xml"})
 _EXPIRED = frozenset({401, 403, 404, 410})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_STRONG = re.compile(r'"[ !#-~\x80-\xff]*"')  # RFC 9110 §8.8.3; a space does no harm
 _LONGEST_WAIT = 300.0
 
 
@@ -149,7 +158,12 @@ class LinkOpener:
 def read_etag(answer: http.client.HTTPResponse) -> str | None:
     """The strong validator of an answer, or None: equal weak ones don't mean equal bytes (RFC 9110 §13.1.5)."""
     etag = answer.headers.get("ETag")
-    return etag if etag and etag.startswith('"') else None
+    return etag if is_strong(etag) else None
+
+
+def is_strong(etag: object) -> bool:
+    """Whether it is a strong validator that can be sent back as it is."""
+    return isinstance(etag, str) and _STRONG.fullmatch(etag) is not None
 
 
 def read_content_range(answer: http.client.HTTPResponse) -> tuple[int, int, int] | None:

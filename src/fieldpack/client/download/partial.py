@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 import threading
 from dataclasses import asdict, dataclass, field
@@ -13,13 +14,15 @@ from typing import Any
 
 import orjson
 
+from fieldpack.client.download.link import is_strong
 from fieldpack.errors import DownloadError
 from fieldpack.files import lock, rename_new, rename_over, sync_bytes, sync_file, sync_folder, write_whole
 
-__all__ = ["PartialFile", "PartialInfo", "Span", "find_partial"]
+__all__ = ["PartialFile", "PartialInfo", "Span", "find_partial", "refuse_foreign"]
 
 _SUFFIX = ".part"
 _INFO_SUFFIX = ".part.json"
+_MOST_NOTES_BYTES = 1 << 20
 
 
 @dataclass
@@ -53,10 +56,20 @@ class PartialInfo:
             return 0
         return self.size_bytes - sum(span.end - span.position for span in self.spans)
 
+    def fits(self, on_disk: int) -> bool:
+        """Whether a `.part` file of `on_disk` bytes can be gone on with by this."""
+        # Without a strong validator it can't be known whether the rest belongs to the same archive.
+        if self.etag is None or not self.spans:
+            return False
+        is_short = any(span.position > on_disk for span in self.spans)
+        return not is_short and (self.size_bytes is None or on_disk <= self.size_bytes)
+
     @classmethod
     def find(cls, path: Path) -> PartialInfo | None:
-        """Read it from `path`; None when the file is missing or was not written by `PartialFile.save`."""
+        """Read it from `path`; None when the file is missing or is not as `PartialFile.save` writes it."""
         try:
+            if not path.is_file() or path.stat().st_size > _MOST_NOTES_BYTES:
+                return None  # a pipe would be waited for
             body = orjson.loads(path.read_bytes())
             info = cls(
                 dict(body["source"]),
@@ -64,12 +77,24 @@ class PartialInfo:
                 body["size_bytes"],
                 [Span(**item) for item in body["segments"]],
             )
-            numbers = [n for s in info.spans for n in (s.position, s.end)]
-            size = info.size_bytes
-            fits = size is None or all(type(n) is int and 0 <= n <= size for n in numbers)
-            return info if fits and (size is None or type(size) is int) else None
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return None
+        return info if info._makes_sense() else None
+
+    def _makes_sense(self) -> bool:
+        size = 1 << 62 if self.size_bytes is None else self.size_bytes
+        if type(size) is not int or size < 0:
+            return False
+        if self.etag is not None and not is_strong(self.etag):
+            return False
+        before = 0
+        for span in self.spans:
+            if type(span.position) is not int or type(span.end) is not int:
+                return False
+            if not before <= span.position <= span.end <= size:
+                return False
+            before = span.end
+        return True
 
 
 def find_partial(folder: Path, source: dict[str, Any], name: str) -> Path | None:
@@ -88,15 +113,41 @@ def find_partial(folder: Path, source: dict[str, Any], name: str) -> Path | None
     return folder / max(found)[1] if found else None
 
 
+def refuse_foreign(target: Path) -> None:
+    """Refuse to download to `target` where `<target>.part` or its notes are files of somebody else's.
+
+    A `.part` file is ours if it has sound notes, which are there before its first byte, or is empty.
+
+    Raises:
+        DownloadError: either is not ours.
+    """
+    path, notes = (target.with_name(target.name + suffix) for suffix in (_SUFFIX, _INFO_SUFFIX))
+    is_ours = PartialInfo.find(notes) is not None
+    for found in (path, notes):
+        with contextlib.suppress(FileNotFoundError):
+            state = os.lstat(found)
+            if not stat.S_ISREG(state.st_mode) or (state.st_size and not is_ours):
+                raise DownloadError(
+                    f"{found} is there already and no unfinished download that can be gone on with: move it away, give "
+                    "another name, or give --force to overwrite it."
+                )
+
+
 class PartialFile:
     """`<target>.part`, locked for one process until it is renamed to `target`. A context manager.
 
+    Args:
+        target: the final name.
+        force: overwrite files under the names of `.part` and its notes that no download has left.
+
     Raises:
-        DownloadError: another process has locked it, or it can't be written.
+        DownloadError: another process has locked it, it is somebody else's, or it can't be written.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, *, force: bool = False) -> None:
         self.target = target
+        self._force = force
+        self._is_ours = self._is_taken = False
         self.path = target.with_name(target.name + _SUFFIX)
         self.info_path = target.with_name(target.name + _INFO_SUFFIX)
         self.info = PartialInfo()
@@ -106,20 +157,33 @@ class PartialFile:
 
     def __enter__(self) -> PartialFile:
         self._fd = self._open_locked()
-        held = PartialInfo.find(self.info_path)
-        on_disk = os.fstat(self._fd).st_size
-        # Without a strong validator it can't be known whether the rest belongs to the same archive.
-        if held is None or held.etag is None or any(s.position > on_disk for s in held.spans):
-            self.reset()
-        else:
-            self.info = held
+        try:
+            self._take()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
+    def _take(self) -> None:
+        if not self._force:
+            refuse_foreign(self.target)
+        held = PartialInfo.find(self.info_path)
+        on_disk = os.fstat(self._fd).st_size
+        self._is_ours |= held is not None or on_disk > 0
+        self._is_taken = True
+        if held is not None and held.fits(on_disk):
+            self.info = held
+        else:
+            self.reset()
+
     def __exit__(self, *exc: object) -> None:
-        if self._fd >= 0 and os.fstat(self._fd).st_size == 0:
+        state = os.fstat(self._fd) if self._fd >= 0 else None
+        if state is not None and stat.S_ISREG(state.st_mode) and state.st_size == 0:
             # nothing was received
-            self.info_path.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
+            if self._is_taken:
+                self.info_path.unlink(missing_ok=True)
+            if self._is_ours:
+                self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -210,10 +274,17 @@ class PartialFile:
 
     def _open_locked(self) -> int:
         with self._disk_errors():
+            flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
             while True:
-                fd = os.open(
-                    self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | _NOFOLLOW, 0o666
-                )
+                try:
+                    fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+                    self._is_ours = True
+                except FileExistsError:
+                    self._is_ours = False
+                    try:
+                        fd = os.open(self.path, flags)
+                    except FileNotFoundError:
+                        continue  # renamed or removed just now
                 if not lock(fd):
                     os.close(fd)
                     raise DownloadError(

@@ -156,6 +156,7 @@ class Transfer:
         self._check_room()
         if count > 1:
             self._verifier = None
+        self._file.save()  # before the first byte, so that it is ours if this run is killed
         self._file.write(memoryview(magic), 0)
         info.spans[0].position = len(magic)
         if self._verifier is not None:
