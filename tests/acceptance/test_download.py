@@ -302,6 +302,56 @@ def test_a_length_that_is_not_the_exports_is_refused(server: HostileServer, tmp_
     assert_only(tmp_path)
 
 
+@pytest.mark.parametrize("extra", [1, 4096, 1 << 20, 100 << 20])
+@pytest.mark.parametrize("gives_etag", [True, False])
+def test_without_a_length_no_more_comes_than_the_export_has(
+    tmp_path: Path, gives_etag: bool, extra: int
+) -> None:
+    """However much the server goes on sending: the export says how long its archive is."""
+    sent = ARCHIVE + bytes(extra)
+    longest: list[int] = []
+    with serve_hostile(sent, is_chunked=True, gives_etag=gives_etag) as server:
+        with pytest.raises(DownloadError, match=f"more than the {len(ARCHIVE):,} bytes"):
+            bring(
+                server,
+                tmp_path / "a.zip",
+                size_bytes=len(ARCHIVE),
+                on_progress=lambda p: longest.append((tmp_path / "a.zip.part").stat().st_size),
+            )
+        assert len(server.asked("/download/")) == 1
+    assert max(longest) <= len(ARCHIVE) + 1
+    assert_only(tmp_path)
+
+
+@pytest.mark.parametrize("less", [0, 1, 5000])
+def test_without_a_length_what_comes_is_the_archive(tmp_path: Path, less: int) -> None:
+    with serve_hostile(ARCHIVE[: len(ARCHIVE) - less], is_chunked=True) as server:
+        if less:
+            with pytest.raises(DownloadError, match="came damaged"):
+                bring(server, tmp_path / "a.zip", size_bytes=len(ARCHIVE))
+        else:
+            assert bring(server, tmp_path / "a.zip", size_bytes=len(ARCHIVE)).read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize("is_said", ["by the link", "by the export", "by nobody"])
+def test_room_is_looked_at_by_whatever_length_is_known(
+    tmp_path: Path, is_said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = len(ARCHIVE) + (16 << 20) if is_said == "by nobody" else len(ARCHIVE) - 5000
+
+    def free_bytes(self: PartialFile) -> int:
+        return free - self.held_bytes()
+
+    monkeypatch.setattr(PartialFile, "free_bytes", free_bytes)
+    archive = ARCHIVE + bytes(8 << 20) if is_said == "by nobody" else ARCHIVE
+    with serve_hostile(archive, is_chunked=is_said != "by the link") as server:
+        with pytest.raises(DownloadError, match=r"too full.*make room"):
+            bring(server, tmp_path / "a.zip", size_bytes=len(ARCHIVE) if is_said == "by the export" else None)
+        if is_said != "by nobody":
+            assert server.sent_bytes <= len(ARCHIVE)
+    assert_only(tmp_path)
+
+
 def test_it_never_overwrites_unasked_and_asks_nothing_first(server: HostileServer, tmp_path: Path) -> None:
     target = tmp_path / "a.zip"
     target.write_bytes(b"mine")
@@ -313,6 +363,7 @@ def test_it_never_overwrites_unasked_and_asks_nothing_first(server: HostileServe
 
 
 SPAN = {"position": 0, "end": 10}
+SPANS: list[Any] = [5, [5], [{}], [SPAN, SPAN], [{"position": -1, "end": 4}]]
 SOUND = {"source": {}, "etag": '"x"', "size_bytes": 10, "segments": [SPAN]}
 UNSOUND: list[Any] = [
     None,
@@ -323,7 +374,7 @@ UNSOUND: list[Any] = [
     *({**SOUND, "etag": etag} for etag in (5, ["x"], "W/x", "x", '"a\r\nX: y"', '"\u20ac"')),
     *({**SOUND, "size_bytes": size} for size in ("10", 5, -1, True, 10.5)),
     *({**SOUND, "source": source} for source in (5, [1], "x")),
-    *({**SOUND, "segments": spans} for spans in (5, [5], [{}], [SPAN, SPAN], [{"position": -1, "end": 4}])),
+    *({**SOUND, "segments": spans} for spans in SPANS),
     *({**SOUND, "segments": [{"position": at, "end": end}]} for at, end in (("0", 10), (8, 4), (0, None))),
     {**SOUND, "size_bytes": None, "segments": [{"position": 0, "end": None}]},
 ]

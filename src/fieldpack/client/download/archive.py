@@ -22,8 +22,8 @@ def check_target(target: Path, *, force: bool) -> None:
     """Check, before anything is requested, that an archive can be written to `target`.
 
     Raises:
-        DownloadError: it is a folder, a device, in no existing folder, or there already without `force`; so is `<target>.part`
-            unless a download left it.
+        DownloadError: it is a folder, a device, in no existing folder, or there already without `force`; or
+            `<target>.part` is, and no download left it.
     """
     if target.is_dir():
         raise DownloadError(f"{target} is a folder: give a file name.")

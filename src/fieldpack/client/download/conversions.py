@@ -172,11 +172,12 @@ def _fetch_rest(http: httpx.Client, url: str, out: Any, size: int) -> None:
     headers = {"Range": f"bytes={at}-"} if at else {}
     with http.stream("GET", url, headers=headers) as response:
         if response.status_code != (206 if at else 200):
-            response.read()
             raise DownloadError(
                 f"The download link answered {response.status_code}; ask for the conversion again."
             )
         for chunk in response.iter_raw():
+            if out.tell() + len(chunk) > size:
+                raise DownloadError(f"The link leads to more than the {size:,} bytes that the file has.")
             out.write(chunk)
     if out.tell() != size:
         raise httpx.RemoteProtocolError(f"{out.tell():,} of {size:,} bytes came")

@@ -24,6 +24,7 @@ _FLUSH_EVERY = 256 << 20
 _REREAD = 1 << 20
 _SAVE_EVERY = 1.0  # seconds between two writes of `.part.json`
 _SMALLEST_SPAN = 16 << 20
+_RESERVE_BYTES = 16 << 20  # left free on the disk when nobody says how much is to come
 _MOST_RESTARTS = 4  # restarts from the first byte that get no further than the ones before
 
 
@@ -150,7 +151,9 @@ class Transfer:
         count = 1
         if size is not None and info.etag and (answer.headers.get("Accept-Ranges") or "").lower() == "bytes":
             count = max(1, min(self._connections, size // _SMALLEST_SPAN))
-        whole = size if size is not None else 1 << 62
+        # Without a length the end of the body is the end of the archive, which is no longer than the export: the byte
+        # after that is where the span ends, and is never to come.
+        whole = size if size is not None else _after(self._expected_bytes)
         step = -(-whole // count)
         info.spans = [Span(at, min(at + step, whole)) for at in range(0, whole, step)]
         self._check_room()
@@ -164,8 +167,17 @@ class Transfer:
         self._file.save()
 
     def _check_room(self) -> None:
-        missing = (self._info.size_bytes or 0) - self._file.held_bytes()
-        free = self._file.free_bytes()
+        free, size = self._file.free_bytes(), self._info.size_bytes
+        size = self._expected_bytes if size is None else size
+        if size is None:
+            if free < _RESERVE_BYTES:
+                self._file.reset()  # of an unknown length nothing can be gone on with
+                raise DownloadError(
+                    f"The disk of {self._file.target.parent.absolute()} is too full: {say_bytes(free)} are free, and "
+                    "the server does not say how much is still to come; make room and run it again.",
+                )
+            return
+        missing = size - self._file.held_bytes()
         if missing > free:
             raise DownloadError(
                 f"The disk of {self._file.target.parent.absolute()} is too full: {say_bytes(missing)} are "
@@ -214,6 +226,12 @@ class Transfer:
             try:
                 answer = answer or self._link.open(span, backoff)
                 self._copy(answer, span)
+                if span.position >= span.end and self._info.size_bytes is None:
+                    self._file.reset()
+                    raise DownloadError(
+                        f"The link leads to more than the {self._expected_bytes or 0:,} bytes that the export has: "
+                        "nothing was saved."
+                    )
             except (OSError, http.client.HTTPException) as broken:
                 error = broken
             finally:
@@ -259,6 +277,8 @@ class Transfer:
         with self._guard:
             span.position += count
             total = self._info.size_bytes
+            if total is None and self._expected_bytes is None:
+                self._check_room()
             done = self._info.done_bytes if total is not None else span.position
             self._on_progress(Progress.of_bytes("downloading", done, total))
             if time.monotonic() - self._saved_at > _SAVE_EVERY:
@@ -290,3 +310,8 @@ class Transfer:
             self._reread(size or 0)
         if self._verifier is not None and not self._verifier.finish():
             verify_file(self._file.path)
+
+
+def _after(expected_bytes: int | None) -> int:
+    """Where a span ends that takes one byte more than an archive of this length has; far away for None."""
+    return 1 << 62 if expected_bytes is None else expected_bytes + 1
