@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +95,9 @@ class HostileServer:
         api_busy: (status, headers) answered to the next API requests.
         fails_with: reason with which the export ends as failed.
         redirects_to: origin to which links are redirected.
+        location: what links are redirected to, as it is.
+        link: what is given out as a link, as it is.
+        api_answer: called for the headers and the body, in pieces, of every answer of the API.
         held: set once `hold` has stopped an archive.
         export_id: what exports are called; another one when the archive is another.
     """
@@ -120,6 +123,9 @@ class HostileServer:
     api_busy: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     fails_with: str | None = None
     redirects_to: str | None = None
+    location: str | None = None
+    link: str | None = None
+    api_answer: Callable[[], tuple[dict[str, str], Iterable[bytes]]] | None = None
     created_at: str = "2026-03-04T05:06:07Z"
     export_id: str = EXPORT
     url: str = ""
@@ -235,6 +241,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(status, "Busy.", headers)
         elif self.headers.get("Authorization") != f"Token {TOKEN}":
             self._refuse(401, "The token is not known.")
+        elif state.api_answer is not None:
+            self._answer_in_pieces(*state.api_answer())
         elif path.startswith("/api/v1/lists/") or path in ("/api/v1/studies/", "/api/v1/workspaces/"):
             self._serve_list()
         elif path == "/api/v1/users/me":
@@ -273,7 +281,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if not state.is_hosted:
                 about |= {"submission_count": 3, "file_count": 9, "size_bytes": len(state.archive)}  # type: ignore[dict-item]
-            link = {"url": state.mint(), "expires_at": "2030-01-01T00:00:00Z"}
+            link = {
+                "url": state.link if state.link is not None else state.mint(),
+                "expires_at": "2030-01-01T00:00:00Z",
+            }
             self._answer(200, {"status": "complete", **link, **about})
 
     def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
@@ -284,6 +295,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _answer_in_pieces(self, headers: dict[str, str], pieces: Iterable[bytes]) -> None:
+        self.send_response(200)
+        for name, value in {
+            "Content-Type": "application/json",
+            "Transfer-Encoding": "chunked",
+            **headers,
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.server_state.sent_bytes += len(piece)
+        self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, status: int, detail: Any, headers: dict[str, str] | None = None) -> None:
         problem = {"status": status, "error_code": 140000 + status, "title": "No", "detail": detail}
@@ -296,9 +321,9 @@ class _Handler(BaseHTTPRequestHandler):
         if "authorization" in state.requests[-1].headers:
             self._refuse(400, "A token came with a download link.")
             return
-        if state.redirects_to is not None:
+        if state.redirects_to is not None or state.location is not None:
             self.send_response(302)
-            self.send_header("Location", state.redirects_to + path)
+            self.send_header("Location", state.location or f"{state.redirects_to}{path}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -41,7 +41,7 @@ LAYERS = (
     "server.audit",
     "server.db, tables",
     "server.storage, server.machine, reading",
-    "server.config, archive, containment, pictures",
+    "server.config, archive, containment, links, pictures",
     "server.caches, server.notices, server.problems, server.values, documents, example, filetypes, files, text, errors",
 )
 FLOORS = {place: len(LAYERS) - at for at, line in enumerate(LAYERS) for place in line.split(", ")}

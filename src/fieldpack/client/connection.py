@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from fieldpack.errors import ConfigError
+from fieldpack.links import check_link, show_link
 
 __all__ = ["DEFAULT_URL", "Connection", "find_connection", "is_loopback", "make_ssl_context"]
 
@@ -96,14 +97,10 @@ def normalize_url(url: str) -> str:
     """
     text = url.strip().rstrip("/")
     text = text.removesuffix("/api/v1").rstrip("/")
-    try:
-        split = urlsplit(text)
-        bad = split.scheme not in ("http", "https") or not split.hostname or split.port == 0
-    except ValueError:
-        bad = True
-    if bad or split.query or split.fragment or split.username is not None:
+    split = urlsplit(text) if check_link(text) is None else None
+    if split is None or split.query or split.fragment or split.username is not None:
         raise ConfigError(
-            f"{url!r} is not the address of a server: PROLIFIC_URL should look like https://api.example.org."
+            f"{show_link(url.strip())} is not the address of a server: PROLIFIC_URL should look like https://api.example.org."
         )
     return text
 

@@ -7,12 +7,14 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx
 import orjson
 
 from fieldpack.errors import ApiError, ArchiveChanged, ArchiveError, TransportError
+from fieldpack.links import require_link, send_following
 
 __all__ = ["RangeFile", "make_http"]
 
@@ -32,31 +34,6 @@ def make_http(verify: ssl.SSLContext | bool = True) -> httpx.Client:
     return httpx.Client(
         verify=verify, timeout=httpx.Timeout(30.0, pool=60.0), follow_redirects=True, mounts=direct
     )
-
-
-def _read_link(link: str) -> httpx.URL:
-    """A link taken apart. Raises `TransportError` for what is none."""
-    try:
-        url = httpx.URL(link)
-        is_link = (
-            bool(url.host) and (url.port or 0) < 65536
-        )  # a host of odd characters is read only when asked for
-    except (httpx.InvalidURL, UnicodeError):
-        is_link = False
-    if not is_link:
-        raise _no_link(_cut_secrets(link), "it is not written as a web address is")
-    return url
-
-
-def _no_link(label: str, reason: str) -> TransportError:
-    return TransportError(f"{label} is not a link that can be opened: {reason}.")
-
-
-def _cut_secrets(link: str) -> str:
-    """A link that can't be taken apart, without what may be secret of it: a user, a query, a fragment."""
-    shown = re.sub(r"[?#].*", "", link, flags=re.DOTALL)
-    shown = re.sub(r"^([^/]*//)[^/]*@", r"\1", shown)
-    return shown if len(shown) <= 200 else shown[:200] + "…"
 
 
 class RangeFile(io.RawIOBase):
@@ -87,7 +64,8 @@ class RangeFile(io.RawIOBase):
     ) -> None:
         self._renew = link if callable(link) else None
         self._link = link() if callable(link) else link
-        url = _read_link(self._link)
+        require_link(self._link)
+        url = httpx.URL(self._link)
         self.label = str(url.copy_with(query=None, fragment=None, userinfo=b""))
         self._owns_client = owns_client or client is None
         self._client = client or make_http()
@@ -185,18 +163,18 @@ class RangeFile(io.RawIOBase):
             if self._validator:
                 headers["If-Range"] = self._validator
             try:
-                with self._client.stream("GET", self._link, headers=headers) as response:
+                require_link(self._link)
+                request = self._client.build_request("GET", self._link, headers=headers)
+                follow = self._client.follow_redirects
+                with closing(send_following(self._client, request, follow=follow)) as response:
                     if response.status_code in (401, 403, 410) and self._renew and not renewed:
                         renewed = True
                         self._link = self._renew()
-                        _read_link(self._link)
                         continue
                     if response.status_code in (429, 500, 502, 503, 504):
                         failure = self._refuse(response)
                         continue
                     return self._accept(response, most_bytes)
-            except (httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
-                raise _no_link(self.label, str(error).rstrip(".")) from error
             except (httpx.HTTPError, httpx.StreamError) as error:
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise TransportError(

@@ -18,6 +18,7 @@ from fieldpack.client.transport import user_agent
 from fieldpack.convert.conversion import ENDINGS
 from fieldpack.errors import DownloadError, ExportFailed, ExportNotReady, UsageError
 from fieldpack.files import replace_file
+from fieldpack.links import require_link
 
 __all__ = ["ConversionRoutes"]
 
@@ -137,6 +138,7 @@ class ConversionRoutes(Routes):
     def _fetch(self, answer: Json, draft: Path) -> None:
         """Bring the file behind a link, going on where it broke off, and check it."""
         url, size = str(answer["url"]), int(answer["size_bytes"])
+        require_link(url)
         direct = is_loopback(url)
         with (
             httpx.Client(

@@ -7,7 +7,8 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from typing import cast
+from contextlib import closing
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from fieldpack.client.backoff import parse_retry_after
@@ -15,6 +16,7 @@ from fieldpack.client.connection import is_loopback
 from fieldpack.client.problems import make_api_error
 from fieldpack.client.transport import user_agent
 from fieldpack.errors import DownloadError
+from fieldpack.links import check_link, join_target, show_link
 
 __all__ = [
     "LinkChanged",
@@ -49,6 +51,23 @@ class LinkUnavailable(Exception):
         self.retry_after = retry_after
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to what can be opened."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        target = headers.get("Location") or headers.get("URI") or ""
+        if fault := check_link(join_target(req.full_url, target)):
+            raise DownloadError(
+                f"The download link redirects to {show_link(target)}, which can't be opened: {fault}."
+            )
+        fp.close()  # its body would be read, however long it is
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 class LinkOpener:
     """Opens links with the standard library's client, which reads large bodies twice as fast as httpx does.
 
@@ -68,12 +87,8 @@ class LinkOpener:
             LinkChanged: 416, or the complete archive although a span of the one with `etag` was requested.
             DownloadError: any other refusal; trying again won't help.
         """
-        try:
-            scheme = urlsplit(url).scheme
-        except ValueError:
-            scheme = ""
-        if scheme not in ("http", "https"):
-            raise DownloadError(f"The server's download link is not a web address: {url[:80]!r}.")
+        if fault := check_link(url):
+            raise DownloadError(f"The server's download link {show_link(url)} can't be opened: {fault}.")
         headers = {
             "User-Agent": user_agent(),
             "Accept-Encoding": "identity",
@@ -87,8 +102,12 @@ class LinkOpener:
             opener = self._make_opener(url)
             response = opener.open(urllib.request.Request(url, headers=headers), timeout=self._timeout)
         except urllib.error.HTTPError as error:
-            with error:
+            with closing(error):
                 raise self._judge_refusal(error, url) from None
+        except (http.client.InvalidURL, UnicodeError) as error:
+            raise DownloadError(
+                f"The server's download link {show_link(url)} can't be opened: {error}."
+            ) from None
         except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
@@ -113,7 +132,7 @@ class LinkOpener:
             urllib.request.HTTPHandler(),
             urllib.request.HTTPSHandler(context=self._ssl_context),
             urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPRedirectHandler(),
+            _Redirects(),
             urllib.request.HTTPErrorProcessor(),
         ):
             opener.add_handler(handler)
@@ -124,6 +143,8 @@ class LinkOpener:
             body = error.read(65536)
         except (OSError, http.client.HTTPException):
             body = b""
+        if 300 <= error.code < 400 and error.headers.get("Location"):
+            return DownloadError("The download link redirects too often.")
         sentence = str(make_api_error(error.code, body, _origin(url)))
         if error.code in _EXPIRED:
             return LinkExpired(sentence)

@@ -17,6 +17,7 @@ from fieldpack.client.export import ExportRecord
 from fieldpack.client.progress import OnProgress, Progress
 from fieldpack.client.sync.state import DRAFT, Found, SyncState, flush, sums_of
 from fieldpack.errors import ArchiveChanged, ArchiveError, DownloadError, InTheWay
+from fieldpack.links import require_link
 from fieldpack.reading.remote import RangeFile
 from fieldpack.reading.source import Limits, Member, find_outsiders
 from fieldpack.reading.zipsource import ZipSource
@@ -95,7 +96,9 @@ class Run:
 
         Raises:
             ArchiveChanged: the archive was withdrawn or replaced meanwhile.
+            TransportError: the server's link can't be opened.
         """
+        require_link(self._export.url or "")
         http = httpx.Client(
             verify=self._client.ssl_context,
             timeout=self._client.timeout,
