@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import itertools
+import json
 import os
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -421,3 +426,58 @@ def test_everything_promised_is_there() -> None:
         assert getattr(fieldpack, name) is not None
     with pytest.raises(AttributeError):
         _ = fieldpack.nothing
+
+
+SPACES = bytes([32]) * (1 << 20)
+
+
+def pack_spaces(count_mib: int, times: int = 1) -> bytes:
+    """So many MiB of spaces as gzip, packed again as often as said."""
+    body = gzip.compress(SPACES * count_mib)
+    for _ in range(times - 1):
+        body = gzip.compress(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("headers", "pieces"),
+    [
+        ({}, lambda: itertools.repeat(SPACES)),
+        ({"Content-Encoding": "gzip"}, lambda: [pack_spaces(64)]),
+        ({"Content-Encoding": "GZIP"}, lambda: [pack_spaces(64)]),
+        ({"Content-Encoding": "gzip"}, lambda: (piece for piece in itertools.repeat(pack_spaces(1), 64))),
+        ({"Content-Encoding": "gzip, gzip"}, lambda: [pack_spaces(64, 2)]),
+        ({"Content-Encoding": "deflate"}, lambda: [zlib.compress(SPACES * 64)]),
+        ({"Content-Encoding": "gzip"}, lambda: [b"no gzip"]),
+    ],
+)
+@pytest.mark.parametrize("path", ["users/me", "lists/x"])
+def test_answers_take_no_more_memory_than_is_allowed(
+    path: str,
+    headers: dict[str, str],
+    pieces: Callable[[], Iterable[bytes]],
+    client: Client,
+    server: HostileServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fieldpack.client.transport._MOST_ANSWER_BYTES", 2 << 20)
+    whole = pieces()
+    server.api_answer = lambda: (headers, whole)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TransportError, match=r"more than|not asked for|damaged"):
+            client._transport.request("GET", path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip"])
+def test_answers_come_packed_or_not(encoding: str, client: Client, server: HostileServer) -> None:
+    body = json.dumps({"id": "r1", "name": "x" * 300_000}).encode()
+    packed = gzip.compress(body) if encoding == "gzip" else body
+    pieces = [packed[at : at + 1000] for at in range(0, len(packed), 1000)]
+    server.api_answer = lambda: ({"Content-Encoding": encoding} if encoding else {}, pieces)
+    assert client._transport.request("GET", "users/me") == json.loads(body)
+    assert server.requests[0].headers["accept-encoding"] == "gzip"

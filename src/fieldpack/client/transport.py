@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, BinaryIO
@@ -15,12 +17,14 @@ import orjson
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.connection import Connection, is_loopback, make_ssl_context
 from fieldpack.client.problems import PASSING, make_api_error
-from fieldpack.errors import ConfigError, IgnoredParameterWarning, TransportError, UsageError
-from fieldpack.text import make_plain
+from fieldpack.errors import IgnoredParameterWarning, TransportError, UsageError
+from fieldpack.links import send_following
+from fieldpack.text import make_plain, say_bytes
 
 __all__ = ["Form", "Transport", "user_agent"]
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_MOST_ANSWER_BYTES = 256 << 20  # unpacked; far more than any page of a list, far less than memory
 _LONGEST_WAIT = 120.0  # seconds; a longer `Retry-After` is not waited for, but raised as the error
 
 
@@ -54,10 +58,11 @@ class Transport:
         self.timeout = timeout
         self._retries = retries
         self._http = httpx.Client(
-            base_url=_read_base(connection.url),
+            base_url=connection.url + "/api/v1",
             headers={
                 "Authorization": f"Token {connection.token}",
                 "Accept": "application/json",
+                "Accept-Encoding": "gzip",  # what `_read_body` unpacks
                 "User-Agent": user_agent(),
             },
             timeout=timeout,
@@ -94,7 +99,8 @@ class Transport:
 
         Raises:
             ApiError: the server refused.
-            TransportError: it could not be reached, or answered with something that is not JSON.
+            TransportError: it could not be reached, or answered with something that is not JSON, or with more
+                than 256 MiB.
             UsageError: what was named makes no address, as a text too long for an id.
         """
         return self.request_with_headers(
@@ -133,7 +139,7 @@ class Transport:
             sent["Content-Type"] = "application/octet-stream"
         while True:
             try:
-                response = self._http.request(
+                request = self._http.build_request(
                     method,
                     path,
                     params=params,
@@ -141,10 +147,12 @@ class Transport:
                     data=dict(form.fields) if form else None,
                     files=dict(form.files) if form else None,
                     headers=sent,
-                    # httpx drops Authorization when a redirect leaves the origin. Only GET and HEAD follow
-                    # redirects: a redirected POST would arrive as a GET.
-                    follow_redirects=method in ("GET", "HEAD"),
                 )
+                # Only GET and HEAD follow redirects: a redirected POST would arrive as a GET.
+                with closing(
+                    send_following(self._http, request, follow=method in ("GET", "HEAD"))
+                ) as response:
+                    found = _read_body(response)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 delay = None if _is_final(error) else backoff.next_delay()
                 if delay is None:
@@ -163,14 +171,14 @@ class Transport:
             else:
                 is_busy = response.status_code == 429
                 if response.status_code not in PASSING or not (waits if is_busy else repeatable):
-                    return self._read(response), response.headers
+                    return self._read(response, found), response.headers
                 wanted = parse_retry_after(response.headers.get("Retry-After"))
                 delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
                 if delay is None:
-                    return self._read(response), response.headers
+                    return self._read(response, found), response.headers
             time.sleep(delay)
 
-    def _read(self, response: httpx.Response) -> Any:
+    def _read(self, response: httpx.Response, content: bytes) -> Any:
         where = str(response.url.copy_with(query=None, fragment=None))
         _warn_of_ignored(response.headers.get("X-Ignored-Parameters", ""), where)
         if response.is_redirect:
@@ -180,11 +188,11 @@ class Transport:
             )
         if response.status_code >= 400:
             wanted = parse_retry_after(response.headers.get("Retry-After"))
-            raise make_api_error(response.status_code, response.content, where, retry_after=wanted)
-        if not response.content:
+            raise make_api_error(response.status_code, content, where, retry_after=wanted)
+        if not content:
             return None
         try:
-            return orjson.loads(response.content)
+            return orjson.loads(content)
         except orjson.JSONDecodeError as error:
             kind = response.headers.get("Content-Type", "something unnamed").split(";")[0]
             raise TransportError(
@@ -212,16 +220,34 @@ class Transport:
         return f"The connection to {self.connection.url} {what}: try again."
 
 
-def _read_base(url: str) -> httpx.URL:
-    """What the addresses of the API begin with. Raises `ConfigError` for what is no address."""
-    try:
-        base = httpx.URL(url + "/api/v1")
-        is_address = bool(base.host)  # a host of odd characters is read only when asked for
-    except (httpx.InvalidURL, UnicodeError):
-        is_address = False
-    if not is_address:
-        raise ConfigError(f"{url[:200]!r} is not the address of a server, which PROLIFIC_URL should be.")
-    return base
+def _read_body(response: httpx.Response) -> bytes:
+    """The body, unpacked here, as httpx would unpack any amount before it is counted.
+
+    Raises:
+        TransportError: it is too long, or encoded by anything but gzip.
+        httpx.HTTPError: it broke off.
+    """
+    where = str(response.url.copy_with(query=None, fragment=None))
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise TransportError(
+            f"{where} answered in an encoding that was not asked for: {make_plain(encoding)[:80]}."
+        )
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.endswith("gzip") else None
+    body = bytearray()
+    is_damaged = False
+    for chunk in response.iter_raw():
+        try:
+            body += chunk if unpack is None else unpack.decompress(chunk, _MOST_ANSWER_BYTES + 1 - len(body))
+        except zlib.error:
+            is_damaged = True
+        if len(body) > _MOST_ANSWER_BYTES:
+            raise TransportError(
+                f"{where} answered with more than {say_bytes(_MOST_ANSWER_BYTES)}, which is not read."
+            )
+        if is_damaged or (unpack is not None and unpack.unused_data):  # it would collect whatever follows
+            raise TransportError(f"{where} answered with gzip that is damaged.")
+    return bytes(body)
 
 
 def _warn_of_ignored(names: str, where: str) -> None:
