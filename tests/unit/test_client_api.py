@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -386,6 +387,28 @@ def test_refusals_become_one_sentence(status: int, body: bytes, said: str) -> No
 def test_a_feature_switched_off_is_explained() -> None:
     body = b'{"error": {"detail": "You do not currently have permission to access to this feature."}}'
     assert "workspace features" in str(make_api_error(404, body, "http://x"))
+
+
+@pytest.mark.parametrize("depth", [1, 15, 100, 340, 600, 1000, 1023, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('{"detail":[', "]}")])
+def test_a_refusal_may_be_nested_as_deeply_as_json_goes(depth: int, begin: str, end: str) -> None:
+    inner = begin * depth + '"why"' + end * depth
+    error = make_api_error(400, f'{{"error": {{"detail": {inner}}}}}'.encode(), "http://x/y")
+    assert 0 < len(str(error)) <= 1100
+    assert ("why" in str(error)) == (depth * len(end) <= 16)
+
+
+def test_a_long_refusal_is_cut() -> None:
+    details: list[Any] = [
+        ["x" * 300] * 10_000,
+        {f"f{n}": ["x"] for n in range(100_000)},
+        "x" * 10_000,
+        {"x" * 5000: "y"},
+    ]
+    for detail in details:
+        said = str(make_api_error(400, json.dumps({"detail": detail}).encode(), "http://x/y"))
+        assert len(said) <= 1010
+        assert "…" in said
 
 
 def test_backoff_grows_stays_bounded_and_ends() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +15,8 @@ import orjson
 import pytest
 
 from fieldpack.cli.collections.template import read_template
-from fieldpack.cli.output import pick_format, print_csv, print_json, print_table
-from fieldpack.errors import TemplateError, UsageError
+from fieldpack.cli.output import pick_format, print_csv, print_json, print_one, print_table
+from fieldpack.errors import FieldpackError, TemplateError, UsageError
 from fieldpack.text import make_plain, say_bytes, say_count
 
 
@@ -243,3 +248,28 @@ def test_sizes_are_in_powers_of_a_thousand(size: int, said: str) -> None:
 def test_counts_have_their_plural() -> None:
     assert [say_count(n, "file") for n in (0, 1, 2, 1200)] == ["0 files", "1 file", "2 files", "1,200 files"]
     assert [say_count(n, "study", "studies") for n in (1, 2)] == ["1 study", "2 studies"]
+
+
+@pytest.mark.parametrize("depth", [1, 200, 254, 255, 340, 600, 990, 1023])
+@pytest.mark.parametrize("kind", ["list", "object"])
+def test_what_is_nested_deeply_is_printed_or_refused(
+    kind: str, depth: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As deep as an answer of a server can be read."""
+    begin, end = ("[", "]") if kind == "list" else ('{"a":', "}")
+    text = begin * depth + "1" + end * depth
+    row = {"a": orjson.loads(text)}
+    ways: list[Callable[[], None]] = [
+        lambda: print_csv([row], ["a"]),
+        lambda: print_json([row]),
+        lambda: print_table([row], ["a"], empty=""),
+        lambda: print_one(row, ["a"], json=False),
+    ]
+    for print_it in ways:
+        with contextlib.suppress(FieldpackError):
+            print_it()
+        assert depth > 600 or capsys.readouterr().out.strip()
+    if depth <= 600:
+        print_csv([row], ["a"])
+        cells = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert json.loads(cells["a"]) == row["a"]

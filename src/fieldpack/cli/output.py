@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import typer
 
-from fieldpack.errors import UsageError
+from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.text import escape_json, make_cell_safe, make_plain, say_bytes
 
 __all__ = [
@@ -86,11 +86,21 @@ class ProgressLine:
 
 def print_json(data: Any) -> None:
     """Print indented JSON."""
+    typer.echo(escape_json(_dump(data, orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)))
+
+
+def _dump(data: Any, option: int = 0) -> str:
+    """JSON, of what orjson refuses too: a file name that is not UTF-8 (as escapes), what is nested deeply."""
     try:
-        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
-    except orjson.JSONEncodeError:  # a file name that is not UTF-8: as escapes
-        text = json.dumps(data, indent=2, default=str)
-    typer.echo(escape_json(text))
+        return orjson.dumps(data, option=option).decode()
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        is_indented = bool(option & orjson.OPT_INDENT_2)
+        separators = None if is_indented else (",", ":")
+        return json.dumps(data, indent=2 if is_indented else None, separators=separators, default=str)
+    except RecursionError:
+        raise FieldpackError("What the server answered is nested too deeply to be printed.") from None
 
 
 def print_note(text: str) -> None:
@@ -167,7 +177,7 @@ def print_one(found: Mapping[str, Any], columns: Sequence[str], *, json: bool) -
     width = max(map(len, columns))
     for name in columns:
         if found.get(name) not in (None, "", [], {}):
-            print_text(f"{name:<{width}}  {found[name]}")
+            print_text(f"{name:<{width}}  {_say(found[name])}")
 
 
 def say_time(value: Any) -> Any:
@@ -190,10 +200,18 @@ def _make_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, str) else str(value)
+    return _say(value)
+
+
+def _say(value: Any) -> str:
+    """`str()`, which fails on what is nested deeply."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "…"
 
 
 def _make_cell(value: Any) -> Any:
     if isinstance(value, dict | list):
-        value = orjson.dumps(value).decode()
+        value = _dump(value)
     return make_cell_safe(value) if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ __all__ = ["PASSING", "make_api_error"]
 PASSING = frozenset({429, 502, 503, 504})  # statuses after which a retry may succeed
 
 _LONGEST = 1000
+_DEEPEST = 16
+_MOST_XML_BYTES = 65536
 _REASONS = {
     400: "the request was not understood",
     401: "the token was not accepted",
@@ -55,7 +58,7 @@ def _read_body(body: bytes) -> tuple[int | None, Any]:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         # Amazon S3 and its likes: <Error><Code>…</Code><Message>Request has expired</Message>…
-        found = re.search(rb"<Error>.*?<Message>([^<]{1,500})</Message>", body, re.DOTALL)
+        found = re.search(rb"<Error>.*?<Message>([^<]{1,500})</Message>", body[:_MOST_XML_BYTES], re.DOTALL)
         return None, found.group(1).decode("utf-8", "replace") if found else None
     problem = data.get("error", data) if isinstance(data, dict) else data
     if not isinstance(problem, dict):
@@ -70,16 +73,31 @@ def _sentence(detail: Any) -> str:
     return make_line(_flatten(detail), _LONGEST)
 
 
-def _flatten(detail: Any) -> str:
-    if detail is None:
+def _flatten(detail: Any, depth: int = 0) -> str:
+    """The texts in it, of which what lies too deep or comes after the first 1,000 characters is left out."""
+    if detail is None or depth > _DEEPEST:
         return ""
-    if isinstance(detail, str):
-        return detail
     if isinstance(detail, list | tuple):
-        return " ".join(text for item in detail if (text := _flatten(item)))
+        return _join(" ", (_flatten(item, depth + 1) for item in detail))
     if isinstance(detail, dict):
-        return "; ".join(f"{field}: {_flatten(messages).rstrip('.')}" for field, messages in detail.items())
-    return str(detail)
+        said = (
+            f"{field[:_LONGEST]}: {_flatten(messages, depth + 1).rstrip('.')}"
+            for field, messages in detail.items()
+        )
+        return _join("; ", said)
+    return str(detail)[: _LONGEST + 1]
+
+
+def _join(separator: str, texts: Iterable[str]) -> str:
+    kept: list[str] = []
+    length = 0
+    for text in texts:
+        if text:
+            kept.append(text)
+            length += len(text)
+            if length > _LONGEST:
+                break
+    return separator.join(kept)
 
 
 def _hint(status: int, sentence: str) -> str:
