@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import io
+import sys
+import tempfile
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +82,37 @@ def as_texts(column: Any) -> list[str | None]:
         else:
             found.append(str(value))
     return found
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_xlsx_that_fails_in_any_sheet_leaves_nothing(
+    at: int, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sheet complains when it is collected, and no temporary file stays."""
+
+    class Broken(Exception):
+        pass
+
+    real, sheets = xlsx_module._Writer.write, iter(range(1, 9))
+    said: list[object] = []
+
+    def write(self: Any, sheet: Any, heads: Any, rows: Any) -> int:
+        def broken() -> Iterator[Any]:
+            yield from rows
+            raise Broken
+
+        return real(self, sheet, heads, broken() if next(sheets) == at else rows)
+
+    monkeypatch.setattr(xlsx_module._Writer, "write", write)
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with contextlib.suppress(Broken):
+        export.convert("xlsx", tmp_path / "a.xlsx")
+        pytest.fail("it was written")
+    gc.collect()
+    assert said == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]
 
 
 @given(answered(), st.sampled_from(["onehot", "joined"]), st.booleans())

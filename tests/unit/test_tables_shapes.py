@@ -11,10 +11,12 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fieldpack.errors import ArchiveError, FieldpackError
 from fieldpack.export import Export, open_export
 from fieldpack.report.page import render_page
+from fieldpack.report.terminal import render_summary
 from fieldpack.tables import raw as raw_module
 from fieldpack.tables.raw import RawTable, read_raw
 from tests.unit.archives import ask, make_zip, option
@@ -52,6 +54,12 @@ RESPONSES = VALUES | st.fixed_dictionaries(
         "more": SCALARS,
     },
 )
+EDGES = [
+    f"{year}{day}{zone}"
+    for year in ("0000", "0001", "1677", "1899", "2262", "9999")
+    for day in ("-01-01T00:00:00", "-12-31T23:59:59.999999")
+    for zone in ("Z", "+23:59", "-23:59")
+]
 TIMES = st.sampled_from(
     [
         *(
@@ -62,6 +70,7 @@ TIMES = st.sampled_from(
         ),
         *("2026-03-01 09:30:00+02:00", "2026-03-01T09:30:00", "2016-12-31T23:59:60Z", "", None, 5, "soon"),
         *("2026-13-01", "0001-01-01T00:00:00+09:00"),
+        *EDGES,
     ]
 )
 LINES = st.fixed_dictionaries(
@@ -69,6 +78,7 @@ LINES = st.fixed_dictionaries(
     optional={
         "participant_id": SCALARS,
         "status": SCALARS,
+        "started_at": TIMES,
         "completed_at": TIMES,
         "extra": SCALARS,
         "responses": st.none()
@@ -86,15 +96,27 @@ def read(export: Export, *, bulk: bool) -> RawTable | tuple[str, int | None]:
         return str(error), error.line
 
 
-def check(lines: list[Any], block_bytes: int) -> None:
+# A question whose options are of several types keeps every block from being read in bulk.
+PLAIN = [item for item in INSTRUCTIONS if item["id"] != "m"]
+
+
+def archive_of(lines: list[Any], instructions: list[dict[str, Any]] = INSTRUCTIONS) -> Export:
     members = {
         "responses.jsonl": b"".join(orjson.dumps(line) + b"\n" for line in lines),
-        "collection.json": orjson.dumps({"id": "c", "instructions": INSTRUCTIONS}),
+        "collection.json": orjson.dumps({"id": "c", "instructions": instructions}),
     }
-    export = open_export(io.BytesIO(make_zip(members)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raw_module, "_BLOCK_BYTES", block_bytes)
-        fast, slow = read(export, bulk=True), read(export, bulk=False)
+    return open_export(io.BytesIO(make_zip(members)))
+
+
+def check(lines: list[Any], block_bytes: int) -> None:
+    for instructions in (INSTRUCTIONS, PLAIN):
+        export = archive_of(lines, instructions)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(raw_module, "_BLOCK_BYTES", block_bytes)
+            check_ways(read(export, bulk=True), read(export, bulk=False))
+
+
+def check_ways(fast: RawTable | tuple[str, int | None], slow: RawTable | tuple[str, int | None]) -> None:
     if isinstance(slow, tuple) or isinstance(fast, tuple):
         assert fast == slow
         return
@@ -137,16 +159,38 @@ def test_one_odd_answer_among_many(key: str, odd: Any, at: int) -> None:
     check(lines, 1500)
 
 
+@pytest.mark.parametrize("name", ["started_at", "completed_at"])
+@pytest.mark.parametrize("time", EDGES)
+def test_one_odd_time_among_many(time: str, name: str) -> None:
+    lines: list[dict[str, Any]] = [
+        {"submission_id": f"s{n}", "completed_at": "2026-03-01T09:30:00Z", "responses": {"t": GOOD["t"](n)}}
+        for n in range(30)
+    ]
+    lines[25][name] = time
+    check(lines, 400)
+
+
+@pytest.mark.parametrize("times", [[edge] for edge in EDGES] + [EDGES])
+def test_days_at_the_edges_of_the_calendar_are_drawn(times: list[str]) -> None:
+    """Those that are refused in one line are left out; the pages hold the others."""
+    lines = [
+        {"submission_id": f"s{n}", "completed_at": time}
+        for n, time in enumerate([*times, "2026-03-01", "2026-03-02"])
+    ]
+    kept = [line for line in lines if not isinstance(read(archive_of([line]), bulk=False), tuple)]
+    export = archive_of(kept)
+    page = render_page(export.summarize(), export)
+    assert "Completed submissions" in page
+    console = Console(file=io.StringIO())
+    render_summary(export.summarize(), console)
+
+
 @given(st.lists(LINES, max_size=5), st.sampled_from(["csv", "parquet", "xlsx", "sav", "dta"]))
 @settings(max_examples=60, deadline=None)
 def test_whatever_is_done_with_it_ends_well_or_in_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory, lines: list[Any], kind: Any
 ) -> None:
-    members = {
-        "responses.jsonl": b"".join(orjson.dumps(line) + b"\n" for line in lines),
-        "collection.json": orjson.dumps({"id": "c", "instructions": INSTRUCTIONS}),
-    }
-    export = open_export(io.BytesIO(make_zip(members)))
+    export = archive_of(lines)
     folder = tmp_path_factory.mktemp("odd")
     steps: list[Callable[[], object]] = [
         lambda: render_page(export.summarize(), export),

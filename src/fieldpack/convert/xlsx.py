@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,27 +46,27 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
             f"{rows:,} and {len(columns):,}. Convert to csv or parquet instead."
         )
     converted = Converted(path, rows, len(columns))
-    book = openpyxl.Workbook(write_only=True)
     writer = _Writer(openpyxl, converted)
-    table = pa.table([column.data for column in columns], names=[column.name for column in columns])
-    writer.write(book.create_sheet("Responses"), table.column_names, _iter_rows(table))
-    heads = ["column", "question", "type", "instruction_id", "value", "label"]
-    left = writer.write(book.create_sheet("Codebook"), heads, list_variables(columns))
-    if left:
-        converted.warnings.append(
-            f"The sheet Codebook lacks its last {say_count(left, 'row')}, as a sheet holds {_MOST_ROWS:,}; "
-            "`fieldpack convert --codebook` writes all of it."
-        )
-    files = build_files(export, None)
-    if files.num_rows:
-        if files.num_rows + 1 > _MOST_ROWS:
+    with _open_book(openpyxl) as book:
+        table = pa.table([column.data for column in columns], names=[column.name for column in columns])
+        writer.write(book.create_sheet("Responses"), table.column_names, _iter_rows(table))
+        heads = ["column", "question", "type", "instruction_id", "value", "label"]
+        left = writer.write(book.create_sheet("Codebook"), heads, list_variables(columns))
+        if left:
             converted.warnings.append(
-                f"{say_count(files.num_rows, 'file')} don't fit a sheet, so none is listed."
+                f"The sheet Codebook lacks its last {say_count(left, 'row')}, as a sheet holds {_MOST_ROWS:,}; "
+                "`fieldpack convert --codebook` writes all of it."
             )
-        else:
-            writer.write(book.create_sheet("Files"), files.column_names, _iter_rows(files))
-    with write_converted(path) as draft:
-        book.save(draft)
+        files = build_files(export, None)
+        if files.num_rows:
+            if files.num_rows + 1 > _MOST_ROWS:
+                converted.warnings.append(
+                    f"{say_count(files.num_rows, 'file')} don't fit a sheet, so none is listed."
+                )
+            else:
+                writer.write(book.create_sheet("Files"), files.column_names, _iter_rows(files))
+        with write_converted(path) as draft:
+            book.save(draft)
     if writer.cut:
         verb = "text is" if writer.cut == 1 else "texts are"
         converted.warnings.append(
@@ -73,6 +74,22 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
             "csv and parquet hold them whole."
         )
     return converted
+
+
+@contextmanager
+def _open_book(openpyxl: Any) -> Iterator[Any]:
+    """A workbook to be written row by row. When that fails its sheets are closed, which otherwise complain on standard
+    error when they are collected, and their temporary files removed."""
+    book = openpyxl.Workbook(write_only=True)
+    try:
+        yield book
+    except BaseException:
+        for sheet in book.worksheets:
+            with suppress(Exception):
+                sheet.close()
+            with suppress(Exception):
+                sheet._writer.cleanup()
+        raise
 
 
 class _Writer:

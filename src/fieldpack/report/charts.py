@@ -113,13 +113,15 @@ def draw_days(
         if value:
             tall = max(1.0, (base - 20) * value / most)
             # of the days `n` with `n * columns // span == number`, which are those that are counted in it
-            begin, end = (first + dt.timedelta(days=-(-at * span // columns)) for at in (number, number + 1))
+            begins, ends = (-(-at * span // columns) for at in (number, number + 1))
+            # the last day and not the one after, which there is none of at the end of the year 9999
+            begin, end = first + dt.timedelta(days=begins), first + dt.timedelta(days=ends - 1)
             column = (
                 f'<rect class="column" x="{30 + number * step + step * 0.1:.1f}" y="{base - tall:.1f}" '
                 f'width="{min(step * 0.8, 60):.1f}" height="{tall:.1f}">'
                 f"<title>{begin}: {value:,}</title></rect>"
             )
-            links = [link(begin, end - dt.timedelta(days=1))] if link else ()
+            links = [link(begin, end)] if link else ()
             elements.append(_link(column, links, 0, f"{begin}: {value:,}"))
     elements.append(f'<text class="tick" x="30" y="{base + 18}">{first}</text>')
     elements.append(f'<text class="tick" x="{_WIDTH - 30}" y="{base + 18}" text-anchor="end">{last}</text>')

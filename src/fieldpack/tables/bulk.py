@@ -38,6 +38,10 @@ BASE: dict[str, pa.DataType] = {
 }
 
 
+_FIRST_US, _AFTER_US = -62_135_596_800_000_000, 253_402_300_800_000_000  # years 1 and 10000, in µs since 1970
+_DAY_US = 86_400_000_000
+
+
 class Unfit(Exception):
     """A block isn't of the shapes that can be read in bulk."""
 
@@ -129,7 +133,9 @@ class Plan:
         columns: dict[str, pa.Array] = {}
         ids = parsed["submission_id"]
         _require(ids.null_count == 0 and not pc.any(pc.equal(ids, "")).as_py())
-        for name in BASE:
+        for name, kind in BASE.items():
+            if kind == TIME:
+                _require_years(parsed[name])
             columns["m:" + name] = parsed[name]
         for name in self._extra:
             if parsed[name].null_count < len(parsed[name]):
@@ -187,6 +193,17 @@ def _require_objects(block: bytes) -> None:
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     _require(block.startswith(b"{") and block.count(b"\n{") == lines - 1)
     _require(block.count(b"}\n") + block.endswith(b"}") == lines)
+
+
+def _require_years(times: pa.ChunkedArray) -> None:
+    """Raise `Unfit` for times outside the years 1 to 9999, which Python has not, but Arrow has.
+
+    Those in UTC count. Of the first day it is not known here whether they were written in the year 0, so it is read
+    line by line.
+    """
+    found = pc.min_max(times.cast(pa.int64()))
+    least, most = found["min"].as_py(), found["max"].as_py()
+    _require(least is None or _FIRST_US + _DAY_US <= least <= most < _AFTER_US)
 
 
 def _require(fits: bool) -> None:
