@@ -229,6 +229,14 @@ def labels(count: int) -> None:
         assert codes.get_texts()[code] == str(code)
 
 
+def cut_labels(count: int) -> None:
+    """Alike at the beginning, at the end or in both, so that they must be cut within."""
+    for before, after in (("x" * 200, ""), ("x " * 100, "y" * 200), ("", "y" * 200), ("x" * 200, "y" * 200)):
+        whole = [f"{before} {number} {after}" for number in range(count)]
+        made, _ = shorten_labels(whole, LabelLimit(120))
+        assert len(set(made)) == count
+
+
 def findings(count: int) -> None:
     report = Report("a")
     for _ in range(count):
@@ -258,7 +266,7 @@ def slug_of_marks_in_one(count: int) -> None:
     "work",
     [
         *(names, short_names, long_names, long_names_behind_each_other, long_labels, pairs_of_long_labels),
-        *(labels, findings, readme, name_of_marks, slug_of_marks, slug_of_marks_in_one),
+        *(labels, cut_labels, findings, readme, name_of_marks, slug_of_marks, slug_of_marks_in_one),
     ],
 )
 def test_steps(work: Callable[[int], None]) -> None:
