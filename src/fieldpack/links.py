@@ -98,4 +98,6 @@ def send_following(client: httpx.Client, request: httpx.Request, *, follow: bool
         # httpx fills in what the target lacks, and goes elsewhere than it says
         require_link(join_target(str(request.url), response.headers["Location"]), label)
         request = response.next_request
-    raise TransportError(f"{label} redirects more than {_MOST_REDIRECTS} times.")
+    raise TransportError(
+        f"{label} is not a link that can be opened: it redirects more than {_MOST_REDIRECTS} times."
+    )

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 import pytest
 
+from fieldpack.archive.zipstructs import END, ZIP64_END, ZIP64_LOCATOR
 from fieldpack.cli.root import main
 from fieldpack.containment import ContainedFolder
 from fieldpack.errors import ArchiveError, FieldpackError
@@ -709,3 +710,61 @@ def test_a_member_that_lies_very_deep_stays_in_the_archive(tmp_path: Path) -> No
     assert (tmp_path / "out" / shallow).read_bytes() == b"y"
     assert list(written.ignored) == [deep]
     assert "more than 16 folders deep" in written.ignored[deep]
+
+
+class Hollow(io.RawIOBase):
+    """A large file of zeros, as a sparse one or one behind a link is: what is at its end, and at one other place."""
+
+    def __init__(self, size: int, tail: bytes, at: int = 0, there: bytes = b"") -> None:
+        self._size = size
+        self._parts = {at: there, size - len(tail): tail}
+        self._position = self.read_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        count = max(0, min(len(view), self._size - self._position))
+        view[:count] = bytes(count)
+        for start, part in self._parts.items():
+            for number, byte in enumerate(part):
+                if 0 <= start + number - self._position < count:
+                    view[start + number - self._position] = byte
+        self._position += count
+        self.read_bytes += count
+        return count
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize("begins", [b"", b"PK\x01\x02", b"PK\x03\x04"])
+@pytest.mark.parametrize("entries", [0, 1, 10, 10_000, 20_000_000, 20_000_001, 1 << 40])
+@pytest.mark.parametrize("is_zip64", [True, False])
+def test_a_directory_that_can_not_be_one_is_not_read(is_zip64: bool, entries: int, begins: bytes) -> None:
+    size, directory = 3 * GIB, 5 * GIB // 2
+    if is_zip64:
+        end = ZIP64_END.pack(b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, directory, 0)
+        end += ZIP64_LOCATOR.pack(b"PK\x06\x07", 0, size - 98, 1)
+        end += END.pack(b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    else:
+        end = END.pack(b"PK\x05\x06", 0, 0, entries & 0xFFFF, entries & 0xFFFF, directory, 0, 0)
+    if begins == b"PK\x01\x02" and 13_000 < (entries if is_zip64 else entries & 0xFFFF) <= 20_000_000:
+        return  # of so many members it can be, as far as can be seen
+    file = Hollow(size, end, size - len(end) - directory, begins)
+    with pytest.raises(
+        ArchiveError, match=r"more than 20,000,000 are not read|not a ZIP|damaged|can't be one of"
+    ):
+        open_export(io.BufferedReader(file))
+    assert file.read_bytes < 1 << 20

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fieldpack.archive.members import COLLECTION, RESPONSES, explain_unsafe_name
-from fieldpack.archive.zipstructs import LOCAL_BYTES, LOCAL_SIGNATURE
+from fieldpack.archive.zipstructs import (
+    CENTRAL_BYTES,
+    CENTRAL_SIGNATURE,
+    LIMIT_16,
+    LOCAL_BYTES,
+    LOCAL_SIGNATURE,
+    ZIP64_END,
+    ZIP64_END_SIGNATURE,
+    ZIP64_LOCATOR,
+)
 from fieldpack.errors import ArchiveError
 from fieldpack.reading.source import GuardedMember, Limits, Member, lower_first, translate_errors
 from fieldpack.reading.zipcheck import HeaderCheck
@@ -22,6 +31,7 @@ from fieldpack.reading.zipcheck import HeaderCheck
 __all__ = ["ZipSource"]
 
 _METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA", 9: "Deflate64", 93: "Zstandard"}  # §4.4.5
+_LONGEST_RECORD_BYTES = CENTRAL_BYTES + 3 * LIMIT_16  # with name, extra fields and comment (§4.3.12)
 _REFUSED_FLAGS = 0x0060  # patched data, strong encryption (§4.4.4): `zipfile` says so
 
 
@@ -58,18 +68,41 @@ class ZipSource:
 
     def _open_zip(self, file: BinaryIO) -> zipfile.ZipFile:
         try:
+            self._check_directory(file)
             return zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
             file.seek(0)
             head = file.read(512)
             raise ArchiveError(_explain_no_zip(self.label, head, self._size, str(error))) from error
 
+    def _check_directory(self, file: BinaryIO) -> None:
+        """Refuse a directory by what the end records say of it, as `zipfile` reads all of it into memory first."""
+        # what `zipfile` itself will go by, and no reading of our own, which might find another record
+        found = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if found is None:
+            return
+        is_zip64, entries, size_bytes, end = found[0] == ZIP64_END_SIGNATURE, found[4], found[5], found[9]
+        if entries > self._limits.members:
+            raise self._too_many(entries)
+        start = end - size_bytes - (ZIP64_END.size + ZIP64_LOCATOR.size if is_zip64 else 0)
+        if start < 0:
+            return  # `zipfile` refuses it
+        file.seek(start)
+        is_directory = size_bytes == 0 or file.read(4) == CENTRAL_SIGNATURE
+        if not is_directory or not size_bytes <= entries * _LONGEST_RECORD_BYTES:
+            raise zipfile.BadZipFile(
+                f"its directory of {size_bytes:,} bytes can't be one of {entries:,} members"
+            )
+
+    def _too_many(self, count: int) -> ArchiveError:
+        return ArchiveError(
+            f"{self.label} lists {count:,} members; more than {self._limits.members:,} are not read."
+        )
+
     def _index(self) -> dict[str, zipfile.ZipInfo]:
         infos = self._zip.infolist()
         if len(infos) > self._limits.members:
-            raise ArchiveError(
-                f"{self.label} lists {len(infos):,} members; more than {self._limits.members:,} are not read."
-            )
+            raise self._too_many(len(infos))
         by_name: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             name = _decode_name(info)
