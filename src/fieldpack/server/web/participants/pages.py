@@ -15,6 +15,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import SubmissionId
+from fieldpack.server.http.large import Participants, run_large
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import ANSWERS_INCOMPLETE, Problem, not_found
 from fieldpack.server.studies.completion_codes import code_given
@@ -40,6 +41,7 @@ from fieldpack.server.web.rendering import catalogue_of, render, state_page
 router = APIRouter(route_class=StudyPageRoute, include_in_schema=False)
 
 REVIEW = "review"
+SHOWN_AT_ONCE = 16  # characters of answers that are shown as quickly as one that is sent is read
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"
 
 
@@ -177,7 +179,7 @@ async def show_step(
     if not submission.open:
         return see_other(f"/participate/submissions/{submission.id}?again=1")
     loaded = await _load(context, submission)
-    return _show_form(request, submission, loaded, _parse_step(step, loaded.body), Outcome())
+    return await _show(request, context, submission, loaded, _parse_step(step, loaded.body), Outcome())
 
 
 def _parse_step(step: str, body: dict[str, Any]) -> int | str:
@@ -187,6 +189,33 @@ def _parse_step(step: str, body: dict[str, Any]) -> int | str:
     if at is None or not 1 <= at <= len(body["collection_items"]):
         raise not_found("Page", step)
     return at
+
+
+async def _show(
+    request: Request,
+    context: Context,
+    submission: SubmissionRow,
+    loaded: _Loaded,
+    step: int | str,
+    outcome: Outcome,
+    *,
+    status: int = 200,
+) -> Response:
+    """The form, made in a thread where it is large: it shows each answer twice, and escaped."""
+    texts = [*loaded.answers.values(), *outcome.unsaved.values()]
+    size = sum(len(str(answer.get("value", ""))) for answer in texts)
+    return await run_large(
+        context.caches,
+        Participants,
+        size // SHOWN_AT_ONCE,
+        _show_form,
+        request,
+        submission,
+        loaded,
+        step,
+        outcome,
+        status=status,
+    )
 
 
 def _show_form(
@@ -304,7 +333,7 @@ async def _take_step(
         broken = find_broken(questions, loaded.answers, loaded.files)
         outcome.errors = _in_words(broken, catalogue)
     if outcome.errors and go != "back":
-        return _show_form(request, submission, loaded, at, outcome, status=400)
+        return await _show(request, context, submission, loaded, at, outcome, status=400)
     if go == "stay":
         return see_other(f"{base}{at}")
     if go == "back":
@@ -334,7 +363,7 @@ async def _submit(
         items = questions_of(loaded.body)
         broken = find_broken(items, loaded.answers, loaded.files)
         outcome = Outcome(errors=_in_words(broken, catalogue))
-        return _show_form(request, submission, loaded, REVIEW, outcome, status=400)
+        return await _show(request, context, submission, loaded, REVIEW, outcome, status=400)
     response: Response = see_other(f"/participate/submissions/{submission.id}/done")
     if answer["completion_url"]:
         # not a redirect: browsers block one to another site after a form, because of `form-action 'self'`
