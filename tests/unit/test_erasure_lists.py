@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from fieldpack.errors import UsageError
 from fieldpack.server.erasures.erasure_list import append_erasures, read_erasures
 
-A, B = uuid4(), uuid4()
+A, B = UUID("5f3c2a10-0d9e-4b7a-9c61-2f8e7d6a4b31"), UUID("c0ffee00-1234-4abc-8def-0123456789ab")
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
