@@ -23,6 +23,7 @@ import trustme
 
 import fieldpack
 from fieldpack import ApiError, ExportFailed, TransportError, UsageError
+from fieldpack.cli import main
 from fieldpack.client import Client
 from fieldpack.client.backoff import Backoff, parse_retry_after
 from fieldpack.client.problems import make_api_error
@@ -504,3 +505,64 @@ def test_answers_come_packed_or_not(encoding: str, client: Client, server: Hosti
     server.api_answer = lambda: ({"Content-Encoding": encoding} if encoding else {}, pieces)
     assert client._transport.request("GET", "users/me") == json.loads(body)
     assert server.requests[0].headers["accept-encoding"] == "gzip"
+
+
+LISTS: list[Any] = [
+    None, 5, "x", {}, {"results": 5}, {"results": [1]}, {"results": [{}, None]}, {"results": [["a"]]}, [1], [None, {}],
+    {"results": [{"id": "a"}], "meta": 5}, {"results": [{"id": "a"}], "meta": [1]},
+]  # fmt: skip
+OBJECTS: list[Any] = [None, 5, "x", [], [{}], {}, {"unknown": 1}]
+
+
+def answer_with(server: HostileServer, body: object) -> None:
+    server.api_answer = lambda: ({}, [json.dumps(body).encode()])
+
+
+@pytest.mark.parametrize("body", LISTS, ids=str)
+def test_what_is_no_list_is_told(body: object, client: Client, server: HostileServer) -> None:
+    answer_with(server, body)
+    with pytest.raises(TransportError, match="did not answer with a list"):
+        client.list_workspaces()
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"count": "3"}, {"count": True}, {"count": None}])
+def test_a_list_that_does_not_say_how_many_ends_with_a_short_page(
+    meta: object, client: Client, server: HostileServer
+) -> None:
+    answer_with(server, {"results": [{"id": "a"}], "meta": meta})
+    assert client.list_workspaces() == [{"id": "a"}]
+
+
+@pytest.mark.parametrize("body", OBJECTS, ids=str)
+def test_what_lacks_a_field_is_told(
+    body: object, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Nothing that a server leaves out is called a bug of this program."""
+    answer_with(server, body)
+    monkeypatch.setenv("PROLIFIC_TOKEN", TOKEN)
+    monkeypatch.setenv("PROLIFIC_URL", server.url)
+    (tmp_path / "c.yaml").write_text("name: N\ncollection_items: []\n")
+    for args in (
+        ["whoami"],
+        ["collection", "get", "c"],
+        ["collection", "export", "c", "-o", str(tmp_path)],
+        ["collection", "sync", "c", str(tmp_path / "data")],
+        ["collection", "export", "list", "c"],
+        ["collection", "convert", "c", "--export", "e", "--to", "csv"],
+        ["study", "get", "s"],
+        ["study", "list"],
+        ["submission", "list", "s"],
+        ["submission", "approve", "s"],
+        ["hook", "list"],
+        ["project", "list"],
+    ):
+        main(args)
+        err = capsys.readouterr().err
+        assert "This is a bug" not in err, (args, err)
+
+
+def test_a_field_that_is_left_out_is_named(client: Client, server: HostileServer) -> None:
+    answer_with(server, {"name": "Ada"})
+    with pytest.raises(TransportError, match="answered without 'id'"):
+        client.get_me()["id"]

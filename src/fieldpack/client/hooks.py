@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from fieldpack.client.routes import Json, Routes, path_segment
+from fieldpack.client.routes import Json, Routes, as_object, path_segment
 
 __all__ = ["HookRoutes"]
 
@@ -51,7 +51,7 @@ class HookRoutes(Routes):
         body = {"event_type": event_type, "target_url": target_url, "workspace_id": workspace_id}
         answer, headers = self._transport.request_with_headers("POST", _SUBSCRIPTIONS, body=body)
         made = answer[0] if isinstance(answer, list) and answer else answer
-        return dict(made), headers.get("X-Hook-Secret")
+        return as_object(made), headers.get("X-Hook-Secret")
 
     def confirm_hook(self, subscription_id: str, secret: str) -> Json:
         """Confirm a subscription by the secret that came with it."""

@@ -54,8 +54,7 @@ class ResourceRoutes(Routes):
         """
         data = picture if isinstance(picture, bytes) else picture.read_bytes()
         path = f"/workspaces/{path_segment(workspace_id)}/pictures"
-        answer: Json = self._transport.request("POST", path, content=data, repeatable=True)
-        return answer
+        return self._call("POST", path, content=data, repeatable=True)
 
     def list_collections(
         self,
@@ -207,7 +206,7 @@ class ResourceRoutes(Routes):
         """Erase all test submissions of a study (fieldpack only); how many there were."""
         erased = 0
         while True:
-            answer: Json = self._transport.request("DELETE", f"/studies/{path_segment(study_id)}/test-study")
+            answer = self._call("DELETE", f"/studies/{path_segment(study_id)}/test-study")
             erased += int(answer["erased"])
             if not answer["left"]:
                 return erased

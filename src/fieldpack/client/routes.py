@@ -13,6 +13,7 @@ __all__ = [
     "COLLECTIONS",
     "Json",
     "Routes",
+    "as_object",
     "collection_path",
     "path_segment",
     "prefer_wait",
@@ -27,6 +28,16 @@ _PAGE = 200
 COLLECTIONS = "/data-collection/collections"
 
 
+class Answer(dict[str, Any]):
+    """An object out of an answer: a server of another version may leave a field out, which is no fault of ours."""
+
+    def __missing__(self, name: str) -> Any:
+        raise TransportError(
+            f"The server answered without {name!r}: is PROLIFIC_URL the address of the API, and the server of a "
+            "version that this program knows?"
+        )
+
+
 class Routes:
     """Calls the routes of one server."""
 
@@ -34,10 +45,14 @@ class Routes:
         self._transport = transport
 
     def _get(self, path: str) -> Json:
-        return _as_object(self._transport.request("GET", path))
+        return self._call("GET", path)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Json:
-        return _as_object(self._transport.request(method, path, body=dict(body)))
+        return self._call(method, path, body=dict(body))
+
+    def _call(self, method: str, path: str, **how: Any) -> Json:
+        """One object, by a request as `Transport.request` takes it."""
+        return as_object(self._transport.request(method, path, **how))
 
     def _iter(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Json]:
         """Every object of a list, page by page, be it a bare array or in `results`."""
@@ -51,8 +66,8 @@ class Routes:
             yield from results
             before = results[:1]
             offset += len(results)
-            count = (answer.get("meta") or {}).get("count") if isinstance(answer, dict) else None
-            if not results or (offset >= count if isinstance(count, int) else len(results) < _PAGE):
+            count = _find_count(answer)
+            if not results or (len(results) < _PAGE if count is None else offset >= count):
                 return
 
 
@@ -84,18 +99,35 @@ def read_page(answer: Any, path: str) -> tuple[list[Json], int]:
         TransportError: it is no list.
     """
     results = _find_list(answer, path)
-    count = (answer.get("meta") or {}).get("count") if isinstance(answer, dict) else None
-    return results, count if isinstance(count, int) else len(results)
+    count = _find_count(answer)
+    return results, len(results) if count is None else count
 
 
 def _find_list(answer: Any, path: str) -> list[Json]:
     results = answer.get("results") if isinstance(answer, dict) else answer
-    if not isinstance(results, list):
+    meta = answer.get("meta") if isinstance(answer, dict) else None
+    if (
+        not isinstance(meta, dict | None)
+        or not isinstance(results, list)
+        or not all(isinstance(item, dict) for item in results)
+    ):
         raise TransportError(f"{path} did not answer with a list: is PROLIFIC_URL the address of the API?")
-    return results
+    return [Answer(item) for item in results]
 
 
-def _as_object(body: Any) -> Json:
+def _find_count(answer: Any) -> int | None:
+    """How many there are on all pages, where an answer says so in a way that is known."""
+    meta = answer.get("meta") if isinstance(answer, dict) else None
+    count = meta.get("count") if meta else None
+    return count if type(count) is int else None
+
+
+def as_object(body: Any) -> Json:
+    """An object out of an answer.
+
+    Raises:
+        TransportError: it is none.
+    """
     if not isinstance(body, dict):
         raise TransportError("The server's answer is not an object: is PROLIFIC_URL the address of the API?")
-    return body
+    return Answer(body)

@@ -212,8 +212,7 @@ class SubmissionRoutes(Routes):
         where = f"/submissions/{path_segment(submission_id)}/corrections/files/{path_segment(file_key)}"
         with path.open("rb") as content:
             form = Form(fields, {"file": (path.name, content)})
-            answer: Json = self._transport.request("POST", where, form=form)
-        return answer
+            return self._call("POST", where, form=form)
 
     # Looking through responses (fieldpack only)
 
@@ -252,7 +251,8 @@ class SubmissionRoutes(Routes):
         path = f"{collection_path(collection_id)}/submissions"
         answer = self._transport.request("GET", path, params=asked)
         rows, count = read_page(answer, path)
-        return rows, count, answer["meta"].get("next")
+        meta = answer.get("meta") if isinstance(answer, dict) else None
+        return rows, count, (meta or {}).get("next")
 
     def get_response(self, submission_id: str) -> Json:
         """A submission with its answers, the collection as its participant saw it, and the notes on it."""
@@ -321,10 +321,9 @@ class ErasureRoutes(Routes):
         return self._get(f"{collection_path(collection_id)}/erasures/{path_segment(submission_id)}")
 
     def _erasures(self, collection_id: str, action: str, body: Json, narrowed: dict[str, Any]) -> Json:
-        answer = self._transport.request(
+        return self._call(
             "POST",
             f"{collection_path(collection_id)}/erasures{action}",
             params={name: value for name, value in narrowed.items() if value},
             body=body,
         )
-        return dict(answer)

@@ -57,11 +57,8 @@ class ConversionRoutes(Routes):
         return self._ask("GET", collection_id, export_id, format, wait)
 
     def _ask(self, method: str, collection_id: str, export_id: str, format: str, wait: int | None) -> Json:
-        answer: Any = self._transport.request(
-            method, _path(collection_id, export_id, format), headers=prefer_wait(wait), repeatable=True
-        )
-        found: Json = answer
-        return found
+        path = _path(collection_id, export_id, format)
+        return self._call(method, path, headers=prefer_wait(wait), repeatable=True)
 
     def delete_conversion(self, collection_id: str, export_id: str, format: str) -> None:
         """Delete a conversion; the export stays."""

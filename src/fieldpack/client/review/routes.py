@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fieldpack.client.routes import Json, Routes, collection_path, path_segment
+from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
 
 __all__ = ["ReviewRoutes"]
 
@@ -58,15 +58,14 @@ class ReviewRoutes(Routes):
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/decisions"
         body = {**_say(action, message, rejection_category), "count": count}
-        answer: Json = self._transport.request("POST", path, params=asked, body=body)
-        return answer
+        return self._call("POST", path, params=asked, body=body)
 
     def count_reviewable(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> int:
         """How many submissions of a collection that a filter lets through wait for a review, without those on which a
         decision is held."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/reviewable"
-        return int(self._transport.request("GET", path, params=asked)["count"])
+        return int(self._call("GET", path, params=asked)["count"])
 
     def list_decisions(self, collection_id: str) -> list[Json]:
         """The decisions on submissions of a collection that are held, newest first."""
@@ -108,19 +107,19 @@ class ReviewRoutes(Routes):
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/assign"
         body = {"reviewer": reviewer, "share": share}
-        return int(self._transport.request("POST", path, params=asked, body=body)["assigned"])
+        return int(self._call("POST", path, params=asked, body=body)["assigned"])
 
     def unassign_submissions(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> int:
         """Assign the submissions that a filter lets through to nobody; how many were somebody's."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/unassign"
-        return int(self._transport.request("POST", path, params=asked)["unassigned"])
+        return int(self._call("POST", path, params=asked)["unassigned"])
 
     def list_approved(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> list[Json]:
         """The approved submissions that a filter lets through, each with its participant and amount."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/approved"
-        found: list[Json] = self._transport.request("GET", path, params=asked)["results"]
+        found, _ = read_page(self._transport.request("GET", path, params=asked), path)
         return found
 
 
