@@ -77,8 +77,8 @@ class ZipSource:
 
     def _check_directory(self, file: BinaryIO) -> None:
         """Refuse a directory by what the end records say of it, as `zipfile` reads all of it into memory first."""
-        # what `zipfile` itself will go by, and no reading of our own, which might find another record
-        found = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        # A reading of our own might find another record than the one that `zipfile` will go by.
+        found = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # of `zipfile` alone
         if found is None:
             return
         is_zip64, entries, size_bytes, end = found[0] == ZIP64_END_SIGNATURE, found[4], found[5], found[9]
