@@ -43,7 +43,7 @@ def check_link(url: str) -> str | None:
 def show_link(url: str) -> str:
     """A link to be named in a sentence: without what may be secret (userinfo, query), and not long."""
     bare = url.split("?")[0].split("#")[0]
-    scheme, mark, rest = bare.partition("://")
+    scheme, mark, rest = bare.partition("://") if "://" in bare else ("", "", bare)
     authority, slash, path = rest.partition("/")
     return repr(f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"[:_SHOWN])
 

@@ -744,3 +744,11 @@ def test_a_folder_among_the_notes_is_named(server: HostileServer, tmp_path: Path
     (tmp_path / ".fieldpack/draft-0").mkdir()
     with pytest.raises(fieldpack.FieldpackError, match=r"\.fieldpack/draft-0"):
         sync(server, tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_told(server: HostileServer, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(fieldpack.UsageError, match=r"leads nowhere: make the folder"):
+        sync(server, tmp_path / "data")
+    (tmp_path / "nowhere").mkdir()
+    assert sync(server, tmp_path / "data").fetched == len(TWO)

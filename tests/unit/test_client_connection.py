@@ -40,6 +40,22 @@ def test_what_is_no_address_is_said(given: str) -> None:
         normalize_url(given)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://ada:pass@host",
+        "http://pass@host:99999/",
+        "https://host/?key=pass",
+        "ftp://a:pass@b",
+        "ada:pass@host",
+    ],
+)
+def test_what_may_be_secret_in_an_address_is_not_shown(given: str) -> None:
+    with pytest.raises(ConfigError, match="without a user name") as caught:
+        normalize_url(given)
+    assert "pass" not in str(caught.value)
+
+
 def test_the_local_servers_own_token_is_found(tmp_path: Path) -> None:
     found = find_connection(env=keep(tmp_path, ca_file="ca.pem"))
     assert (found.url, found.token) == ("https://127.0.0.1:8443", "kept")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from array import array
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,21 @@ def test_wording() -> None:
     ]
     assert [say_number(n) for n in (3.0, 3.14159, 1e6)] == ["3", "3.142", "1,000,000"]
     assert make_line("a\n b\x00" + "x" * 20, 10) == "a b xxxxx…"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "utf-8"])
+def test_bars_are_of_characters_that_the_output_has(encoding: str) -> None:
+    days: list[dict[str, Any]] = [
+        {"completed_at": datetime(2026, 3, n % 9 + 1, tzinfo=UTC), "answers": {"one": {"value": ["a"]}}}
+        for n in range(20)
+    ]
+    survey = [ask("multiple_choice", "One", id="one", options=[option("a", "A"), option("b", "B")])]
+    archive = open_export(io.BytesIO(make_zip(make_members(survey, days))))
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
+    render_summary(summarize(archive), Console(file=out, width=100))
+    out.flush()
+    shown = raw.getvalue().decode(encoding)
+    assert not re.search(r"\\u25[0-9a-f]{2}", shown)
+    assert ("█" in shown) == (encoding == "utf-8")
+    assert ("#" * 10 in shown) == (encoding != "utf-8")

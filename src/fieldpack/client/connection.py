@@ -100,7 +100,8 @@ def normalize_url(url: str) -> str:
     split = urlsplit(text) if check_link(text) is None else None
     if split is None or split.query or split.fragment or split.username is not None:
         raise ConfigError(
-            f"{show_link(url.strip())} is not the address of a server: PROLIFIC_URL should look like https://api.example.org."
+            f"{show_link(url.strip())} is not the address of a server: PROLIFIC_URL should look like "
+            "https://api.example.org, without a user name, a query or a fragment."
         )
     return text
 

@@ -88,6 +88,10 @@ def _claimed(folder: Path) -> Iterator[ContainedFolder]:
     is_new = not folder.exists()
     if not is_new and not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder.")
+    if is_new and folder.is_symlink():
+        raise UsageError(
+            f"{folder} is a link that leads nowhere: make the folder that it names, or remove the link."
+        )
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         opened = ContainedFolder(folder)
