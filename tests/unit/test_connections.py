@@ -227,6 +227,7 @@ def error_of(got: bytes) -> dict[str, Any]:
     return found
 
 
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 REFUSED = {
     "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two of Host": (HEAD + b"Host: y\r\n\r\n", 400),
@@ -248,6 +249,14 @@ REFUSED = {
     ),
     "long trailers": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * 70_000, 400),
     "many trailers": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: abcdefgh\r\n" * 9000, 400),
+    "long trailers with their end": (CHUNKED + b"0\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 400),
+    "many trailers with their end": (CHUNKED + b"0\r\n" + b"X: abcdefgh\r\n" * 9000 + b"\r\n", 400),
+    "long extensions with their end": (CHUNKED + b"3;" + b"a" * 70_000 + b"\r\nabc\r\n0\r\n\r\n", 400),
+    "an extension of the last chunk": (CHUNKED + b"3\r\nabc\r\n0;" + b"a" * 70_000 + b"\r\n\r\n", 400),
+    "trailers behind a long body": (
+        CHUNKED + b"%x\r\n" % 200_000 + b"a" * 200_000 + b"\r\n0\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        400,
+    ),
     "many lines": (HEAD + b"X: a\r\n" * 100 + b"\r\n", 431),
     "many lines without an end": (HEAD + b"X: a\r\n" * 101, 431),
     "a long header": (HEAD + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n", 431),
@@ -289,6 +298,18 @@ TAKEN = {
     + END
     + b"1;x=y\r\na\r\n" * 5000
     + b"0\r\nX: y\r\n\r\n",
+    "trailers": POST
+    + b"Transfer-Encoding: chunked\r\n"
+    + END
+    + b"1\r\na\r\n0\r\nX: "
+    + b"a" * 60_000
+    + b"\r\n\r\n",
+    "a body of ends": POST
+    + b"Transfer-Encoding: chunked\r\n"
+    + END
+    + b"5000\r\n"
+    + b"0\r\n\r\n" * 4096
+    + b"\r\n0\r\n\r\n",
     "an upgrade": HEAD + b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
 }
 
@@ -299,6 +320,15 @@ def test_what_is_taken(plain: Running, kind: str, together: int) -> None:
     data = TAKEN[kind]
     pieces = [data[at : at + together] for at in range(0, min(len(data), 900), together)]
     assert plain.ask(*pieces, data[sum(map(len, pieces)) :])[0] == 200
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 60_000])
+def test_what_follows_trailers_is_counted_by_itself(plain: Running, at: int) -> None:
+    """In two pieces, cut around the empty line between them: neither is too much alone."""
+    first = CHUNKED + b"1\r\na\r\n0\r\nX: " + b"a" * 60_000 + b"\r\n\r\n"
+    both = first + HEAD + b"X: " + b"a" * 60_000 + b"\r\n" + END
+    cut = len(first) - at
+    assert plain.ask(both[:cut], both[cut:])[1].count(b"HTTP/1.1 200") == 2
 
 
 def test_a_trailer_becomes_no_header(plain: Running) -> None:

@@ -26,7 +26,7 @@ MAX_HELD_BYTES = 1 << 20
 # of a chunked body, what is no content: sizes, extensions, trailers; each chunk brings an allowance
 MAX_EXCESS_BYTES = 64 * 1024
 CHUNK_ALLOWANCE_BYTES = 32
-LAST_CHUNK = b"0\r\n\r\n"  # as it nearly always looks, without extensions and trailers
+EMPTY_LINE = b"\r\n\r\n"  # what a head ends with, and a chunked body
 
 
 class _Refused(Exception):
@@ -39,7 +39,7 @@ class Reading(HttpToolsProtocol):
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state)
         self._in_head = True
-        self._tail = b""  # of what came of the head
+        self._tail = b""  # of what came of the head, or of a chunked body
         self._line_bytes = 0  # of the request line, once it has ended
         self._excess_bytes = 0
         self._begin_head()
@@ -88,7 +88,9 @@ class Reading(HttpToolsProtocol):
 
     def _give(self, chunk: memoryview) -> bool:
         """Feed the parser; whether it can go on."""
-        within = not self._in_head
+        within = not self._in_head and self._chunked
+        if within:
+            self._excess_bytes += len(chunk)  # beforehand: the parser may find the end of the body in it
         try:
             self.parser.feed_data(chunk)
         except httptools.HttpParserUpgrade:
@@ -102,40 +104,40 @@ class Reading(HttpToolsProtocol):
                 reason = str(error) if error.__context__ is None else "it can't be understood"
                 self.refuse(MALFORMED, f"This is no valid HTTP request: {reason}.")
             return False
-        if within and self._chunked and not self._in_head:
-            self._excess_bytes = max(
-                self._excess_bytes + len(chunk), 0
-            )  # what is saved here can't be used later
-            if self._excess_bytes > MAX_EXCESS_BYTES:
-                self.refuse(MALFORMED, "The body has too much between its chunks, or after them.")
-                return False
+        if within and not self._in_head:
+            self._excess_bytes = max(self._excess_bytes, 0)  # what is saved here can't be used later
+            return not self._refuse_excess()
         return True
 
     def _measure_head(self, data: bytes, start: int) -> int:
         """Count what belongs to this head, and say where it ends, at the latest with `data`."""
         if not self._head_bytes:
             self.head_begun()
-        stop = -1
-        if self._tail:
-            found = (self._tail + data[start : start + 3]).find(b"\r\n\r\n")
-            stop = start + found + 4 - len(self._tail) if found >= 0 else -1
-        if stop < 0:
-            found = data.find(b"\r\n\r\n", start)
-            stop = found + 4 if found >= 0 else len(data)
+        stop = self._find_empty_line(data, start)
         if not self._line_bytes:
             found = data.find(b"\n", start, stop)
             if found >= 0:
                 self._line_bytes = self._head_bytes + found - start + 1
         self._head_bytes += stop - start
-        self._tail = (self._tail + data[max(start, stop - 3) : stop])[-3:]
         return stop
 
     def _measure_body(self, data: bytes, start: int) -> int:
         """Where this body ends, or may end, at the latest with `data`."""
         if not self._chunked:
             return min(len(data), start + (self._remaining or len(data)))
-        found = data.find(LAST_CHUNK, start)
-        return found + len(LAST_CHUNK) if found >= 0 else len(data)
+        return self._find_empty_line(data, start)
+
+    def _find_empty_line(self, data: bytes, start: int) -> int:
+        """Where the next empty line ends, at the latest with `data`; it may have begun in what came before."""
+        stop = -1
+        if self._tail:
+            found = (self._tail + data[start : start + 3]).find(EMPTY_LINE)
+            stop = start + found + len(EMPTY_LINE) - len(self._tail) if found >= 0 else -1
+        if stop < 0:
+            found = data.find(EMPTY_LINE, start)
+            stop = found + len(EMPTY_LINE) if found >= 0 else len(data)
+        self._tail = (self._tail + data[max(start, stop - 3) : stop])[-3:]
+        return stop
 
     def _hold(self, data: bytes) -> None:
         """Leave requests unread that came before the answers to many others."""
@@ -212,9 +214,18 @@ class Reading(HttpToolsProtocol):
         self._excess_bytes -= CHUNK_ALLOWANCE_BYTES
 
     def on_message_complete(self) -> None:
+        if self._refuse_excess():
+            raise _Refused
         super().on_message_complete()
         self._in_head = True
         self._begin_head()
+
+    def _refuse_excess(self) -> bool:
+        """Whether there was too much that is no content; it is refused then."""
+        if self._excess_bytes <= MAX_EXCESS_BYTES:
+            return False
+        self.refuse(MALFORMED, "The body has too much between its chunks, or after them.")
+        return True
 
     def _refuse_head(self, *, line_bytes: int) -> None:
         if line_bytes > MAX_HEAD_BYTES:
