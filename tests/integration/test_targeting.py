@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -92,6 +93,18 @@ def test_an_erasure_takes_a_participant_out_of_lists(api: httpx.Client) -> None:
     assert not admits(only, name)
     assert not admits(only, "somebody")
     assert admits(blocking, name)
+
+
+def test_erasures_of_studies_that_name_the_same_people_do_not_hold_each_other_up(api: httpx.Client) -> None:
+    names = [f"p-{uuid4()}" for _ in range(6)]
+    listed = filter_by("custom_allowlist", *names, "s o")
+    scenarios = [Scenario.create(api, filters=[listed]) for _ in range(2)]
+    taken = [scenario.take_part(name) for name in names for scenario in scenarios]
+    with ThreadPoolExecutor(4) as threads:
+        answered = list(threads.map(lambda each: api.delete(f"/submissions/{each}").status_code, taken))
+    assert answered == [204] * len(taken)
+    for scenario in scenarios:
+        assert filters_of(api, scenario) == [["s o"]]
 
 
 def test_lists_of_earlier_studies(api: httpx.Client, server: Installation) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fieldpack.errors import BackupError, UsageError
 from fieldpack.server.backup.folder import BackupFolder, FolderDestination
-from fieldpack.server.backup.format import BLOBS, DUMP, EXPORTS, MANIFEST, Entry, Head, Manifest
+from fieldpack.server.backup.format import BLOBS, DUMP, EXPORTS, MANIFEST, MARKER, Entry, Head, Manifest
 from fieldpack.server.backup.verification import verify_folder
 from fieldpack.server.erasures.erasure_list import append_erasures
 from fieldpack.server.storage import blob_key
@@ -104,7 +104,16 @@ def test_an_erasure_is_on_the_disk_before_it_is_told(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "there", ["backups", "partial", "blobs", "exports", "exports/2024/a.csv", "partial/x/y"]
+    "there",
+    [
+        "backups",
+        "partial",
+        "blobs",
+        "exports",
+        "exports/2024/a.csv",
+        "partial/x/y",
+        "backups/20260101T000000Z",
+    ],
 )
 def test_a_folder_of_other_things_is_left_alone(
     there: str, folder: BackupFolder, storage: LocalStorage
@@ -120,6 +129,19 @@ def test_a_folder_of_other_things_is_left_alone(
     with pytest.raises(UsageError, match="holds other things"):
         make_backup(folder, storage, b"photo")
     assert sorted(folder.root.rglob("*")) == before
+
+
+def test_a_first_backup_of_an_earlier_version_that_was_cut_short_is_gone_on_with(
+    folder: BackupFolder, storage: LocalStorage
+) -> None:
+    key = blob_key(str(uuid4()))
+    for name in ("backups", "partial/20260101T000000Z", "partial/objects", Path(key).parent.as_posix()):
+        (folder.root / name).mkdir(parents=True)
+    for name in ("partial/20260101T000000Z/database.dump", key, "erasures.txt", f".{MARKER}.7.part.json"):
+        (folder.root / name).write_bytes(b"")
+    with folder.locked():
+        name, _ = make_backup(folder, storage, b"photo")
+    assert (folder.list_names(), list(folder.partial.iterdir())) == ([name], [])
 
 
 def test_what_was_put_into_a_folder_of_backups_since_stays(

@@ -50,6 +50,26 @@ def test_a_line_that_names_nobody_is_named(line: str, tmp_path: Path) -> None:
         read(tmp_path / "list", f"{B}\n{line}\n".encode("latin-1"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_a_list_that_somebody_saved_goes_on_as_it_is(encoding: str, end: str, tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    path.write_bytes((mark + f"{A}{end}").encode(encoding))
+    for _ in range(2):
+        append_erasures(path, {A: EPOCH, B: AT})
+    assert read_erasures(path, is_ours=False) == {A: EPOCH, B: AT}
+    assert path.read_bytes().decode("utf-16" if mark else "utf-8-sig").count(str(B)) == 1
+
+
+def test_zeros_in_the_place_of_what_was_not_flushed_name_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    append_erasures(path, {A: AT})
+    path.write_bytes(path.read_bytes() + bytes(40))
+    append_erasures(path, {B: AT})
+    assert read_erasures(path, is_ours=True) == {A: AT, B: AT}
+
+
 def test_a_line_of_ours_that_was_cut_short_names_nobody(tmp_path: Path) -> None:
     path = tmp_path / "list"
     append_erasures(path, {A: AT})

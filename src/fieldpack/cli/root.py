@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import re
-import signal
 import sys
 import traceback
 import warnings
@@ -102,10 +101,9 @@ class _Root(LazyGroup):
 
 
 class _Run:
-    """What the options before the command set, and whether somebody ends it by SIGTERM."""
+    """What the options before the command set."""
 
     is_debugged = False
-    is_terminated = False
 
 
 app = make_app(has_completion=True, cls=_Root, name="fieldpack", help=_HELP, epilog=_EXAMPLES)
@@ -131,9 +129,8 @@ def _root(
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C, 143 for
-    SIGTERM."""
-    _Run.is_debugged = _Run.is_terminated = False
+    """Run the command line; return the exit code: 0, 1 for a failure, 2 for a usage error, 130 for Ctrl-C."""
+    _Run.is_debugged = False
     _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a program put in its place may take any character
@@ -141,16 +138,11 @@ def main(args: Sequence[str] | None = None) -> int:
                 stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if args is None else args)
     command: Any = typer.main.get_command(app)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        with contextlib.suppress(ValueError):  # in a thread, which gets no signals
-            signal.signal(signal.SIGTERM, _terminate)
     try:
         with warnings.catch_warnings():
             _say_warnings()
             code = command.main(given or ["--help"], prog_name="fieldpack", standalone_mode=False)
         sys.stdout.flush()
-        if _Run.is_terminated:
-            raise KeyboardInterrupt  # of which the framework has made 130
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         # the reader of our output has closed it; nothing must be flushed at exit either
@@ -158,18 +150,12 @@ def main(args: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _fail("Stopped.", 143 if _Run.is_terminated else 130)
+        return _fail("Stopped.", 130)
     except Exception as error:
         if _Run.is_debugged:
             for line in traceback.format_exc().splitlines():
                 print(make_plain(line), file=sys.stderr)
         return _report(error)
-
-
-def _terminate(signum: int, frame: object) -> None:
-    """End a command by SIGTERM as by Ctrl-C: what it has begun is cleared away."""
-    _Run.is_terminated = True
-    raise KeyboardInterrupt
 
 
 def _open_missing_streams() -> None:

@@ -40,7 +40,8 @@ from fieldpack.server.storage import Storage
 
 __all__ = ["BackupFolder", "FolderDestination", "Pruned"]
 
-PARTIAL = "partial"
+BACKUPS, PARTIAL = "backups", "partial"
+POOL = ("blobs", "exports")
 OBJECTS, PRUNED = "objects", "pruned-"  # in it, beside the backup that is being made
 THREADS = 8
 WINDOW = 64
@@ -75,7 +76,7 @@ class BackupFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
-        self.backups = self.root / "backups"
+        self.backups = self.root / BACKUPS
         self.partial = self.root / PARTIAL
         self.erasures = self.root / ERASURES
         self.marker = self.root / MARKER
@@ -163,13 +164,30 @@ class BackupFolder:
                     "a folder on another disk."
                 )
         if self.root.is_dir() and not self.marker.is_file() and not self._find_newest():
-            others = [path.name for path in self.root.iterdir() if path.name not in (".lock", "lost+found")]
-            if others:
+            other = next(self._iter_others(), None)
+            if other is not None:
                 raise UsageError(
-                    f"{self.root} holds other things ({sorted(others)[0]}, …): give backups an empty folder of "
-                    "their own."
+                    f"{self.root} holds other things ({other}, …): give backups an empty folder of their own."
                 )
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _iter_others(self) -> Iterator[str]:
+        """What no backup can have put here, where nothing says whose the folder is: not even an interrupted first
+        backup of an earlier version."""
+        has_begun = self.backups.is_dir() and self.partial.is_dir()
+        for path in sorted(self.root.iterdir()):
+            if path.name in (".lock", "lost+found", ERASURES) or path.name.startswith(f".{MARKER}."):
+                continue
+            if not has_begun or path.name not in (BACKUPS, PARTIAL, *POOL):
+                yield path.name
+        if not has_begun:
+            return
+        for folder, is_ours in ((self.backups, is_name), (self.partial, _is_draft)):
+            yield from (f"{folder.name}/{path.name}" for path in folder.iterdir() if not is_ours(path.name))
+        for top in POOL:
+            for below, _, files in os.walk(self.root / top):
+                keys = (Path(below, file).relative_to(self.root).as_posix() for file in files)
+                yield from (key for key in keys if not is_key(key))
 
     def claim(self, installation: str | None) -> None:
         """Have the folder be for the backups of this installation. The folder must be locked exclusively.
@@ -209,7 +227,7 @@ class BackupFolder:
     def clear_partial(self) -> None:
         """Remove an interrupted backup. The folder must be locked exclusively."""
         for path in self.partial.glob("*"):
-            if path.name == OBJECTS or is_name(path.name.removeprefix(PRUNED)):
+            if _is_draft(path.name):
                 shutil.rmtree(path)
 
     def prune(self, keep: int | None, keep_days: float | None) -> Pruned:
@@ -241,7 +259,7 @@ class BackupFolder:
 
     def _remove_unnamed(self, named: set[str]) -> tuple[int, int]:
         count = size_bytes = 0
-        for top in ("blobs", "exports"):
+        for top in POOL:
             for folder, _, files in os.walk(self.root / top, topdown=False):
                 for file in files:
                     path = Path(folder, file)
@@ -253,6 +271,11 @@ class BackupFolder:
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
         return count, size_bytes
+
+
+def _is_draft(name: str) -> bool:
+    """Whether this can be the name of something in `partial`."""
+    return name == OBJECTS or is_name(name.removeprefix(PRUNED))
 
 
 class FolderDestination:

@@ -63,6 +63,7 @@ BLOBS = "blobs.txt.gz"
 EXPORTS = "exports.txt.gz"
 ERASURES = "erasures.txt"
 MARKER = "fieldpack-backups.json"
+LAST_YEAR = 9999  # no time follows the last of it
 _TIME = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")  # earlier versions counted those of one second
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -207,10 +208,9 @@ def is_name(text: str) -> bool:
     if _NAME.fullmatch(text) is None:
         return False
     try:
-        time_of(text)
+        return time_of(text).year < LAST_YEAR
     except ValueError:
         return False
-    return True
 
 
 def make_name(at: datetime) -> str:

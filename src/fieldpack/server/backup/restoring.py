@@ -244,10 +244,10 @@ class _Restoring:
 
     def _read_lists(self) -> None:
         """Every erasure that any list at hand names."""
-        lists = dict.fromkeys(self.erasure_files, False)
+        lists = {path.resolve(): False for path in self.erasure_files}
         for ours in (self.settings.erasure_list, self.source.erasures):
             if ours is not None and (ours == self.settings.erasure_list or ours.is_file()):
-                lists.setdefault(ours, True)
+                lists[ours.resolve()] = True
         for path, is_ours in lists.items():
             named = read_erasures(path, is_ours=is_ours)
             self.lists[str(path)] = len(named)

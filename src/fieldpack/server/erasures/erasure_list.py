@@ -47,7 +47,9 @@ _ID = re.compile(
     r"(?<![\w-])([0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})(?![\w-])(?:\s+(\d{4}-\S+))?"
 )
 _HEAD = re.compile(r"[^\d]*id\b[^\d]*", re.IGNORECASE)  # of a column
-_CUT_SHORT = re.compile(r"[0-9a-fA-F-]{1,35}")
+_CUT_SHORT = re.compile(
+    r"[0-9a-fA-F-]{0,35}\x00*"
+)  # zeros are what file systems leave of what was not flushed
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
@@ -141,13 +143,14 @@ def append_erasures(path: Path, erasures: dict[UUID, datetime]) -> None:
             wait_for_lock(descriptor)
         with open(descriptor, "r+b", closefd=False, buffering=0) as file:
             content = file.read()
-            known, _ = parse_erasures(_decode(content))
+            text, encoding = _decode(content)
+            known, _ = parse_erasures(text)
             new = [_line(*entry) for entry in erasures.items() if entry[0] not in known]
             if not new:
                 return
             # A line that was cut short by a crash ends here.
-            start = b"" if not content or content.endswith(b"\n") else b"\n"
-            write_all(descriptor, start + "".join(new).encode())
+            start = "" if not text or text.endswith("\n") else "\n"
+            write_all(descriptor, (start + "".join(new)).encode(encoding))
         sync_file(descriptor)
     finally:
         os.close(descriptor)
@@ -164,7 +167,7 @@ def read_erasures(path: Path, *, is_ours: bool) -> dict[UUID, datetime]:
         OSError: it can't be read.
         UsageError: a line names nobody, so that somebody would come back whom it was to name.
     """
-    found, strange = parse_erasures(_decode(path.read_bytes()))
+    found, strange = parse_erasures(_decode(path.read_bytes())[0])
     for number, line in strange:
         if not (is_ours and _CUT_SHORT.fullmatch(line)):
             raise UsageError(
@@ -188,10 +191,12 @@ def parse_erasures(text: str) -> tuple[dict[UUID, datetime], list[tuple[int, str
     return found, strange
 
 
-def _decode(content: bytes) -> str:
-    """Text as editors and spreadsheets save it: UTF-8, or UTF-16 that says so."""
-    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
+def _decode(content: bytes) -> tuple[str, str]:
+    """Text as editors and spreadsheets save it, UTF-8 or UTF-16 that says so; and how more of it is encoded."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if content.startswith(mark):
+            return content[2:].decode(encoding, errors="replace"), encoding
+    return content.decode("utf-8-sig", errors="replace"), "utf-8"
 
 
 def _parse_time(text: str | None) -> datetime:

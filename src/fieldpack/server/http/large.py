@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
@@ -17,7 +18,7 @@ from fieldpack.server.caches import Caches
 from fieldpack.server.machine.metrics import TURNED_AWAY
 from fieldpack.server.problems import BUSY, Problem
 
-__all__ = ["LARGE_BYTES", "LargeWork", "Participants", "Researchers", "run_large"]
+__all__ = ["LARGE_BYTES", "LargeWork", "Participants", "Researchers", "Shown", "run_large"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +72,13 @@ class Participants(LargeWork):
 
     most_waiting = 200
     again_seconds = (1, 3)
+
+
+class Shown(LargeWork):
+    """Pages of what was saved before: they wait as long as it takes, for nobody is told anymore that it was not."""
+
+    most_waiting = sys.maxsize
+    again_seconds = (0, 0)
 
 
 class Researchers(LargeWork):

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.accounts.permissions.queries import select_role
 from fieldpack.server.db.pool import Connection
-from fieldpack.server.studies.rows import StudyColumns, StudyFields, StudyRow
+from fieldpack.server.studies.rows import StudyColumns, StudyRow, TargetedStudy
 
 
 def select_known_studies(study: str) -> str:
@@ -253,10 +253,10 @@ async def find_trial(connection: Connection, study_id: UUID) -> UUID | None:
     return row["id"] if row else None
 
 
-async def list_naming(connection: Connection, workspace_id: UUID, participant_id: str) -> list[StudyFields]:
+async def list_naming(connection: Connection, workspace_id: UUID, participant_id: str) -> list[TargetedStudy]:
     """Studies of a workspace whose lists of ids have this one, or one that may be a way to write it, locked until
     commit; none if the participant has a submission there that is not erased."""
-    cursor = await connection.cursor(row_factory=class_row(StudyFields)).execute(
+    cursor = await connection.cursor(row_factory=class_row(TargetedStudy)).execute(
         """
         SELECT t.id, t.fields FROM studies t WHERE t.workspace_id = %(workspace)s
           AND EXISTS (

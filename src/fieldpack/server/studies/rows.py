@@ -11,7 +11,7 @@ from fieldpack.server.studies.resuming import Resume
 
 
 @dataclass(frozen=True, slots=True)
-class StudyFields:
+class TargetedStudy:
     """What was sent of a study, with a meaning here or not."""
 
     id: UUID

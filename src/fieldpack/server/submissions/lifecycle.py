@@ -172,6 +172,7 @@ async def erase(
     """
     if caller is not None:
         await require(connection, caller, Action.SUBMISSION_ERASE, submission=submission_id)
+    await queries.await_erasures(connection, submission_id)
     row = await lock_submission(connection, submission_id)
     without: set[UUID] = set()
     if row.response == "active":

@@ -333,6 +333,16 @@ async def time_out_study(connection: Connection, study_id: UUID) -> int:
     return row["places"] if row else 0
 
 
+async def await_erasures(connection: Connection, submission_id: UUID) -> None:
+    """Wait until no other erasure of the submission's workspace is under way, until commit: each locks studies besides
+    its own, whose lists name the participant."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('fieldpack.erasures ' || t.workspace_id, 0))"
+        " FROM submissions s JOIN studies t ON t.id = s.study_id WHERE s.id = %s",
+        [submission_id],
+    )
+
+
 async def set_erased(connection: Connection, submission_id: UUID) -> None:
     """Erase what is stored of the participant, and leave a row that says only that there was an erasure. The caller
     has locked the submission."""

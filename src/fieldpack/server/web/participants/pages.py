@@ -15,7 +15,7 @@ from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import SubmissionId
-from fieldpack.server.http.large import Participants, run_large
+from fieldpack.server.http.large import Shown, run_large
 from fieldpack.server.http.routing import parse_id
 from fieldpack.server.problems import ANSWERS_INCOMPLETE, Problem, not_found
 from fieldpack.server.studies.completion_codes import code_given
@@ -206,7 +206,7 @@ async def _show(
     size = sum(len(str(answer.get("value", ""))) for answer in texts)
     return await run_large(
         context.caches,
-        Participants,
+        Shown,
         size // SHOWN_AT_ONCE,
         _show_form,
         request,
