@@ -305,6 +305,7 @@ JSON = {
     "exports.queries.insert_export(filter)",
     "hooks.queries.insert_event(payload)",
     "operations.administration_queries.finish_sweep(result)",
+    "studies.queries.set_fields(fields)",
     "submissions.answering.queries.ask_save(values)",
     "submissions.answering.queries.replace_answers(values)",
     "submissions.queries.set_reviewed(review)",
