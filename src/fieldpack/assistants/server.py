@@ -97,9 +97,8 @@ def _tell(tool: Callable[..., Any]) -> Callable[..., Any]:
             raise ToolError(str(error)) from error
         except ToolError:
             raise
-        except (
-            Exception
-        ) as error:  # the SDK would write all of it to standard error, and tell the assistant nothing
+        except Exception as error:
+            # the SDK would write all of it to standard error, and tell the assistant nothing
             raise ToolError(make_line(f"This is a bug: {type(error).__name__}: {error}.")) from error
         return cap(shorten(found)) if isinstance(found, dict) else found
 

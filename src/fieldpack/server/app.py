@@ -240,7 +240,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(psycopg.errors.ProgramLimitExceeded)
     async def on_limit(request: Request, error: Exception) -> Response:
         log.error("too_large", path=request.url.path, error=str(error))
-        return answer_refusal(request, TOO_LARGE, "This is more than the database can hold in one piece.")
+        return answer_refusal(
+            request,
+            TOO_LARGE,
+            "This is more than the database can hold in one piece: make it smaller, and send it again.",
+        )
 
     @app.exception_handler(psycopg.errors.DiskFull)
     @app.exception_handler(StorageFull)

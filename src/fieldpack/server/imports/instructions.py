@@ -206,9 +206,8 @@ class _Places:
                 self.orders[key] = order
                 self.rows[key] = page_position, position
         for position, (key, instruction) in enumerate(instructions.items()):
-            if (
-                instruction.retired
-            ):  # exports say the page of its row, and list those of a page in order of the rows
+            # exports say the page of its row, and list those of a page in the order of the rows
+            if instruction.retired:
                 self.rows[key] = self.pages[instruction.page or 0], position
 
 

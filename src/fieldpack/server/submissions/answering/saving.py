@@ -350,7 +350,8 @@ def _explain_stale(answering: Answering, instruction_id: UUID) -> str:
 
 
 def _explain_too_much(answering: Answering) -> str:
-    return f"The answers of one submission may have {answering.most_bytes:,} bytes together: this one is too much."
+    most = f"{answering.most_bytes:,} bytes"
+    return f"The answers of one submission may have {most} together: shorten this one, or another."
 
 
 def _count_bytes(answer: dict[str, Any] | None) -> int:
