@@ -129,7 +129,8 @@ def poll(port: int, token: str, tls: bool) -> None:
 
 
 def run_self(*arguments: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.attacks", *map(str, arguments)]
+    # a token may begin with a dash
+    command = [sys.executable, "-m", "benchmarks.attacks", "--", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
