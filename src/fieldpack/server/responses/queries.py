@@ -7,7 +7,7 @@ answers, and the answers to single questions. Whole rows are read of those that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,9 +15,9 @@ from psycopg.rows import class_row
 
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.responses.rows import (
-    CountedPage,
     FileRow,
     Neighbours,
+    PageRows,
     QuestionRow,
     ResponseRow,
 )
@@ -35,6 +35,9 @@ __all__ = ["ORDERS", "Order"]
 
 MOST_COUNTED = 100_000
 MOST_SORTED = 50  # characters of a text that a list is sorted by
+MOST_ANSWER_BYTES = (
+    16 << 20
+)  # of answers on a page: it ends before the response that goes beyond, or with the first
 
 
 class Key(NamedTuple):
@@ -105,8 +108,7 @@ _SHOWN = f"""
     (SELECT count(*) FROM notes n WHERE n.submission_id = s.id) AS note_count,
     s.return_requested, s.review, s.test, s.import_id IS NOT NULL AS imported
 """
-# of each of a page one by one, whatever `prepare` says; in the statement that found them, so that both see one moment
-_EACH_SHOWN = f"LATERAL (SELECT {_SHOWN} FROM submissions s WHERE s.id = page.id OFFSET 0) shown"
+_COLUMNS = tuple(each.name for each in fields(ResponseRow))
 
 
 def is_searching(wanted: ResponseFilter) -> bool:
@@ -125,45 +127,27 @@ async def prepare(connection: Connection, *, is_searching: bool) -> None:
     )
 
 
-async def list_responses(
-    connection: Connection,
-    collection_id: UUID,
-    wanted: ResponseFilter,
-    order: Order,
-    limit: int,
-    place: Sequence[str] | None = None,
-    *,
-    backwards: bool = False,
-) -> list[ResponseRow]:
-    """The responses that stand after a place in the order, or before it when `backwards`, in the order that was
-    asked for; without a place the first, or the last.
+def _show(page: str, direction: str) -> str:
+    """The responses of a page as they are shown, without those beyond `MOST_ANSWER_BYTES`, which `on_page` counts too.
 
-    Raises:
-        psycopg.errors.DataError: the place is none of this order.
+    Each is read by itself, whatever `prepare` says, and in the statement that found it, so that both see one moment.
+
+    Args:
+        page: SQL of `id` and `key`.
     """
-    matching = select_matching(collection_id, wanted)
-    condition, values = matching.sql, {**matching.values, "limit": limit}
-    if place is not None:
-        beyond = order.beyond(f"{order.key.sql}, s.id", place, backwards=backwards)
-        condition, values = f"{condition} AND {beyond.sql}", {**values, **beyond.values}
-    direction = order.direction(backwards=backwards)
-    await prepare(connection, is_searching=is_searching(wanted))
-    cursor = await connection.cursor(row_factory=class_row(ResponseRow)).execute(
-        f"""
-        WITH page AS MATERIALIZED (
-            SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {condition}
-            ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s)
-        SELECT shown.*, ARRAY[page.key::text, page.id::text] AS place FROM page CROSS JOIN {_EACH_SHOWN}
-        ORDER BY page.key {direction}, page.id {direction}
-        """,
-        values,
-    )
-    rows = await cursor.fetchall()
-    await prepare(connection, is_searching=False)
-    return rows[::-1] if backwards else rows
+    return f"""
+        SELECT * FROM (
+            SELECT shown.*, ARRAY[page.key::text, page.id::text] AS place, count(*) OVER () AS on_page,
+                   row_number() OVER so_far AS number, sum(shown.bytes) OVER so_far AS bytes_so_far
+            FROM ({page}) page CROSS JOIN LATERAL (
+                SELECT {_SHOWN}, coalesce(octet_length(s.line_end), 0) AS bytes
+                FROM submissions s WHERE s.id = page.id OFFSET 0) shown
+            WINDOW so_far AS (ORDER BY page.key {direction}, page.id {direction} ROWS UNBOUNDED PRECEDING)
+        ) AS measured WHERE number = 1 OR bytes_so_far <= {MOST_ANSWER_BYTES}
+    """
 
 
-async def list_counted(
+async def list_page(
     connection: Connection,
     collection_id: UUID,
     wanted: ResponseFilter,
@@ -174,8 +158,11 @@ async def list_counted(
     backwards: bool = False,
     counted: bool = True,
     most_reviewable: int = 0,
-) -> CountedPage:
-    """The same, and how many the whole list has: where answers are looked through, by the same statement.
+) -> PageRows:
+    """The responses that stand after a place in the order, or before it when `backwards`, in the order that was
+    asked for; without a place the first, or the last. Fewer than `limit` where their answers are long.
+
+    Where answers are looked through, the whole list is counted by the same statement.
 
     Args:
         counted: whether to say how many the whole list has.
@@ -184,42 +171,52 @@ async def list_counted(
     Raises:
         psycopg.errors.DataError: the place is none of this order.
     """
-    if not (counted and is_searching(wanted)):
-        rows = await list_responses(
-            connection, collection_id, wanted, order, limit, place, backwards=backwards
-        )
-        count = await count_matching(connection, collection_id, wanted) if counted else None
-        reviewable = 0
-        if most_reviewable:
-            reviewable = await count_reviewable(connection, collection_id, wanted, most_reviewable)
-        return CountedPage(rows, count, reviewable)
+    direction = order.direction(backwards=backwards)
     matching = select_matching(collection_id, wanted)
+    together = counted and is_searching(wanted)
     beyond = Term("true", {})
     if place is not None:
-        beyond = order.beyond("key, id", place, backwards=backwards)
-    direction = order.direction(backwards=backwards)
-    waits = REVIEWABLE if most_reviewable else "false"
-    await prepare(connection, is_searching=True)
-    cursor = await connection.execute(
-        f"""
-        WITH found AS MATERIALIZED (
-            SELECT s.id, {order.key.sql} AS key, {waits} AS waits FROM {order.source} WHERE {matching.sql})
-        SELECT c.count, c.reviewable, shown.*, ARRAY[page.key::text, page.id::text] AS place FROM (
-            SELECT count(*) AS count, count(*) FILTER (WHERE waits) AS reviewable FROM found) c
-        LEFT JOIN (SELECT id, key FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction}
-                   LIMIT %(limit)s) page ON true
-        LEFT JOIN {_EACH_SHOWN} ON true
-        ORDER BY page.key {direction}, page.id {direction}
-        """,
-        {**matching.values, **beyond.values, "limit": limit},
-    )
+        key = "key, id" if together else f"{order.key.sql}, s.id"
+        beyond = order.beyond(key, place, backwards=backwards)
+    if together:
+        waits = REVIEWABLE if most_reviewable else "false"
+        page = _show(
+            f"SELECT id, key FROM found WHERE {beyond.sql} ORDER BY key {direction}, id {direction} LIMIT %(limit)s",
+            direction,
+        )
+        statement = f"""
+            WITH found AS MATERIALIZED (
+                SELECT s.id, {order.key.sql} AS key, {waits} AS waits FROM {order.source} WHERE {matching.sql})
+            SELECT c.count, c.reviewable, shown.* FROM (
+                SELECT count(*) AS count, count(*) FILTER (WHERE waits) AS reviewable FROM found) c
+            LEFT JOIN ({page}) shown ON true ORDER BY number
+        """
+    else:
+        page = _show(
+            f"SELECT s.id, {order.key.sql} AS key FROM {order.source} WHERE {matching.sql} AND {beyond.sql}"
+            f" ORDER BY {order.key.sql} {direction}, s.id {direction} LIMIT %(limit)s",
+            direction,
+        )
+        statement = f"{page} ORDER BY number"
+    await prepare(connection, is_searching=is_searching(wanted))
+    cursor = await connection.execute(statement, {**matching.values, **beyond.values, "limit": limit + 1})
     found = await cursor.fetchall()
     await prepare(connection, is_searching=False)
-    counts = [(row.pop("count"), row.pop("reviewable")) for row in found]  # the same in each
-    # of an empty page there is one without an id
-    rows = [ResponseRow(**row) for row in found if row["id"] is not None]
-    count, reviewable = counts[0]
-    return CountedPage(rows[::-1] if backwards else rows, count, min(reviewable, most_reviewable + 1))
+    count, reviewable = None, 0
+    if together:  # the same in each row, of which an empty page has one
+        count, reviewable = found[0]["count"], min(found[0]["reviewable"], most_reviewable + 1)
+    else:
+        if counted:
+            count = await count_matching(connection, collection_id, wanted)
+        if most_reviewable:
+            reviewable = await count_reviewable(connection, collection_id, wanted, most_reviewable)
+    rows = [
+        ResponseRow(**{name: row[name] for name in _COLUMNS})
+        for row in found[:limit]
+        if row["id"] is not None
+    ]
+    more = bool(rows) and found[0]["on_page"] > len(rows)
+    return PageRows(rows[::-1] if backwards else rows, more, count, reviewable)
 
 
 async def find_neighbours(

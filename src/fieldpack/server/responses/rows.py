@@ -42,12 +42,14 @@ class ResponseRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CountedPage:
-    """A page of a list, and where that was asked, how many all of it has and how many of those wait for a review."""
+class PageRows:
+    """A page of a list, whether it goes on beyond, and where that was asked, how many all of it has and how many of
+    those wait for a review."""
 
     rows: list[ResponseRow]
+    more: bool
     count: int | None
-    reviewable: int = 0
+    reviewable: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ async def list_page(
     counted: bool = True,
     most_reviewable: int = 0,
 ) -> ResponsePage:
-    """A page of the list: the first, the one after a cursor, or the one before one.
+    """A page of the list: the first, the one after a cursor, or the one before one; shorter where answers are long.
 
     Args:
         counted: whether the whole list is counted.
@@ -156,12 +156,12 @@ async def list_page(
     collection_id = view.collection.id
     try:
         async with connection.transaction():
-            page = await queries.list_counted(
+            page = await queries.list_page(
                 connection,
                 collection_id,
                 view.wanted,
                 view.order,
-                limit + 1,
+                limit,
                 place,
                 backwards=backwards,
                 counted=counted,
@@ -169,8 +169,7 @@ async def list_page(
             )
     except DataError:
         raise invalid(name, "This cursor is of a list in another order.") from None
-    more = len(page.rows) > limit
-    rows = (page.rows[1:] if backwards else page.rows[:limit]) if more else page.rows
+    rows, more = page.rows, page.more
     files = await queries.list_files(connection, [row.id for row in rows if row.file_count])
     await write_entry(
         connection,
