@@ -627,10 +627,18 @@ def test_answers_together_have_a_limit(api: httpx.Client) -> None:
     assert expect(api.get(f"/data-collection/collections/{scenario.collection['id']}/overview"), 200)
 
 
+def test_every_script_has_as_much_room_as_its_bytes(api: httpx.Client) -> None:
+    scenario = Scenario.create(api, *[ITEMS[TEXT]] * 3)
+    person = scenario.start("p")
+    long = {"value": "한" * 690_000}
+    answered = [person.answer(person.item(number), long).status_code for number in range(3)]
+    assert answered == [200, 200, 400]
+
+
 def test_one_answer_of_any_length_that_is_taken_is_saved(api: httpx.Client) -> None:
     scenario = Scenario.create(api, ITEMS[TEXT], ITEMS[TEXT])
     person = scenario.start("p")
-    text = {"value": "\N{SNOWMAN}" * 999_999}
+    text = {"value": "\N{LINE SEPARATOR}" * 999_999}  # six bytes each
     path = f"{person.path}/answers/{person.item(0)}"
     expect(person.http.put(path, json=text, headers=person.headers), 200)
     refused(person.answer(person.item(1), {"value": "x" * 5_000}), 400, "value")

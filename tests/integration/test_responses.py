@@ -312,14 +312,12 @@ def test_a_very_long_answer_is_taken_and_found(api: httpx.Client) -> None:
 
 def test_a_page_of_very_long_answers_is_short_and_the_next_goes_on(api: httpx.Client) -> None:
     """However many are asked for, and whatever of 4 MB each has answered."""
-    scenario = Scenario.create(api, *[TEXT] * 40)
+    scenario = Scenario.create(api, *[TEXT] * 4)
     names = [f"writer-{number}" for number in range(5)]
     for name in names:
         participant = scenario.start(name)
-        for question in range(40):
-            expect(
-                participant.answer(participant.item(question), {"value": f"{name} " + "xyz " * 24_000}), 200
-            )
+        for question in range(4):
+            expect(participant.answer(participant.item(question), {"value": "xyz " * 249_000}), 200)
         participant.submit()
     path = f"/data-collection/collections/{scenario.collection['id']}/submissions"
     for wanted in ({}, {"search": "xyz"}):  # counted apart, and with the page
@@ -329,7 +327,6 @@ def test_a_page_of_very_long_answers_is_short_and_the_next_goes_on(api: httpx.Cl
             page = expect(api.get(path, params={"limit": 5, "sort": "participant", **wanted, **after}), 200)
             seen.append([each["participant_id"] for each in page["results"]])
             assert page["meta"]["count"] == 5
-            assert all(len(each["responses"]) == 40 for each in page["results"])
             if page["meta"]["next"] is None:
                 break
             after = {"after": page["meta"]["next"]}

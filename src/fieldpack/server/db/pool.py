@@ -11,9 +11,10 @@ import orjson
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, scalar_row
-from psycopg.types.json import set_json_loads
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from fieldpack.archive.records import dump_json
 from fieldpack.server.db.cursors import SharingCursor
 from fieldpack.server.db.patience import LOOK_SECONDS, PatientConnection, Probe, keep_alive
 from fieldpack.server.db.server_role import as_owner
@@ -89,8 +90,10 @@ class Database:
         )
 
     async def _configure(self, connection: PatientConnection) -> None:
-        """JSON is read by orjson, to which a number is at most a double: what it reads it can write again."""
+        """JSON is read by orjson, to which a number is at most a double: what it reads it can write again. It writes
+        every script as it is, where `json` would take six bytes for a character of most."""
         set_json_loads(orjson.loads, connection)
+        set_json_dumps(dump_json, connection)
         connection.probe = self._probe
 
     async def open(self) -> None:

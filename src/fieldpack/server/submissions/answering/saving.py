@@ -6,13 +6,13 @@ sender has not seen.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from fieldpack.archive.records import dump_json
 from fieldpack.server.caches import Caches
 from fieldpack.server.collections.versions import Items, find_items, get_items
 from fieldpack.server.db.pool import Connection, begin_in_pipeline, end_in_pipeline
@@ -356,7 +356,7 @@ def _explain_too_much(answering: Answering) -> str:
 
 def _count_bytes(answer: dict[str, Any] | None) -> int:
     """Bytes of JSON, as they are counted of what is saved."""
-    return len(json.dumps(answer)) if answer is not None else 0
+    return len(dump_json(answer)) if answer is not None else 0
 
 
 async def _write_all(
