@@ -209,9 +209,16 @@ async def keep_items(
 
 
 async def list_responses(
-    connection: Connection, collection_id: UUID, limit: int, offset: int
-) -> tuple[list[ResponseRow], int]:
-    """Active answers, one row per instruction answered: values as saved, and the files of each."""
+    connection: Connection, collection_id: UUID, limit: int, offset: int, most_bytes: int
+) -> tuple[list[ResponseRow], int, int]:
+    """Active answers, one row per instruction answered: values as saved, and the files of each.
+
+    Args:
+        most_bytes: that their values may take together; where they take more, only how much that is is read.
+
+    Returns:
+        the rows, how many there are in all, and the bytes of the values of these.
+    """
     condition = """
         FROM submissions s
         JOIN LATERAL (
@@ -230,19 +237,25 @@ async def list_responses(
     values = {"id": collection_id, "limit": limit, "offset": offset}
     cursor = await connection.execute(
         f"""
-        SELECT r.*, s.participant_id, s.id AS submission_id {condition}
-        ORDER BY s.completed_at, s.id, r.created_at, r.instruction_id LIMIT %(limit)s OFFSET %(offset)s
+        WITH page AS (
+            SELECT r.*, s.participant_id, s.id AS submission_id, s.completed_at {condition}
+            ORDER BY s.completed_at, s.id, r.created_at, r.instruction_id LIMIT %(limit)s OFFSET %(offset)s)
+        SELECT id, instruction_id, created_at, CASE WHEN bytes <= %(most_bytes)s THEN value END AS value, files,
+               participant_id, submission_id, bytes
+        FROM (SELECT page.*, coalesce(sum(octet_length(value::text)) OVER (), 0)::bigint AS bytes FROM page) AS measured
+        ORDER BY completed_at, submission_id, created_at, instruction_id
         """,
-        values,
+        {**values, "most_bytes": most_bytes},
     )
-    rows = [
-        ResponseRow(**{**row, "files": row["files"] and [ResponseFile(**file) for file in row["files"]]})
-        for row in await cursor.fetchall()
-    ]
+    rows, size = [], 0
+    for row in await cursor.fetchall():
+        size = row.pop("bytes")
+        files = row["files"] and [ResponseFile(**file) for file in row["files"]]
+        rows.append(ResponseRow(**{**row, "files": files}))
     cursor = await connection.execute(
         "SELECT coalesce(sum(answer_count), 0)::bigint AS count FROM submissions"
         " WHERE collection_id = %(id)s AND response = 'active' AND NOT test",
         values,
     )
     total = await cursor.fetchone()
-    return rows, total["count"] if total else 0
+    return rows, total["count"] if total else 0, size

@@ -23,6 +23,10 @@ from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import discard_body, parse_given_id
 from fieldpack.server.http.sending.stream import send_blob
 from fieldpack.server.problems import invalid
+from fieldpack.text import say_bytes
+
+MOST_RESPONSE_BYTES = 32 << 20
+"""Of answers in one list of them."""
 
 
 class CollectionRoute(ResearcherRoute):
@@ -194,7 +198,11 @@ async def list_responses(
     async with context.database.transaction() as connection:
         await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
         items = await queries.list_items(connection, collection_id)
-        rows, count = await queries.list_responses(connection, collection_id, page.limit, page.offset)
+        rows, count, size = await queries.list_responses(
+            connection, collection_id, page.limit, page.offset, MOST_RESPONSE_BYTES
+        )
+        if size > MOST_RESPONSE_BYTES:  # a short page would have who counts by `limit` pass over the rest
+            raise invalid("limit", f"These have {say_bytes(size)} of answers: ask for fewer at a time.")
         await write_entry(
             connection,
             caller.actor,
