@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -35,9 +36,15 @@ def iter_texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
+@functools.cache
+def program() -> Any:
+    """The whole of it: each command is imported once."""
+    return typer.main.get_command(app)
+
+
 def find_fault(named: str) -> str | None:
     """What is wrong with a command, as it is written after `fieldpack`; None if nothing is."""
-    command: Any = typer.main.get_command(app)
+    command = program()
     named = re.sub(r"\\\n", " ", named)
     try:
         words = shlex.split(named)

@@ -34,16 +34,16 @@ def routes() -> list[str]:
     return [f"{method.upper()} {path}" for path, methods in described.items() for method in methods]
 
 
-def commands(prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every command of the program, as its own `--help` lists them."""
+def commands(prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+    """Every command of the program, as its own `--help` lists them, and what its own says."""
     with redirect_stdout(StringIO()) as out:
         assert main([*prefix, "--help"]) == 0
     shown = out.getvalue()
     if "Commands:" not in shown:
-        return [prefix]
+        return {prefix: shown}
     listed = shown.split("Commands:")[1].split("\n\n")[0]
     names = re.findall(r"^  (\S+)  ", listed, re.MULTILINE)
-    return [command for name in names for command in commands((*prefix, name))]
+    return {command: text for name in names for command, text in commands((*prefix, name)).items()}
 
 
 def test_every_route_is_documented() -> None:

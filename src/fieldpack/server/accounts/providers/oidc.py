@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 import secrets
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -111,6 +113,12 @@ def _blaming() -> Iterator[None]:
         raise ProviderError(f"The provider refused: {type(error).__name__}: {error}") from None
 
 
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are believed. Everybody waits for as long as it takes to read them: once in a process."""
+    return httpx.create_ssl_context()
+
+
 def _random() -> str:
     return secrets.token_urlsafe(RANDOM_BYTES)
 
@@ -144,6 +152,7 @@ class Provider:
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             timeout=TIMEOUT_SECONDS,
+            verify=_authorities(),
         )
 
     async def begin(self, redirect_uri: str, next: str) -> tuple[str, State]:
@@ -253,7 +262,7 @@ class Provider:
     @staticmethod
     async def _fetch(url: str) -> Any:
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+            async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=_authorities()) as client:
                 return parse_object((await client.get(url)).raise_for_status().content)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise ProviderError(f"{url} could not be read: {type(error).__name__}: {error}") from None
