@@ -17,6 +17,7 @@ from fieldpack.server.collections.rows import (
     PlacedItem,
     ResponseFile,
     ResponseRow,
+    ResponseRows,
 )
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
@@ -210,14 +211,11 @@ async def keep_items(
 
 async def list_responses(
     connection: Connection, collection_id: UUID, limit: int, offset: int, most_bytes: int
-) -> tuple[list[ResponseRow], int, int]:
+) -> ResponseRows:
     """Active answers, one row per instruction answered: values as saved, and the files of each.
 
     Args:
         most_bytes: that their values may take together; where they take more, only how much that is is read.
-
-    Returns:
-        the rows, how many there are in all, and the bytes of the values of these.
     """
     condition = """
         FROM submissions s
@@ -258,4 +256,4 @@ async def list_responses(
         values,
     )
     total = await cursor.fetchone()
-    return rows, total["count"] if total else 0, size
+    return ResponseRows(rows, total["count"] if total else 0, size)

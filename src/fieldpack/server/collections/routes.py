@@ -198,23 +198,27 @@ async def list_responses(
     async with context.database.transaction() as connection:
         await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
         items = await queries.list_items(connection, collection_id)
-        rows, count, size = await queries.list_responses(
+        found = await queries.list_responses(
             connection, collection_id, page.limit, page.offset, MOST_RESPONSE_BYTES
         )
-        if size > MOST_RESPONSE_BYTES:  # a short page would have who counts by `limit` pass over the rest
-            raise invalid("limit", f"These have {say_bytes(size)} of answers: ask for fewer at a time.")
+        if (
+            found.size_bytes > MOST_RESPONSE_BYTES
+        ):  # a short page would have who counts by `limit` pass over the rest
+            raise invalid(
+                "limit", f"These have {say_bytes(found.size_bytes)} of answers: ask for fewer at a time."
+            )
         await write_entry(
             connection,
             caller.actor,
             "response.list",
             collection_id=collection_id,
-            count=len(rows),
-            total=count,
+            count=len(found.rows),
+            total=found.count,
             limit=page.limit,
             offset=page.offset,
         )
     types = {str(item_id): item.type for item_id, item in items.items()}
-    return envelope([service.describe_response(row, collection_id, types) for row in rows], count)
+    return envelope([service.describe_response(row, collection_id, types) for row in found.rows], found.count)
 
 
 @router.get(

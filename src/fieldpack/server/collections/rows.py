@@ -115,6 +115,15 @@ class ResponseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseRows:
+    """A page of them, how many there are in all, and the bytes of the values of this page."""
+
+    rows: list[ResponseRow]
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """An uploaded file, and the blob that it is."""
 
