@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from fieldpack.server.hooks.delivery import AT_ONCE, FAILING_JOBS, WORKING_JOBS
 from tests.gates import wait_for
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
@@ -171,6 +173,14 @@ def test_an_event_says_where_it_went(hooked: Hooked, path: str) -> None:
     assert [event["attempts"][0]["target_url"] for event in events] == [after, before, before]
 
 
+def test_a_subscription_that_leads_elsewhere_stays_confirmed(hooked: Hooked, path: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    row = expect(
+        hooked.api.patch(subscription, json={"target_url": f"{hooked.receiver.url}{path}-moved"}), 200
+    )
+    assert row["is_confirmed"] is True
+
+
 def test_every_type(hooked: Hooked, path: str) -> None:
     types = [row["event_type"] for row in expect(hooked.api.get("/hooks/event-types"), 200)["results"]]
     for kind in types:
@@ -178,6 +188,7 @@ def test_every_type(hooked: Hooked, path: str) -> None:
     scenario = Scenario.create(hooked.api, places=1)
     submission = scenario.take_part("a")
     export = scenario.export()
+    hooked.wait(f"{path}-{SUBMISSION}", 1)  # what is not sent before the erasure never is
     expect(hooked.api.delete(f"/submissions/{submission}"), 204)
     study = scenario.study["id"]
     seen = {kind: hooked.wait(f"{path}-{kind}", 1) for kind in types}
@@ -277,6 +288,140 @@ def test_a_receiver_that_hangs_costs_nobody_else(hooked: Hooked, path: str) -> N
         scenario.export()
     finally:
         gate.set()
+
+
+def test_those_that_hang_in_one_workspace_hold_up_no_other(hooked: Hooked, path: str) -> None:
+    """Of the places where jobs run a workspace has its share, however many of its receivers hang."""
+    gate, hanging = threading.Event(), []
+
+    def answer(request: Received) -> tuple[int, dict[str, str], bytes]:
+        if request.path.endswith("-hangs"):
+            hanging.append(request.id)
+            gate.wait(120)
+        return 200, {}, b"ok"
+
+    hooked.receiver.answer = answer
+    other = expect(hooked.api.post("/workspaces", json={"title": "Other"}), 201)["id"]
+    expect(hooked.api.post("/hooks/secrets", json={"workspace_id": other}), 201)
+    there = dataclasses.replace(hooked, workspace=other)
+    many = [there.subscribe(SUBMISSION, f"{path}-{number}-hangs") for number in range(40)]
+    healthy = hooked.subscribe(SUBMISSION, path)
+    try:
+        for subscription in many:
+            expect(hooked.api.post(f"{subscription}/test"), 201)
+        wait_for(lambda: len(hanging) >= WORKING_JOBS)
+        expect(hooked.api.post(f"{healthy}/test"), 201)
+        hooked.wait(path, 1)
+        assert len(hanging) <= WORKING_JOBS + FAILING_JOBS
+    finally:
+        gate.set()
+        for subscription in many:
+            expect(hooked.api.delete(subscription), 204)
+
+
+def insert_pending(hooked: Hooked, subscription: str, count: int) -> None:
+    """Events of as many resources, which wait to be sent."""
+    with connected(hooked.server) as database:
+        database.execute(
+            """
+            INSERT INTO hook_events (subscription_id, event_type, resource_id, payload)
+            SELECT %s, %s, gen_random_uuid(), '{"status": "TEST"}' FROM generate_series(1, %s)
+            """,
+            [subscription.rpartition("/")[2], SUBMISSION, count],
+        )
+
+
+@dataclass
+class Held:
+    """A receiver that holds what comes first, as many as are sent at a time, until it is told to go on."""
+
+    came: list[Received] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, request: Received) -> tuple[int, dict[str, str], bytes]:
+        self.came.append(request)
+        self.gate.wait(8)
+        return 200, {}, b"ok"
+
+
+@pytest.fixture
+def held(hooked: Hooked, path: str) -> Iterator[Held]:
+    receiver = Held()
+    hooked.receiver.answer = receiver.answer
+    yield receiver
+    receiver.gate.set()
+
+
+def test_what_has_changed_meanwhile_is_followed_by_each_event(hooked: Hooked, path: str, held: Held) -> None:
+    """Where the subscription leads, and what signs: not as it was when its turn began."""
+    subscription = hooked.subscribe(SUBMISSION, path)
+    insert_pending(hooked, subscription, 40)
+    wait_for(lambda: len(held.came) == AT_ONCE)
+    before = hooked.secret
+    hooked.secret = expect(hooked.api.post("/hooks/secrets", json={"workspace_id": hooked.workspace}), 201)[
+        "value"
+    ]
+    expect(hooked.api.patch(subscription, json={"target_url": f"{hooked.receiver.url}{path}-moved"}), 200)
+    held.gate.set()
+    wait_for(lambda: len(hooked.events(subscription, "status=SUCCEEDED&limit=100")) == 40)
+    first, then = hooked.receiver.taken(path), hooked.receiver.taken(f"{path}-moved")
+    assert (len(first), len(then)) == (AT_ONCE, 40 - AT_ONCE)
+    assert all(request.is_signed(before) for request in first)
+    assert all(request.is_signed(hooked.secret) for request in then)
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
+def test_nothing_more_is_sent_to_what_is_gone(hooked: Hooked, path: str, held: Held, how: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    after = hooked.subscribe(SUBMISSION, f"{path}-after")
+    insert_pending(hooked, subscription, 40)
+    wait_for(lambda: len(held.came) == AT_ONCE)
+    if how == "deleted":
+        expect(hooked.api.delete(subscription), 204)
+    else:
+        expect(hooked.api.patch(subscription, json={"is_enabled": False}), 200)
+    held.gate.set()
+    with connected(hooked.server) as database:
+
+        def works() -> bool:
+            query = "SELECT FROM procrastinate_jobs WHERE args->>'subscription_id' = %s"
+            return database.execute(query, [subscription.rpartition("/")[2]]).fetchone() is not None
+
+        wait_for(lambda: not works())
+    expect(hooked.api.post(f"{after}/test"), 201)
+    hooked.wait(f"{path}-after", 1)
+    assert len(hooked.receiver.taken(path)) == AT_ONCE
+
+
+def test_of_who_was_erased_only_that_is_sent(hooked: Hooked, path: str, held: Held) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    erased = hooked.subscribe("submission.erased", f"{path}-erased")
+    insert_pending(hooked, subscription, AT_ONCE)
+    wait_for(lambda: len(held.came) == AT_ONCE)
+    submission = Scenario.create(hooked.api).take_part("a")
+    wait_for(lambda: len(hooked.events(subscription, f"resource_id={submission}")) == 2)
+    expect(hooked.api.delete(f"/submissions/{submission}"), 204)
+    held.gate.set()
+    wait_for(lambda: len(hooked.events(subscription, "status=SUCCEEDED")) == AT_ONCE)
+    [told] = hooked.wait(f"{path}-erased", 1)
+    assert told.event["status"] == "ERASED"
+    assert hooked.events(subscription, f"resource_id={submission}") == []
+    assert all(request.event["status"] == "TEST" for request in hooked.receiver.taken(path))
+    wait_for(lambda: len(hooked.events(erased, "status=SUCCEEDED")) == 1)
+
+
+def test_what_is_known_of_somebody_erased_is_not_sent_again(hooked: Hooked, path: str) -> None:
+    subscription = hooked.subscribe(SUBMISSION, path)
+    erased = hooked.subscribe("submission.erased", f"{path}-erased")
+    submission = Scenario.create(hooked.api).start("a").submission_id
+    wait_for(lambda: len(hooked.events(subscription, "status=SUCCEEDED")) == 1)
+    expect(hooked.api.delete(f"/submissions/{submission}"), 204)
+    [event] = hooked.events(subscription)
+    refused(hooked.api.post(f"{subscription}/events/{event['id']}/resend"), 404)
+    wait_for(lambda: len(hooked.events(erased, "status=SUCCEEDED")) == 1)
+    [event] = hooked.events(erased)
+    expect(hooked.api.post(f"{erased}/events/{event['id']}/resend"), 200)
+    hooked.wait(f"{path}-erased", 2)
 
 
 def test_answers_are_kept_in_part(hooked: Hooked, path: str) -> None:

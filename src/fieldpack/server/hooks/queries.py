@@ -10,11 +10,24 @@ from psycopg.types.json import Jsonb
 
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection, fetch_count
-from fieldpack.server.hooks.rows import AttemptRow, BacklogRow, EventRow, SecretRow, SubscriptionRow
+from fieldpack.server.hooks.rows import (
+    AttemptRow,
+    BacklogRow,
+    DueRow,
+    EventRow,
+    MessageRow,
+    SecretRow,
+    SubscriptionRow,
+    WaitingRow,
+)
 
 SECRET = columns_of(SecretRow, "s")
 SUBSCRIPTION = columns_of(SubscriptionRow, "h")
 EVENT = columns_of(EventRow, "e")
+TELLS_OF_ERASED = """
+    e.event_type <> 'submission.erased'
+    AND EXISTS (SELECT FROM submissions s WHERE s.id = e.resource_id AND s.response = 'deleted')
+"""
 
 MOST_ATTEMPTS = 12  # of an event in a list: as many as there are until it is given up
 EVENTS_IN_FULL = 20
@@ -239,23 +252,23 @@ async def list_attempts(connection: Connection, event_ids: list[UUID]) -> dict[U
 
 
 async def requeue_event(connection: Connection, subscription_id: UUID, event_id: UUID) -> bool:
-    """Whether there is such an event, which is sent again now, whatever became of it."""
+    """Whether there is such an event, which is sent again now, whatever became of it; none about who was erased."""
     cursor = await connection.execute(
-        """
-        UPDATE hook_events SET status = 'PENDING', failures = 0, next_at = now(), updated_at = now()
-        WHERE id = %s AND subscription_id = %s RETURNING id
+        f"""
+        UPDATE hook_events e SET status = 'PENDING', failures = 0, next_at = now(), updated_at = now()
+        WHERE id = %s AND subscription_id = %s AND NOT ({TELLS_OF_ERASED}) RETURNING id
         """,
         [event_id, subscription_id],
     )
     return await cursor.fetchone() is not None
 
 
-async def list_due(connection: Connection, subscription_id: UUID, limit: int) -> list[EventRow]:
+async def list_due(connection: Connection, subscription_id: UUID, limit: int) -> list[DueRow]:
     """Of each resource the first event that is to be sent, if its time has come."""
-    cursor = await connection.cursor(row_factory=class_row(EventRow)).execute(
+    cursor = await connection.cursor(row_factory=class_row(DueRow)).execute(
         f"""
-        SELECT {EVENT} FROM (
-            SELECT DISTINCT ON (resource_id) * FROM hook_events
+        SELECT {columns_of(DueRow, "e")} FROM (
+            SELECT DISTINCT ON (resource_id) id, resource_id, number, next_at FROM hook_events
             WHERE subscription_id = %s AND status = 'PENDING' ORDER BY resource_id, number
         ) e WHERE e.next_at <= now() ORDER BY e.number LIMIT %s
         """,
@@ -264,20 +277,74 @@ async def list_due(connection: Connection, subscription_id: UUID, limit: int) ->
     return await cursor.fetchall()
 
 
-async def list_waiting(connection: Connection) -> list[UUID]:
-    """Subscriptions with an event whose time has come, and no job that sends it."""
-    cursor = await connection.execute(
+async def find_message(connection: Connection, event_id: UUID) -> MessageRow | None:
+    """An event with where it goes and what signs it, as they are now; None when it is not to be sent any more."""
+    cursor = await connection.cursor(row_factory=class_row(MessageRow)).execute(
         """
-        SELECT h.id FROM hook_subscriptions h
-        WHERE h.is_enabled AND h.confirmed_at IS NOT NULL
-          AND EXISTS (SELECT FROM hook_events e
-                      WHERE e.subscription_id = h.id AND e.status = 'PENDING' AND e.next_at <= now())
-          AND NOT EXISTS (SELECT FROM procrastinate_jobs j
-                          WHERE j.task_name = 'fieldpack:deliver_hooks' AND j.status IN ('todo', 'doing')
-                            AND j.args->>'subscription_id' = h.id::text)
-        """
+        SELECT e.id, e.payload, h.target_url, s.value AS secret
+        FROM hook_events e JOIN hook_subscriptions h ON h.id = e.subscription_id
+        JOIN hook_secrets s ON s.workspace_id = h.workspace_id
+        WHERE e.id = %s AND e.status = 'PENDING' AND h.is_enabled AND h.confirmed_at IS NOT NULL
+        """,
+        [event_id],
     )
-    return [row["id"] for row in await cursor.fetchall()]
+    return await cursor.fetchone()
+
+
+async def take_turn(connection: Connection) -> bool:
+    """Take the advisory lock of `list_waiting` until commit; False when another transaction holds it. Two that look at
+    the same moment would each give a workspace its whole share."""
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_xact_lock(hashtext('fieldpack.hooks')) AS taken"
+    )
+    row = await cursor.fetchone()
+    return bool(row and row["taken"])
+
+
+async def list_waiting(
+    connection: Connection,
+    most_working: int,
+    most_failing: int,
+    *,
+    beside: UUID | None = None,
+    ending: int | None = None,
+) -> list[WaitingRow]:
+    """Subscriptions with an event whose time has come, and no job that sends it: of each workspace so many that, with
+    those that have a job, it has at most `most_working` of those to which the last event arrived, and `most_failing`
+    others. Which of them is left to chance, so that all have their turn.
+
+    Args:
+        beside: only of the workspace of this subscription.
+        ending: the id of a job that is over, and counts no more.
+    """
+    cursor = await connection.cursor(row_factory=class_row(WaitingRow)).execute(
+        """
+        WITH busy AS MATERIALIZED (
+            SELECT h.id, h.workspace_id, h.failing_since IS NOT NULL AS is_failing
+            FROM procrastinate_jobs j JOIN hook_subscriptions h ON h.id::text = j.args->>'subscription_id'
+            WHERE j.task_name = 'fieldpack:deliver_hooks' AND j.status IN ('todo', 'doing')
+              AND j.id IS DISTINCT FROM %(ending)s
+        ), counted AS (
+            SELECT workspace_id, is_failing, count(*) AS jobs FROM busy GROUP BY workspace_id, is_failing
+        ), waiting AS (
+            SELECT h.id, h.workspace_id, h.failing_since IS NOT NULL AS is_failing FROM hook_subscriptions h
+            WHERE h.is_enabled AND h.confirmed_at IS NOT NULL
+              AND (%(beside)s::uuid IS NULL OR h.workspace_id = (
+                  SELECT b.workspace_id FROM hook_subscriptions b WHERE b.id = %(beside)s))
+              AND EXISTS (SELECT FROM hook_events e
+                          WHERE e.subscription_id = h.id AND e.status = 'PENDING' AND e.next_at <= now())
+              AND h.id NOT IN (SELECT id FROM busy)
+        ), placed AS (
+            SELECT w.id, w.is_failing, coalesce(c.jobs, 0) + row_number() OVER (
+                       PARTITION BY w.workspace_id, w.is_failing ORDER BY random()) AS place
+            FROM waiting w LEFT JOIN counted c USING (workspace_id, is_failing)
+        )
+        SELECT id, is_failing FROM placed
+        WHERE place <= CASE WHEN is_failing THEN %(failing)s ELSE %(working)s END ORDER BY place
+        """,
+        {"working": most_working, "failing": most_failing, "beside": beside, "ending": ending},
+    )
+    return await cursor.fetchall()
 
 
 async def is_erased(connection: Connection, resource_id: UUID) -> bool:
@@ -377,14 +444,19 @@ async def disable_failing(
     return await cursor.fetchone() is not None
 
 
-async def forget_answers(connection: Connection, resource_id: UUID) -> None:
-    """Remove what receivers answered about a resource: they may have repeated what they know of it."""
+async def forget_erased(connection: Connection, submission_id: UUID) -> None:
+    """Send nothing more of an erased submission than that it was erased, and remove what receivers answered about it:
+    they may have repeated what they know of it."""
+    await connection.execute(
+        "DELETE FROM hook_events WHERE resource_id = %s AND status = 'PENDING' AND event_type <> 'submission.erased'",
+        [submission_id],
+    )
     await connection.execute(
         """
         UPDATE hook_attempts SET answer = NULL
         WHERE answer IS NOT NULL AND event_id IN (SELECT id FROM hook_events WHERE resource_id = %s)
         """,
-        [resource_id],
+        [submission_id],
     )
 
 

@@ -34,6 +34,32 @@ class SubscriptionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """A subscription that has something to be sent, and no job that does it."""
+
+    id: UUID
+    is_failing: bool  # nothing arrived since something failed
+
+
+@dataclass(frozen=True, slots=True)
+class DueRow:
+    """An event whose turn has come."""
+
+    id: UUID
+    resource_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """An event as it is to be sent now."""
+
+    id: UUID
+    payload: dict[str, Any]
+    target_url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """Something to be told, or told."""
 

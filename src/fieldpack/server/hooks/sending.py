@@ -17,7 +17,7 @@ import httpcore
 import orjson
 
 from fieldpack import __version__
-from fieldpack.server.hooks.rows import EventRow
+from fieldpack.server.hooks.rows import MessageRow
 from fieldpack.server.hooks.targets import Refused, check_target
 from fieldpack.server.values.networks import Allowed
 
@@ -52,20 +52,19 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-async def send_event(
-    pool: httpcore.AsyncConnectionPool, allowed: Allowed, url: str, secret: str, event: EventRow
-) -> Outcome:
+async def send_event(pool: httpcore.AsyncConnectionPool, allowed: Allowed, message: MessageRow) -> Outcome:
     """Send one event. Whatever goes wrong is an outcome."""
     began = time.monotonic()
-    body = orjson.dumps(event.payload)
+    url = message.target_url
+    body = orjson.dumps(message.payload)
     timestamp = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"fieldpack/{__version__}",
-        "X-Event-Id": str(event.id),
+        "X-Event-Id": str(message.id),
         "X-Timestamp": timestamp,
         "X-Prolific-Request-Timestamp": timestamp,
-        "X-Prolific-Request-Signature": sign(secret, timestamp, body),
+        "X-Prolific-Request-Signature": sign(message.secret, timestamp, body),
     }
     status_code: int | None = None
     answer: str | None = None

@@ -205,7 +205,8 @@ async def resend(connection: Connection, caller: Caller, subscription_id: UUID, 
     """Send an event again, whatever became of it, under its own id.
 
     Raises:
-        Problem: 409 when the subscription is not confirmed, or not enabled.
+        Problem: 404 also for one about a submission that was erased; 409 when the subscription is not confirmed, or
+            not enabled.
     """
     row = await get_subscription(connection, caller, subscription_id)
     _require_working(row)

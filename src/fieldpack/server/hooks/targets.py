@@ -25,6 +25,7 @@ from fieldpack.server.values.urls import is_web_url
 __all__ = ["Authorities", "Refused", "check_target", "open_pool", "resolves_inside"]
 
 RESOLVE_SECONDS = 5.0
+LOOKUPS_AT_ONCE = 1  # of one job, whose events go to one host
 
 
 class Refused(Exception):
@@ -53,8 +54,13 @@ def check_target(url: str, allowed: Allowed) -> tuple[str, int]:
     return host, parts.port or (443 if parts.scheme.lower() == "https" else 80)
 
 
-async def resolve(host: str, port: int, allowed: Allowed) -> list[str]:
+async def resolve(
+    host: str, port: int, allowed: Allowed, threads: anyio.CapacityLimiter | None = None
+) -> list[str]:
     """The addresses of a host, all of which may be connected to.
+
+    Args:
+        threads: how many names are looked up at once; those of the process unless given.
 
     Raises:
         Refused: one of them is inside. One is enough: a name is either out in the world or not.
@@ -65,7 +71,7 @@ async def resolve(host: str, port: int, allowed: Allowed) -> list[str]:
         async with asyncio.timeout(RESOLVE_SECONDS):
             # Not in the event loop's own few threads, which exports and storage need: a lookup that nobody answers
             # keeps its thread for as long as the system pleases.
-            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=threads)
     except (TimeoutError, UnicodeError) as error:
         raise OSError(f"The name {host} could not be looked up.") from error
     texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -99,6 +105,8 @@ class Guarded(AsyncNetworkBackend):
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
         self._network: AsyncNetworkBackend = httpcore.AnyIOBackend()
+        # of its own: a name that nobody answers for keeps none of the threads in which others look up theirs
+        self._threads = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
 
     async def connect_tcp(
         self,
@@ -115,7 +123,7 @@ class Guarded(AsyncNetworkBackend):
             httpcore.ConnectError, httpcore.ConnectTimeout: none answers.
         """
         try:
-            addresses = await resolve(host, port, self._allowed)
+            addresses = await resolve(host, port, self._allowed, self._threads)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         failed: Exception = httpcore.ConnectError(f"{host} has no address.")

@@ -9,7 +9,7 @@ import structlog
 from procrastinate import JobContext
 from psycopg_pool import PoolTimeout
 
-from fieldpack.server.hooks.delivery import deliver
+from fieldpack.server.hooks.delivery import deliver, requeue_waiting
 from fieldpack.server.hooks.queries import remove_old_events
 from fieldpack.server.jobs import HOOKS_QUEUE, MAINTENANCE_QUEUE, WorkerContext, blueprint
 
@@ -20,8 +20,11 @@ log = structlog.get_logger()
 async def deliver_hooks(job: JobContext, subscription_id: str) -> None:
     """Send the events of one subscription that are due."""
     worker: WorkerContext = job.additional_context["worker"]
+    subscription = UUID(subscription_id)
     try:
-        await deliver(worker.context, UUID(subscription_id), worker.stopping)
+        if await deliver(worker.context, subscription, worker.stopping):
+            async with worker.context.database.transaction() as connection:
+                await requeue_waiting(connection, beside=subscription, ending=job.job.id)
     except (psycopg.Error, PoolTimeout) as error:  # what was not kept is sent again, by the next job
         log.warning("hooks.postponed", subscription_id=subscription_id, error=str(error))
 

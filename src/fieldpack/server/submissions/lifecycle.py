@@ -20,7 +20,7 @@ from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.erasures.queries import count_reach, insert_erasure, insert_proof
 from fieldpack.server.exports import erasure
 from fieldpack.server.groups.queries import change_membership, forget_participant
-from fieldpack.server.hooks.queries import forget_answers
+from fieldpack.server.hooks.queries import forget_erased
 from fieldpack.server.jobs import MAINTENANCE_QUEUE, defer
 from fieldpack.server.problems import (
     conflict,
@@ -182,7 +182,7 @@ async def erase(
     objects = await uploads.erase_uploads(connection, submission_id)
     await queries.set_erased(connection, submission_id)
     await remove_erased(connection, submission_id)
-    await forget_answers(connection, submission_id)
+    await forget_erased(connection, submission_id)
     await forget_participant(connection, row.workspace_id, row.participant_id)
     await forget_listed(connection, row.workspace_id, row.participant_id)
     await insert_erasure(connection, submission_id)
