@@ -23,7 +23,34 @@ INSIDE = [
     "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2", "100::1",
 ]  # fmt: skip
-OUTSIDE = ["1.1.1.1", "93.184.216.34", "172.32.0.1", "192.169.0.1", "2606:4700::1111", "::ffff:1.1.1.1"]
+OUTSIDE = [
+    "1.1.1.1", "93.184.216.34", "172.32.0.1", "192.169.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "192.0.1.0",
+    "192.88.98.1", "2001:200::1", "2001:4860:4860::8888", "198.20.0.1",
+]  # fmt: skip
+
+# of each network that IANA lists as special and not globally reachable: its first address and its last
+SPECIAL = [
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.0.0.0/29", "192.0.0.8/32", "192.0.0.9/32", "192.0.0.10/32", "192.0.0.170/32", "192.0.0.171/32",
+    "192.0.0.192/32", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+    "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "255.255.255.255/32", "::1/128", "::/128", "::ffff:10.0.0.0/104",
+    "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001::/32", "2001:1::1/128", "2001:2::/48",
+    "2001:3::/32", "2001:4:112::/48", "2001:10::/28", "2001:20::/28", "2001:30::/28", "2001:db8::/32", "3fff::/20",
+    "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "::ffff:192.0.0.0/120", "64:ff9b::192.0.0.0/120",
+    "2002:c000:0::/40",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SPECIAL)
+def test_networks_that_are_special_are_inside(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the Python that is there knows of them."""
+    for version in (ipaddress.IPv4Address, ipaddress.IPv6Address):
+        monkeypatch.setattr(version, "is_global", True)
+        monkeypatch.setattr(version, "is_reserved", False)
+        monkeypatch.setattr(version, "is_multicast", False)
+    network = ipaddress.ip_network(text)
+    assert is_inside(network[0])
+    assert is_inside(network[-1])
 
 
 @pytest.mark.parametrize("text", INSIDE)

@@ -14,6 +14,19 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # IPv6 networks whose addresses end in an IPv4 address: RFC 6052 §2.1, RFC 8215
 NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# What IANA's registries of special-purpose addresses (RFC 6890, of IPv4 and of IPv6) have as not globally reachable, as
+# of 2025, or as deprecated. What `ipaddress` knows of them depends on the version of Python. Of 192.0.0.0/24 and
+# 2001::/23, which are for protocols, single addresses are reachable: no receiver has one.
+NOT_GLOBAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("::/128", "::1/128", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32"),
+        *("3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
 # services of clouds at addresses that anybody may route to
 METADATA = {ipaddress.ip_address("168.63.129.16"), ipaddress.ip_address("100.100.100.200")}
 
@@ -38,9 +51,9 @@ def is_inside(address: Address) -> bool:
             return True
         if address.ipv4_mapped is not None:
             return False
-        if address.is_site_local:
-            return True
-    return not address.is_global or address.is_multicast or address.is_reserved or address in METADATA
+    if address in METADATA or any(address in network for network in NOT_GLOBAL):
+        return True
+    return not address.is_global or address.is_multicast or address.is_reserved
 
 
 @dataclass(frozen=True, slots=True)
