@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import socket
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,12 +122,12 @@ class Tus:
         return state
 
 
-def open_request(url: str, headers: dict[str, str], length: int) -> socket.socket:
-    """A PATCH whose body is still to come, on a connection of its own."""
+def open_request(url: str, headers: dict[str, str], length: int, method: str = "PATCH") -> socket.socket:
+    """A request whose body is still to come, on a connection of its own."""
     parsed = httpx.URL(url)
     connection = socket.create_connection((parsed.host, parsed.port or 80))
     lines = [
-        f"PATCH {parsed.raw_path.decode()} HTTP/1.1",
+        f"{method} {parsed.raw_path.decode()} HTTP/1.1",
         f"Host: {parsed.host}",
         f"Content-Length: {length}",
     ]
@@ -799,6 +800,92 @@ def test_an_erasure_ends_uploads(scenario: Scenario, tus: Tus) -> None:
         assert tus.head(url).status_code in (401, 404)
         connection.settimeout(60)
         assert connection.recv(12) == b"HTTP/1.1 404"
+
+
+@contextlib.contextmanager
+def dripping(connection: socket.socket, data: bytes) -> Iterator[None]:
+    """Bytes that come steadily, a few at a time, until the other side ends it."""
+    stopped = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            for byte in data:
+                if stopped.wait(0.2):
+                    return
+                connection.sendall(bytes([byte]))
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_what_comes_slowly_and_steadily_is_kept_as_it_comes(server: Installation) -> None:
+    """By the clock, not by the pace: no buffer is ever full, and no second silent."""
+    with server.client() as client:
+        tus = Tus(Scenario.create(client, ANY).start("p1"))
+        data = film(6 * MIB)
+        url = tus.create(len(data))
+        headers = {**tus.participant.headers, **BYTES, "Upload-Offset": "0"}
+        with open_request(url, headers, len(data)) as connection:
+            connection.sendall(data[:1000])
+            with dripping(connection, data[1000:2000]):
+                wait_for(lambda: tus.offset(url) > 1000)
+                before = tus.offset(url)
+                wait_for(lambda: tus.offset(url) > before)
+
+
+@pytest.mark.parametrize("ends", ["erasure", "removal"])
+@pytest.mark.parametrize("how", ["plain", "checksum", "creation", "small creation"])
+def test_what_is_not_wanted_any_more_ends_however_steadily_it_comes(
+    server: Installation, how: str, ends: str
+) -> None:
+    with server.client() as client:
+        scenario = Scenario.create(client, ANY)
+        tus = Tus(scenario.start("p1"))
+        data = film(1000 if how == "small creation" else 6 * MIB)
+        headers = {**tus.participant.headers, **BYTES}
+        if how == "checksum":
+            headers["Upload-Checksum"] = f"sha1 {base64.b64encode(hashlib.sha1(data).digest()).decode()}"
+        if "creation" in how:
+            headers["Upload-Length"] = str(len(data))
+            headers["Upload-Metadata"] = encode(instruction_id=tus.instruction_id, filename="a.mp4")
+            url, method = f"{server.url}/api/v1{tus.participant.path}/uploads", "POST"
+        else:
+            url, method = tus.create(len(data)), "PATCH"
+            headers["Upload-Offset"] = "0"
+        with open_request(url, headers, len(data), method) as connection:
+            connection.sendall(data[:500])
+            with dripping(connection, data[500:900]):
+                wait_until_read(connection)
+                if how == "creation" or ends == "removal":
+                    wait_for(lambda: bool(files_of(tus)))  # a small one is there after some seconds
+                if ends == "erasure":
+                    expect(scenario.api.delete(f"/submissions/{tus.participant.submission_id}"), 204)
+                else:
+                    [file] = files_of(tus)
+                    expect(tus.delete(f"{server.url}/api/v1{tus.participant.path}/uploads/{file['id']}"), 204)
+                connection.settimeout(15)
+                assert connection.recv(12) in (
+                    b"HTTP/1.1 404",
+                    b"HTTP/1.1 401",
+                )  # the participant is gone too
+        wait_for(lambda: unfinished(server) == [])
+
+
+def unfinished(installation: Installation) -> list[str]:
+    """Files of storage that processes hold open although they are gone."""
+    found = []
+    for child in installation.children("web"):
+        for descriptor in Path(f"/proc/{child}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                name = os.readlink(descriptor)
+                if str(installation.data_dir / "storage") in name and name.endswith(" (deleted)"):
+                    found.append(name)
+    return found
 
 
 # those that look inside: over a folder, where one can

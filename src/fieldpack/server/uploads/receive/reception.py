@@ -48,6 +48,7 @@ TICK_SECONDS = 1.0
 IDLE_SECONDS = (
     60.0  # without a byte; below the 75 s after which the connection is closed (`http/intake/connections`)
 )
+LOOK_SECONDS = 2.0  # between two looks at the clock's own, however steadily bytes come
 PULSE_SECONDS = 2.0
 DAMAGED = "The stored bytes of this file were damaged. Upload it again."
 
@@ -115,6 +116,7 @@ class Reception:
         self._clock = asyncio.get_running_loop().time
         self._committed_at = self._clock()
         self._heard_at = self._clock()
+        self._looked_at = self._clock()
         self._head = bytearray()
         self._committing: asyncio.Task[None] | None = None
         self._waiting: asyncio.Timeout | None = None
@@ -174,6 +176,18 @@ class Reception:
                 raise too_much(self.row)
             if await self.bytes.add(data):
                 await self._commit_if_due()
+            if self._heard_at - max(self._looked_at, self._committed_at) >= LOOK_SECONDS:
+                await self._look_up()
+            elif self._committing is not None and self._committing.done():
+                await self._finish_committing()
+
+    async def _look_up(self) -> None:
+        """Bytes come, but too slowly to fill a buffer: commit them when it is time, and see whether they are wanted."""
+        self._looked_at = self._clock()
+        await self._require_writer()
+        if self._commits and self._clock() - self._committed_at >= self.sink.commit_seconds:
+            await self.bytes.hand_on()
+            await self._commit_if_due()
 
     async def _sit_idle(self) -> bool:
         """Nothing arrived for a while: commit what there is; whether to go on waiting."""
@@ -206,13 +220,14 @@ class Reception:
 
     # committing
 
+    @property
+    def _commits(self) -> bool:
+        """Whether bytes count before the request has ended."""
+        return self.checksum is None and self.sink.commit_bytes > 0
+
     async def _commit_if_due(self, *, idle: bool = False) -> None:
         """Commit the offset after enough bytes or enough time; never the end, which completing commits."""
-        if (
-            self.checksum is not None
-            or not self.sink.commit_bytes
-            or self.bytes.handed_on in (self.committed, self.length)
-        ):
+        if not self._commits or self.bytes.handed_on in (self.committed, self.length):
             return
         if self._committing is not None:
             if not self._committing.done():

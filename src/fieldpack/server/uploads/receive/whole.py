@@ -6,6 +6,8 @@ which says what is wrong and keeps the bytes that count.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +27,8 @@ __all__ = ["SMALL_BYTES", "Replayed", "read_small", "store_whole"]
 
 SMALL_BYTES = 1 << 20
 """What fits into one of the buffers that larger ones go through."""
+SMALL_SECONDS = 5.0
+"""In which it comes. What takes longer goes the way of larger ones, on which it counts as it comes."""
 HASHED_HERE_BYTES = 64 << 10  # less than a tenth of a millisecond
 
 
@@ -50,15 +54,18 @@ class Replayed:
 
 
 async def read_small(body: Body, length: int) -> tuple[bytes, bool]:
-    """A body of a small file; and whether the connection broke before its end. More than `length` stays unread."""
+    """A body of a small file, or what of it came in `SMALL_SECONDS`; and whether the connection broke before its end.
+    More than `length` stays unread."""
     data = bytearray()
-    while len(data) < length:
-        chunk = await body.read()
-        if chunk is None:
-            return bytes(data), True
-        if not chunk:
-            break
-        data += chunk
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SMALL_SECONDS):
+            while len(data) < length:
+                chunk = await body.read()
+                if chunk is None:
+                    return bytes(data), True
+                if not chunk:
+                    break
+                data += chunk
     return bytes(data), False
 
 
