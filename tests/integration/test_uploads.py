@@ -978,6 +978,28 @@ def test_rows_and_constraints_hold(server: Installation, local: Scenario) -> Non
         query(server, "UPDATE uploads SET offset_bytes = 3 WHERE id = %s", upload_id)
 
 
+def test_of_refused_uploads_the_last_are_known_and_nothing_needless(
+    server: Installation, local: Scenario
+) -> None:
+    tus = Tus(local.start("p1"))
+    submission = tus.participant.submission_id
+    insert = """
+        INSERT INTO uploads (id, submission_id, instruction_id, file_name, length_bytes, failure, key, updated_at)
+        SELECT gen_random_uuid(), %s, %s, 'a.mp4', 8, 'No.', 'old' || n, now() - make_interval(secs => n)
+        FROM generate_series(1, 120) AS n RETURNING id
+    """
+    query(server, insert, submission, tus.instruction_id)
+    metadata = encode(instruction_id=tus.instruction_id, filename="a.mp4", key="new") + ",more " + "A" * 8000
+    given = {**tus.participant.headers, **BYTES, "Upload-Length": "8", "Upload-Metadata": metadata}
+    for _ in range(2):
+        answer = tus.http.post(f"{tus.participant.path}/uploads", content=b"%PDF-1.7", headers=given)
+        assert answer.status_code == 415
+    rows = query(server, "SELECT key, metadata FROM uploads WHERE submission_id = %s", submission)
+    assert {row["key"] for row in rows} == {"new", *(f"old{n}" for n in range(1, 100))}
+    assert all(row["metadata"] is None for row in rows)
+    assert begin(tus, "old7", 8, b"%PDF-1.7", filename="a.mp4").status_code == 415
+
+
 def test_damage_in_storage_is_noticed_before_an_upload_completes(
     server: Installation, local: Scenario
 ) -> None:

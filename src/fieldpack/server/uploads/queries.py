@@ -322,16 +322,30 @@ async def complete_upload(
 
 
 async def set_failed(connection: Connection, upload_id: UUID, writer: UUID, reason: str) -> bool:
-    """Fail an upload and forget its offset; False when this request may not write any more. Locks the upload."""
+    """Fail an upload and forget its offset, and what its client said of it; False when this request may not write any
+    more. Locks the upload."""
     cursor = await connection.execute(
         """
         UPDATE uploads SET failure = %s, writer = NULL, finishing_at = NULL, offset_bytes = 0, crc32 = 0,
-                           updated_at = now()
+                           metadata = NULL, updated_at = now()
         WHERE id = %s AND writer = %s AND blob_id IS NULL AND failure IS NULL RETURNING id
         """,
         [reason, upload_id, writer],
     )
     return await cursor.fetchone() is not None
+
+
+async def remove_failed(connection: Connection, submission_id: UUID, kept: int) -> None:
+    """Remove the rows of failed uploads of a submission, of which nothing is stored, but for the last `kept`. The
+    caller has locked the submission."""
+    await connection.execute(
+        """
+        DELETE FROM uploads WHERE id IN (
+            SELECT id FROM uploads WHERE submission_id = %s AND failure IS NOT NULL
+            ORDER BY updated_at DESC, id OFFSET %s)
+        """,
+        [submission_id, kept],
+    )
 
 
 async def list_files(connection: Connection, submission_id: UUID) -> list[FileRow]:

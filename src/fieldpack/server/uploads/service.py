@@ -44,6 +44,7 @@ __all__ = [
 
 MIB = 1 << 20
 MAX_KEY = 200
+MAX_FAILED = 100  # of a submission, which are still answered as refused
 
 
 def max_upload_bytes(settings: Settings) -> int:
@@ -398,6 +399,7 @@ async def fail_upload(context: Context, row: UploadRow, writer: UUID, reason: st
         await queries.lock_submission(connection, row.submission_id)
         if not await queries.set_failed(connection, row.id, writer, reason):
             return
+        await queries.remove_failed(connection, row.submission_id, MAX_FAILED)
         await queries.subtract_bytes(connection, row.study_id, row.submission_id, row.length_bytes)
         keys = await queries.delete_spans(connection, row.id)
         await throw_away(connection, [*keys, blob_key(row.id), upload_prefix(row.id)])
