@@ -126,11 +126,12 @@ def written_by(server: Installation) -> int:
         (b"GET /health/live HTTP/1.1\r\n\r\n", 400, 140000),
         (b"GET /health/live HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, 140000),
         (b"BREW /health/live HTTP/1.1\r\nHost: a\r\n\r\n", 400, 140000),
+        (b"GET /health/live\r\n\r\n", 400, 140000),
         (b"GET /health/live HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431, 143100),
         (b"GET /health/live HTTP/1.1\r\nHost: a\r\nX: " + b"y" * (64 << 20), 431, 143100),
         (b"GET /" + b"y" * (64 << 20), 414, 141400),
     ],
-    ids=["no host", "two hosts", "no method", "lines", "64 MB", "64 MB line"],
+    ids=["no host", "two hosts", "no method", "no version", "lines", "64 MB", "64 MB line"],
 )
 def test_heads_are_refused_in_the_one_body(server: Installation, head: bytes, status: int, code: int) -> None:
     found, got = ask(server, head)
@@ -402,6 +403,15 @@ def test_folders_of_dead_supervisors_are_swept(tmp_path: Path, monkeypatch: pyte
         }  # fmt: skip
         assert (elsewhere / shared_folder.LOCK).exists()
     assert not living.exists()
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/sign-in"])
+def test_heads_are_those_of_what_is_there(server: Installation, path: str) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as nobody:
+        whole, head = nobody.get(path), nobody.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 # OPTIONS

@@ -241,6 +241,14 @@ REFUSED = {
     "two lengths": (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
     "length and chunks": (POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     "an unknown coding": (POST + b"Transfer-Encoding: gzip\r\n\r\n", 400),
+    "a coding within chunks": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+    "codings in two headers": (
+        POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "chunks in two headers": (POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n", 400),
+    "a request line without a version": (b"GET /\r\n\r\n", 400),
+    "a request line without a version, and a Host": (b"GET /\r\nHost: x\r\n\r\n", 400),
     "a chunk of no size": (POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
     "long extensions": (POST + b"Transfer-Encoding: chunked\r\n\r\n3;" + b"a" * 70_000, 400),
     "many extensions": (
@@ -298,6 +306,10 @@ TAKEN = {
     + END
     + b"1;x=y\r\na\r\n" * 5000
     + b"0\r\nX: y\r\n\r\n",
+    "chunks by another case and space": POST
+    + b"TRANSFER-ENCODING:  Chunked \r\n"
+    + END
+    + b"1\r\na\r\n0\r\n\r\n",
     "trailers": POST
     + b"Transfer-Encoding: chunked\r\n"
     + END

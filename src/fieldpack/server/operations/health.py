@@ -37,12 +37,14 @@ class _Unfinished(set[asyncio.Task[Any]]):
     """What is asked and not answered, though nobody waits for it any more: asyncio itself holds tasks weakly only."""
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live")
 async def live() -> dict[str, str]:
     """The process runs."""
     return {"status": "live"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready")
 async def ready(context: CurrentContext) -> dict[str, Any]:
     """The process can serve: the database answers, and so does the storage, both at once.

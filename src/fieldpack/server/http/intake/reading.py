@@ -159,6 +159,7 @@ class Reading(HttpToolsProtocol):
         self._hosts = 0
         self._remaining = 0
         self._chunked = False
+        self._coded = False  # in a way that is not spoken here
         self._excess_bytes = 0
         self._body_bytes = 0
 
@@ -177,11 +178,22 @@ class Reading(HttpToolsProtocol):
         elif name == b"content-length":
             self._remaining = int(value)
         elif name == b"transfer-encoding":
+            self._coded = self._coded or self._chunked or value.strip().lower() != b"chunked"
             self._chunked = True
 
     def on_headers_complete(self) -> None:
         if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() == "1.1"):
             self.refuse(MALFORMED, "A request has the header `Host` once.")
+            raise _Refused
+        if (
+            self.parser.get_http_version() == "0.9"
+        ):  # a request line without a version, whose answer has no head
+            self.refuse(MALFORMED, "A request line names the version of HTTP.")
+            raise _Refused
+        if self._coded:
+            self.refuse(
+                MALFORMED, "A body comes in chunks or as it is: no other transfer coding is known here."
+            )
             raise _Refused
         if len(self.pipeline) > MAX_PIPELINED * 2:
             self.refuse(MALFORMED, "Too many requests were sent without waiting for an answer.")
