@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -689,3 +690,32 @@ def test_every_route_works_for_whom_it_is(world: World, route: str) -> None:
     assert answer.status_code < 500
     if method == "GET":
         assert answer.status_code == 200, answer.text
+    if answer.headers.get("content-type") == "application/json":
+        check_times(answer.json())
+
+
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")
+IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def check_times(value: Any) -> None:
+    """Whatever looks like a time is RFC 3339 in UTC with `Z`."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            check_times(inner)
+    elif isinstance(value, str) and TIME.fullmatch(value):
+        assert IN_UTC.fullmatch(value), value
+
+
+def test_times_of_lists_that_are_tables_too(world: World) -> None:
+    """Routes that answer in two formats have no shape of their own, and once had another encoder."""
+    expect(
+        world.api.post(f"/submissions/{world.ids['submission_id']}/transition", json={"action": "APPROVE"}),
+        200,
+    )
+    approved = world.valid(world.api, "GET /data-collection/collections/{collection_id}/submissions/approved")
+    assert approved.json()["results"][0]["completed_at"]
+    check_times(approved.json())
+    links = world.valid(world.api, "POST /studies/{study_id}/links")
+    assert links.json()["results"][0]["expires_at"]
+    check_times(links.json())

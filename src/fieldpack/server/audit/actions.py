@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from fieldpack.archive.records import format_time
+
 __all__ = ["ACTIONS", "DETAILS", "READS", "make_details"]
 
 # What is read, of participants: one entry a request.
@@ -143,7 +145,7 @@ def _check(name: str, value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return value.isoformat()
+        return format_time(value)
     if isinstance(value, str) and _WORD.fullmatch(value):
         return value
     raise ValueError(f"{name} of an audit entry must not be a free text")

@@ -35,7 +35,7 @@ async def list_links(
 
 @router.post(
     "/{study_id}/links",
-    response_model=None,
+    response_model=dict[str, Any],
     responses={200: {"content": {"application/json": {}, "text/csv": {}}}},
 )
 @asks(Action.STUDY_WRITE)

@@ -117,7 +117,7 @@ async def unassign_submissions(
 
 @router.get(
     "/data-collection/collections/{collection_id}/submissions/approved",
-    response_model=None,
+    response_model=dict[str, Any],
     dependencies=[Filters],
     responses={200: {"content": {"application/json": {}, "text/csv": {}}}},
 )
