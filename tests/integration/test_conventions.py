@@ -462,7 +462,7 @@ def test_the_feature_switch_hides_every_collections_route(server: Installation) 
     token = json.loads(
         server.run("token", "create", "--name", "t", "--researcher", "switch@example.org", "--json").stdout
     )["token"]
-    with server.client(token) as api:
+    with server.client(token) as api, server.client() as stranger:
         workspace = expect(api.post("/workspaces", json={"title": "Switched"}), 201)["id"]
         collection = expect(api.post(COLLECTIONS, json=collection_body(workspace)), 201)
         identifier = collection["id"]
@@ -519,5 +519,38 @@ def test_times_are_utc_with_z(scenario: Scenario) -> None:
 
 
 def test_every_answer_carries_a_request_id(api: httpx.Client) -> None:
+        one = f"{COLLECTIONS}/{identifier}"
+        for method, path, wrong in (
+            ("POST", COLLECTIONS, b'{"workspace_id": "%s"}' % workspace.encode()),
+            ("POST", COLLECTIONS, b'{"workspace_id": "%s", "name": "\\u0000"}' % workspace.encode()),
+            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&limit=x", b""),
+            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&state=x", b""),
+            ("PUT", one, b"{"),
+            ("PUT", one, b'"' + b"x" * (5 << 20) + b'"'),
+            ("GET", f"{one}/responses?limit=x", b""),
+            ("GET", f"{one}/files/x", b""),
+            ("DELETE", one, b""),
+            ("POST", f"{one}/check", b"["),
+            ("POST", f"{one}/duplicate", b"["),
+            ("POST", f"{one}/export", b"{"),
+            ("POST", f"{one}/export?nonsense=1", b""),
+            ("GET", f"{one}/export?limit=x", b""),
+            ("GET", f"{one}/export/zz", b""),
+            ("DELETE", f"{one}/export/zz", b""),
+            ("GET", f"{one}/export/zz/conversions", b""),
+            ("POST", f"{one}/export/{export}/conversions/zz", b""),
+            ("POST", f"{one}/members", b"{"),
+            ("PATCH", f"{one}/members/zz", b"{"),
+            ("GET", f"{one}/submissions?state=x", b""),
+            ("POST", f"{one}/submissions/decisions", b"{"),
+            ("GET", f"{one}/erasures/zz", b""),
+            ("GET", f"{one}/decisions?limit=1&page=1", b""),
+        ):
+            detail = refused(api.request(method, path, content=wrong), 404)
+            assert detail == FEATURE_OFF, (method, path, detail)
+            hidden = stranger.request(method, path, content=wrong)
+            assert FEATURE_OFF not in hidden.text, (method, path)
+        refused(api.post(COLLECTIONS, content=b"{"), 400)
+        refused(api.post(COLLECTIONS, json={"workspace_id": str(uuid4())}), 400)
     first, second = api.get("/users/me"), api.get("/nothing")
     assert first.headers["x-request-id"] != second.headers["x-request-id"]

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader
 
 from fieldpack.server.accounts import service
-from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.authorization import not_a_member, require, require_feature
 from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.http.authentication import address_of, mark_authenticated
-from fieldpack.server.http.large import Researchers
-from fieldpack.server.http.routing import ApiRoute, parse_ids
+from fieldpack.server.http.large import Researchers, run_large
+from fieldpack.server.http.routing import ApiRoute, Handler, parse_ids
+from fieldpack.server.problems import FORBIDDEN, INVALID, TOO_MANY_REQUESTS, UNAUTHENTICATED, Problem
+from fieldpack.server.values.json_types import parse_object
+from fieldpack.server.values.uuids import is_uuid
 
 __all__ = ["CurrentCaller", "ResearcherRoute", "asks"]
 
@@ -27,6 +32,9 @@ _scheme = APIKeyHeader(
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+_COLLECTIONS = "/data-collection/collections"  # what the paths of routes of collections hold
+_STANDING = (UNAUTHENTICATED.status, FORBIDDEN.status, TOO_MANY_REQUESTS.status)
+"""What is refused whether Collections are on or off."""
 _ACTION = "asks"  # attribute of an endpoint: the action that it is
 
 
@@ -77,6 +85,53 @@ class ResearcherRoute(ApiRoute):
                         group=ids.get("group_id"),
                         subscription=ids.get("subscription_id"),
                     )
+
+    def surround(self, handle: Handler) -> Handler:
+        """Where Collections are off, routes of collections say only that, whatever else is wrong with a request: asked
+        when one is refused, so that it costs nobody else anything."""
+        if _COLLECTIONS not in self.path:
+            return handle
+
+        async def handle_or_say_off(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (Problem, RequestValidationError) as refusal:
+                status = refusal.type.status if isinstance(refusal, Problem) else INVALID.status
+                if status < 500 and status not in _STANDING:
+                    await _require_feature(request)
+                raise
+
+        return handle_or_say_off
+
+
+async def _require_feature(request: Request) -> None:
+    """Return unless Collections are off for the collection of the path, or the workspace of the query or the body.
+
+    Raises:
+        Problem: 404 with the text of its own.
+    """
+    context = request.app.state.context
+    collection: Any = request.path_params.get("collection_id")
+    workspace: Any = request.query_params.get("workspace_id")
+    body = getattr(request.state, "body", None)
+    if collection is None and workspace is None and body is not None:
+        workspace = await run_large(context.caches, Researchers, len(body), _find_workspace, body)
+    async with context.database.transaction() as connection:
+        await require_feature(
+            connection, request.state.caller, workspace=_as_id(workspace), collection=_as_id(collection)
+        )
+
+
+def _find_workspace(body: bytes) -> Any:
+    """What a body names as its workspace."""
+    try:
+        return parse_object(body).get("workspace_id")
+    except ValueError:
+        return None
+
+
+def _as_id(text: Any) -> UUID | None:
+    return UUID(text) if isinstance(text, str) and is_uuid(text) else None
 
 
 async def _current(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> service.Caller:

@@ -31,6 +31,7 @@ __all__ = [
     "ID_NAMES",
     "ApiRoute",
     "discard_body",
+    "Handler",
     "parse_given_id",
     "parse_id",
     "parse_ids",
@@ -247,6 +248,7 @@ class ApiRoute(APIRoute):
         is_whole = model is self.body_field.field_info.annotation  # not one field of several
         if not (is_whole and isinstance(model, type) and issubclass(model, BaseModel)):
             return value
+        request.state.body = body
         try:
             return check_body(model, value)
         except ValidationError as error:

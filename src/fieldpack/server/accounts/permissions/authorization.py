@@ -25,6 +25,7 @@ __all__ = [
     "is_allowed",
     "not_a_member",
     "require",
+    "require_feature",
     "require_somewhere",
     "roles_that",
 ]
@@ -81,10 +82,33 @@ async def require(
     if standing.role is None:
         raise foreign or unknown or not_found(kind, id)
     is_about = action not in _OF_STUDIES if collection is not None else action in _OF_COLLECTIONS
-    if is_about and study is None and submission is None and not standing.collections_enabled:
-        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+    if is_about and study is None and submission is None:
+        _refuse_switched_off(standing)
     if not may(Role(standing.role), action, caller.cap):
         _refuse(caller, action, Role(standing.role))
+
+
+async def require_feature(
+    connection: Connection, caller: Caller, *, workspace: UUID | None = None, collection: UUID | None = None
+) -> None:
+    """Return unless Collections are off in the workspace, or that of the collection, and the caller may know of it.
+
+    Raises:
+        Problem: 404 with the text of its own.
+    """
+    if collection is not None:
+        standing = await queries.find_on_collection(connection, collection, caller.id)
+        if standing is not None and standing.role is not None:
+            _refuse_switched_off(standing)
+    elif workspace is not None:
+        standing = await queries.find_in_workspace(connection, workspace, caller.id)
+        if standing is not None and await queries.list_roles(connection, caller.id, workspace):
+            _refuse_switched_off(standing)
+
+
+def _refuse_switched_off(standing: StandingRow) -> None:
+    if not standing.collections_enabled:
+        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
 
 
 async def _find(
@@ -143,8 +167,8 @@ async def require_somewhere(
     roles = [Role(role) for role in await queries.list_roles(connection, caller.id, workspace)]
     if not roles:
         raise foreign or not_a_member()
-    if standing is not None and action in _OF_COLLECTIONS and not standing.collections_enabled:
-        raise Problem(FEATURE_OFF, FEATURE_OFF_DETAIL)
+    if standing is not None and action in _OF_COLLECTIONS:
+        _refuse_switched_off(standing)
     if not any(may(role, action, caller.cap) for role in roles):
         _refuse(caller, action, next((role for role in roles if may(role, action)), roles[0]))
 
