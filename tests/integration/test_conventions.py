@@ -423,7 +423,7 @@ def test_lists_are_cut_by_limit_and_offset(api: httpx.Client) -> None:
     }
 
 
-NO_IDS = ("x", "0", "%00", "%ff", "..%2f..", "1e5", "a" * 5000, "%F0%9F%8D%95", "-", "null", "%7B%7D",
+NO_IDS = ("x", "0", "%00", "%ff", "%ED%A0%80", "..%2f..", "1e5", "a" * 5000, "%F0%9F%8D%95", "-", "null", "%7B%7D",
           "00000000000000000000000000000000", "{00000000-0000-0000-0000-000000000000}")  # fmt: skip
 
 
@@ -457,6 +457,42 @@ def test_malformed_query_parameters_are_400(scenario: Scenario, text: str) -> No
         refused(api.post(f"{scenario.export_path}?{name}={text}"), 400)
 
 
+@pytest.mark.parametrize("text", ["%ED%A0%80", "%ff", "a%C3"])
+def test_a_query_that_is_no_utf_8_names_the_parameter(scenario: Scenario, workspace: str, text: str) -> None:
+    api = scenario.api
+    for path, name in (
+        ("/studies?", "search"),
+        (f"{COLLECTIONS}?workspace_id={workspace}&", "search"),
+        (f"{COLLECTIONS}/{scenario.collection['id']}/submissions?", "participant"),
+    ):
+        assert refused(api.get(f"{path}{name}={text}"), 400)[name] == ["Must be text in UTF-8."]
+        expect(api.get(f"{path}{name}=%EF%BF%BD%C3%A9"), 200)
+        expect(api.get(f"{path}nonsense={text}"), 200)
+
+
+def test_a_parameter_of_one_value_is_given_once(scenario: Scenario, workspace: str) -> None:
+    api = scenario.api
+    collection = f"{COLLECTIONS}/{scenario.collection['id']}"
+    study = scenario.study["id"]
+    for path, name, other in (
+        ("/studies?limit=1", "limit", "2"),
+        ("/studies?search=a", "search", "b"),
+        (f"/submissions?study={study}", "study", str(uuid4())),
+        (f"{COLLECTIONS}?workspace_id={workspace}", "workspace_id", str(uuid4())),
+        (f"{collection}/submissions?sort=started", "sort", "completed"),
+        (f"{collection}/export?limit=1", "limit", "2"),
+    ):
+        assert refused(api.get(f"{path}&{name}={other}"), 400)[name] == ["Give this parameter once."]
+        query = path.partition("?")[2]
+        expect(api.get(f"{path}&{query}"), 200)
+    for path in (
+        "/studies?state=active&state=paused",
+        f"{collection}/submissions?state=ACTIVE&state=APPROVED",
+        "/studies?nonsense=1&nonsense=2",
+    ):
+        expect(api.get(path), 200)
+
+
 def test_the_feature_switch_hides_every_collections_route(server: Installation) -> None:
     """In a workspace of its own, as other tests need theirs."""
     token = json.loads(
@@ -483,6 +519,39 @@ def test_the_feature_switch_hides_every_collections_route(server: Installation) 
         server.run("workspace", "features", workspace, "--collections", "off")
         for method, path, body in calls:
             assert refused(api.request(method, path, json=body), 404) == FEATURE_OFF, (method, path)
+        one = f"{COLLECTIONS}/{identifier}"
+        for method, path, wrong in (
+            ("POST", COLLECTIONS, b'{"workspace_id": "%s"}' % workspace.encode()),
+            ("POST", COLLECTIONS, b'{"workspace_id": "%s", "name": "\\u0000"}' % workspace.encode()),
+            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&limit=x", b""),
+            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&state=x", b""),
+            ("PUT", one, b"{"),
+            ("PUT", one, b'"' + b"x" * (5 << 20) + b'"'),
+            ("GET", f"{one}/responses?limit=x", b""),
+            ("GET", f"{one}/files/x", b""),
+            ("DELETE", one, b""),
+            ("POST", f"{one}/check", b"["),
+            ("POST", f"{one}/duplicate", b"["),
+            ("POST", f"{one}/export", b"{"),
+            ("POST", f"{one}/export?nonsense=1", b""),
+            ("GET", f"{one}/export?limit=x", b""),
+            ("GET", f"{one}/export/zz", b""),
+            ("DELETE", f"{one}/export/zz", b""),
+            ("GET", f"{one}/export/zz/conversions", b""),
+            ("POST", f"{one}/export/{export}/conversions/zz", b""),
+            ("POST", f"{one}/members", b"{"),
+            ("PATCH", f"{one}/members/zz", b"{"),
+            ("GET", f"{one}/submissions?state=x", b""),
+            ("POST", f"{one}/submissions/decisions", b"{"),
+            ("GET", f"{one}/erasures/zz", b""),
+            ("GET", f"{one}/decisions?limit=1&page=1", b""),
+        ):
+            detail = refused(api.request(method, path, content=wrong), 404)
+            assert detail == FEATURE_OFF, (method, path, detail)
+            hidden = stranger.request(method, path, content=wrong)
+            assert FEATURE_OFF not in hidden.text, (method, path)
+        refused(api.post(COLLECTIONS, content=b"{"), 400)
+        refused(api.post(COLLECTIONS, json={"workspace_id": str(uuid4())}), 400)
         expect(api.get("/studies"), 200)
         server.run("workspace", "features", workspace, "--collections", "on")
         for method, path, _ in calls[2:3]:
@@ -519,38 +588,5 @@ def test_times_are_utc_with_z(scenario: Scenario) -> None:
 
 
 def test_every_answer_carries_a_request_id(api: httpx.Client) -> None:
-        one = f"{COLLECTIONS}/{identifier}"
-        for method, path, wrong in (
-            ("POST", COLLECTIONS, b'{"workspace_id": "%s"}' % workspace.encode()),
-            ("POST", COLLECTIONS, b'{"workspace_id": "%s", "name": "\\u0000"}' % workspace.encode()),
-            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&limit=x", b""),
-            ("GET", f"{COLLECTIONS}?workspace_id={workspace}&state=x", b""),
-            ("PUT", one, b"{"),
-            ("PUT", one, b'"' + b"x" * (5 << 20) + b'"'),
-            ("GET", f"{one}/responses?limit=x", b""),
-            ("GET", f"{one}/files/x", b""),
-            ("DELETE", one, b""),
-            ("POST", f"{one}/check", b"["),
-            ("POST", f"{one}/duplicate", b"["),
-            ("POST", f"{one}/export", b"{"),
-            ("POST", f"{one}/export?nonsense=1", b""),
-            ("GET", f"{one}/export?limit=x", b""),
-            ("GET", f"{one}/export/zz", b""),
-            ("DELETE", f"{one}/export/zz", b""),
-            ("GET", f"{one}/export/zz/conversions", b""),
-            ("POST", f"{one}/export/{export}/conversions/zz", b""),
-            ("POST", f"{one}/members", b"{"),
-            ("PATCH", f"{one}/members/zz", b"{"),
-            ("GET", f"{one}/submissions?state=x", b""),
-            ("POST", f"{one}/submissions/decisions", b"{"),
-            ("GET", f"{one}/erasures/zz", b""),
-            ("GET", f"{one}/decisions?limit=1&page=1", b""),
-        ):
-            detail = refused(api.request(method, path, content=wrong), 404)
-            assert detail == FEATURE_OFF, (method, path, detail)
-            hidden = stranger.request(method, path, content=wrong)
-            assert FEATURE_OFF not in hidden.text, (method, path)
-        refused(api.post(COLLECTIONS, content=b"{"), 400)
-        refused(api.post(COLLECTIONS, json={"workspace_id": str(uuid4())}), 400)
     first, second = api.get("/users/me"), api.get("/nothing")
     assert first.headers["x-request-id"] != second.headers["x-request-id"]

@@ -6,8 +6,9 @@ the way a body is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, get_args, get_origin
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -30,8 +31,8 @@ from fieldpack.text import say_bytes
 __all__ = [
     "ID_NAMES",
     "ApiRoute",
-    "discard_body",
     "Handler",
+    "discard_body",
     "parse_given_id",
     "parse_id",
     "parse_ids",
@@ -142,24 +143,40 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-def _iter_declared(dependant: Dependant) -> Iterator[str]:
-    """The names of the query parameters that a route, or what it depends on, declares."""
+def _iter_declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The names of the query parameters that a route, or what it depends on, declares, and whether each takes several
+    values."""
     for parameter in dependant.query_params:
-        yield parameter.alias
+        annotation = parameter.field_info.annotation
+        yield parameter.alias, any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
     for inner in dependant.dependencies:
         yield from _iter_declared(inner)
 
 
-def _check_texts(request: Request, known: set[str]) -> dict[str, UUID]:
-    """The ids of the path. Refuse what no query can hold, and words where ids go, whatever else is wrong.
+def _check_query(request: Request, known: Mapping[str, bool]) -> None:
+    """Refuse what no query can hold, and two values where one of them would be passed over in silence.
+
+    Args:
+        known: the declared parameters, and whether each takes several values.
 
     Raises:
-        Problem: 400, 404.
+        Problem: 400 under the name of the parameter.
     """
+    seen: dict[str, str] = {}
+    is_replaced = False  # whether a text holds what stands for bytes that are no UTF-8, or was sent as such
     for name, text in request.query_params.multi_items():
-        if name in known and "\0" in text:
+        if name not in known:
+            continue
+        if "\0" in text:
             raise invalid(name, "Text must not contain U+0000.")
-    return parse_ids(request)
+        if not known[name] and seen.setdefault(name, text) != text:
+            raise invalid(name, "Give this parameter once.")
+        is_replaced = is_replaced or "\ufffd" in text
+    if is_replaced:
+        query = request.scope["query_string"].decode("latin-1")
+        for name, text in parse_qsl(query, keep_blank_values=True, errors="surrogateescape"):
+            if name in known and any("\udc80" <= each <= "\udcff" for each in text):
+                raise invalid(name, "Must be text in UTF-8.")
 
 
 class ApiRoute(APIRoute):
@@ -188,7 +205,7 @@ class ApiRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        known = set(_iter_declared(self.dependant))
+        known = dict(_iter_declared(self.dependant))
 
         async def read_then_handle(request: Request) -> Response:
             _, body, parsed = await self._enter(request, known)
@@ -207,7 +224,7 @@ class ApiRoute(APIRoute):
         """The same without the framework between; None where the endpoint asks for more than `Call` knows of."""
         if not is_direct(self.dependant) or self.response_model not in (None, dict[str, Any]):
             return None
-        call, known = Call(self.dependant), set(_iter_declared(self.dependant))
+        call, known = Call(self.dependant), dict(_iter_declared(self.dependant))
         status = self.status_code or 200
 
         async def read_then_call(request: Request) -> Response:
@@ -220,14 +237,18 @@ class ApiRoute(APIRoute):
 
         return self.surround(read_then_call)
 
-    async def _enter(self, request: Request, known: set[str]) -> tuple[dict[str, UUID], bytes | None, Any]:
+    async def _enter(
+        self, request: Request, known: Mapping[str, bool]
+    ) -> tuple[dict[str, UUID], bytes | None, Any]:
         """Who is asking, the ids of the path, and the body where the route takes one: as it came, and parsed."""
         request.state.ignored_parameters = name_ignored(request.query_params.keys(), known)
         await self.authenticate(request)
-        ids = _check_texts(request, known)
+        _check_query(request, known)  # before words where ids go, whatever else is wrong
+        ids = parse_ids(request)
         if self.body_field is None:
             return ids, None, None
         body = await read_limited(request, self.max_body_bytes(request))
+        request.state.body = body
         context = request.app.state.context
         parsed = await run_large(context.caches, self.whose, len(body), self._parse, body, context.settings)
         return ids, body, parsed
@@ -248,7 +269,6 @@ class ApiRoute(APIRoute):
         is_whole = model is self.body_field.field_info.annotation  # not one field of several
         if not (is_whole and isinstance(model, type) and issubclass(model, BaseModel)):
             return value
-        request.state.body = body
         try:
             return check_body(model, value)
         except ValidationError as error:
