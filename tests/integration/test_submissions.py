@@ -12,7 +12,7 @@ import pytest
 from tests.installation import Installation
 from tests.integration.rows import connected, turn_back_deadline
 from tests.refusals import refused
-from tests.scenario import Participant, Scenario, expect
+from tests.scenario import PNG, Participant, Scenario, expect
 
 FIELDS = {
     "id", "participant_id", "study_id", "started_at", "completed_at", "is_complete", "time_taken", "reward",
@@ -382,3 +382,44 @@ def test_automatic_approval(api: httpx.Client) -> None:
     answer = participant.submit()
     assert (answer["status"], answer["completion_code"]) == ("APPROVED", "AUTO")
     assert answer["completion_url"] == "https://example.org/?cc=AUTO"
+
+
+RESEARCHERS = [
+    {"code": "A", "code_type": "COMPLETED", "actions": []},
+    {"code": "LOOK", "code_type": "OTHER", "actor": "researcher", "actions": []},
+    {"code": "PAY", "code_type": "OTHER", "actor": "researcher", "actions": [{"action": "AUTOMATICALLY_APPROVE"}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("done", "status"),
+    [
+        ({"action": "COMPLETE", "completion_code": "LOOK"}, "AWAITING REVIEW"),
+        ({"action": "COMPLETE", "completion_code": "PAY"}, "APPROVED"),
+        ({"action": "SCREEN_OUT"}, "SCREENED OUT"),
+    ],
+)
+def test_what_a_researcher_makes_of_it_is_no_submit(
+    api: httpx.Client, done: dict[str, Any], status: str
+) -> None:
+    """Until its participant hands it in, they can go on, or give up."""
+    scenario = Scenario.create(api, completion_codes=RESEARCHERS)
+    goes_on, gives_up = scenario.start("goes-on"), scenario.start("gives-up")
+    for each in (goes_on, gives_up):
+        assert expect(decide(scenario, each.submission_id, **done), 200)["status"] == status
+    expect(goes_on.answer(goes_on.item(0), {"value": "typed after that"}), 200)
+    several = {goes_on.item(0): {"value": "and again"}}
+    answered = goes_on.http.put(f"{goes_on.path}/answers", json=several, headers=goes_on.headers)
+    expect(answered, 200)
+    goes_on.upload(goes_on.item(1), "a.png", PNG)
+    assert goes_on.submit()["status"] == status
+    refused(goes_on.answer(goes_on.item(0), {"value": "too late"}), 409)
+    assert refused(give_back(goes_on), 409).startswith("This submission was submitted")
+
+    assert expect(give_back(gives_up), 200) == {"status": "RETURNED"}
+    assert expect(give_back(gives_up), 200) == {"status": "RETURNED"}
+    shown = expect(gives_up.http.get(gives_up.path, headers=gives_up.headers), 200)
+    assert (shown["status"], shown["response"]) == ("RETURNED", "no_submission")
+    refused(gives_up.answer(gives_up.item(0), {"value": "too late"}), 409)
+    held = 0 if status == "SCREENED OUT" else 1
+    assert expect(api.get(f"/studies/{scenario.study['id']}"), 200)["places_taken"] == held

@@ -47,7 +47,6 @@ __all__ = [
 
 SCRUB_SECONDS = 1.0  # so that one run serves many erasures
 SCRUB_PRIORITY = 1  # before waiting exports
-SUBMITTED = ("AWAITING REVIEW", "APPROVED", "REJECTED", "PARTIALLY APPROVED", "SCREENED OUT")
 
 
 def hash_token(token: str) -> bytes:
@@ -133,8 +132,7 @@ async def return_submission(connection: Connection, submission_id: UUID) -> dict
     """
     row = await lock_submission(connection, submission_id)
     if row.status != "RETURNED":
-        submitted = row.response == "active" or row.status in SUBMITTED
-        if submitted and row.return_requested is None:
+        if row.submitted and row.return_requested is None:
             raise conflict(
                 "This submission was submitted; only the researcher can ask for it to be returned."
             )

@@ -42,6 +42,11 @@ class SubmissionRow:
     has_siblings: bool  # the participant has others to this study
     open: bool  # its answers and files may still change
 
+    @property
+    def submitted(self) -> bool:
+        """Whether its participant handed it in; what a researcher made of its status says nothing of that."""
+        return self.activated_counter is not None
+
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:

@@ -90,7 +90,7 @@ async def _take_back(connection: Connection, row: SubmissionRow) -> None:
             STUDY_FULL,
             "All places of the study are taken: add one before this submission gets its place back.",
         )
-    if row.activated_counter is not None:
+    if row.submitted:
         await raise_counter(connection, row.collection_id)
     await queries.set_unreturned(connection, row.id)
 

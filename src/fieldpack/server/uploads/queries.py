@@ -24,8 +24,9 @@ from fieldpack.server.uploads.rows import (
     WholeUpload,
 )
 
-# whether the answers and files of a submission may still change: until it is submitted or returned
-OPEN = "(s.response = 'in_progress' OR (s.response = 'no_submission' AND s.status = 'TIMED-OUT'))"
+# whether the answers and files of a submission may still change: until its participant hands it in or it is returned,
+# whatever status a researcher or the end of time gives it before
+OPEN = "(s.activated_counter IS NULL AND s.response <> 'deleted' AND s.status <> 'RETURNED')"
 # of submissions `s`: whose token was given
 OPENED_BY = """
     JOIN participant_tokens k ON k.submission_id = s.id
