@@ -45,6 +45,7 @@ def test_each_request_makes_one_until_ten_are_kept(scenario: Scenario) -> None:
         answer = api.post(scenario.export_path, headers=waited)
         body = expect(answer, 202)
         assert answer.headers["location"].endswith(body["export_id"])
+        assert answer.headers["retry-after"] == "3", body["status"]
         finish(scenario, body["export_id"])
         made.append(body["export_id"])
     assert len(set(made)) == 10

@@ -23,6 +23,7 @@ from psycopg.rows import dict_row
 
 from fieldpack.server.db.embedded.server import open_embedded
 from fieldpack.server.exports import transitions
+from fieldpack.server.exports.routes import wait_seconds
 from fieldpack.server.notices import CHANNEL
 from tests.files_there import iter_contents
 from tests.installation import Installation
@@ -125,6 +126,46 @@ def test_preferences_may_come_in_several_lines(scenario: Scenario) -> None:
 def test_malformed_preferences_are_ignored(scenario: Scenario, prefer: str) -> None:
     body = scenario.api.post(scenario.export_path, headers={"Prefer": prefer})
     assert body.status_code in (200, 202)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        (["wait=5"], 5),
+        (["wait=5; foo=bar"], 5),
+        (["foo; bar", 'WAIT = "5"'], 5),
+        ([' a="b, \\" c" ,wait=5, wait=9'], 5),
+        (["wait=500"], 60),
+        (["foo; wait=5"], 0),
+        (["respond-async;wait=5"], 0),
+        (['foo="a, wait=5"'], 0),
+        (['foo="a, wait=5'], 0),
+        (["wait=5 foo"], 0),
+        (['"' + '\\"' * 8000 + "\\"], 0),
+        (None, 0),
+    ],
+)
+def test_only_a_preference_of_its_own_makes_wait(prefer: list[str] | None, seconds: float) -> None:
+    assert wait_seconds(prefer) == seconds
+
+
+def test_a_body_is_an_object_or_none(scenario: Scenario) -> None:
+    api, collection = scenario.api, f"/data-collection/collections/{scenario.collection['id']}"
+    for body in (b"[]", b'"x"', b"5", b"true", b"[{}]"):
+        refused(api.post(scenario.export_path, content=body), 400, "body")
+        for path in (f"{collection}/duplicate", f"/studies/{scenario.study['id']}/clone"):
+            refused(api.post(path, content=body), 400, "body")
+    first = expect(api.post(scenario.export_path, content=b"null"), 202)["export_id"]
+    poll(scenario, first)
+    for content, ignored in (
+        (b"", None),
+        (b" ", None),
+        (b"{}", None),
+        (b'{"b": 1, "a": 2, "filter": null}', "a, b"),
+    ):
+        answer = api.post(scenario.export_path, content=content)
+        assert expect(answer, 200)["export_id"] == first
+        assert answer.headers.get("x-ignored-parameters") == ignored
 
 
 def test_fifty_at_once_make_one_job(scenario: Scenario, server: Installation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Annotated, Any
 
 import structlog
@@ -15,7 +16,7 @@ from fieldpack.server.exports.rows import ExportRow
 from fieldpack.server.http.dependencies import CurrentContext
 from fieldpack.server.http.ids import CollectionId, ExportId
 from fieldpack.server.http.large import Researchers
-from fieldpack.server.http.listing import Page, parse_truth
+from fieldpack.server.http.listing import Page, name_ignored, parse_truth
 from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import discard_body, read_json
 from fieldpack.server.problems import invalid
@@ -28,7 +29,11 @@ router = APIRouter(
 
 POLL_AFTER_SECONDS = 3
 MAX_WAIT_SECONDS = 60
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
+# a list at whose commas it divides, but for those within quotes; the parameters of a preference follow a semicolon
+_PREFERENCE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|\Z))+')
+_WAIT = re.compile(r'\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:;.*)?', re.IGNORECASE)
+OF_BODY = ("filter", "history")
+MOST_NAMED = 100  # of a body's members that mean nothing
 
 Prefer = Annotated[
     list[str] | None, Header(description="`wait=30` holds the answer until the job ends (RFC 7240).")
@@ -36,8 +41,9 @@ Prefer = Annotated[
 
 
 def wait_seconds(prefer: list[str] | None) -> float:
-    """How long `Prefer: wait=` lets the answer be held."""
-    match = _WAIT.search(", ".join(prefer or ()))  # the header may come in several lines
+    """How long `Prefer: wait=` lets the answer be held (RFC 7240 §2 and §4.3)."""
+    preferences = _PREFERENCE.findall(", ".join(prefer or ()))  # the header may come in several lines
+    match = next(filter(None, map(_WAIT.fullmatch, preferences)), None)  # of several, the first counts
     return min(float(match[1]), MAX_WAIT_SECONDS) if match else 0.0
 
 
@@ -59,11 +65,11 @@ async def _answer(
         row = await service.wait_while_generating(context, row, seconds)
     answer = await service.describe_export(context, caller, row, origin_of(request, context))
     is_generating = answer["status"] == "generating"
-    if is_generating:
-        response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     if accepted and not is_generating:
         async with context.database.transaction() as connection:
             accepted = await service.is_newer_dialect(connection, row.collection_id)
+    if is_generating or accepted:
+        response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     if accepted:
         response.status_code = 202
         path = f"/api/v1/data-collection/collections/{row.collection_id}/export/{row.id}"
@@ -72,14 +78,18 @@ async def _answer(
 
 
 async def _read_body(request: Request) -> tuple[dict[str, Any] | None, bool | None]:
-    """`filter` and `history` of the body, if there is one.
+    """`filter` and `history` of the body, if there is one; what else it has is ignored, and named in the answer.
 
     Raises:
         Problem: 400, 413, 503.
     """
     body = await read_json(request, Researchers, optional=True)
-    if not isinstance(body, dict):
+    if body is None:
         return None, None
+    if not isinstance(body, dict):
+        raise invalid("body", "Must be an object.")
+    if not request.state.ignored_parameters:
+        request.state.ignored_parameters = name_ignored(islice(body, MOST_NAMED), OF_BODY)
     found, history = body.get("filter"), body.get("history")
     if found is not None and not isinstance(found, dict):
         raise invalid("filter", "Must be an object.")
