@@ -570,6 +570,25 @@ def test_a_revision_never_comes_back(person: Participant) -> None:
     assert {each["revision"] for each in expect(save_all(person, given), 200)["answers"].values()} == {5, 2}
 
 
+def test_a_single_answer_takes_its_revision_beside_the_value_too(person: Participant) -> None:
+    text = person.item(TEXT)
+    for number in range(3):
+        assert expect(person.answer(text, {"value": "a", "revision": number}), 200)["revision"] == number + 1
+    refused(person.answer(text, {"value": "b", "revision": 1}), 412)
+    refused(person.answer(text, {"value": "b" * 5000, "revision": 1}), 412)
+    refused(person.answer(text, {"value": "b", "revision": 3}, **{"If-Match": '"2"'}), 400, "revision")
+    for wrong in ("3", -1, 1.5, True):
+        refused(person.answer(text, {"value": "b", "revision": wrong}), 400, "revision")
+    assert kept(person) == ({text: {"value": "a"}}, {text: 3})
+    assert (
+        expect(person.answer(text, {"value": "b", "revision": 3}, **{"If-Match": '"3"'}), 200)["revision"]
+        == 4
+    )
+    assert (
+        expect(person.answer(text, {"value": "b", "revision": 4}, **{"If-Match": "*"}), 200)["revision"] == 5
+    )
+
+
 def test_of_maps_at_the_same_time_one_is_saved(person: Participant) -> None:
     """Each builds on the same revision: one wins with all its answers, the others change nothing."""
     text, one = person.item(TEXT), person.item(ONE)

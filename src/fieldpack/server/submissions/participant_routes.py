@@ -156,12 +156,11 @@ async def save_answer(
     """Save one answer: the instruction's value shape less `type`; `null` clears it.
 
     Where a rule asks for a number, `read_as` is what the text is taken for, or `ambiguous` the two it may be.
-    With `If-Match: <revision>` an answer that was changed elsewhere meanwhile is not overwritten (412).
+    With `If-Match: <revision>`, or `"revision"` beside the value, an answer that was changed elsewhere meanwhile is not
+    overwritten (412).
     """
     given = await read_json(request, Participants)
-    expected = request.headers.get("if-match")
-    seen = expected.strip('" ') if expected is not None else "*"
-    revision = seen if seen != "*" else None
+    revision = saving.read_seen(given, request.headers.get("if-match"))
     async with context.turns.saving(), context.database.statements() as connection:
         saved = await saving.save_at_once(
             connection, context.caches, submission, key_of(request), instruction_id, given, revision

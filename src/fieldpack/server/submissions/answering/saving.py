@@ -29,6 +29,7 @@ __all__ = [
     "Answering",
     "open_answers",
     "read_map",
+    "read_seen",
     "save_all_at_once",
     "save_answer",
     "save_answers",
@@ -322,7 +323,7 @@ def read_map(given: Any) -> tuple[dict[UUID, Any], dict[str, list[str]]]:
 
 
 def _read_revision(value: Any) -> str | None:
-    """The revision that a value of a map carries.
+    """The revision that a value carries.
 
     Raises:
         Problem: 400.
@@ -333,6 +334,22 @@ def _read_revision(value: Any) -> str | None:
     if type(revision) is not int or revision < 0:
         raise Problem(INVALID, {"revision": ["Must be the number of a revision, 0 for no answer."]})
     return str(revision)
+
+
+def read_seen(given: Any, if_match: str | None) -> str | None:
+    """The revision that must still be saved where one answer is sent: that of `If-Match`, or the value's own; None for
+    any.
+
+    Raises:
+        Problem: 400 for two that are not the same, or for what is none beside a value.
+    """
+    named = ("*" if if_match is None else if_match).strip('" ')
+    beside = _read_revision(given)
+    if named == "*":
+        return beside
+    if beside is not None and beside != named:
+        raise Problem(INVALID, {"revision": ["If-Match names another revision: send one of the two."]})
+    return named
 
 
 def _flatten(detail: Any) -> list[str]:
