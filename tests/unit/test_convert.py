@@ -229,7 +229,7 @@ def test_xlsx_sheets(export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyP
     book.close()
     with monkeypatch.context() as patch:
         patch.setattr(xlsx_module, "_MOST_ROWS", 3)
-        with pytest.raises(UsageError, match="holds 2 rows"):
+        with pytest.raises(FieldpackError, match="holds 2 rows"):
             export.convert("xlsx", tmp_path / "b.xlsx")
     assert not (tmp_path / "b.xlsx").exists()
     long = open_case([SURVEY[0]], [{"answers": {"t": {"value": "x" * 40_000}}}])
@@ -416,8 +416,11 @@ def test_media_folder(tmp_path: Path) -> None:
     with pytest.raises(FieldpackError, match="use --force"):
         export.convert("media", tmp_path / "out")
     export.convert("media", tmp_path / "out", force=True)
-    with pytest.raises(UsageError, match="no image, audio or video"):
+    with pytest.raises(FieldpackError, match="no image, audio or video") as refusal:
         open_case(SURVEY, [MEDIA[2]]).convert("media", tmp_path / "none")
+    assert not isinstance(
+        refusal.value, UsageError
+    )  # which the command line says with exit 2: nothing is wrong with it
 
 
 def test_datasets_reads_the_media_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

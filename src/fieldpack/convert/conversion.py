@@ -61,8 +61,9 @@ def convert_export(
         progress: called with bytes done and bytes in all (`media` only).
 
     Raises:
-        FieldpackError: the output is there already, or can't be written.
-        UsageError: a library is missing, or the format can't hold so much.
+        FieldpackError: the output is there already, or can't be written; the format can't hold so much, or nothing of
+            what is in the archive; `ConfigError` where a library is missing.
+        UsageError: there is no such format.
         ArchiveError: the archive is damaged.
     """
     path = Path(out)

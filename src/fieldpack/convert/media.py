@@ -17,7 +17,7 @@ import orjson
 from fieldpack.archive.members import is_member
 from fieldpack.archive.records import format_time
 from fieldpack.convert.output import Converted, explain_numbers, write_converted
-from fieldpack.errors import UsageError
+from fieldpack.errors import FieldpackError
 from fieldpack.filetypes import MEDIA, find_medium
 from fieldpack.reading.extract import extract_export
 from fieldpack.reading.model import UploadedFile
@@ -71,7 +71,7 @@ def write_media(
     titles = {instruction.id: instruction.title for instruction in export.instructions}
     held, warnings = _choose(export)
     if not held:
-        raise UsageError(f"{export.label} holds no image, audio or video file.")
+        raise FieldpackError(f"{export.label} holds no image, audio or video file.")
     converted = Converted(
         folder, len(held), table.num_columns, [*warnings, *explain_numbers(table_columns, numbers)]
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fieldpack.convert.output import Converted, require, write_converted
-from fieldpack.errors import UsageError
+from fieldpack.errors import FieldpackError
 from fieldpack.tables.codebook import list_variables
 from fieldpack.tables.long import build_files
 from fieldpack.tables.wide import Column
@@ -41,7 +41,7 @@ def write_xlsx(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     openpyxl = require("openpyxl")
     rows = len(columns[0].data)
     if rows + 1 > _MOST_ROWS or len(columns) > _MOST_COLUMNS:
-        raise UsageError(
+        raise FieldpackError(
             f"A sheet of Excel holds {_MOST_ROWS - 1:,} rows and {_MOST_COLUMNS:,} columns; this has "
             f"{rows:,} and {len(columns):,}. Convert to csv or parquet instead."
         )
