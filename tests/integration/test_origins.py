@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 
 from tests.installation import Installation
 
 HTTPS = {"X-Forwarded-Proto": "https"}  # as a proxy on this machine says it
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"a b", 400),
+        (b'evil"><script>', 400),
+        (b"", 400),
+        (b"a/b", 400),
+        (b"user@a", 400),
+        (b"a:99999", 400),
+        (b"a:b", 400),
+        (b"[::1", 400),
+        (b"[1::2::3]", 400),
+        (b"b\xfccher.example", 400),
+        (b"127.0.0.1:1", 200),
+        (b"[2001:DB8::1]", 200),
+        (b"[::1]:8000", 200),
+        (b"STUDY.Example.", 200),
+        (b"my_service:8000", 200),
+        (b"study.example:", 200),
+        (b"xn--bcher-kva.example:00443", 200),
+    ],
+)
+def test_what_is_no_host_is_refused(server: Installation, host: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize(

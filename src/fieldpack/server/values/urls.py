@@ -12,13 +12,25 @@ import re
 import unicodedata
 from ipaddress import AddressValueError, IPv6Address
 
-__all__ = ["PICTURES", "find_picture", "is_own_path", "is_picture_url", "is_plain_url", "is_web_url"]
+__all__ = [
+    "PICTURES",
+    "find_picture",
+    "is_host",
+    "is_own_path",
+    "is_picture_url",
+    "is_plain_url",
+    "is_web_url",
+]
 
 PICTURES = "/api/v1/pictures/"
 """What the path of a picture that a server like this one serves begins with; its id is the rest."""
 
 # a name or an IPv4 address, or an IPv6 address in brackets; no user, whom readers take for the host
 _HOST = re.compile(r"(?:[\w.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?")
+# what RFC 9110 §7.2 calls a host and its port: any name, underscores and a dot at its end too
+_HOST_HEADER = re.compile(
+    r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::0*(?P<port>[0-9]{0,5}))?"
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)")
 _TO_PEOPLE = ("mailto", "tel")
 
@@ -39,9 +51,18 @@ def _is_obscure(text: str) -> bool:
     )
 
 
+def is_host(text: str) -> bool:
+    """Whether `text` is what the header `Host` may say: a host with or without a port."""
+    return _fits(_HOST_HEADER, text)
+
+
 def _is_host(text: str) -> bool:
     """Whether `text` is a host with or without a port, as it stands in a URL."""
-    found = _HOST.fullmatch(text)
+    return _fits(_HOST, text)
+
+
+def _fits(pattern: re.Pattern[str], text: str) -> bool:
+    found = pattern.fullmatch(text)
     if found is None or int(found["port"] or 0) >= 65536:
         return False
     if found["ipv6"] is not None:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fieldpack.server.problems import HEAD_TOO_LARGE, MALFORMED, URI_TOO_LONG, ProblemType
+from fieldpack.server.values.urls import is_host
 
 __all__ = ["MAX_HEAD_BYTES", "MAX_PIPELINED", "Reading"]
 
@@ -157,6 +158,7 @@ class Reading(HttpToolsProtocol):
         self._line_bytes = 0
         self._tail = b""
         self._hosts = 0
+        self._is_host = True
         self._remaining = 0
         self._chunked = False
         self._coded = False  # in a way that is not spoken here
@@ -175,6 +177,11 @@ class Reading(HttpToolsProtocol):
         name = self.headers[-1][0]
         if name == b"host":
             self._hosts += 1
+            host = value.strip().removesuffix(
+                b":"
+            )  # a port of no digits is that of the scheme (RFC 3986 §3.2.3)
+            self._is_host = is_host(host.decode("latin-1"))
+            self.headers[-1] = (name, host)
         elif name == b"content-length":
             self._remaining = int(value)
         elif name == b"transfer-encoding":
@@ -185,15 +192,14 @@ class Reading(HttpToolsProtocol):
         if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() == "1.1"):
             self.refuse(MALFORMED, "A request has the header `Host` once.")
             raise _Refused
-        if (
-            self.parser.get_http_version() == "0.9"
-        ):  # a request line without a version, whose answer has no head
+        if not self._is_host:  # links would begin with another that nobody asked for
+            self.refuse(MALFORMED, "The header `Host` is no host, with or without a port.")
+            raise _Refused
+        if self.parser.get_http_version() == "0.9":  # without a version, so that its answer would have no head
             self.refuse(MALFORMED, "A request line names the version of HTTP.")
             raise _Refused
         if self._coded:
-            self.refuse(
-                MALFORMED, "A body comes in chunks or as it is: no other transfer coding is known here."
-            )
+            self.refuse(MALFORMED, "A body comes in chunks or as it is: no other coding is known here.")
             raise _Refused
         if len(self.pipeline) > MAX_PIPELINED * 2:
             self.refuse(MALFORMED, "Too many requests were sent without waiting for an answer.")
