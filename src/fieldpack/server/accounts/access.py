@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -68,6 +69,7 @@ class ResearcherRoute(ApiRoute):
             )
             caller = replace(caller, address=address_of(request))
             request.state.caller = caller
+            request.state.ask_again = partial(self.authenticate, request)
             mark_authenticated(request)
             if self.body_field is not None:
                 ids = parse_ids(request)

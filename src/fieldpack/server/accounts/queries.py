@@ -80,6 +80,23 @@ async def find_caller(connection: Connection, token_sha256: bytes, address: str 
     return row
 
 
+async def is_still_good(connection: Connection, token_id: UUID | None, session_id: UUID | None) -> bool:
+    """Whether neither this token nor this session has been ended or has expired; None is none."""
+    cursor = await connection.execute(
+        """
+        SELECT (%(token)s::uuid IS NULL OR EXISTS (
+                    SELECT FROM tokens t WHERE t.id = %(token)s AND t.revoked_at IS NULL
+                    AND (t.expires_at IS NULL OR t.expires_at > now())))
+           AND (%(session)s::uuid IS NULL OR EXISTS (
+                    SELECT FROM researcher_sessions s
+                    WHERE s.id = %(session)s AND s.ended_at IS NULL AND s.expires_at > now())) AS good
+        """,
+        {"token": token_id, "session": session_id},
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row["good"])
+
+
 async def find_researcher_by_email(connection: Connection, email: str) -> UUID | None:
     """The id of the researcher with this email, in any case."""
     cursor = await connection.execute("SELECT id FROM researchers WHERE lower(email) = lower(%s)", [email])

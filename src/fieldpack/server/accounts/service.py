@@ -16,8 +16,9 @@ from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import UNAUTHENTICATED, Problem
 
-__all__ = ["Caller", "authenticate", "create_workspace", "hash_token", "is_email"]
+__all__ = ["Caller", "authenticate", "create_workspace", "hash_token", "is_email", "require_still"]
 
+SESSION_OVER = "Your session has ended: sign in again."
 CURRENCY = "GBP"  # what amounts are in; nobody is paid through this server
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -83,13 +84,27 @@ async def authenticate(connection: Connection, authorization: str | None, addres
         )
     row = await queries.find_caller(connection, hash_token(token.strip()), address)
     if row is None:
-        raise Problem(
-            UNAUTHENTICATED,
-            "This token is unknown, was revoked or has expired. `fieldpack token create` makes another.",
-            headers={"WWW-Authenticate": "Token"},
-        )
+        raise _unknown_token()
     cap = Role(row.cap) if row.cap else None
     return Caller(row.id, row.email, row.first_name, row.last_name, row.token_id, cap)
+
+
+def _unknown_token() -> Problem:
+    return Problem(
+        UNAUTHENTICATED,
+        "This token is unknown, was revoked or has expired. `fieldpack token create` makes another.",
+        headers={"WWW-Authenticate": "Token"},
+    )
+
+
+async def require_still(connection: Connection, caller: Caller) -> None:
+    """Return if what a request came with is still good: for what is done a while after it was asked.
+
+    Raises:
+        Problem: 401 where the token was revoked or has expired since, or the session has ended.
+    """
+    if not await queries.is_still_good(connection, caller.token_id, caller.session_id):
+        raise Problem(UNAUTHENTICATED, SESSION_OVER) if caller.is_session else _unknown_token()
 
 
 async def create_workspace(

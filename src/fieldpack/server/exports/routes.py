@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.exports import service
 from fieldpack.server.exports.erasure import require_withdrawn
 from fieldpack.server.exports.rows import ExportRow
@@ -62,7 +63,8 @@ async def _answer(
     seconds = wait_seconds(prefer)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
-        row = await service.wait_while_generating(context, row, seconds)
+        action = Action.EXPORTS_CREATE if accepted else Action.EXPORTS_READ
+        row = await service.wait_while_generating(context, caller, row, seconds, action)
     answer = await service.describe_export(context, caller, row, origin_of(request, context))
     is_generating = answer["status"] == "generating"
     if accepted and not is_generating:

@@ -12,7 +12,7 @@ import structlog
 from fieldpack.server.accounts.keys import get_signing_key
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
 from fieldpack.server.accounts.permissions.roles import Action
-from fieldpack.server.accounts.service import Caller
+from fieldpack.server.accounts.service import Caller, require_still
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.cleanup.garbage import throw_away
 from fieldpack.server.collections import queries as collection_queries
@@ -62,13 +62,7 @@ async def request_export(
     """
     settings = context.settings
     async with context.database.transaction() as connection:
-        await require(
-            connection,
-            caller,
-            Action.EXPORTS_CREATE,
-            collection=collection_id,
-            foreign=not_a_member("this collection's workspace"),
-        )
+        await _require(connection, caller, Action.EXPORTS_CREATE, collection_id)
         asked = await collection_queries.list_items(connection, collection_id) if given else {}
         filter = parse_filter(parameters, given, set(map(str, asked)))
         if "study_id" in filter:
@@ -115,6 +109,11 @@ async def request_export(
         await _note_request(connection, caller, row, filter)
     log.info("export.requested", export_id=str(row.id), collection_id=str(collection_id))
     return row, False
+
+
+async def _require(connection: Connection, caller: Caller, action: Action, collection_id: UUID) -> None:
+    foreign = not_a_member("this collection's workspace") if action is Action.EXPORTS_CREATE else None
+    await require(connection, caller, action, collection=collection_id, foreign=foreign)
 
 
 async def _require_slot(connection: Connection, collection_id: UUID) -> None:
@@ -190,9 +189,25 @@ async def delete_export(connection: Connection, caller: Caller, collection_id: U
     )
 
 
-async def wait_while_generating(context: Context, row: ExportRow, seconds: float) -> ExportRow:
-    """The export's row once it is no longer generating, or as it is when the time is up."""
+async def wait_while_generating(
+    context: Context, caller: Caller, row: ExportRow, seconds: float, action: Action = Action.EXPORTS_READ
+) -> ExportRow:
+    """The export's row once it is no longer generating, or as it is when the time is up.
+
+    Whether the caller may have it is asked again after a wait.
+
+    Args:
+        action: what they asked for.
+
+    Raises:
+        Problem: 404 when it is gone by then; 401, 403, 404 when the caller may not do `action` any more.
+    """
+    if row.status != "generating":
+        return row
     found = await wait_until_over(context, row.id, seconds, queries.find_export)
+    async with context.database.transaction() as connection:
+        await require_still(connection, caller)
+        await _require(connection, caller, action, row.collection_id)
     if found is None:
         raise not_found("Export", row.id)
     return found

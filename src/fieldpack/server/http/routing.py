@@ -6,7 +6,9 @@ the way a body is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -38,10 +40,13 @@ __all__ = [
     "parse_ids",
     "parse_json",
     "read_json",
+    "read_limited",
+    "while_reading",
 ]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+LONG_SECONDS = 5.0  # of a body, until whoever sends it is asked again who they are
 MAX_UNKNOWN_BYTES = 128 * 1024  # of a body, before anybody knows who sends it
 
 
@@ -93,8 +98,28 @@ async def read_limited(request: Request, limit: int) -> bytes:
     """The whole body, at most `limit` bytes.
 
     Raises:
-        Problem: 413.
+        Problem: 413; as `while_reading`.
     """
+    async with while_reading(request):
+        return await _read(request, limit)
+
+
+@asynccontextmanager
+async def while_reading(request: Request) -> AsyncIterator[None]:
+    """A body is read within. One that took long may be of somebody who may not send it any more: a token is revoked, a
+    session ended. Where the route knows who it was (`request.state.ask_again`), it is asked again.
+
+    Raises:
+        Problem: as the route refuses a new request.
+    """
+    begun_at = time.monotonic()
+    yield
+    ask: Callable[[], Awaitable[None]] | None = getattr(request.state, "ask_again", None)
+    if ask is not None and time.monotonic() - begun_at > LONG_SECONDS:
+        await ask()
+
+
+async def _read(request: Request, limit: int) -> bytes:
     too_large = Problem(TOO_LARGE, f"The body may have at most {say_bytes(limit)}.")
     declared = request.headers.get("content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
@@ -247,10 +272,13 @@ class ApiRoute(APIRoute):
         ids = parse_ids(request)
         if self.body_field is None:
             return ids, None, None
-        body = await read_limited(request, self.max_body_bytes(request))
-        request.state.body = body
         context = request.app.state.context
-        parsed = await run_large(context.caches, self.whose, len(body), self._parse, body, context.settings)
+        async with while_reading(request):
+            body = await _read(request, self.max_body_bytes(request))
+            request.state.body = body
+            parsed = await run_large(
+                context.caches, self.whose, len(body), self._parse, body, context.settings
+            )
         return ids, body, parsed
 
     def _parse(self, body: bytes, settings: Settings) -> Any:
@@ -297,7 +325,8 @@ async def read_json(request: Request, whose: type[LargeWork], *, optional: bool 
         Problem: 400, 413, 503.
     """
     context = request.app.state.context
-    body = await read_limited(request, context.settings.max_body_bytes)
-    if optional and not body.strip():
-        return None
-    return await run_large(context.caches, whose, len(body), parse_json, body)
+    async with while_reading(request):
+        body = await _read(request, context.settings.max_body_bytes)
+        if optional and not body.strip():
+            return None
+        return await run_large(context.caches, whose, len(body), parse_json, body)

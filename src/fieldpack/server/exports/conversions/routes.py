@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from fieldpack.archive.naming import safe_name
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute
+from fieldpack.server.accounts.permissions.roles import Action
 from fieldpack.server.exports.conversions import queries, service
 from fieldpack.server.exports.conversions.formats import FORMATS
 from fieldpack.server.exports.conversions.keys import converted_key, file_name
@@ -55,7 +56,8 @@ async def _answer(
     seconds = wait_seconds(prefer)
     if seconds:
         response.headers["Preference-Applied"] = f"wait={int(seconds)}"
-        row = await service.wait_while_converting(context, row, seconds)
+        action = Action.EXPORTS_CREATE if accepted else Action.EXPORTS_READ
+        row = await service.wait_while_converting(context, caller, row, seconds, action)
     answer = await service.describe_conversion(context, caller, row, origin_of(request, context))
     if answer["status"] == "generating":
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from fieldpack.server.accounts.keys import get_signing_key
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
-from fieldpack.server.accounts.service import Caller
+from fieldpack.server.accounts.service import Caller, require_still
 from fieldpack.server.audit.service import write_entry
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
@@ -160,13 +160,26 @@ async def delete_conversion(
     )
 
 
-async def wait_while_converting(context: Context, row: ConversionRow, seconds: float) -> ConversionRow:
+async def wait_while_converting(
+    context: Context, caller: Caller, row: ConversionRow, seconds: float, action: Action
+) -> ConversionRow:
     """The conversion's row once it is no longer generating, or as it is when the time is up.
 
+    Whether the caller may have it is asked again after a wait.
+
+    Args:
+        action: what they asked for.
+
     Raises:
-        Problem: 404 when it is gone by then, as after an erasure.
+        Problem: 404 when it is gone by then, as after an erasure; 401, 403, 404 when the caller may not do `action`
+            any more.
     """
+    if row.status != "generating":
+        return row
     found = await wait_until_over(context, row.id, seconds, queries.find_by_id)
+    async with context.database.transaction() as connection:
+        await require_still(connection, caller)
+        await require(connection, caller, action, collection=row.collection_id)
     if found is None:
         raise not_found("Conversion", row.format)
     return found

@@ -20,7 +20,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from fieldpack.errors import StorageFull
 from fieldpack.server.http.large import LargeWork, run_large
-from fieldpack.server.http.routing import read_limited
+from fieldpack.server.http.routing import read_limited, while_reading
 from fieldpack.server.problems import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_TYPE, Problem
 
 __all__ = ["MULTIPART", "FormFile", "Room", "read_known_form", "read_unknown_form", "type_of"]
@@ -109,7 +109,8 @@ async def read_known_form(
         raise Problem(TOO_LARGE, f"A form may have at most {text_bytes + file_bytes:,} bytes.")
     reading = _Multipart(request, text_bytes, room, folder)
     try:
-        return _checked(await reading.run())
+        async with while_reading(request):
+            return _checked(await reading.run())
     except BaseException:
         reading.close()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from fastapi import Depends, Request, Response
 from starlette.responses import RedirectResponse
 
 from fieldpack.server.accounts import sessions
-from fieldpack.server.accounts.service import Caller
+from fieldpack.server.accounts.service import Caller, require_still
 from fieldpack.server.web.rendering import PageRoute
 from fieldpack.server.web.workbench.sessions import find_signed_in
 
@@ -38,7 +39,13 @@ class WorkbenchRoute(PageRoute):
         if session is None:
             return to_sign_in(request)
         request.state.session = session
+        request.state.ask_again = partial(_require_still, request)
         return None
+
+
+async def _require_still(request: Request) -> None:
+    async with request.app.state.context.database.transaction() as connection:
+        await require_still(connection, request.state.session.caller)
 
 
 async def _session(request: Request) -> sessions.SignedIn:

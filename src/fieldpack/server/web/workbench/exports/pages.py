@@ -24,7 +24,7 @@ from fieldpack.server.http.dependencies import CurrentContext, require_room
 from fieldpack.server.http.ids import CollectionId, ExportId
 from fieldpack.server.http.intake.forms import read_unknown_form, type_of
 from fieldpack.server.http.origin import origin_of
-from fieldpack.server.problems import Problem, invalid
+from fieldpack.server.problems import UNAUTHENTICATED, Problem, invalid
 from fieldpack.server.responses.review.assigning import list_reviewers
 from fieldpack.server.responses.service import read_view
 from fieldpack.server.values.whole_numbers import read_whole
@@ -35,7 +35,7 @@ from fieldpack.server.web.rendering import catalogue_of, render
 from fieldpack.server.web.workbench import views
 from fieldpack.server.web.workbench.exports import commands
 from fieldpack.server.web.workbench.review.held import names_of
-from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other
+from fieldpack.server.web.workbench.signed_in import SignedIn, WorkbenchRoute, see_other, to_sign_in
 
 __all__ = ["router"]
 
@@ -167,14 +167,21 @@ async def _show_export(
     refusal: str = "",
     status: int = 200,
 ) -> Response:
+    if not refusal:
+        async with context.database.transaction() as connection:
+            row = await exports.get_export(connection, caller, collection_id, export_id)
+        try:
+            await exports.wait_while_generating(context, caller, row, WAIT_SECONDS)
+        except Problem as problem:
+            if problem.type is not UNAUTHENTICATED:
+                raise
+            return to_sign_in(request)
     async with context.database.transaction() as connection:
         collection = await get_collection(connection, caller, collection_id)
         row = await exports.get_export(connection, caller, collection_id, export_id)
         converted = await conversions.list_conversions(connection, caller, collection_id, export_id)
         may_create = await _may(connection, caller, Action.EXPORTS_CREATE, collection_id)
         may_delete = await _may(connection, caller, Action.EXPORTS_DELETE, collection_id)
-    if not refusal:
-        row = await exports.wait_while_generating(context, row, WAIT_SECONDS)
     described = await exports.describe_export(context, caller, row, origin_of(request, context))
     return render(
         request,

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
+from fieldpack.server.accounts.service import SESSION_OVER
 from fieldpack.server.accounts.sessions import SignedIn as Session
 from fieldpack.server.context import Context
 from fieldpack.server.http.authentication import address_of
@@ -38,7 +39,7 @@ class LiveRoute(WorkbenchRoute):
 
     async def divert(self, request: Request) -> Response | None:
         if await super().divert(request) is not None:
-            raise Problem(UNAUTHENTICATED, "Your session has ended: sign in again.")
+            raise Problem(UNAUTHENTICATED, SESSION_OVER)
         return None
 
 

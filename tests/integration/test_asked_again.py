@@ -1,0 +1,133 @@
+"""What is done a while after it was asked for: whoever may not have it any more by then does not get it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from fieldpack.server.accounts.permissions.roles import Role
+from fieldpack.server.app import create_app
+from fieldpack.server.config import load_settings
+from fieldpack.server.http import routing
+from tests.installation import Installation
+from tests.integration.rows import connected, insert_researcher
+from tests.integration.test_signing_in import COOKIE
+from tests.integration.waiting import wait_for
+from tests.refusals import refused
+from tests.scenario import Scenario, expect
+
+GONE = "DELETE FROM memberships WHERE researcher_id = %s"
+LOWER = "UPDATE memberships SET role = 'viewer' WHERE researcher_id = %s"
+REVOKED = "UPDATE tokens SET revoked_at = now() WHERE researcher_id = %s"
+
+
+@pytest.fixture(scope="module")
+def made(server: Installation) -> Any:
+    """A collection with an export and a conversion of it."""
+    with server.client() as api:
+        scenario = Scenario.create(api)
+        scenario.take_part("one")
+        export = scenario.export()
+        path = f"{scenario.export_path}/{export['export_id']}/conversions/csv"
+        for _ in range(10):
+            found = api.post(path, headers={"Prefer": "wait=60"}).json()
+            if found["status"] == "complete":
+                break
+        assert found["status"] == "complete", found
+        yield scenario, export["export_id"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("table", ["exports", "conversions"])
+@pytest.mark.parametrize("end", [GONE, LOWER, REVOKED, None])
+def test_an_answer_that_was_waited_for(
+    server: Installation, made: Any, method: str, table: str, end: str | None
+) -> None:
+    scenario, export_id = made
+    of_export = f"{scenario.export_path}/{export_id}"
+    path = f"{of_export}/conversions/csv" if table == "conversions" else of_export
+    if method == "POST" and table == "exports":
+        path = scenario.export_path
+    workspace = scenario.collection["workspace_id"]
+    researcher, token = insert_researcher(server, role=Role.EDITOR, workspace_id=workspace)
+    key = "id" if table == "exports" else "export_id"
+    change = f"UPDATE {table} SET status = %s WHERE {key} = %s"
+    with connected(server) as database, server.client(token) as api, ThreadPoolExecutor(1) as pool:
+        database.execute(change, ["generating", export_id])
+        try:
+            asked = pool.submit(api.request, method, path, headers={"Prefer": "wait=50"})
+            used = "SELECT 1 FROM tokens WHERE researcher_id = %s AND last_used_at IS NOT NULL"
+            wait_for(lambda: asked.done() or database.execute(used, [researcher]).fetchone() is not None)
+            assert not asked.done(), asked.result().text
+            if end is not None:
+                database.execute(end, [researcher])
+        finally:
+            database.execute(change, ["complete", export_id])
+        answer, fresh = asked.result(), api.request(method, path)
+        if end is None:
+            assert "url" in expect(answer, 200)
+        else:
+            assert refused(answer, fresh.status_code) == refused(fresh, fresh.status_code)
+
+
+Send = Callable[[httpx.AsyncClient, str, AsyncIterator[bytes]], Any]
+
+
+async def send_json(http: httpx.AsyncClient, token: str, body: AsyncIterator[bytes]) -> httpx.Response:
+    return await http.post("/api/v1/workspaces", content=body, headers={"Authorization": f"Token {token}"})
+
+
+async def send_form(http: httpx.AsyncClient, token: str, body: AsyncIterator[bytes]) -> httpx.Response:
+    answer = await http.post("/sign-in", data={"token": token}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 303, answer.text
+    headers = {
+        "Cookie": f"{COOKIE}={answer.cookies[COOKIE]}",
+        "Sec-Fetch-Site": "same-origin",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    http.cookies.clear()
+    return await http.post("/researcher/account/tokens", content=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("send", "content"), [(send_json, b'{"title": "Slow"}'), (send_form, b"name=Slow&role=viewer")]
+)
+@pytest.mark.parametrize("long_seconds", [-1.0, 3600.0])
+def test_a_body_that_took_long(
+    server: Installation, monkeypatch: pytest.MonkeyPatch, send: Send, content: bytes, long_seconds: float
+) -> None:
+    """Whoever sent it is asked again. What came soon is carried out, as ever."""
+    monkeypatch.setattr(routing, "LONG_SECONDS", long_seconds)
+    with server.client() as api:
+        workspace = expect(api.get("/workspaces"), 200)["results"][0]["id"]
+    researcher, token = insert_researcher(server, role=Role.OWNER, workspace_id=workspace)
+    with connected(server) as connection:
+        url = connection.info.dsn
+    app = create_app(load_settings(data_dir=server.data_dir), url)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield content[:5]
+        if long_seconds < 0:
+            with connected(server) as database:
+                database.execute(REVOKED, [researcher])
+        yield content[5:]
+
+    async def run() -> httpx.Response:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+                found: httpx.Response = await send(http, token, body())
+                return found
+
+    answer = asyncio.run(run())
+    assert (answer.status_code == 401) == (long_seconds < 0), answer.text
+    with connected(server) as database:
+        tokens = database.execute("SELECT count(*) FROM tokens WHERE researcher_id = %s", [researcher])
+        owned = database.execute("SELECT count(*) FROM memberships WHERE researcher_id = %s", [researcher])
+        found = tokens.fetchone()[0] + owned.fetchone()[0]  # type: ignore[index]
+    assert found == (2 if long_seconds < 0 else 3)
