@@ -16,7 +16,7 @@ from fieldpack.server.config import load_settings
 from fieldpack.server.http import routing
 from tests.installation import Installation
 from tests.integration.rows import connected, insert_researcher
-from tests.integration.test_signing_in import COOKIE
+from tests.integration.test_signing_in import COOKIE, PASSWORD, by_link, make_researcher
 from tests.integration.waiting import wait_for
 from tests.refusals import refused
 from tests.scenario import Scenario, expect
@@ -131,3 +131,34 @@ def test_a_body_that_took_long(
         owned = database.execute("SELECT count(*) FROM memberships WHERE researcher_id = %s", [researcher])
         found = tokens.fetchone()[0] + owned.fetchone()[0]  # type: ignore[index]
     assert found == (2 if long_seconds < 0 else 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "table"),
+    [
+        ("/researcher/account/tokens", {"name": "kept"}, "tokens"),
+        ("/researcher/account/password", {"password": PASSWORD, "again": PASSWORD}, "passwords"),
+    ],
+)
+def test_what_is_set_up_while_an_account_is_handed_over(
+    server: Installation, path: str, form: dict[str, str], table: str
+) -> None:
+    """It waits for whoever takes the account over, and leaves nothing behind then."""
+    email = make_researcher(server)
+    browser = by_link(server, email)
+    blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    of = "SELECT FROM researchers WHERE email = %s"
+    with connected(server) as database, connected(server) as watcher, ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute(f"{of} FOR UPDATE", [email])
+            sent = pool.submit(browser.post, path, **form)
+            wait_for(lambda: sent.done() or watcher.execute(blocked, [f"%INTO {table} %"]).rowcount)
+            assert not sent.done(), sent.result().text
+            database.execute(
+                "UPDATE researcher_sessions s SET ended_at = now() FROM researchers r"
+                " WHERE r.id = s.researcher_id AND r.email = %s",
+                [email],
+            )
+        assert sent.result().status_code == 401, sent.result().text
+        left = f"SELECT FROM {table} t JOIN researchers r ON r.id = t.researcher_id WHERE r.email = %s"
+        assert database.execute(left, [email]).rowcount == 0

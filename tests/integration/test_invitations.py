@@ -15,7 +15,15 @@ import pytest
 
 from tests.installation import Installation, installed
 from tests.integration.rows import connected
-from tests.integration.test_signing_in import COOKIE, DEVICE, Browser, by_link, make_researcher, make_token
+from tests.integration.test_signing_in import (
+    COOKIE,
+    DEVICE,
+    PASSWORD,
+    Browser,
+    by_link,
+    make_researcher,
+    make_token,
+)
 from tests.refusals import refused
 from tests.scenario import Scenario, expect
 
@@ -166,6 +174,110 @@ def test_one_for_an_address_is_for_nobody_else(own: Installation) -> None:
     browser = Browser(own)
     assert browser.post("/join", code=code, name="x", email="other@example.org").status_code == 303
     assert roles_of(own, email) == (["reviewer"], [])
+
+
+@pytest.mark.parametrize(
+    "email", ["bo\u017fs-{}@lab.org", "\u212aate-{}@lab.org", "x-{}@lab.org.", "\u202ex-{}@lab.org"]
+)
+def test_an_address_that_looks_like_another_makes_no_account(own: Installation, email: str) -> None:
+    email = email.format(uuid4().hex[:8])
+    browser = Browser(own)
+    assert browser.post("/join", code=code_of(invite(own)["url"]), name="x", email=email).status_code == 400
+    assert not browser.is_in
+    with own.client() as api:
+        path = f"/workspaces/{workspace_of(own)}/invitations"
+        refused(api.post(path, json={"role": "viewer", "email": email}), 400, "email")
+
+
+@pytest.mark.parametrize("odd", ["bo\u017fs-{}@lab.org", "bo\u00df-{}@lab.org"])
+def test_one_for_an_address_is_for_none_that_looks_like_it(own: Installation, odd: str) -> None:
+    """Accounts of before, with such addresses, go on: by link, by password and by command."""
+    number = uuid4().hex[:8]
+    odd, email = odd.format(number), f"boss-{number}@lab.org"
+    with connected(own) as database:
+        database.execute("INSERT INTO researchers (id, email) VALUES (gen_random_uuid(), %s)", [odd])
+    browser = by_link(own, odd)
+    code = code_of(invite(own, email=email)["url"])
+    assert "is for" in browser.get(f"/join?code={code}").text
+    assert browser.post("/join", code=code).status_code == 403
+    assert browser.post("/researcher/account/password", password=PASSWORD, again=PASSWORD).status_code == 303
+    again = Browser(own)
+    assert again.sign_in(odd, PASSWORD).is_redirect
+    assert again.is_in
+    assert Browser(own).sign_in(email, PASSWORD).status_code != 303
+    assert browser.post("/join", code=code_of(invite(own, email=odd)["url"])).status_code == 303
+    own.run("token", "create", "--name", "x", "--researcher", odd)
+
+
+def is_proven(server: Installation, email: str) -> bool:
+    with connected(server) as database:
+        row = database.execute(
+            "SELECT address_proven_at IS NOT NULL FROM researchers WHERE email = %s", [email]
+        ).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+
+def test_an_address_that_somebody_typed_gets_nothing_that_is_given_to_it(server: Installation) -> None:
+    email, browser = new_email(), Browser(server)
+    assert (
+        browser.post("/join", code=code_of(invite(server)["url"]), name="x", email=email).status_code == 303
+    )
+    assert not is_proven(server, email)
+    with server.client() as api:
+        first = workspace_of(server)
+        second = expect(api.post("/workspaces", json={"title": "Other"}), 201)["id"]
+        collection = Scenario.create(api).collection["id"]
+        paths = [f"/workspaces/{second}/members", f"/data-collection/collections/{collection}/members"]
+        for path in paths:
+            said = refused(api.post(path, json={"email": email.upper(), "role": "editor"}), 409)
+            assert "make an invitation for the address" in said
+        # where they are a member it is said that they are one, as ever
+        listed = f"/workspaces/{first}/members"
+        assert "has a role here" in refused(api.post(listed, json={"email": email, "role": "editor"}), 409)
+        # the page shows who that is, and an owner may give them more there
+        owner = by_link(server, expect(api.get("/users/me"), 200)["email"])
+        page = f"/workbench/workspaces/{first}/members"
+        assert "address not proven" in owner.get(page).text
+        [id] = [each["id"] for each in expect(api.get(listed), 200)["results"] if each["email"] == email]
+        given = {"go": "give", "role": "analyst", "collection": collection}
+        assert "Invite the address instead" in owner.post(page, email=email, **given).text
+        assert roles_of(server, email) == (["reviewer"], [])
+        assert owner.post(page, researcher=id, **given).status_code == 303
+        assert roles_of(server, email) == (["reviewer"], ["analyst"])
+        other = f"/workbench/workspaces/{second}/members"
+        assert owner.post(other, researcher=id, **given).status_code == 404
+        # an invitation for the address proves it
+        invited = expect(
+            api.post(f"/workspaces/{second}/invitations", json={"role": "viewer", "email": email.title()}),
+            201,
+        )
+        assert browser.post("/join", code=code_of(invited["url"])).status_code == 303
+        assert is_proven(server, email)
+        third = expect(api.post("/workspaces", json={"title": "Third"}), 201)["id"]
+        expect(api.post(f"/workspaces/{third}/members", json={"email": email, "role": "viewer"}), 201)
+
+
+def test_whose_addresses_are_proven(own: Installation) -> None:
+    named, added, made = new_email(), new_email(), new_email()
+    browser = Browser(own)
+    assert browser.post(
+        "/join", code=code_of(invite(own, email=named)["url"]), name="x", email=""
+    ).is_redirect
+    with own.client() as api:
+        path = f"/workspaces/{workspace_of(own)}/members"
+        # the answer has nothing to sign in with
+        assert set(expect(api.post(path, json={"email": added, "role": "viewer"}), 201)) == {
+            "id",
+            "name",
+            "email",
+            "role",
+            "roles",
+            "created_at",
+        }
+        first = expect(api.get("/users/me"), 200)["email"]
+    own.run("token", "create", "--name", "x", "--researcher", made)
+    assert [is_proven(own, each) for each in (named, added, made, first)] == [True] * 4
 
 
 @pytest.mark.parametrize("end", ["expires_at = now()", "revoked_at = now()"])

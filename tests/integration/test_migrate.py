@@ -662,6 +662,18 @@ def test_what_changes_a_submission_drops_what_was_decided_on_it(url: str, script
         assert connection.execute(dropped).fetchall() == [(True,)]
 
 
+def test_addresses_of_an_older_database_count_as_proven(url: str, scripts: Path) -> None:
+    migrate_to("0041", url, scripts)
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO researchers (id, email) VALUES (gen_random_uuid(), 'a@example.org')")
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        # a process of an earlier version makes another, as long as it runs
+        connection.execute("INSERT INTO researchers (id, email) VALUES (gen_random_uuid(), 'b@example.org')")
+        proven = connection.execute("SELECT address_proven_at IS NOT NULL FROM researchers").fetchall()
+    assert proven == [(True,), (True,)]
+
+
 def test_answers_of_an_older_database_are_kept_by_question(url: str, scripts: Path) -> None:
     migrate_to("0027", url, scripts)
     submission, text, choice, upload = (uuid4() for _ in range(4))

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -28,10 +29,12 @@ from fieldpack.server.accounts.providers.oidc import Provider, ProviderError
 from fieldpack.server.config import Settings, load_settings
 from tests.installation import Installation, free_port, installed
 from tests.integration.rows import connected
-from tests.integration.test_invitations import roles_of
-from tests.integration.test_signing_in import Browser, make_researcher
+from tests.integration.test_invitations import code_of, invite, is_proven, roles_of
+from tests.integration.test_signing_in import PASSWORD, Browser, make_researcher, make_token, sha256
+from tests.refusals import refused
 
 RETURN = "/sign-in/provider/return"
+LATER = "2100-01-01"
 ROLES = {"lab-leads": "owner", "lab": "editor", "students": "viewer"}
 
 
@@ -199,6 +202,78 @@ def test_an_address_that_nobody_verified_opens_no_account(own: Installation, idp
         browser, answer = go(own, idp, sub)
         assert answer.status_code == 403, verified
         assert not browser.is_in
+
+
+def test_an_account_that_somebody_made_under_the_address_is_handed_over(own: Installation, idp: Idp) -> None:
+    sub, email = person(idp)
+    squatter = Browser(own)
+    assert squatter.post("/join", code=code_of(invite(own)["url"]), name="x", email=email).status_code == 303
+    assert squatter.post("/researcher/account/password", password=PASSWORD, again=PASSWORD).status_code == 303
+    token, _ = make_token(own, email, "kept")
+    link = secrets.token_urlsafe(32)
+    with connected(own) as database:
+        [id] = database.execute("SELECT id FROM researchers WHERE email = %s", [email]).fetchone() or []
+        for statement, values in (
+            ("sign_in_links (code_sha256, expires_at, researcher_id)", [sha256(link), LATER]),
+            ("sign_in_steps (code_sha256, expires_at, researcher_id)", [sha256("step"), LATER]),
+            ("passkeys (id, name, public_key, sign_count, researcher_id)", [b"key", "k", b"x", 0]),
+            ("second_factors (secret, researcher_id)", [b"x" * 20]),
+            ("recovery_codes (code_sha256, researcher_id)", [b"x" * 32]),
+            ("external_identities (issuer, subject, researcher_id)", ["https://idp.example", sub]),
+        ):
+            marks = ", ".join(["%s"] * (len(values) + 1))
+            database.execute(f"INSERT INTO {statement} VALUES ({marks})", [*values, id])
+    browser, answer = go(own, idp, sub)
+    assert answer.status_code == 303, answer.text
+    assert email in browser.get("/researcher/account").text
+    assert not squatter.is_in
+    assert Browser(own).sign_in(email, PASSWORD).status_code != 303
+    assert Browser(own).post("/sign-in/once", code=link).status_code != 303
+    with own.client(token) as api:
+        refused(api.get("/users/me"), 401)
+    assert roles_of(own, email) == (["reviewer"], [])
+    with connected(own) as database:
+        left = {
+            table: database.execute(f"SELECT count(*) FROM {table} WHERE researcher_id = %s", [id]).fetchone()
+            for table in (
+                "sign_in_links",
+                "sign_in_steps",
+                "passwords",
+                "passkeys",
+                "second_factors",
+                "recovery_codes",
+                "external_identities",
+                "known_devices",
+            )
+        }
+        assert {table for table, found in left.items() if found != (0,)} == {
+            "external_identities",
+            "known_devices",
+        }
+        assert left["external_identities"] == left["known_devices"] == (1,)
+        noted = database.execute(
+            "SELECT count(*) FROM audit_entries WHERE details->>'step' = 'address taken over'"
+        ).fetchone()
+        assert noted == (1,)
+    # it is theirs now: signing in again, by whatever the provider calls them, takes nothing away
+    assert browser.post("/researcher/account/password", password=PASSWORD, again=PASSWORD).status_code == 303
+    go(own, idp, sub)
+    other, _ = person(idp, email=email)
+    go(own, idp, other)
+    assert browser.is_in
+    assert Browser(own).sign_in(email, PASSWORD).status_code == 303
+
+
+def test_an_account_by_an_address_that_nobody_verified_is_proven_once_it_is(
+    own: Installation, idp: Idp
+) -> None:
+    sub, email = person(idp, "lab", email_verified=False)
+    browser, _ = go(own, idp, sub)
+    assert not is_proven(own, email)
+    idp.put(sub, email=email, email_verified=True, groups=["lab"])
+    go(own, idp, sub)
+    assert is_proven(own, email)
+    assert browser.is_in
 
 
 def test_a_role_that_an_owner_gave_is_not_lowered(own: Installation, idp: Idp) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.addresses import of_address
 from fieldpack.server.accounts.permissions.queries import select_roles_within
 from fieldpack.server.accounts.rows import CallerRow, MemberRow, ResearcherRow, WorkspaceRow
 from fieldpack.server.db.columns import columns_of
 from fieldpack.server.db.pool import Connection
 
 WORKSPACE = columns_of(WorkspaceRow, "w")
+# The one researcher of an address. Whoever is stored as it was given comes first: a database whose `lower` leaves other
+# letters than a to z alone may have two that differ by no more than that.
+OF_ADDRESS: LiteralString = """
+    WHERE lower(r.email) IN (lower(%(small)s), lower(%(given)s))
+      AND (lower(r.email) = lower(%(small)s) OR r.email = %(given)s)
+    ORDER BY r.email = %(given)s DESC LIMIT 1
+"""
 
 
 async def find_setting(connection: Connection, name: str) -> bytes | None:
@@ -39,13 +48,42 @@ async def insert_workspace(connection: Connection, id: UUID, title: str, descrip
 
 
 async def insert_researcher(
-    connection: Connection, id: UUID, email: str, first_name: str, last_name: str
+    connection: Connection, id: UUID, email: str, first_name: str, last_name: str, *, is_proven: bool
 ) -> None:
-    """Add a researcher; the email must be new."""
+    """Add a researcher; the email must be new.
+
+    Args:
+        is_proven: whether the account is known to be of whoever has the address.
+    """
     await connection.execute(
-        "INSERT INTO researchers (id, email, first_name, last_name) VALUES (%s, %s, %s, %s)",
-        [id, email, first_name, last_name],
+        """
+        INSERT INTO researchers (id, email, first_name, last_name, address_proven_at)
+        VALUES (%s, %s, %s, %s, CASE WHEN %s THEN now() END)
+        """,
+        [id, email, first_name, last_name, is_proven],
     )
+
+
+async def prove_address(connection: Connection, researcher_id: UUID) -> bool:
+    """Store that a researcher's account is of whoever has its address; return False when that was known."""
+    cursor = await connection.execute(
+        "UPDATE researchers SET address_proven_at = now() WHERE id = %s AND address_proven_at IS NULL",
+        [researcher_id],
+    )
+    return cursor.rowcount == 1
+
+
+async def is_proven(connection: Connection, researcher_id: UUID) -> bool:
+    """Whether a researcher's account is known to be of whoever has its address."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM researchers WHERE id = %s AND address_proven_at IS NOT NULL", [researcher_id]
+    )
+    return await cursor.fetchone() is not None
+
+
+async def lock_researcher(connection: Connection, researcher_id: UUID) -> None:
+    """Lock a researcher until commit: nothing new of theirs is stored meanwhile, no session nor anything else."""
+    await connection.execute("SELECT FROM researchers WHERE id = %s FOR UPDATE", [researcher_id])
 
 
 async def insert_membership(
@@ -99,7 +137,7 @@ async def is_still_good(connection: Connection, token_id: UUID | None, session_i
 
 async def find_researcher_by_email(connection: Connection, email: str) -> UUID | None:
     """The id of the researcher with this email, in any case."""
-    cursor = await connection.execute("SELECT id FROM researchers WHERE lower(email) = lower(%s)", [email])
+    cursor = await connection.execute(f"SELECT r.id FROM researchers r {OF_ADDRESS}", of_address(email))
     row = await cursor.fetchone()
     return row["id"] if row else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,11 +15,10 @@ from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import UNAUTHENTICATED, Problem
 
-__all__ = ["Caller", "authenticate", "create_workspace", "hash_token", "is_email", "require_still"]
+__all__ = ["Caller", "authenticate", "create_workspace", "hash_token", "require_still"]
 
 SESSION_OVER = "Your session has ended: sign in again."
 CURRENCY = "GBP"  # what amounts are in; nobody is paid through this server
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +56,6 @@ class Caller:
 def hash_token(token: str) -> bytes:
     """What is stored of a token. It has 256 random bits, so a plain SHA-256 can't be reversed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def is_email(text: str) -> bool:
-    """Whether `text` looks like an e-mail address. This only catches mistakes; a wrong address just receives
-    nothing."""
-    return _EMAIL.fullmatch(text) is not None
 
 
 async def authenticate(connection: Connection, authorization: str | None, address: str | None) -> Caller:

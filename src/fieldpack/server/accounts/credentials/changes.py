@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fieldpack.server.accounts import session_queries
 from fieldpack.server.accounts.credentials import passwords, queries, second_factor
+from fieldpack.server.accounts.queries import lock_researcher, prove_address
+from fieldpack.server.accounts.service import require_still
 from fieldpack.server.accounts.sessions import SignedIn
-from fieldpack.server.audit.service import write_entry
+from fieldpack.server.audit.service import Actor, write_entry
 from fieldpack.server.caches import Caches
 from fieldpack.server.db.pool import Connection, Database
 from fieldpack.server.problems import FORBIDDEN, Problem
 
 __all__ = [
     "confirm_second_factor",
+    "hand_over",
     "note_change",
     "remove_password",
     "remove_second_factor",
@@ -56,9 +61,28 @@ async def set_password(database: Database, caches: Caches, signed_in: SignedIn, 
 
 
 async def note_change(connection: Connection, signed_in: SignedIn, step: str) -> None:
-    """Write the audit entry of a change to how somebody signs in."""
+    """Write the audit entry of a change to how somebody signs in.
+
+    Raises:
+        Problem: 401 where the session has ended meanwhile: what it would leave behind would outlast its end.
+    """
     caller = signed_in.caller
+    await require_still(connection, caller)
     await write_entry(connection, caller.actor, "credential.update", member_id=caller.id, step=step)
+
+
+async def hand_over(connection: Connection, researcher_id: UUID) -> None:
+    """Leave an account to whoever has its address: all that signed in as it before is over."""
+    await lock_researcher(connection, researcher_id)
+    await queries.delete_ways(connection, researcher_id)
+    await prove_address(connection, researcher_id)
+    await write_entry(
+        connection,
+        Actor("researcher", researcher_id),
+        "credential.update",
+        member_id=researcher_id,
+        step="address taken over",
+    )
 
 
 async def remove_password(connection: Connection, signed_in: SignedIn) -> None:

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from fieldpack.server.accounts.addresses import of_address
 from fieldpack.server.accounts.credentials.rows import AccountRow, FactorRow, WaysRow
+from fieldpack.server.accounts.queries import OF_ADDRESS
 from fieldpack.server.db.pool import Connection
 
 # passwords
@@ -29,12 +31,9 @@ async def find_account(connection: Connection, email: str) -> AccountRow | None:
     unknown one."""
     async with connection.cursor(row_factory=class_row(AccountRow)) as cursor:
         await cursor.execute(
-            """
-            SELECT r.id AS researcher_id, p.hash
-            FROM researchers r LEFT JOIN passwords p ON p.researcher_id = r.id
-            WHERE lower(r.email) = lower(%s)
-            """,
-            [email],
+            "SELECT r.id AS researcher_id, p.hash"
+            f" FROM researchers r LEFT JOIN passwords p ON p.researcher_id = r.id {OF_ADDRESS}",
+            of_address(email),
         )
         return await cursor.fetchone()
 
@@ -72,6 +71,32 @@ async def renew_hash(connection: Connection, researcher_id: UUID, old: str, new:
 async def delete_password(connection: Connection, researcher_id: UUID) -> None:
     """Delete a password; no error when there is none."""
     await connection.execute("DELETE FROM passwords WHERE researcher_id = %s", [researcher_id])
+
+
+# all of them
+
+
+async def delete_ways(connection: Connection, researcher_id: UUID) -> None:
+    """End all that signs in as a researcher, or does their work: what they know or have, what is under way, sessions,
+    tokens. The caller has locked the researcher."""
+    for table in (
+        "sign_in_links",
+        "sign_in_steps",
+        "second_factors",  # and its recovery codes
+        "passwords",
+        "passkeys",
+        "external_identities",
+        "known_devices",
+    ):
+        await connection.execute(f"DELETE FROM {table} WHERE researcher_id = %s", [researcher_id])
+    await connection.execute(
+        "UPDATE researcher_sessions SET ended_at = now() WHERE researcher_id = %s AND ended_at IS NULL",
+        [researcher_id],
+    )
+    await connection.execute(
+        "UPDATE tokens SET revoked_at = now() WHERE researcher_id = %s AND revoked_at IS NULL",
+        [researcher_id],
+    )
 
 
 # second factors

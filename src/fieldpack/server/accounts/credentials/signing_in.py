@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from fieldpack.server.accounts.addresses import fold
 from fieldpack.server.accounts.credentials import budgets, devices, passwords, queries, second_factor
 from fieldpack.server.accounts.credentials.budgets import ACCOUNT, ADDRESS, DEVICE, Claim, Throttled
 from fieldpack.server.accounts.service import hash_token
@@ -73,13 +74,13 @@ async def sign_in_with_password(
         WrongCredentials: they are not right.
         Throttled: too many tries were wrong before.
     """
-    name = email.strip().casefold()[:MOST_EMAIL_CHARACTERS]
+    given = email.strip()[:MOST_EMAIL_CHARACTERS]
     async with database.transaction() as connection:
-        account = await queries.find_account(connection, name)
+        account = await queries.find_account(connection, given)
         is_known = account is not None and await devices.is_known(
             connection, visitor.device, account.researcher_id
         )
-        claims = _claims(visitor, f"password {name}", is_known=is_known)
+        claims = _claims(visitor, f"password {fold(given)}", is_known=is_known)
         wait_seconds = await budgets.spend(connection, claims)
     if wait_seconds:
         raise Throttled(wait_seconds)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+from fieldpack.server.accounts.addresses import is_address
 from fieldpack.server.accounts.invitations import queries
 from fieldpack.server.accounts.invitations.rows import InvitationRow, OfferRow
 from fieldpack.server.accounts.members.service import CollectionMembers, Members, WorkspaceMembers
@@ -22,8 +23,9 @@ from fieldpack.server.accounts.queries import (
     has_collection,
     insert_researcher,
     lock_accounts,
+    prove_address,
 )
-from fieldpack.server.accounts.service import Caller, hash_token, is_email
+from fieldpack.server.accounts.service import Caller, hash_token
 from fieldpack.server.audit.service import OPERATOR, Actor, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import FORBIDDEN, Problem, conflict, invalid, not_found
@@ -38,6 +40,7 @@ __all__ = [
     "describe_invitation",
     "find_offer",
     "invite",
+    "is_for",
     "link_of",
     "list_invitations",
     "may_invite",
@@ -86,7 +89,11 @@ async def invite(
         raise not_found("Workspace", workspace_id)
     if collection_id is not None and not await has_collection(connection, workspace_id, collection_id):
         raise invalid("collection_id", f"There is no collection {collection_id} in this workspace.")
-    if email is not None and not is_email(email):
+    if (
+        email is not None
+        and not is_address(email)
+        and await find_researcher_by_email(connection, email) is None
+    ):
         raise invalid("email", f"{email!r} is not an e-mail address.")
     code, id = secrets.token_urlsafe(TOKEN_BYTES), uuid4()
     await queries.insert_invitation(
@@ -186,8 +193,15 @@ async def find_offer(connection: Connection, code: str) -> OfferRow | None:
     return await queries.find_offer(connection, hash_token(code))
 
 
-async def accept(connection: Connection, code: str, researcher_id: UUID, email: str) -> OfferRow | None:
+async def is_for(connection: Connection, offer: OfferRow, researcher_id: UUID) -> bool:
+    """Whether an invitation may be accepted by this researcher: whoever has the link, or the address that it is for."""
+    return offer.email is None or await find_researcher_by_email(connection, offer.email) == researcher_id
+
+
+async def accept(connection: Connection, code: str, researcher_id: UUID) -> OfferRow | None:
     """Give a researcher the role of an invitation, unless they have one that allows as much. None for an invalid code.
+
+    Whoever has the link of one for an address is taken to have got it there: the address is proven by it.
 
     Raises:
         Problem: 403 when the invitation is for another address; 409 for one on a collection whose workspace they own.
@@ -195,10 +209,12 @@ async def accept(connection: Connection, code: str, researcher_id: UUID, email: 
     offer = await find_offer(connection, code)
     if offer is None:
         return None
-    if offer.email is not None and offer.email.casefold() != email.casefold():
+    if not await is_for(connection, offer, researcher_id):
         raise Problem(FORBIDDEN, f"This invitation is for {offer.email}: sign in with that address.")
     if not await queries.use_invitation(connection, offer.id, researcher_id):
         return None
+    if offer.email is not None:
+        await prove_address(connection, researcher_id)
     members: Members = WorkspaceMembers(offer.workspace_id)
     if offer.collection_id is not None:
         members = CollectionMembers(offer.collection_id)
@@ -232,7 +248,7 @@ async def accept_as_new(connection: Connection, code: str, email: str, name: str
     if offer is None:
         return None
     address = offer.email or email.strip()
-    if not is_email(address):
+    if not is_address(address):
         raise invalid("email", f"{address!r} is not an e-mail address.")
     await lock_accounts(connection)
     if await find_researcher_by_email(connection, address) is not None:
@@ -240,6 +256,11 @@ async def accept_as_new(connection: Connection, code: str, email: str, name: str
     researcher_id = uuid4()
     first, _, last = name.strip().partition(" ")
     await insert_researcher(
-        connection, researcher_id, address, first or address.partition("@")[0], last.strip()
+        connection,
+        researcher_id,
+        address,
+        first or address.partition("@")[0],
+        last.strip(),
+        is_proven=offer.email is not None,
     )
-    return researcher_id if await accept(connection, code, researcher_id, address) is not None else None
+    return researcher_id if await accept(connection, code, researcher_id) is not None else None

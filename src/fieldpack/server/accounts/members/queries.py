@@ -14,7 +14,10 @@ from psycopg.rows import class_row
 from fieldpack.server.accounts.members.rows import MembershipRow, NarrowerRow
 from fieldpack.server.db.pool import Connection
 
-_MEMBER: LiteralString = "r.id, r.email, r.first_name, r.last_name, m.role, m.created_at"
+_MEMBER: LiteralString = (
+    "r.id, r.email, r.first_name, r.last_name, m.role, m.created_at,"
+    " r.address_proven_at IS NOT NULL AS is_proven"
+)
 _HAS_ANOTHER_OWNER: LiteralString = """
     EXISTS (SELECT FROM memberships o WHERE o.workspace_id = m.workspace_id AND o.role = 'owner'
             AND o.researcher_id <> m.researcher_id)

@@ -17,6 +17,7 @@ class MembershipRow:
     last_name: str
     role: str  # one of `roles.Role`
     created_at: datetime  # when they were first given a role here
+    is_proven: bool  # whether the account is known to be of whoever has the address
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
+from fieldpack.server.accounts.addresses import is_address
 from fieldpack.server.accounts.members import queries
 from fieldpack.server.accounts.members.rows import MembershipRow, NarrowerRow
 from fieldpack.server.accounts.permissions.authorization import not_a_member, require
+from fieldpack.server.accounts.permissions.queries import list_roles
 from fieldpack.server.accounts.permissions.roles import WIRE_NAMES, Action, Role
 from fieldpack.server.accounts.queries import (
     find_researcher_by_email,
+    has_collection,
     insert_membership,
     insert_researcher,
+    is_proven,
     lock_accounts,
 )
-from fieldpack.server.accounts.service import Caller, is_email
+from fieldpack.server.accounts.service import Caller
 from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.problems import conflict, invalid, not_found
@@ -28,12 +32,14 @@ from fieldpack.server.problems import conflict, invalid, not_found
 __all__ = [
     "LAST_OWNER",
     "OWNER_OF_ALL",
+    "UNPROVEN",
     "CollectionMembers",
     "Members",
     "WorkspaceMembers",
     "add_member",
     "change_role",
     "describe_member",
+    "give_narrower",
     "list_members",
     "list_narrower",
     "remove_member",
@@ -42,6 +48,10 @@ __all__ = [
 LAST_OWNER = "This is the last owner of the workspace: make somebody else an owner first."
 OWNER_OF_ALL = (
     "An owner of the workspace is an owner of all its collections: change their role in the workspace."
+)
+UNPROVEN = (
+    "Whoever made the account with this address has not shown that the address is theirs: make an invitation for the"
+    " address instead, and give its link to whoever you mean."
 )
 
 
@@ -157,19 +167,61 @@ async def add_member(
 
     Raises:
         Problem: 400 for an address that is none; 409 for somebody who has a role here already, or who owns the
-            workspace of this collection; 404, 403.
+            workspace of this collection, and for an account whose address somebody only typed; 404, 403.
     """
     await members.require(connection, caller, Action.MEMBERS_MANAGE)
-    if not is_email(email):
-        raise invalid("email", f"{email!r} is not an e-mail address.")
     await lock_accounts(connection)
     researcher_id = await find_researcher_by_email(connection, email)
     if researcher_id is None:
+        if not is_address(email):
+            raise invalid("email", f"{email!r} is not an e-mail address.")
         researcher_id = uuid4()
         first, _, last = name.strip().partition(" ")
-        await insert_researcher(connection, researcher_id, email, first or email.partition("@")[0], last)
+        # nothing signs in as it but what an operator, or an identity provider, gives to whoever has the address
+        await insert_researcher(
+            connection, researcher_id, email, first or email.partition("@")[0], last, is_proven=True
+        )
+    elif (
+        caller is not None
+        and not await is_proven(connection, researcher_id)
+        and await members.find(connection, researcher_id) is None
+    ):
+        raise conflict(UNPROVEN)
+    return await _insert(connection, caller, members, researcher_id, role, email)
+
+
+async def give_narrower(
+    connection: Connection,
+    caller: Caller,
+    workspace_id: UUID,
+    collection_id: UUID,
+    researcher_id: UUID,
+    role: Role,
+) -> MembershipRow:
+    """Give somebody who has a role in a workspace, or on a collection there, one on another of its collections.
+
+    Raises:
+        Problem: 404 for somebody who has none; 409 as `add_member`; 404, 403.
+    """
+    members = CollectionMembers(collection_id)
+    await members.require(connection, caller, Action.MEMBERS_MANAGE)
+    if not await has_collection(connection, workspace_id, collection_id):
+        raise not_found("Collection", collection_id)
+    if not await list_roles(connection, researcher_id, workspace_id):
+        raise not_found("Member", researcher_id)
+    return await _insert(connection, caller, members, researcher_id, role, "This person")
+
+
+async def _insert(
+    connection: Connection,
+    caller: Caller | None,
+    members: Members,
+    researcher_id: UUID,
+    role: Role,
+    called: str,
+) -> MembershipRow:
     if not await members.insert(connection, researcher_id, role):
-        raise conflict(f"{email} has a role here already: change that.")
+        raise conflict(f"{called} has a role here already: change that.")
     await _note(connection, caller, "member.create", members, researcher_id, role)
     return await _get(connection, members, researcher_id)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from fieldpack.server.accounts import queries as accounts
+from fieldpack.server.accounts.addresses import is_address
+from fieldpack.server.accounts.credentials.changes import hand_over
 from fieldpack.server.accounts.credentials.signing_in import Entry, enter
 from fieldpack.server.accounts.members.service import WorkspaceMembers
 from fieldpack.server.accounts.permissions.roles import Role, covers
 from fieldpack.server.accounts.providers import queries
 from fieldpack.server.accounts.providers.oidc import Identity
-from fieldpack.server.accounts.service import is_email
 from fieldpack.server.accounts.sessions import Visitor
 from fieldpack.server.config import Settings
 from fieldpack.server.db.pool import Connection
@@ -37,8 +38,10 @@ async def enter_with_identity(
 ) -> Entry:
     """Sign in the researcher whom a provider has identified.
 
-    They are found by issuer and subject, the first time by their address if the provider has verified it. Where groups
-    give roles, somebody new gets an account, and their role in the workspace follows their groups at each sign-in.
+    They are found by issuer and subject, the first time by their address if the provider has verified it. An account
+    that somebody else may have made under that address is theirs then, and nobody's who signed in as it before.
+    Where groups give roles, somebody new gets an account, and their role in the workspace follows their groups at each
+    sign-in.
 
     Raises:
         NotAdmitted: they have no account, and get none.
@@ -52,21 +55,36 @@ async def enter_with_identity(
         await queries.insert_identity(connection, identity.issuer, identity.subject, researcher_id)
     else:
         researcher_id = row.researcher_id
+        if identity.is_verified and researcher_id == await _find(connection, identity):
+            await accounts.prove_address(connection, researcher_id)
     if settings.oidc_groups:
         await _follow_groups(connection, identity, researcher_id, role, granted, settings)
     return await enter(connection, visitor, researcher_id, "oidc")
 
 
+async def _find(connection: Connection, identity: Identity) -> UUID | None:
+    return await accounts.find_researcher_by_email(connection, identity.email) if identity.email else None
+
+
 async def _find_or_make(connection: Connection, identity: Identity, role: Role | None) -> UUID:
-    found = await accounts.find_researcher_by_email(connection, identity.email) if identity.email else None
+    found = await _find(connection, identity)
     if found is not None and identity.is_verified:
+        if not await accounts.is_proven(connection, found):
+            await hand_over(connection, found)
         return found
     # an address that the provider has not verified may be somebody else's: it opens no existing account
-    if found is not None or role is None or not is_email(identity.email):
+    if found is not None or role is None or not is_address(identity.email):
         raise NotAdmitted
     researcher_id = uuid4()
     first = identity.first_name or ("" if identity.last_name else identity.email.partition("@")[0])
-    await accounts.insert_researcher(connection, researcher_id, identity.email, first, identity.last_name)
+    await accounts.insert_researcher(
+        connection,
+        researcher_id,
+        identity.email,
+        first,
+        identity.last_name,
+        is_proven=identity.is_verified,
+    )
     return researcher_id
 
 

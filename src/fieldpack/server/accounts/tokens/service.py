@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.server.accounts import queries as account_queries
+from fieldpack.server.accounts.addresses import is_address
 from fieldpack.server.accounts.operators.queries import insert_operator
 from fieldpack.server.accounts.permissions.queries import list_roles
 from fieldpack.server.accounts.permissions.roles import Role, covers
-from fieldpack.server.accounts.service import Caller, hash_token, is_email
+from fieldpack.server.accounts.service import Caller, hash_token, require_still
 from fieldpack.server.accounts.tokens import queries
 from fieldpack.server.audit.service import OPERATOR, Actor, write_entry
 from fieldpack.server.db.pool import Connection
@@ -132,13 +133,13 @@ async def create_token(
     """
     if not name.strip():
         raise UsageError("A token needs a name, to know it by when revoking.")
-    if email is not None and not is_email(email):
-        raise UsageError(f"{email!r} is not an e-mail address.")
     await account_queries.lock_accounts(connection)
     if workspace_id is not None and await account_queries.find_workspace(connection, workspace_id) is None:
         raise FieldpackError(f"There is no workspace {workspace_id}; `fieldpack workspace list` shows them.")
     if email is not None:
         known = await account_queries.find_researcher_by_email(connection, email)
+        if known is None and not is_address(email):
+            raise UsageError(f"{email!r} is not an e-mail address.")
     else:
         known = await account_queries.find_first_researcher(connection, workspace_id)
         known = known or await account_queries.find_first_researcher(connection)
@@ -162,7 +163,9 @@ async def create_token(
 
 async def _make_researcher(connection: Connection, email: str) -> UUID:
     researcher_id = uuid4()
-    await account_queries.insert_researcher(connection, researcher_id, email, email.partition("@")[0], "")
+    await account_queries.insert_researcher(
+        connection, researcher_id, email, email.partition("@")[0], "", is_proven=True
+    )
     return researcher_id
 
 
@@ -248,7 +251,8 @@ async def create_own_token(
     """Make a token for the caller. Without a role it has that of the request's token.
 
     Raises:
-        Problem: 403 for a role that allows more than the request's token, or that the caller has nowhere.
+        Problem: 403 for a role that allows more than the request's token, or that the caller has nowhere; 401 where
+            what the request came with has ended meanwhile.
     """
     role = role or caller.cap
     if not _reaches(caller, role):
@@ -259,7 +263,9 @@ async def create_own_token(
             raise Problem(
                 FORBIDDEN, f"You have a role as high as {role} nowhere: a token of yours can't have it."
             )
-    return await make_token(connection, caller.actor, caller.id, name, role, life or BROWSER_LIFE)
+    made = await make_token(connection, caller.actor, caller.id, name, role, life or BROWSER_LIFE)
+    await require_still(connection, caller)
+    return made
 
 
 async def rotate_own_token(
@@ -267,4 +273,7 @@ async def rotate_own_token(
 ) -> tuple[NewToken, datetime]:
     """`rotate_token`, of one of the caller's own."""
     await require_own(connection, caller, token_id)
-    return await rotate_token(connection, token_id, overlap, caller.actor)
+    made = await rotate_token(connection, token_id, overlap, caller.actor)
+    if caller.token_id != token_id:  # which may have ended just now
+        await require_still(connection, caller)
+    return made

@@ -9,6 +9,7 @@ import math
 from typing import Any
 from uuid import UUID
 
+from fieldpack.server.accounts.addresses import fold
 from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import ALLOWED, Action, Role
 from fieldpack.server.accounts.service import Caller
@@ -95,9 +96,9 @@ async def _list_matching(connection: Connection, view: View) -> list[UUID]:
 
 async def _find_reviewer(connection: Connection, caller: Caller, collection_id: UUID, reviewer: str) -> UUID:
     """The id of somebody who may review a collection's submissions."""
-    wanted = str(caller.id) if reviewer.strip() == "me" else reviewer.strip().lower()
+    wanted = str(caller.id) if reviewer.strip() == "me" else fold(reviewer.strip())
     for row in await queries.list_reviewers(connection, collection_id, REVIEWERS):
-        if wanted in (str(row.id), row.email.lower()):
+        if wanted in (str(row.id), fold(row.email)):
             return row.id
     raise invalid("reviewer", "Must be the id or the e-mail address of somebody who may review here.")
 

@@ -9,11 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fieldpack.server.accounts.credentials.signing_in import enter
 from fieldpack.server.accounts.invitations import service as invitations
-from fieldpack.server.accounts.invitations.rows import OfferRow
 from fieldpack.server.accounts.invitations.service import JOIN, MOST_DAYS, AddressTaken
 from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.queries import find_workspace
-from fieldpack.server.accounts.service import Caller
 from fieldpack.server.accounts.sessions import SignedIn
 from fieldpack.server.context import Context
 from fieldpack.server.http.authentication import mark_authenticated
@@ -59,6 +57,11 @@ async def _offer(
     signed_in = await find_signed_in(request, context)
     async with context.database.transaction() as connection:
         offer = await invitations.find_offer(connection, code)
+        is_for = (
+            offer is not None
+            and signed_in is not None
+            and await invitations.is_for(connection, offer, signed_in.caller.id)
+        )
     if offer is None:
         return render(request, "join_over.html", status=403)
     return render(
@@ -68,22 +71,13 @@ async def _offer(
         code=code,
         offer=offer,
         role=say_role(catalogue_of(request), offer.role),
-        caller=_fitting(signed_in, offer),
+        caller=signed_in.caller if signed_in is not None and is_for else None,
         other=signed_in.caller if signed_in is not None else None,
         error=error,
         email=email,
         name=name,
         back=f"{JOIN}?code={code}",
     )
-
-
-def _fitting(signed_in: SignedIn | None, offer: OfferRow) -> Caller | None:
-    """The researcher who is signed in, if the invitation may be for them; else None."""
-    if signed_in is None or (
-        offer.email is not None and offer.email.casefold() != signed_in.caller.email.casefold()
-    ):
-        return None
-    return signed_in.caller
 
 
 @public_router.get(JOIN)
@@ -134,8 +128,7 @@ async def _join_signed_in(request: Request, context: Context, code: str) -> Resp
     if signed_in is None:
         return await _offer(request, context, code)
     async with context.database.transaction() as connection:
-        caller = signed_in.caller
-        offer = await invitations.accept(connection, code, caller.id, caller.email)
+        offer = await invitations.accept(connection, code, signed_in.caller.id)
     return see_other("/researcher") if offer is not None else render(request, "join_over.html", status=403)
 
 

@@ -12,6 +12,7 @@ from fieldpack.server.accounts.members import service
 from fieldpack.server.accounts.members.service import (
     LAST_OWNER,
     OWNER_OF_ALL,
+    UNPROVEN,
     CollectionMembers,
     Members,
     WorkspaceMembers,
@@ -92,17 +93,18 @@ async def _show(
     workspace = await find_workspace(connection, workspace_id)
     if workspace is None:
         raise not_found("Workspace", workspace_id)
-    members = [service.describe_member(row) for row in rows]
+    members = [{**service.describe_member(row), "is_proven": row.is_proven} for row in rows]
     narrowed = [
         {
             **service.describe_member(row),
+            "is_proven": row.is_proven,
             "collection_id": row.collection_id,
             "collection": row.collection_name,
         }
         for row in narrower[:MOST]
     ]
-    owners = {each["email"] for each in members if each["role"] is Role.OWNER}
-    people: dict[str, str] = {each["email"]: each["name"] for each in (*members, *narrowed)}
+    owners = {each["id"] for each in members if each["role"] is Role.OWNER}
+    people = {each["id"]: each for each in (*members, *narrowed)}
     return render(
         request,
         "members.html",
@@ -116,7 +118,7 @@ async def _show(
         narrower=narrowed,
         more=count > MOST or len(narrower) > MOST,
         # an owner of the workspace is an owner of each collection: they are given no other role there
-        people={email: name for email, name in people.items() if email not in owners},
+        people=[each for id, each in people.items() if id not in owners],
         collections=await list_places(connection, caller, workspace),
         most_days=MOST_DAYS,
         others=[
@@ -165,6 +167,7 @@ def _say(words: Catalogue, problem: Problem) -> str | None:
     texts = {
         LAST_OWNER: words.text("members.last_owner"),
         OWNER_OF_ALL: words.text("members.owner_of_all"),
+        UNPROVEN: words.text("members.unproven_refused"),
     }
     if isinstance(problem.detail, str) and problem.detail in texts:
         return texts[problem.detail]
@@ -194,5 +197,9 @@ async def _change(
     if go == "change":
         researcher_id = parse_id("Member", text_of(form, "researcher"))
         await service.change_role(connection, caller, members, researcher_id, Role(role))
+    elif collection and text_of(form, "researcher"):
+        researcher_id = parse_id("Member", text_of(form, "researcher"))
+        place = parse_id("Collection", collection)
+        await service.give_narrower(connection, caller, workspace_id, place, researcher_id, Role(role))
     else:
         await service.add_member(connection, caller, members, text_of(form, "email").strip(), Role(role))
