@@ -28,9 +28,10 @@ LAYERS = (
     "server.app",
     "server.envelope",
     "server.web, server.uploads routes",
-    "server.responses, server.submissions routes",
-    "server.exports routes, server.operations, server.submissions",
-    "server.exports, server.imports, server.installation, server.studies routes, server.projects routes, "
+    "server.responses, server.submissions routes, server.operations",
+    "server.exports routes, server.imports",
+    "server.submissions",
+    "server.exports, server.installation, server.studies routes, server.projects routes, "
     "server.groups routes, server.hooks routes, server.tickets",
     "server.collections routes, server.studies, server.uploads",
     "server.collections, server.pictures routes, server.audit routes, demo, assistants",

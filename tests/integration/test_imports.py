@@ -772,6 +772,107 @@ def test_who_was_erased_here_stays_erased(
     assert len(export_of(api, second["collection_id"])["responses.jsonl"].splitlines()) == 3
 
 
+def ids_of(members: Mapping[str, bytes]) -> list[str]:
+    return [orjson.loads(line)["submission_id"] for line in members["responses.jsonl"].splitlines()]
+
+
+def list_as_erased(server: Installation, submission_id: str) -> None:
+    """As a restore leaves it, or a deleted collection: the list has somebody of whom the database knows nothing."""
+    listed = server.data_dir / "storage" / "erasures"
+    listed.mkdir(exist_ok=True)
+    (listed / f"20260101T000000Z-{submission_id}").write_text(f"{submission_id} 2026-01-01T00:00:00Z\n")
+
+
+def test_who_was_erased_stays_erased_without_their_collection(
+    api: httpx.Client, tmp_path: Path, move_in: Callable[..., dict[str, Any]]
+) -> None:
+    members = make_simple(4)
+    archive = write_zip(tmp_path / "archive.zip", members)
+    path = f"{COLLECTIONS}/{move_in(archive)['collection_id']}"
+    for submission_id in ids_of(members):
+        expect(api.delete(f"/submissions/{submission_id}"), 204)
+    expect(api.delete(path, params={"name": expect(api.get(path), 200)["name"]}), 204)
+    other = make_workspace(api)
+    for options in (["--dry-run"], []):
+        done = move_in(archive, "--workspace", other, *options)
+        assert (done["submissions"], done["files"], done["erased"]) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("way", ["goes on", "is discarded"])
+def test_who_was_erased_of_an_import_that_broke_off_is_left_out(
+    api: httpx.Client, server: Installation, tmp_path: Path, run: Callable[..., Done], way: str
+) -> None:
+    members = make_simple(1_001)
+    last = [name for name in members if name.startswith("files/")][-1]
+    good = make_zip(members)
+    bad = bytearray(good)
+    bad[bad.index(members[last])] ^= 1
+    (tmp_path / "bad.zip").write_bytes(bad)
+    (tmp_path / "good.zip").write_bytes(good)
+    run(tmp_path / "bad.zip", code=1)
+    gone = ids_of(members)[0]
+    with connected(server) as database:
+        [(unfinished,)] = database.execute(
+            "SELECT import_id FROM submissions WHERE id = %s", [gone]
+        ).fetchall()
+    list_as_erased(server, gone)
+    if way == "is discarded":
+        settings = {"FIELDPACK_DATA_DIR": str(server.data_dir)}
+        assert run_program(["import", "--discard", str(unfinished)], settings).code == 0
+    would = json.loads(run(tmp_path / "good.zip", "--dry-run", "--json").stdout)
+    done = json.loads(run(tmp_path / "good.zip", "--json").stdout)
+    for found in (would, done):
+        assert (found["submissions"], found["files"], found["erased"]) == (1_000, 333, 1)
+        assert found["renamed"] == {}
+    expect(api.get(f"/submissions/{gone}"), 404)
+    again = json.loads(run(tmp_path / "good.zip", "--json").stdout)
+    assert (again["was_there"], again["submissions"], again["erased"]) == (True, 1_000, 1)
+    assert len(export_of(api, done["collection_id"])["responses.jsonl"].splitlines()) == 1_000
+
+
+def test_who_is_erased_while_an_import_runs_stays_erased(
+    api: httpx.Client, server: Installation, tmp_path: Path, move_in: Callable[..., dict[str, Any]]
+) -> None:
+    """One whose rows were written before, one whose rows are about to be, and one whose files wait for their rows."""
+    members = make_simple(1_100)
+    archive = write_zip(tmp_path / "archive.zip", members)
+    move_in(archive)
+
+    def list_stored(content: bytes) -> set[Path]:
+        stored = (server.data_dir / "storage" / "blobs").glob("*/*")
+        return {path for path in stored if path.is_file() and path.read_bytes() == content}
+
+    before = list_stored(PNG + b"1050")
+    other = make_workspace(api)
+    held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+    with connected(server) as database, ThreadPoolExecutor(1) as threads:
+        database.execute(
+            "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN IF NEW.lines > 500 THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NEW; END $$"
+        )
+        database.execute("CREATE TRIGGER gate BEFORE UPDATE ON imports FOR EACH ROW EXECUTE FUNCTION gate()")
+        database.execute("SELECT pg_advisory_lock(4711)")
+        try:
+            running = threads.submit(move_in, archive, "--workspace", other)
+            wait_for(lambda: running.done() or database.execute(held).fetchone())
+            wait_for(lambda: running.done() or list_stored(PNG + b"1050") > before)
+            new = list_stored(PNG + b"1050") - before
+            for number in (0, 600, 1_050):
+                expect(api.delete(f"/submissions/{ids_of(members)[number]}"), 204)
+        finally:
+            database.execute("SELECT pg_advisory_unlock(4711)")
+            database.execute("DROP FUNCTION gate CASCADE")
+        done = running.result()
+        left = database.execute(
+            "SELECT count(*) FILTER (WHERE response <> 'deleted'), count(*) FROM submissions WHERE collection_id = %s",
+            [done["collection_id"]],
+        ).fetchone()
+    assert left == (1_097, 1_099)  # of those that were written there are tombstones
+    assert (done["submissions"], done["files"], done["erased"]) == (1_097, 364, 3)
+    assert new
+    assert not any(path.exists() for path in new)
+
+
 def test_imports_that_nobody_comes_back_to_are_swept(
     server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done]
 ) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "append_erasures",
     "keep_erasure",
     "list_erasures",
+    "read_erased",
     "read_erasures",
     "read_stored_erasures",
 ]
@@ -216,3 +217,13 @@ async def read_stored_erasures(storage: Storage) -> dict[UUID, datetime]:
             with contextlib.suppress(ValueError):
                 found[UUID(identifier)] = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
     return found
+
+
+async def read_erased(context: Context) -> set[bytes]:
+    """Everybody who was erased here, by the bytes of their ids: also those whose collection was deleted, of whom the
+    database knows nothing any more."""
+    async with context.database.transaction() as connection:
+        on_their_way = await queries.list_unlisted(connection)
+    # Afterwards, or somebody on the way into storage would be seen in neither.
+    stored = await read_stored_erasures(context.storage)
+    return {submission_id.bytes for submission_id in (*on_their_way, *stored)}

@@ -56,6 +56,12 @@ async def delete_erasures(connection: Connection, submission_ids: list[UUID]) ->
     await connection.execute("DELETE FROM unlisted_erasures WHERE submission_id = ANY(%s)", [submission_ids])
 
 
+async def list_unlisted(connection: Connection) -> list[UUID]:
+    """Erasures that are not listed everywhere."""
+    cursor = await connection.execute("SELECT submission_id FROM unlisted_erasures")
+    return [row["submission_id"] for row in await cursor.fetchall()]
+
+
 async def list_paths(connection: Connection) -> list[str]:
     """The lists that are kept outside storage."""
     cursor = await connection.execute("SELECT path FROM erasure_lists ORDER BY path")

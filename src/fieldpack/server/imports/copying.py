@@ -8,7 +8,7 @@ swept like any without a row.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -32,9 +32,9 @@ from fieldpack.server.imports.instructions import Blueprint
 from fieldpack.server.imports.lines import LineReader, Taken, TakenFile
 from fieldpack.server.imports.paths import choose_paths, clean_content_type
 from fieldpack.server.imports.rows import ImportRow
-from fieldpack.server.storage import Storage
+from fieldpack.server.storage import Storage, blob_key
 
-__all__ = ["Job", "copy", "naming"]
+__all__ = ["Job", "copy", "list_taken", "naming"]
 
 BATCH_LINES = 500
 BLOCK_BYTES = 1 << 20
@@ -47,6 +47,7 @@ class Job:
 
     Attributes:
         instructions, studies: by id in the archive, what each is called here.
+        erased: who was erased here, as `erasure_list.read_erased` says.
     """
 
     archive: OpenArchive
@@ -55,6 +56,7 @@ class Job:
     blueprint: Blueprint
     instructions: Mapping[str, UUID]
     studies: Mapping[str, UUID]
+    erased: Set[bytes]
 
 
 @dataclass
@@ -140,8 +142,7 @@ def _iter_batches(job: Job, reader: queries.Blocking, files: FileTaker) -> Itera
 
 def _take(job: Job, reader: queries.Blocking, files: FileTaker, before: int, chunk: list[Taken]) -> _Batch:
     """Choose ids for some submissions, and take their files over."""
-    ids = [UUID(taken.submission_id) for taken in chunk if is_kept(taken.submission_id)]
-    here = queries.list_taken_submissions(reader, ids, job.row.id)
+    here = list_taken(reader, chunk, job.row.id, job.erased)
     batch = _Batch(before, chunk[-1].number)
     for taken in chunk:
         known = here.get(UUID(taken.submission_id)) if is_kept(taken.submission_id) else None
@@ -162,6 +163,20 @@ def _take(job: Job, reader: queries.Blocking, files: FileTaker, before: int, chu
         )
     batch.stored = files.flush()
     return batch
+
+
+def list_taken(
+    connection: queries.Blocking, chunk: list[Taken], import_id: UUID, erased: Set[bytes]
+) -> dict[UUID, bool]:
+    """Of those of an archive whose ids could stay: which are something here already, and not of this import; True for
+    those that were erased.
+
+    Args:
+        erased: as `erasure_list.read_erased` says.
+    """
+    ids = [UUID(taken.submission_id) for taken in chunk if is_kept(taken.submission_id)]
+    here = queries.list_taken_submissions(connection, ids, import_id)
+    return here | {key: True for key in ids if key.bytes in erased}
 
 
 def _write(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
@@ -194,7 +209,26 @@ def naming(where: str, member: str, line: int | None = None) -> Iterator[None]:
         raise ArchiveError(f"{where} can't be stored: {reason}.", member=member, line=line) from error
 
 
+def _leave_out_erased(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
+    """Somebody may have been erased while the files were stored: theirs are thrown away."""
+    here = list_taken(connection, [each.taken for each in batch.submissions], job.row.id, job.erased)
+    gone = [
+        each
+        for each in batch.submissions
+        if is_kept(each.taken.submission_id) and here.get(UUID(each.taken.submission_id))
+    ]
+    if not gone:
+        return
+    batch.submissions = [each for each in batch.submissions if each not in gone]
+    batch.erased += len(gone)
+    stored = [file.stored for each in gone for file in each.files]
+    queries.throw_away(
+        connection, [blob_key(each.blob_id) for each in stored if isinstance(each, StoredFile)]
+    )
+
+
 def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
+    _leave_out_erased(job, connection, batch)
     rows = _Rows(job, connection, batch)
     if not queries.advance(
         connection,

@@ -92,12 +92,42 @@ async def list_taken(connection: Connection, kind: str, ids: list[UUID]) -> set[
 
 
 def list_taken_submissions(connection: Blocking, ids: list[UUID], import_id: UUID) -> dict[UUID, bool]:
-    """Which of these are submissions here already, and not of this import; True for those that were erased."""
+    """Which of these are submissions here already, and not of this import; True for those that the database knows to
+    be erased. It doesn't know of all: see `erasure_list.read_erased`."""
     found = connection.execute(
-        "SELECT id, response = 'deleted' FROM submissions WHERE id = ANY(%s) AND import_id IS DISTINCT FROM %s",
-        [ids, import_id],
+        """
+        SELECT id, response = 'deleted' FROM submissions
+        WHERE id = ANY(%(ids)s) AND import_id IS DISTINCT FROM %(import)s
+        UNION ALL
+        SELECT submission_id, true FROM unlisted_erasures WHERE submission_id = ANY(%(ids)s)
+        """,
+        {"ids": ids, "import": import_id},
     )
-    return dict(found.fetchall())
+    taken: dict[UUID, bool] = {}
+    for key, is_erased in found:
+        taken[key] = is_erased or taken.get(key, False)
+    return taken
+
+
+async def list_alive(connection: Connection, import_id: UUID, ids: list[UUID]) -> list[UUID]:
+    """The submissions of this import that are one of these in the archive, and not erased; by their ids here."""
+    cursor = await connection.execute(
+        """
+        SELECT id FROM submissions
+        WHERE import_id = %(import)s AND response <> 'deleted'
+          AND (id = ANY(%(ids)s)
+               OR id IN (SELECT new_id FROM import_ids WHERE import_id = %(import)s AND kind = 'submission'
+                         AND old_id = ANY(%(ids)s::uuid[]::text[])))
+        ORDER BY id
+        """,
+        {"import": import_id, "ids": ids},
+    )
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+def throw_away(connection: Blocking, keys: list[str]) -> None:
+    """Have stored objects deleted once this transaction commits."""
+    connection.execute("INSERT INTO garbage (key) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", [keys])
 
 
 async def begin(
@@ -282,10 +312,14 @@ async def count_rows(connection: Connection, import_id: UUID) -> CountedRow:
     """What an import has made, counted anew."""
     cursor = await connection.cursor(row_factory=class_row(CountedRow)).execute(
         """
-        SELECT count(*) AS submissions, coalesce(sum(s.file_count), 0)::bigint AS files,
+        SELECT count(*) FILTER (WHERE s.response <> 'deleted') AS submissions,
+               coalesce(sum(s.file_count) FILTER (WHERE s.response <> 'deleted'), 0)::bigint AS files,
                (SELECT count(*) FROM uploads u JOIN submissions o ON o.id = u.submission_id
-                JOIN blobs b ON b.id = u.blob_id WHERE o.import_id = %(id)s) AS uploads
-        FROM submissions s WHERE s.import_id = %(id)s
+                JOIN blobs b ON b.id = u.blob_id WHERE o.import_id = %(id)s) AS uploads,
+               count(*) FILTER (WHERE s.response = 'deleted') AS erased,
+               coalesce(sum(e.files), 0)::bigint AS erased_files,
+               coalesce(sum(e.file_bytes), 0)::bigint AS erased_bytes
+        FROM submissions s LEFT JOIN erasures e ON e.submission_id = s.id WHERE s.import_id = %(id)s
         """,
         {"id": import_id},
     )
@@ -321,6 +355,15 @@ async def settle_studies(connection: Connection, collection_id: UUID) -> None:
         WHERE t.id = c.id
         """,
         [collection_id],
+    )
+
+
+async def leave_out(connection: Connection, row: ImportRow, counted: CountedRow) -> None:
+    """Count those that were erased since they were taken over as left out. The caller has locked the import."""
+    await connection.execute(
+        "UPDATE imports SET submissions = submissions - %s, files = files - %s, file_bytes = file_bytes - %s,"
+        " erased = erased + %s WHERE id = %s",
+        [counted.erased, counted.erased_files, counted.erased_bytes, counted.erased, row.id],
     )
 
 

@@ -55,11 +55,14 @@ class RenamedRow:
 
 @dataclass(frozen=True, slots=True)
 class CountedRow:
-    """How many rows an import has made."""
+    """How many rows an import has made, and how many of them were erased since."""
 
     submissions: int
     files: int
     uploads: int  # of files: as many, unless something is wrong
+    erased: int
+    erased_files: int
+    erased_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,10 @@ from fieldpack.server.accounts.permissions.roles import Action, Role, may
 from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.context import Context
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.erasures.erasure_list import read_erased
 from fieldpack.server.imports import queries
 from fieldpack.server.imports.checking import Checked, Tell, check
-from fieldpack.server.imports.copying import Job, copy, naming
+from fieldpack.server.imports.copying import Job, copy, list_taken, naming
 from fieldpack.server.imports.ids import choose_id, import_id, is_kept
 from fieldpack.server.imports.instructions import Blueprint, draw
 from fieldpack.server.imports.lines import Taken
@@ -29,12 +30,14 @@ from fieldpack.server.imports.rows import ImportRow, RenamedRow, UnfinishedRow
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import iter_urls
 from fieldpack.server.studies.service import MINUTES_BY_DEFAULT
+from fieldpack.server.submissions.lifecycle import erase
 from fieldpack.server.values.urls import find_picture
 from fieldpack.text import say_count
 
 __all__ = ["Imported", "discard", "import_archive", "list_unfinished"]
 
 STUDY_NAME = "Imported"
+BATCH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ async def import_archive(
     """
     async with context.database.transaction() as connection:
         place = await _find_place(connection, workspace_id, email)
-    look = _LookUp(context) if dry_run else None
+    look = _LookUp(context, await read_erased(context)) if dry_run else None
     try:
         checked = await asyncio.to_thread(check, archive, tell, look.count if look else None)
     finally:
@@ -127,7 +130,9 @@ async def import_archive(
                 with naming(COLLECTION, COLLECTION):
                     row = await plan.begin(connection)
         scratch = context.storage.scratch / f"import-{identifier}"
-        await asyncio.to_thread(_copy, context, plan.make_job(archive, row), scratch, tell)
+        job = plan.make_job(archive, row, await read_erased(context))
+        await asyncio.to_thread(_copy, context, job, scratch, tell)
+        await _erase_again(context, identifier)
         async with context.database.transaction() as connection:
             return await _complete(connection, identifier, checked)
 
@@ -144,7 +149,8 @@ def _copy(context: Context, job: Job, scratch: Path, tell: Tell) -> None:
 class _LookUp:
     """Counts the submissions whose ids are not free here, and the files of those that were erased; for a dry run."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, erased: Set[bytes]) -> None:
+        self._erased = erased
         self._connection = context.database.connect()
         self.taken = 0
         self.foreign = 0
@@ -155,7 +161,7 @@ class _LookUp:
     def count(self, read: list[Taken]) -> None:
         """Look some of them up."""
         ours = {UUID(each.submission_id): each for each in read if is_kept(each.submission_id)}
-        here = queries.list_taken_submissions(self._connection, list(ours), UUID(int=0))
+        here = list_taken(self._connection, read, UUID(int=0), self._erased)
         self.foreign += len(read) - len(ours)
         for key, is_erased in here.items():
             if is_erased:
@@ -168,7 +174,10 @@ class _LookUp:
     async def leave_out(self, connection: Connection, row: ImportRow) -> None:
         """Count those that an unfinished run of the same import has made under their own ids as free."""
         renamed = await queries.count_renamed(connection, row.id)
-        self.taken -= row.submissions - renamed.get("submission", 0)
+        counted = await queries.count_rows(connection, row.id)
+        since = await _list_erased_since(connection, row.id, self._erased)
+        kept = sum(1 for submission_id in since if submission_id.bytes in self._erased)
+        self.taken -= counted.submissions - kept - renamed.get("submission", 0)
 
     def close(self) -> None:
         """Close the connection."""
@@ -281,9 +290,9 @@ class _Plan:
         ]
         return [RenamedRow(kind, old, new) for kind, old, new in pairs if str(new) != old]
 
-    def make_job(self, archive: OpenArchive, row: ImportRow) -> Job:
+    def make_job(self, archive: OpenArchive, row: ImportRow, erased: Set[bytes]) -> Job:
         """What is to be taken over, as `copying` takes it."""
-        return Job(archive, self.checked, row, self.blueprint, self.instructions, self.studies)
+        return Job(archive, self.checked, row, self.blueprint, self.instructions, self.studies, erased)
 
     async def begin(self, connection: Connection) -> ImportRow:
         """Make the collection, its versions and studies, hidden; without a submission yet."""
@@ -362,6 +371,25 @@ def _count_kinds(renamed: list[RenamedRow]) -> dict[str, int]:
     return found
 
 
+async def _erase_again(context: Context, identifier: UUID) -> None:
+    """Who was erased here since they were taken over, by this run or one before, goes before anybody sees them."""
+    erased = await read_erased(context)
+    async with context.database.transaction() as connection:
+        since = await _list_erased_since(connection, identifier, erased)
+    for submission_id in since:
+        async with context.database.transaction() as connection:
+            await erase(connection, None, submission_id)
+
+
+async def _list_erased_since(connection: Connection, identifier: UUID, erased: Set[bytes]) -> list[UUID]:
+    """What an import has made of those who were erased here, by their ids here."""
+    ids = [UUID(bytes=each) for each in erased]
+    found: list[UUID] = []
+    for start in range(0, len(ids), BATCH):
+        found += await queries.list_alive(connection, identifier, ids[start : start + BATCH])
+    return found
+
+
 async def _complete(connection: Connection, identifier: UUID, checked: Checked) -> Imported:
     """Have an import be seen, once everything of it is there."""
     row = await queries.find_import(connection, identifier, lock=True)
@@ -369,13 +397,17 @@ async def _complete(connection: Connection, identifier: UUID, checked: Checked) 
         raise FieldpackError("This import was discarded while it ran.")
     if row.completed_at is None:
         counted = await queries.count_rows(connection, identifier)
-        wanted = (checked.submissions - row.erased, row.files)
+        wanted = (
+            checked.submissions - row.erased - counted.erased,
+            row.files - counted.erased_files,
+        )
         if (counted.submissions, counted.files) != wanted or counted.uploads != counted.files:
             raise FieldpackError(
                 f"The import is not whole: of {say_count(wanted[0], 'submission')} and {say_count(wanted[1], 'file')}, "
                 f"{counted.submissions:,} and {counted.uploads:,} are here. Nothing of it is shown; "
                 f"`fieldpack import --discard {identifier}` removes it."
             )
+        await queries.leave_out(connection, row, counted)
         await queries.settle_studies(connection, row.collection_id)
         await queries.show(connection, row)
         await write_entry(
@@ -385,6 +417,8 @@ async def _complete(connection: Connection, identifier: UUID, checked: Checked) 
             collection_id=row.collection_id,
             count=counted.submissions,
         )
+        row = await queries.find_import(connection, identifier)
+        assert row is not None, "it is locked"
     return await _describe_done(connection, row, checked, was_there=False)
 
 

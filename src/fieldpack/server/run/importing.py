@@ -73,6 +73,8 @@ def import_archive(
 
     async def work(context: Context) -> tuple[service.Imported, Path | None]:
         done = await service.import_archive(context, archive, workspace_id, email, tell, dry_run=dry_run)
+        if not dry_run:
+            await collect_garbage(context.database, context.storage)
         if dry_run or (map_file is None and not done.renamed):
             return done, None
         path = map_file or Path(f"{done.collection_id}-import-ids.csv")
