@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 from fieldpack import __version__
 from fieldpack.archive.members import HEADS, LEADING
-from fieldpack.errors import BackupError, BlobMissing, ConfigError, FieldpackError
+from fieldpack.errors import BackupError, BlobMissing, FieldpackError
 from fieldpack.server.audit.checkpoints import Checkpoint, make_checkpoint, read_checkpoints
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder, FolderDestination, Pruned
@@ -41,13 +41,16 @@ from fieldpack.server.backup.objects import Tell
 from fieldpack.server.backup.rows import StoredExportRow
 from fieldpack.server.backup.stream import StreamDestination
 from fieldpack.server.config import Settings
+from fieldpack.server.db.connecting import explain_failed
 from fieldpack.server.db.dumps import Programs, find_dump_programs
 from fieldpack.server.db.migrate import require_known_schema
 from fieldpack.server.db.pool import Connection
 from fieldpack.server.erasures import queries as erasure_queries
 from fieldpack.server.erasures.erasure_list import read_stored_erasures
 from fieldpack.server.exports.keys import INDEX, stored_key
+from fieldpack.server.installation.marker import require_vacant
 from fieldpack.server.installation.opening import reach_database
+from fieldpack.server.installation.restores import require_restored
 from fieldpack.server.run.administration import CREDENTIALS
 from fieldpack.server.storage import LocalStorage, Storage, blob_key, open_storage
 
@@ -146,6 +149,7 @@ def _open_installation(settings: Settings) -> Iterator[tuple[str, Storage]]:
     """The database's URL and the storage; the database first, as opening storage makes its folder."""
     url, embedded = reach_database(settings)
     try:
+        require_restored(settings, url)
         storage = open_storage(settings)
         try:
             yield url, storage
@@ -169,10 +173,7 @@ def _run(
     try:
         return asyncio.run(_Making(settings, storage, destination, url, keys, erasure_list, tell).run())
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ConfigError(
-            f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
-        ) from error
+        raise explain_failed(error, is_embedded=settings.database_url is None) from error
     finally:
         destination.close()
 
@@ -204,6 +205,7 @@ class _Making:
         async with self._connect() as connection:
             schema = await queries.find_schema(connection)
             if schema is None:
+                await require_vacant(self.settings)
                 raise FieldpackError("There is nothing to back up: the database is empty.")
             require_known_schema(schema, "The database")
             await connection.rollback()

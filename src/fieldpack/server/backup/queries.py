@@ -114,6 +114,14 @@ async def list_exports(connection: Connection) -> list[StoredExportRow]:
     return await cursor.fetchall()
 
 
+async def list_builds(connection: Connection) -> dict[UUID, UUID | None]:
+    """Every export's build, None where it is not complete."""
+    cursor = await connection.execute(
+        "SELECT id, CASE WHEN status = 'complete' THEN build END AS build FROM exports"
+    )
+    return {row["id"]: row["build"] for row in await cursor.fetchall()}
+
+
 async def list_known_blobs(connection: Connection, ids: list[UUID]) -> set[UUID]:
     """Which of these there still are."""
     cursor = await connection.execute("SELECT id FROM blobs WHERE id = ANY(%s)", [ids])

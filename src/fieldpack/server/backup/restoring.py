@@ -13,9 +13,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -29,17 +30,20 @@ from fieldpack.server.audit.checkpoints import put_checkpoints
 from fieldpack.server.audit.service import OPERATOR, write_entry
 from fieldpack.server.backup import queries
 from fieldpack.server.backup.folder import BackupFolder
-from fieldpack.server.backup.format import Manifest
+from fieldpack.server.backup.format import BLOBS, Manifest, iter_entries
 from fieldpack.server.backup.objects import Tell
 from fieldpack.server.backup.rows import StoredExportRow
 from fieldpack.server.backup.sources import BackupSource, FolderBackup, Intake, StreamedBackup
 from fieldpack.server.cleanup.garbage import collect_garbage
 from fieldpack.server.config import Settings
 from fieldpack.server.context import Context
-from fieldpack.server.db.dumps import find_dump_programs
+from fieldpack.server.db.connecting import connect, explain_failed
+from fieldpack.server.db.dumps import Programs, find_dump_programs
+from fieldpack.server.db.embedded.server import has_cluster
 from fieldpack.server.db.migrate import migrate, require_known_schema
 from fieldpack.server.db.parameters import cluster_folder
 from fieldpack.server.db.pool import Connection
+from fieldpack.server.db.programs import MAJOR_VERSION, find_programs
 from fieldpack.server.db.scrubbing import Postponed, scrub
 from fieldpack.server.erasures import queries as erasure_queries
 from fieldpack.server.erasures.erasure_list import list_erasures, read_erasures, read_stored_erasures
@@ -48,6 +52,7 @@ from fieldpack.server.exports.keys import INDEX, object_key, stored_key
 from fieldpack.server.installation import queries as installation_queries
 from fieldpack.server.installation.marker import Marker, find_marker, has_objects, put_marker
 from fieldpack.server.installation.opening import open_context, reach_database
+from fieldpack.server.installation.restores import hold_database, hold_folder
 from fieldpack.server.pictures.queries import delete_pictures
 from fieldpack.server.storage import PREFIXES, Storage, open_storage
 from fieldpack.server.submissions.lifecycle import erase
@@ -58,6 +63,9 @@ __all__ = ["Restored", "restore"]
 
 WITHOUT_LIMIT = 1 << 62
 SCRUB_ATTEMPTS = 3
+BATCH = 1000
+EXPORTS_PREFIX = "exports/"
+FIRST_WITH_TIMEOUT = 17  # pg_restore of it sets `transaction_timeout`, which earlier servers don't know
 LEFT_OUT = "What was stored of this export is not in the backup that was restored. Request the export again."
 
 
@@ -111,28 +119,93 @@ def restore(
             "names would come back. If nobody was ever erased, make it as an empty file."
         )
     with ExitStack() as stack:
+        stack.enter_context(hold_folder(settings, for_restore=True, may_create=True))
+        target = stack.enter_context(_Target(settings))
+        if target.is_there():
+            target.open()
         opened, scratch = _open(settings, source, name, stack)
         require_known_schema(opened.schema, f"The backup {opened.name}")
-        url, embedded = reach_database(settings, may_create=True)
-        storage = open_storage(settings)
+        programs = _choose_programs(opened, target)
+        storage = stack.enter_context(closing(open_storage(settings)))
+        work = _Restoring(
+            settings, target, storage, opened, programs, scratch, erasure_files, reuse_storage, tell
+        )
         try:
-            work = _Restoring(settings, url, storage, opened, scratch, erasure_files, reuse_storage, tell)
-            return work.run(is_embedded=embedded is not None)
+            return work.run()
         except psycopg.OperationalError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ConfigError(
-                f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL."
-            ) from error
-        finally:
-            storage.close()
-            if embedded is not None:
-                embedded.close()
-                embedded.wait_stopped()
+            raise explain_failed(error, is_embedded=target.is_embedded) from error
+
+
+class _Target:
+    """The database that is restored into, which the embedded server makes when it is opened. A context manager, which
+    holds it alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_embedded = settings.database_url is None
+        self._settings = settings
+        self._stack = ExitStack()
+        self._url: str | None = None
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def is_there(self) -> bool:
+        """Whether opening it makes nothing."""
+        return not self.is_embedded or has_cluster(self._settings.data_dir)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a URL."""
+        return self._url is not None
+
+    @property
+    def url(self) -> str:
+        """Where it is, once it is open."""
+        assert self._url is not None
+        return self._url
+
+    def open(self) -> None:
+        """Open it, and keep everybody else out.
+
+        Raises:
+            FieldpackError: others have it; it can't be reached or started.
+        """
+        url, embedded = reach_database(self._settings, may_create=True)
+        if embedded is not None:
+            self._stack.callback(embedded.wait_stopped)
+            self._stack.callback(embedded.close)
+        self._stack.enter_context(hold_database(self._settings, url, for_restore=True))
+        self._url = url
+
+    def find_version(self) -> int:
+        """Its PostgreSQL's major version."""
+        if not self.is_open:
+            find_programs()  # raises, where there is no embedded one
+            return MAJOR_VERSION
+        with connect(self.url) as connection:
+            return connection.info.server_version // 10_000
+
+
+def _choose_programs(source: BackupSource, target: _Target) -> Programs:
+    """The programs that read the dump; raises ConfigError where there are none, or the database can't have it."""
+    version = target.find_version()
+    programs = find_dump_programs(max(version, source.dumped_by))
+    if version < source.postgres or version < FIRST_WITH_TIMEOUT <= programs.major:
+        raise ConfigError(
+            f"The backup {source.name} is of PostgreSQL {source.postgres}, dumped by pg_dump {source.dumped_by}, and "
+            f"the database here is PostgreSQL {version}, which may not understand it: restore into PostgreSQL "
+            f"{max(source.postgres, source.dumped_by)} or later, or into the embedded one."
+        )
+    return programs
 
 
 @contextmanager
 def _make_scratch(settings: Settings) -> Iterator[Path]:
-    """A folder for this restore; those of restores that were killed hold rows, and go first."""
+    """A folder for this restore; those of restores that were killed hold rows, and go first. No other one runs: the
+    data folder is ours."""
     parent = settings.data_dir / "tmp"
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in parent.glob("restore-*"):
@@ -170,30 +243,32 @@ class _Restoring:
     """One restore while it runs."""
 
     settings: Settings
-    url: str
+    target: _Target
     storage: Storage
     source: BackupSource
+    programs: Programs
     scratch: Path
     erasure_files: list[Path]
     reuse_storage: bool
     tell: Tell
     erasures: dict[UUID, datetime] = field(default_factory=dict)
     lists: dict[str, int] = field(default_factory=dict)  # how many each erasure list names
+    marker: Marker = field(init=False)  # while it runs
 
-    def run(self, *, is_embedded: bool) -> Restored:
-        with psycopg.connect(self.url) as connection:
-            row = connection.execute("SELECT current_setting('server_version_num')::int / 10000").fetchone()
-            assert row is not None
-        programs = find_dump_programs(max(row[0], self.source.dumped_by))
+    def run(self) -> Restored:
         present = asyncio.run(self._prepare())
+        if not self.target.is_open:  # from here on nobody takes it for a new installation
+            self.target.open()
         intake = Intake(self.storage, self.scratch, present, set(self.erasures))
         manifest = self.source.unpack(lambda: intake, self.tell)
         self._read_lists()
+        with connect(self.target.url) as connection:
+            installation_queries.note_restore(connection)
         if asyncio.run(self._is_empty()):
             self.tell("database", 0, 0)
-            programs.restore(self.url, self.source.dump)
-        migrate(self.url)
-        return asyncio.run(self._settle(manifest, intake, is_embedded=is_embedded))
+            self.programs.restore(self.target.url, self.source.dump)
+        migrate(self.target.url)
+        return asyncio.run(self._settle(manifest, intake))
 
     async def _prepare(self) -> dict[str, int]:
         """Refuse a place that is not empty, mark it as being restored into; sizes of what is stored there already."""
@@ -210,7 +285,12 @@ class _Restoring:
             await self._require_vacant(marker)
         self.erasures = await read_stored_erasures(self.storage)
         self._read_lists()
-        await put_marker(self.storage, Marker(self.source.installation or "", restoring=identity))
+        self.marker = Marker(
+            self.source.installation or "",
+            restoring=identity,
+            erasing=marker is not None and goes_on and marker.erasing,
+        )
+        await put_marker(self.storage, self.marker)
         present: dict[str, int] = {}
         if goes_on or self.reuse_storage:
             for prefix in PREFIXES:
@@ -239,7 +319,9 @@ class _Restoring:
             )
 
     async def _is_empty(self) -> bool:
-        async with await psycopg.AsyncConnection.connect(self.url, row_factory=dict_row) as connection:
+        if not self.target.is_open:
+            return True
+        async with await psycopg.AsyncConnection.connect(self.target.url, row_factory=dict_row) as connection:
             return await queries.find_schema(connection) is None
 
     def _read_lists(self) -> None:
@@ -253,8 +335,8 @@ class _Restoring:
             self.lists[str(path)] = len(named)
             self.erasures |= named
 
-    async def _settle(self, manifest: Manifest, intake: Intake, *, is_embedded: bool) -> Restored:
-        async with open_context(self.settings, self.url) as context:
+    async def _settle(self, manifest: Manifest, intake: Intake) -> Restored:
+        async with open_context(self.settings, self.target.url) as context:
             async with context.database.transaction() as connection:
                 if await queries.count_rows(connection) != manifest.counts and not await self._was_settled(
                     connection
@@ -272,12 +354,15 @@ class _Restoring:
             await self._remove_absent(context, manifest)
             failed = await self._fail_exports(context)
             await collect_garbage(context.database, context.storage)
+            await self._remove_leftovers(context)
             await list_erasures(context)
-            if erased and is_embedded:
+            if self.marker.erasing and self.target.is_embedded:
                 self.tell("erasures", 0, 0)
                 await asyncio.to_thread(self._scrub, context)
             self._put_keys(manifest)
             await put_checkpoints(self.storage, manifest.checkpoints)
+            async with context.database.transaction() as connection:
+                await installation_queries.forget_restore(connection)
             async with context.database.transaction() as connection:
                 row = await installation_queries.lock_installation(connection)
                 await put_marker(self.storage, Marker(str(row.id), row.generation))
@@ -300,6 +385,21 @@ class _Restoring:
         await self.storage.delete(
             [entry.key for entry in manifest.absent if entry.key.startswith("exports/")]
         )
+
+    async def _remove_leftovers(self, context: Context) -> None:
+        """Files of the backup that its rows name no more. Whatever an earlier run has thrown away, this one may have
+        put back: an export that failed since, or a file of somebody who was erased, in a stream, whose list comes
+        last."""
+        async with context.database.transaction() as connection:
+            builds = await queries.list_builds(connection)
+        async for page in self.storage.iter_objects(EXPORTS_PREFIX):
+            left = [entry.key for entry in page if _is_left(entry.key.split("/")[1:3], builds)]
+            if left:
+                await self.storage.delete(left)
+        entries = iter_entries(self.source.dump.with_name(BLOBS))
+        theirs = (entry.key for entry in entries if entry.submission_id in self.erasures)
+        while batch := list(islice(theirs, BATCH)):
+            await self.storage.delete(batch)
 
     async def _fail_exports(self, context: Context) -> int:
         """Exports of which something is not there: their links would lead to half an archive."""
@@ -326,6 +426,10 @@ class _Restoring:
     async def _erase_again(self, context: Context) -> list[UUID]:
         async with context.database.transaction() as connection:
             alive = await erasure_queries.list_alive(connection, list(self.erasures))
+        if alive:
+            # Another run finds them erased, and has to clear the database's files all the same.
+            self.marker = replace(self.marker, erasing=True)
+            await put_marker(self.storage, self.marker)
         for submission_id in alive:
             async with context.database.transaction() as connection:
                 await erase(connection, None, submission_id)
@@ -356,3 +460,12 @@ class _Restoring:
             target.parent.mkdir(mode=0o700, exist_ok=True)
             if not target.exists():
                 write_whole(target, (self.source.keys / name).read_bytes(), mode=0o600, lasting=True)
+
+
+def _is_left(parts: list[str], builds: dict[UUID, UUID | None]) -> bool:
+    """Whether a stored object, by export and build, is of an export that we know, and not what is complete of it."""
+    try:
+        export, build = map(UUID, parts)
+    except ValueError:
+        return False
+    return export in builds and builds[export] != build

@@ -165,7 +165,7 @@ class FolderBackup:
             def put(entry: Entry) -> tuple[Entry, bool]:
                 try:
                     return entry, target.take(entry, _read(self.folder.root / entry.key))
-                except FileNotFoundError:
+                except _Missing:
                     return entry, False
 
             for entry, is_right in map_windowed(threads, put, self.folder.entries(self.manifest), WINDOW):
@@ -181,8 +181,16 @@ class FolderBackup:
         return self.manifest
 
 
+class _Missing(Exception):
+    """The backup lacks a file; other files that are missing are another matter."""
+
+
 def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise _Missing from None
+    with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 

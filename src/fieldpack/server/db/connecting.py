@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from fieldpack.errors import ConfigError
+from fieldpack.errors import ConfigError, FieldpackError
 
-__all__ = ["connect", "explain_unreachable", "with_timeout"]
+__all__ = ["connect", "explain_failed", "explain_unreachable", "with_timeout"]
 
 _CONNECT_SECONDS = 10
 _PROBE_SECONDS = 3.0
@@ -48,6 +48,14 @@ def explain_unreachable(conninfo: str, error: psycopg.OperationalError) -> Confi
         f"The database can't be reached: {reason or _last_words(host, port, error)}. "
         "Check FIELDPACK_DATABASE_URL."
     )
+
+
+def explain_failed(error: psycopg.OperationalError, *, is_embedded: bool) -> FieldpackError:
+    """Why the database did not go on with what was begun: what it said, and what to check where it is out of reach."""
+    reason = str(error).strip().splitlines()[-1].rstrip(".")
+    if is_embedded or (error.sqlstate or "08")[:2] != "08":  # the class of failed connections
+        return FieldpackError(f"The database can't go on: {reason}.")
+    return ConfigError(f"The database can't be reached: {reason}. Check FIELDPACK_DATABASE_URL.")
 
 
 def _probe(host: str, port: str) -> str | None:

@@ -31,6 +31,7 @@ __all__ = [
     "MARKER",
     "Marker",
     "claim_storage",
+    "explain_unfinished",
     "find_marker",
     "has_objects",
     "put_marker",
@@ -51,11 +52,13 @@ class Marker:
     Attributes:
         installation: its id; empty while a backup of one that had none is being restored.
         restoring: the hash of the manifest that is being restored here, None when there is no such thing.
+        erasing: that restore erases who was erased since, or has: the database's files are to be cleared of them.
     """
 
     installation: str
     generation: int = 0
     restoring: str | None = None
+    erasing: bool = False
 
     def encode(self) -> bytes:
         """The marker as JSON."""
@@ -63,6 +66,7 @@ class Marker:
             "installation": self.installation,
             "generation": self.generation,
             "restoring": self.restoring,
+            "erasing": self.erasing,
         }
         return orjson.dumps(content) + b"\n"
 
@@ -78,7 +82,12 @@ async def find_marker(storage: Storage) -> Marker | None:
         if size > LARGEST_MARKER:
             raise ValueError
         found: dict[str, Any] = orjson.loads(await storage.read_range(MARKER, 0, size))
-        return Marker(str(found["installation"]), int(found["generation"]), found.get("restoring"))
+        return Marker(
+            str(found["installation"]),
+            int(found["generation"]),
+            found.get("restoring"),
+            bool(found.get("erasing")),
+        )
     except BlobMissing:
         return None
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
@@ -115,7 +124,7 @@ async def require_vacant(settings: Settings) -> None:
     try:
         marker = await find_marker(storage)
         if marker is not None and marker.restoring:
-            raise _unfinished(settings)
+            raise explain_unfinished(settings)
         if marker is not None or await has_objects(storage):
             raise ConfigError(
                 f"The database is empty, but {_name(settings)} holds files: the database that knows them is missing, "
@@ -160,7 +169,7 @@ async def raise_generation(
         if marker is None:
             await _require_known(settings, storage, connection)
         elif marker.restoring:
-            raise _unfinished(settings)
+            raise explain_unfinished(settings)
         elif marker.installation != str(row.id):
             raise ConfigError(
                 f"{_name(settings)} holds the files of installation {marker.installation}, but the database is of "
@@ -198,7 +207,8 @@ def _name(settings: Settings) -> str:
     return f"The storage {settings.resolved_storage_url}"
 
 
-def _unfinished(settings: Settings) -> ConfigError:
+def explain_unfinished(settings: Settings) -> ConfigError:
+    """What is to be done where a restore was begun."""
     return ConfigError(
         f"A restore into {settings.resolved_storage_url} was begun and has not come to its end: run the same "
         "`fieldpack restore` again, which goes on where it broke off."

@@ -23,6 +23,7 @@ from fieldpack.server.db.migrate import migrate, normalise_url
 from fieldpack.server.db.pool import Database
 from fieldpack.server.db.server_role import SERVER_ROLE, as_server, grant_to_server
 from fieldpack.server.installation.marker import require_vacant
+from fieldpack.server.installation.restores import hold_database, hold_folder
 from fieldpack.server.machine.reserve import reserve_of
 from fieldpack.server.notices import Notices
 from fieldpack.server.storage import open_storage
@@ -48,16 +49,19 @@ def open_database(settings: Settings, *, may_create: bool = False) -> tuple[str,
         held open until closed, unless the database is one's own.
 
     Raises:
-        ConfigError, FieldpackError: there is none; it can't be reached, started or migrated; says why.
+        ConfigError, FieldpackError: there is none; it can't be reached, started or migrated; it is being restored, or
+            that has not come to its end; says why.
     """
-    url, embedded = reach_database(settings, may_create=may_create)
-    try:
-        migrate(url, before_making=partial(_before_making, settings, may_create=may_create))
-        url = _take_servers_role(settings, url)
-    except BaseException:
-        if embedded is not None:
-            embedded.close()
-        raise
+    with hold_folder(settings, for_restore=False, may_create=may_create):
+        url, embedded = reach_database(settings, may_create=may_create)
+        try:
+            with hold_database(settings, url, for_restore=False):
+                migrate(url, before_making=partial(_before_making, settings, may_create=may_create))
+                url = _take_servers_role(settings, url)
+        except BaseException:
+            if embedded is not None:
+                embedded.close()
+            raise
     return url, embedded
 
 
@@ -74,7 +78,8 @@ def _take_servers_role(settings: Settings, url: str) -> str:
 
 
 def reach_database(settings: Settings, *, may_create: bool = False) -> tuple[str, EmbeddedPostgres | None]:
-    """As `open_database`, with the database as it is, of whatever schema, and with the role that owns it."""
+    """As `open_database`, with the database as it is, of whatever schema, half restored too, and with the role that
+    owns it."""
     if settings.database_url is not None:
         return normalise_url(settings.database_owner_url or settings.database_url), None
     if may_create:
