@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import psycopg
 import pytest
 
 from fieldpack.errors import ConfigError, FieldpackError
-from fieldpack.server.backup import restoring
+from fieldpack.server.backup import making, queries, restoring
 from fieldpack.server.backup.sources import Intake
 from fieldpack.server.config import Settings, load_settings
+from fieldpack.server.db import dumps
 from fieldpack.server.db.connecting import explain_failed
-from fieldpack.server.db.embedded.server import has_cluster
+from fieldpack.server.db.embedded.server import has_cluster, open_embedded
 from fieldpack.server.db.migrate import normalise_url
+from fieldpack.server.erasures import queries as erasure_queries
 from fieldpack.server.installation.restores import hold_database, hold_folder
 from tests.files_there import iter_contents
 from tests.foreign import foreign_postgres
@@ -214,6 +217,53 @@ def test_a_missing_folder_of_our_own_is_no_damage_of_the_backup(
     monkeypatch.setattr(Intake, "take", take)
     with pytest.raises(FileNotFoundError):
         restore_here(kept, settings_of(target))
+
+
+# while a backup begins
+
+
+def test_no_table_is_written_anew_and_no_erasure_is_missed_while_a_backup_begins(
+    monkeypatch: pytest.MonkeyPatch, target: Path
+) -> None:
+    with installed() as server, ExitStack() as stack, server.client() as api:
+        Scenario.create(api)
+        url = stack.enter_context(open_embedded(server.data_dir)).url
+        database = stack.enter_context(psycopg.connect(url, autocommit=True))
+        database.execute("SET lock_timeout = '100ms'")
+        seen: list[Any] = []
+        count_rows = queries.count_rows
+        list_tombstones = erasure_queries.list_tombstones
+
+        async def count(connection: Any) -> Any:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                database.execute("ALTER TABLE notes ALTER COLUMN text TYPE varchar USING text || ''")
+            seen.append("locked")
+            return await count_rows(connection)
+
+        async def find(connection: Any) -> Any:
+            seen.extend(database.execute("SELECT path FROM erasure_lists").fetchall())
+            return await list_tombstones(connection)
+
+        monkeypatch.setattr(queries, "count_rows", count)
+        monkeypatch.setattr(erasure_queries, "list_tombstones", find)
+        folder = target.parent / "backups"
+        making.back_up_to_folder(
+            load_settings(data_dir=server.data_dir),
+            folder,
+            keys=False,
+            keep=None,
+            keep_days=None,
+            tell=lambda step, done, total: None,
+        )
+        assert seen == ["locked", (str(folder / "erasures.txt"),)]
+
+
+def test_a_program_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(dumps, "VERSION_SECONDS", 0.1)
+    for name in ("pg_dump", "pg_restore"):
+        (tmp_path / name).write_text("#!/bin/sh\nexec sleep 60\n")
+        (tmp_path / name).chmod(0o755)
+    assert dumps._find_major(tmp_path) is None
 
 
 def test_what_the_database_says_is_not_taken_for_an_address() -> None:

@@ -58,6 +58,7 @@ __all__ = ["Made", "back_up_to_folder", "back_up_to_stream"]
 
 BATCH = 1000
 TLS_FOLDER = "tls"
+CHANGED = "The database was brought to another version while the backup began: begin it again."
 
 
 class Destination(Protocol):
@@ -172,6 +173,8 @@ def _run(
 ) -> Manifest:
     try:
         return asyncio.run(_Making(settings, storage, destination, url, keys, erasure_list, tell).run())
+    except psycopg.errors.UndefinedTable as error:
+        raise FieldpackError(CHANGED) from error
     except psycopg.OperationalError as error:
         raise explain_failed(error, is_embedded=settings.database_url is None) from error
     finally:
@@ -208,8 +211,11 @@ class _Making:
                 await require_vacant(self.settings)
                 raise FieldpackError("There is nothing to back up: the database is empty.")
             require_known_schema(schema, "The database")
+            tables = await queries.list_tables(connection)
             await connection.rollback()
-            snapshot = await queries.begin_snapshot(connection)
+            snapshot = await queries.begin_snapshot(connection, tables)
+            if await queries.find_schema(connection) != schema:
+                raise FieldpackError(CHANGED)
             installation = await queries.find_installation(connection)
             programs = find_dump_programs(snapshot.postgres)
             head = Head(
@@ -335,6 +341,10 @@ class _Making:
 
     async def _note_what_went(self) -> dict[UUID, datetime]:
         """Tell what was removed meanwhile from what storage lost; every erasure that is known by now."""
+        # From now on erasures are written beside these backups as well: none falls between this and reading them.
+        async with self._connect() as connection:
+            if self.erasure_list is not None and await queries.find_installation(connection):
+                await erasure_queries.insert_path(connection, str(self.erasure_list))
         async with self._connect() as connection:
             keys = {entry.key: entry.key.split("/") for entry in self.absent}
             blobs = [UUID(parts[2]) for key, parts in keys.items() if key.startswith("blobs/")]
@@ -350,9 +360,6 @@ class _Making:
             ]
             erasures = await read_stored_erasures(self.storage)
             erasures |= await erasure_queries.list_tombstones(connection)
-            # From now on erasures are written beside these backups as well.
-            if self.erasure_list is not None and await queries.find_installation(connection):
-                await erasure_queries.insert_path(connection, str(self.erasure_list))
         return erasures
 
     def _add_keys(self) -> None:

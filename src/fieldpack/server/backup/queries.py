@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from fieldpack.server.backup.rows import BlobRow, DumpedRow, StoredExportRow
@@ -26,10 +27,30 @@ COUNTED = (
 KEY_TABLES = ("signing_keys", "settings")
 
 
-async def begin_snapshot(connection: Connection) -> DumpedRow:
-    """Begin a repeatable-read transaction and export its snapshot, which other connections can use by its name."""
+async def list_tables(connection: Connection) -> list[str]:
+    """Our tables, those of the queue too."""
+    cursor = await connection.execute(
+        """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+          AND has_table_privilege(oid, 'SELECT') ORDER BY relname
+        """
+    )
+    return [row["relname"] for row in await cursor.fetchall()]
+
+
+async def begin_snapshot(connection: Connection, tables: list[str]) -> DumpedRow:
+    """Begin a repeatable-read transaction and export its snapshot, which other connections can use by its name.
+
+    The tables are locked before, so that none is written anew until `pg_dump` has them: the snapshot would find what
+    `ALTER TABLE` has written anew empty. That lock takes no snapshot (PostgreSQL's manual, LOCK, *Notes*).
+    """
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    await connection.execute("SET LOCAL lock_timeout = 0")
+    await connection.execute("SET LOCAL statement_timeout = 0")
+    names = sql.SQL(", ").join(map(sql.Identifier, tables))
+    await connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
     cursor = await connection.cursor(row_factory=class_row(DumpedRow)).execute(
         """
         SELECT pg_export_snapshot() AS snapshot,

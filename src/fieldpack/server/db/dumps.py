@@ -27,6 +27,8 @@ from fieldpack.server.db.programs import find_programs
 __all__ = ["Programs", "find_dump_programs", "is_readable_dump"]
 
 CHUNK_BYTES = 1 << 20
+VERSION_SECONDS = 10.0
+LOCK_SECONDS = 60  # that a dump waits for a table
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -63,6 +65,9 @@ class Programs:
             FieldpackError: `pg_dump` failed; in its own words.
         """
         arguments = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
+        # Whoever waits for a table that the snapshot's transaction holds stands before pg_dump, which would wait for
+        # ever.
+        arguments.append(f"--lock-wait-timeout={LOCK_SECONDS}s")
         arguments += [f"--exclude-table-data={table}" for table in without_rows_of]
         connection, environment = _split_password(url)
         process = subprocess.Popen(
@@ -198,7 +203,12 @@ def _find_major(folder: Path | None) -> int | None:
         program = shutil.which(name, path=None if folder is None else str(folder))
         if program is None:
             return None
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        try:
+            said = subprocess.run(
+                [program, "--version"], capture_output=True, text=True, check=False, timeout=VERSION_SECONDS
+            ).stdout
+        except subprocess.TimeoutExpired:  # of a network's disk that hangs, say
+            return None
         match = re.search(r"\) (\d+)", said)
         if match is None:
             return None
