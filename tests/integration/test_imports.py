@@ -873,6 +873,40 @@ def test_who_is_erased_while_an_import_runs_stays_erased(
     assert not any(path.exists() for path in new)
 
 
+@pytest.mark.parametrize("way", ["another run", "discard", "sweep"])
+def test_files_that_were_stored_without_rows_go(
+    api: httpx.Client, server: Installation, tmp_path: Path, run: Callable[..., Done], way: str
+) -> None:
+    """They may be somebody's who is erased before another run."""
+    members = make_simple(30)
+    archive = write_zip(tmp_path / "archive.zip", members)
+    settings = {"FIELDPACK_DATA_DIR": str(server.data_dir)}
+    with connected(server) as database:
+        database.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'numeric_value_out_of_range'; END $$"
+        )
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON uploads EXECUTE FUNCTION refuse()")
+        try:
+            assert "no room" in run(archive, code=1).stderr
+        finally:
+            database.execute("DROP FUNCTION refuse CASCADE")
+        left = database.execute("SELECT import_id, blob_id::text FROM import_blobs").fetchall()
+        paths = [server.data_dir / "storage" / "blobs" / blob[:2] / blob for _, blob in left]
+        assert (len(paths), all(path.is_file() for path in paths)) == (10, True)
+        if way == "another run":
+            run(archive)
+        elif way == "discard":
+            assert run_program(["import", "--discard", str(left[0][0])], settings).code == 0
+        else:
+            assert run_program(["sweep"], settings).code == 0
+        wait_for(lambda: not any(path.exists() for path in paths))
+        assert database.execute("SELECT count(*) FROM import_blobs").fetchone() == (0,)
+    if way == "another run":
+        collection_id = orjson.loads(members["collection.json"])["id"]
+        assert content_of(export_of(api, collection_id)) == content_of(members)
+
+
 def test_imports_that_nobody_comes_back_to_are_swept(
     server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done]
 ) -> None:

@@ -1,8 +1,8 @@
 """Taking an archive over: files into storage, then the rows that name them, some hundred submissions at a time.
 
 Reading goes on while files are being stored, and both while rows are being written. Each batch of rows is one
-transaction, which says how far it comes: whoever runs the import again goes on there. Files whose rows did not come are
-swept like any without a row.
+transaction, which says how far it comes: whoever runs the import again goes on there. Files are noted before they are
+stored, and thrown away where their rows did not come: by another run, a discard, or within the hour.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class _Batch:
     before: int
     last: int
     submissions: list[_Submission] = field(default_factory=list)
+    blobs: list[UUID] = field(default_factory=list)
     erased: int = 0
     stored: list[Future[None]] = field(default_factory=list)
 
@@ -144,6 +145,9 @@ def _take(job: Job, reader: queries.Blocking, files: FileTaker, before: int, chu
     """Choose ids for some submissions, and take their files over."""
     here = list_taken(reader, chunk, job.row.id, job.erased)
     batch = _Batch(before, chunk[-1].number)
+    batch.blobs = [uuid4() for taken in chunk for _ in taken.files]
+    queries.note_blobs(reader, job.row.id, batch.blobs)
+    blobs = iter(batch.blobs)
     for taken in chunk:
         known = here.get(UUID(taken.submission_id)) if is_kept(taken.submission_id) else None
         if known:
@@ -156,7 +160,7 @@ def _take(job: Job, reader: queries.Blocking, files: FileTaker, before: int, chu
                 taken,
                 chosen,
                 [
-                    _File(file, path, files.take(file, taken.number))
+                    _File(file, path, files.take(file, taken.number, next(blobs)))
                     for file, path in zip(taken.files, paths, strict=True)
                 ],
             )
@@ -235,6 +239,7 @@ def _write_rows(job: Job, connection: queries.Blocking, batch: _Batch) -> None:
         job.row.id,
         before=batch.before,
         lines=batch.last,
+        blobs=batch.blobs,
         submissions=len(batch.submissions),
         files=len(rows.uploads),
         file_bytes=sum(row[1] for row in rows.blobs),

@@ -11,7 +11,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from isal import isal_zlib
 
@@ -67,8 +67,8 @@ class FileTaker:
         for pool in (self._sender, self._large):
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def take(self, file: TakenFile, number: int) -> StoredFile | Future[StoredFile]:
-        """Take a file over that line `number` names; it is stored once `flush` was waited for.
+    def take(self, file: TakenFile, number: int, blob_id: UUID) -> StoredFile | Future[StoredFile]:
+        """Take a file over that line `number` names, as this blob; it is stored once `flush` was waited for.
 
         Raises:
             ArchiveError: it is damaged, or not what was said of it; of a large file, when its result is asked for.
@@ -76,10 +76,10 @@ class FileTaker:
         """
         if file.member.size_bytes > SMALL_BYTES:
             if self._is_remote:  # one connection, which reads one member after another
-                return self._take_large(file, number)
-            return self._large.submit(self._take_large, file, number)
+                return self._take_large(file, number, blob_id)
+            return self._large.submit(self._take_large, file, number, blob_id)
         data = self._archive.source.read(file.member.name)
-        stored = StoredFile(uuid4(), len(data), isal_zlib.crc32(data), hashlib.sha256(data).digest())
+        stored = StoredFile(blob_id, len(data), isal_zlib.crc32(data), hashlib.sha256(data).digest())
         _compare(file, stored, number)
         self._small.append((blob_key(stored.blob_id), data))
         self._small_bytes += len(data)
@@ -102,8 +102,7 @@ class FileTaker:
         if len(unfinished) > WAITING:
             unfinished[0].result()
 
-    def _take_large(self, file: TakenFile, number: int) -> StoredFile:
-        blob_id = uuid4()
+    def _take_large(self, file: TakenFile, number: int, blob_id: UUID) -> StoredFile:
         draft = self._scratch / str(blob_id)
         digest, crc32, size = hashlib.sha256(), 0, 0
         try:

@@ -283,22 +283,54 @@ def advance(
     *,
     before: int,
     lines: int,
+    blobs: list[UUID],
     submissions: int,
     files: int,
     file_bytes: int,
     erased: int,
 ) -> bool:
-    """Record that the lines after `before` up to `lines` are taken over in this transaction; False when somebody else
-    has done so, or the import is over."""
+    """Record that the lines after `before` up to `lines` are taken over in this transaction, and `blobs` have their
+    rows; False when somebody else has done so, has thrown them away, or the import is over."""
     cursor = connection.execute(
         """
+        WITH noted AS (DELETE FROM import_blobs WHERE blob_id = ANY(%s) RETURNING blob_id)
         UPDATE imports SET lines = %s, submissions = submissions + %s, files = files + %s,
                file_bytes = file_bytes + %s, erased = erased + %s, updated_at = now()
-        WHERE id = %s AND lines = %s AND completed_at IS NULL
+        WHERE id = %s AND lines = %s AND completed_at IS NULL AND (SELECT count(*) FROM noted) = %s
         """,
-        [lines, submissions, files, file_bytes, erased, import_id, before],
+        [blobs, lines, submissions, files, file_bytes, erased, import_id, before, len(blobs)],
     )
     return cursor.rowcount == 1
+
+
+def note_blobs(connection: Blocking, import_id: UUID, blobs: list[UUID]) -> None:
+    """Record files before they are stored, so that they are known if their rows never come."""
+    if blobs:
+        connection.execute(
+            "INSERT INTO import_blobs (blob_id, import_id) SELECT unnest(%s::uuid[]), %s", [blobs, import_id]
+        )
+
+
+async def has_left(connection: Connection) -> bool:
+    """Whether there are files of imports that no row names, yet or any more."""
+    cursor = await connection.execute("SELECT EXISTS (SELECT FROM import_blobs) AS found")
+    row = await cursor.fetchone()
+    return row is not None and bool(row["found"])
+
+
+async def throw_away_left(connection: Connection, import_id: UUID | None = None) -> None:
+    """Have the files deleted that killed runs have stored and no row names: of this import, or of all. The caller has
+    the lock of imports."""
+    await connection.execute(
+        """
+        WITH gone AS (
+            DELETE FROM import_blobs WHERE %(import)s::uuid IS NULL OR import_id = %(import)s RETURNING blob_id
+        )
+        INSERT INTO garbage (key)
+        SELECT concat('blobs/', left(blob_id::text, 2), '/', blob_id) FROM gone ON CONFLICT DO NOTHING
+        """,
+        {"import": import_id},
+    )
 
 
 def copy_rows(connection: Blocking, columns: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -417,7 +449,9 @@ def iter_renamed(connection: Blocking, import_id: UUID) -> Iterator[RenamedRow]:
 
 
 async def delete_import(connection: Connection, row: ImportRow) -> None:
-    """Remove all that an unfinished import has made; its files are thrown away. The caller has locked it."""
+    """Remove all that an unfinished import has made; its files are thrown away. The caller has locked it, and has the
+    lock of imports."""
+    await throw_away_left(connection, row.id)
     await connection.execute(
         """
         WITH gone AS (

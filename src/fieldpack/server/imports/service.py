@@ -129,6 +129,7 @@ async def import_archive(
             if row is None:
                 with naming(COLLECTION, COLLECTION):
                     row = await plan.begin(connection)
+            await queries.throw_away_left(connection, row.id)
         scratch = context.storage.scratch / f"import-{identifier}"
         job = plan.make_job(archive, row, await read_erased(context))
         await asyncio.to_thread(_copy, context, job, scratch, tell)

@@ -11,11 +11,15 @@ __all__ = ["sweep_unfinished"]
 
 
 async def sweep_unfinished(database: Database, days: float, *, dry_run: bool = False) -> list[UUID]:
-    """Remove what unfinished imports have made, of which nothing was heard for `days`; their ids."""
+    """Remove what unfinished imports have made, of which nothing was heard for `days`; their ids. Files that a killed
+    one has left without rows go at once."""
     async with database.transaction() as connection:
         found = await queries.list_unfinished(connection, days)
     if dry_run:
         return [row.id for row in found]
+    async with database.transaction() as connection:
+        if await queries.has_left(connection) and await queries.is_idle(connection):
+            await queries.throw_away_left(connection)
     swept = []
     for each in found:
         async with database.transaction() as connection:
