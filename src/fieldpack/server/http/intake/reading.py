@@ -195,7 +195,9 @@ class Reading(HttpToolsProtocol):
         if not self._is_host:  # links would begin with another that nobody asked for
             self.refuse(MALFORMED, "The header `Host` is no host, with or without a port.")
             raise _Refused
-        if self.parser.get_http_version() == "0.9":  # without a version, so that its answer would have no head
+        if (
+            self.parser.get_http_version() == "0.9"
+        ):  # without a version, so that its answer would have no head
             self.refuse(MALFORMED, "A request line names the version of HTTP.")
             raise _Refused
         if self._coded:
