@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,3 +124,85 @@ def test_a_server_that_is_slow_or_wrong_is_not_waited_for(
         ):
             assert offer(line, monkeypatch, capsys) == ({"item-44", *(f"item-44{n}" for n in range(10))}, "")
         assert offer("fieldpack collection export ", monkeypatch, capsys) == (set(), "")
+
+
+HOSTILE = (
+    r"\$(touch ran)",
+    r"\`touch ran\`",
+    "$(touch ran)`touch ran`",
+    "it's'; touch ran; '",
+    'say "$(touch ran)" ; touch ran #',
+    "a:b(c) )) ; touch ran #",
+    "[red]x[/red] {a,b} \\",
+    "\x1b]0;ran\x07\nsecond \u202eline",
+    "&& touch ran | touch ran > ran < ran * ? ~ ! % ^ =",
+)
+
+
+class Named:
+    """A client whose server has what others named."""
+
+    def __init__(self, **how: Any) -> None:
+        pass
+
+    def __enter__(self) -> Named:
+        return self
+
+    def __exit__(self, *how: Any) -> None:
+        pass
+
+    def list_studies(self) -> list[dict[str, Any]]:
+        odd = ["$(touch${IFS}ran)", "';touch${IFS}ran;'", "*", "a b", "a:b", "", "a\nb"]
+        return [
+            *({"id": f"id-{n}", "name": name} for n, name in enumerate(HOSTILE)),
+            *({"id": id, "name": "x"} for id in odd),
+            {"id": "plain_1.a", "name": "Straßen, 2026/11 – тест"},
+        ]
+
+
+def complete(shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a shell is given for an id of a study."""
+    monkeypatch.setattr("fieldpack.client.Client", Named)
+    line = "fieldpack study view "
+    with monkeypatch.context() as patch:
+        patch.setenv("_FIELDPACK_COMPLETE", f"complete_{shell}")
+        patch.setenv("COMP_WORDS", line)
+        patch.setenv("COMP_CWORD", "3")
+        patch.setenv("_TYPER_COMPLETE_ARGS", line)
+        patch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+        patch.setenv("_TYPER_COMPLETE_WORD_TO_COMPLETE", "")
+        with pytest.raises(SystemExit):
+            raise SystemExit(main([]))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell", "pwsh"])
+def test_a_name_is_nothing_that_a_shell_acts_on(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given = complete(shell, monkeypatch, capsys)
+    wanted = [f"id-{n}" for n in range(len(HOSTILE))] + ["plain_1.a"]
+    assert re.findall(r"\b(?:id-\d+|plain_1\.a)\b", given) == wanted
+    # what Typer itself writes around ids and names
+    frames = {"zsh": r"""_arguments '\*: :\(\(|\)\)'$|":"|^"|"$""", "powershell": ":::", "pwsh": ":::"}
+    rest = re.sub(frames.get(shell, r"\t"), "", given.rstrip("\n"), flags=re.MULTILINE)
+    rest = re.sub(frames.get(shell, r"\t"), "", rest, flags=re.MULTILINE)
+    assert not re.findall(r"""[\\$"':()\[\]{}`;&|<>*?~!%^=\x00-\x09\x0b-\x1f\x7f\u202e]""", rest)
+    if shell != "bash":
+        assert "Straßen, 2026/11 – тест" in given
+
+
+def test_zsh_runs_nothing_of_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("zsh is not on PATH")
+    given = complete("zsh", monkeypatch, capsys)
+    # as `_arguments` does with what stands between the brackets
+    script = given.replace("_arguments", "spec=", 1).replace("spec= ", "spec=", 1)
+    script += "\nspec=${spec#*: :}; eval ws\\=\\( ${spec[3,-3]} \\); print -rl -- $ws"
+    done = subprocess.run([zsh, "-f", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(HOSTILE) + 1
+    assert os.listdir(tmp_path) == []

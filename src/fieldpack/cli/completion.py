@@ -5,6 +5,7 @@ A shell waits for it while somebody types, so it has a time limit, and never pri
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -33,6 +34,12 @@ LONGEST_WAIT = 1.0
 """Seconds that a person waits for what may be offered."""
 
 Offers = list[tuple[str, str]]
+
+_ID = re.compile(r"[A-Za-z0-9_.-]+")
+# What Typer writes for zsh is evaluated there, and it does not mask all that stands in a name. So of ASCII only what
+# means nothing to any shell, within quotes or without, reaches one.
+_NOT_IN_LABELS = re.compile(r"[\x00-\x7f](?<![A-Za-z0-9_.,/@+-])")
+_LONGEST_LABEL = 60
 
 
 def complete_collection(incomplete: str) -> Offers:
@@ -83,8 +90,6 @@ def _of_each_workspace(
 
 
 def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, label: str) -> Offers:
-    from fieldpack.text import make_plain
-
     found: Offers = []
 
     def run() -> None:
@@ -95,9 +100,9 @@ def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, l
             with warnings.catch_warnings(), Client(timeout=LONGEST_WAIT, retries=0) as client:
                 warnings.simplefilter("ignore")
                 for thing in ask(client):
-                    identifier = make_plain(str(thing["id"]))
-                    if identifier.startswith(incomplete) and " " not in identifier:
-                        found.append((identifier, make_plain(str(thing.get(label) or ""))[:60]))
+                    identifier = str(thing["id"])
+                    if identifier.startswith(incomplete) and _ID.fullmatch(identifier):
+                        found.append((identifier, _make_label(thing.get(label))))
         except Exception:
             return
 
@@ -106,6 +111,13 @@ def _offer(ask: Callable[[Client], Iterable[dict[str, Any]]], incomplete: str, l
     thread.start()
     thread.join(LONGEST_WAIT)
     return list(found)
+
+
+def _make_label(name: Any) -> str:
+    """A name as a shell may show it beside an id: it comes from others, and no shell may act on it."""
+    from fieldpack.text import make_line
+
+    return make_line(_NOT_IN_LABELS.sub(" ", str(name or "")))[:_LONGEST_LABEL]
 
 
 CollectionId = Annotated[
