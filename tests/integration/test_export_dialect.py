@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from fieldpack.client import Client
+from fieldpack.client.sync import run as sync_run
+from fieldpack.client.sync import sync_collection
 from fieldpack.errors import ApiError
 from tests.installation import Installation
 from tests.integration.rows import connected
@@ -119,3 +122,91 @@ def test_the_commands(scenario: Scenario, server: Installation, tmp_path: Path) 
     assert Path(brought["path"]).read_bytes() == (tmp_path / "a.zip").read_bytes()
     assert "Deleted" in run("export", "delete", collection, row["export_id"])
     assert json.loads(run("export", "list", collection, "--json")) == []
+
+
+def test_syncing_leaves_no_export_behind(scenario: Scenario, server: Installation, tmp_path: Path) -> None:
+    collection = scenario.collection["id"]
+    with Client(server.token, server.url) as client:
+        kept = client.request_export(collection).export_id
+        finish(scenario, str(kept))
+        for _ in range(12):
+            sync_collection(client, collection, tmp_path / "data")
+            assert [export.export_id for export in client.list_exports(collection)] == [kept]
+
+
+class Cut(BaseException):
+    """Stands for a run that is cut short."""
+
+
+def test_an_interrupted_sync_goes_on_with_its_export(
+    scenario: Scenario, server: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, folder = scenario.collection["id"], tmp_path / "data"
+
+    def cut(*_: Any) -> None:
+        raise Cut
+
+    with Client(server.token, server.url) as client:
+        sync_collection(client, collection, folder)
+        scenario.take_part("b")
+        with monkeypatch.context() as patched:
+            patched.setattr(sync_run.Run, "_fetch", cut)
+            with pytest.raises(Cut):
+                sync_collection(client, collection, folder)
+        [begun] = client.list_exports(collection)
+        done = sync_collection(client, collection, folder)
+        assert (done.export_id, client.list_exports(collection)) == (begun.export_id, [])
+
+        # one that can't be deleted is no failure, and a later run does that
+        def refuse(*_: Any) -> None:
+            raise ApiError("Not now.", status=503)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "delete_export", refuse)
+            left = sync_collection(client, collection, folder).export_id
+        assert [export.export_id for export in client.list_exports(collection)] == [left]
+        scenario.take_part("c")
+        done = sync_collection(client, collection, folder)
+        assert done.export_id != left  # it has served: what is new would be missing
+        assert client.list_exports(collection) == []
+
+
+def test_what_runs_left_makes_room_when_it_is_needed(
+    scenario: Scenario, server: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, folder = scenario.collection["id"], tmp_path / "data"
+    with Client(server.token, server.url) as client:
+        # exports that take long never show the dialect
+        post = client._post_export
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "_post_export", lambda *a, **k: replace(post(*a, **k), each_is_new=None))
+            for _ in range(10):
+                sync_collection(client, collection, folder)
+            assert len(client.list_exports(collection)) == 10
+            sync_collection(client, collection, folder)
+        assert client.list_exports(collection) == []
+
+
+def test_nothing_is_deleted_in_the_first_dialect(
+    scenario: Scenario, server: Installation, tmp_path: Path
+) -> None:
+    collection = scenario.collection["id"]
+    server.run("workspace", "features", scenario.collection["workspace_id"], "--export-dialect", "seed")
+    with Client(server.token, server.url) as client:
+        for name in ("a", "b", "a"):
+            sync_collection(client, collection, tmp_path / name)
+        assert len(client.list_exports(collection)) == 1
+    assert [path.name for path in (tmp_path / "b" / ".fieldpack").iterdir()] == ["sync.json"]
+
+
+def test_converting_leaves_an_export_only_with_a_link(
+    scenario: Scenario, server: Installation, tmp_path: Path
+) -> None:
+    collection = scenario.collection["id"]
+    settings: dict[str, Any] = {"PROLIFIC_TOKEN": server.token, "PROLIFIC_URL": server.url}
+    convert = ("collection", "convert", collection, "--to", "csv", "--force", "-o", str(tmp_path / "a.csv"))
+    server.run(*convert, **settings)
+    with Client(server.token, server.url) as client:
+        assert client.list_exports(collection) == []
+        told = json.loads(server.run(*convert, "--json", **settings).stdout)
+        assert [export.export_id for export in client.list_exports(collection)] == [told["export_id"]]

@@ -58,6 +58,8 @@ class ExportRecord:
         failure_reason: the server's sentence, of a failed one.
         filter: the filter it was requested with (`study_id`, `from`, `to`, and what the body had); empty without one.
         raw: the answer as it came, unknown fields included.
+        each_is_new: whether the server makes another export for each request, as the answer to one that is complete
+            shows; None where nothing does.
     """
 
     status: str
@@ -75,6 +77,7 @@ class ExportRecord:
     failure_reason: str | None = None
     filter: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    each_is_new: bool | None = None
 
     @classmethod
     def from_answer(cls, body: Any) -> ExportRecord:
@@ -165,10 +168,14 @@ def begin_export(
     collection_id: str,
     narrowed: dict[str, Any],
     *,
+    hold: int = 3,
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> ExportRecord:
     """Request an export; while the server answers 429, because others are generating, wait and try again.
+
+    Args:
+        hold: seconds for which the server may hold its answer until the export is complete.
 
     Raises:
         ExportNotReady: `timeout` seconds were not enough.
@@ -177,7 +184,7 @@ def begin_export(
     started = time.monotonic()
     while True:
         try:
-            return client._post_export(collection_id, narrowed, wait=3, waits=False)
+            return client._post_export(collection_id, narrowed, wait=hold, waits=False)
         except ApiError as error:
             if error.status == 409:
                 raise _explain_limit(error, collection_id) from error

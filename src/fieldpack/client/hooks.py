@@ -49,9 +49,9 @@ class HookRoutes(Routes):
             The subscription, and the secret that confirms it; None where the service sends that to the target instead.
         """
         body = {"event_type": event_type, "target_url": target_url, "workspace_id": workspace_id}
-        answer, headers = self._transport.request_with_headers("POST", _SUBSCRIPTIONS, body=body)
-        made = answer[0] if isinstance(answer, list) and answer else answer
-        return as_object(made), headers.get("X-Hook-Secret")
+        reply = self._transport.send("POST", _SUBSCRIPTIONS, body=body)
+        made = reply.body[0] if isinstance(reply.body, list) and reply.body else reply.body
+        return as_object(made), reply.headers.get("X-Hook-Secret")
 
     def confirm_hook(self, subscription_id: str, secret: str) -> Json:
         """Confirm a subscription by the secret that came with it."""

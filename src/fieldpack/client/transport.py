@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import httpx
 import orjson
@@ -43,6 +43,14 @@ class Form:
 
     fields: Mapping[str, str]
     files: Mapping[str, tuple[str, BinaryIO]]
+
+
+class Reply(NamedTuple):
+    """An answer: its decoded body, its headers, whose names are read in any case, and its status."""
+
+    body: Any
+    headers: Mapping[str, str]
+    status: int
 
 
 class Transport:
@@ -103,7 +111,7 @@ class Transport:
                 than 256 MiB.
             UsageError: what was named makes no address, as a text too long for an id.
         """
-        return self.request_with_headers(
+        return self.send(
             method,
             path,
             params=params,
@@ -113,9 +121,9 @@ class Transport:
             headers=headers,
             repeatable=repeatable,
             waits=waits,
-        )[0]
+        ).body
 
-    def request_with_headers(
+    def send(
         self,
         method: str,
         path: str,
@@ -127,8 +135,8 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         waits: bool = True,
-    ) -> tuple[Any, Mapping[str, str]]:
-        """The same as `request`, and the headers of the answer, whose names are read in any case."""
+    ) -> Reply:
+        """The same as `request`, and what came with the body."""
         backoff = Backoff(tries=self._retries)
         repeatable = repeatable or method in _REPEATABLE_METHODS
         sent = dict(headers or {})
@@ -171,12 +179,13 @@ class Transport:
             else:
                 is_busy = response.status_code == 429
                 if response.status_code not in PASSING or not (waits if is_busy else repeatable):
-                    return self._read(response, found), response.headers
+                    break
                 wanted = parse_retry_after(response.headers.get("Retry-After"))
                 delay = None if (wanted or 0) > _LONGEST_WAIT else backoff.next_delay(wanted)
                 if delay is None:
-                    return self._read(response, found), response.headers
+                    break
             time.sleep(delay)
+        return Reply(self._read(response, found), response.headers, response.status_code)
 
     def _read(self, response: httpx.Response, content: bytes) -> Any:
         where = str(response.url.copy_with(query=None, fragment=None))

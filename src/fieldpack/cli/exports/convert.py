@@ -72,7 +72,9 @@ def convert(
     """
     from fieldpack.cli.output import print_json, print_note, print_text
     from fieldpack.client import Client
+    from fieldpack.client.export import collect_filter
     from fieldpack.client.progress import show_progress
+    from fieldpack.client.sync.exports import OwnExports
     from fieldpack.errors import UsageError
     from fieldpack.text import say_bytes
 
@@ -86,12 +88,16 @@ def convert(
             print_text(f"Deleted the {to.value} of export {export_id}.")
             return
         with show_progress() as tell:
+            exports = OwnExports(client, collection_id)
             if export_id is None:
-                export_id = client.request_export(collection_id, study_id=study_id).export_id or ""
+                narrowed = collect_filter(study_id, None, None)
+                export_id = exports.request(narrowed, timeout=timeout, on_progress=tell).export_id or ""
             record = client.wait_export(collection_id, export_id, timeout=timeout, progress=tell)
             path, answer = client.download_conversion(
                 collection_id, record, to.value, output, force=force, timeout=timeout, on_progress=tell
             )
+            if not json:  # which tells the link
+                exports.clear()
     for warning in answer.get("warnings") or []:
         print_note(warning)
     if json:

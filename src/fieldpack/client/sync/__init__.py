@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.client.export import begin_export, wait_export
+from fieldpack.client.export import ExportRecord, wait_export
 from fieldpack.client.progress import OnProgress, Progress
+from fieldpack.client.sync.exports import FolderExports
 from fieldpack.client.sync.ownership import open_state, remove_old_notes
 from fieldpack.client.sync.run import Run, Synced
+from fieldpack.client.sync.state import SyncState
 from fieldpack.containment import ContainedFolder
-from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, InTheWay, UsageError
+from fieldpack.errors import ApiError, ArchiveChanged, DownloadError, ExportFailed, InTheWay, UsageError
 from fieldpack.files import lock
 from fieldpack.reading.source import Limits
 
@@ -44,6 +46,8 @@ def sync_collection(
     After an interruption the next run continues. Files that no run wrote, and files that were changed since, are
     left as they are; where one has the name of a member it is reported in `conflicts`.
 
+    Where the server makes an export for each request, the one that was made for this run is deleted at its end.
+
     Args:
         limits: how much memory and disk the archive may take; `NO_LIMITS` for one that is known to be that large.
 
@@ -64,22 +68,43 @@ def sync_collection(
             if is_taken_over:
                 state.write(state.export_id)
                 remove_old_notes(opened)
+        exports = FolderExports(client, collection_id, opened, lambda: _disk_errors(folder))
+        interrupted = exports.find_interrupted(state.export_id)
         for _ in range(TRIES):
-            export = begin_export(client, collection_id, {}, on_progress=tell)
-            export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
+            export = interrupted or exports.request({}, on_progress=tell)
+            interrupted = None
+            try:
+                export = wait_export(client, collection_id, export, narrowed={}, on_progress=tell)
+            except ExportFailed:
+                exports.forget(export.export_id)
+                raise
             with _disk_errors(folder):
-                if state.is_equal_to(export.export_id):
-                    if state.is_changed:
-                        state.write(state.export_id)
-                    return Synced(0, 0, len(state.members), 0, export.export_id)
                 try:
-                    return Run(client, collection_id, export, state, limits or Limits(), tell).bring()
+                    done = _bring(client, collection_id, export, state, limits or Limits(), tell)
+                    exports.clear()
+                    return done
                 except ArchiveChanged:
                     pass
                 except ApiError as error:
                     if error.status not in (403, 404, 410):  # withdrawn: a new one is the answer
                         raise
+                exports.clear()
     raise DownloadError("The collection's archive changed every time it was read. Run it again in a moment.")
+
+
+def _bring(
+    client: Client,
+    collection_id: str,
+    export: ExportRecord,
+    state: SyncState,
+    limits: Limits,
+    tell: OnProgress,
+) -> Synced:
+    if state.is_equal_to(export.export_id):
+        if state.is_changed:
+            state.write(state.export_id)
+        return Synced(0, 0, len(state.members), 0, export.export_id)
+    return Run(client, collection_id, export, state, limits, tell).bring()
 
 
 @contextlib.contextmanager

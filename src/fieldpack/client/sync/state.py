@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import stat
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, BinaryIO
@@ -25,13 +23,24 @@ from fieldpack.errors import InTheWay
 from fieldpack.files import sync_file
 from fieldpack.reading.source import Member
 
-__all__ = ["DRAFT", "STATE", "Found", "Sums", "SyncState", "flush", "read_crc32", "read_notes", "sums_of"]
+__all__ = [
+    "DRAFT",
+    "STATE",
+    "Found",
+    "Sums",
+    "SyncState",
+    "flush",
+    "read_crc32",
+    "read_notes",
+    "replace_notes",
+    "sums_of",
+]
 
 STATE = f"{OWN_FOLDER}/sync.json"
 JOURNAL = f"{OWN_FOLDER}/coming.jsonl"
 DRAFT = "draft-"
 
-_NEW_STATE = f"{OWN_FOLDER}/{DRAFT}state"
+_NEW_NOTES = f"{OWN_FOLDER}/{DRAFT}state"
 _COPY_BYTES = 1 << 20
 _MOST_NOTES_BYTES = 2 << 30  # twenty million members; more is not read but made anew
 
@@ -150,8 +159,7 @@ class SyncState:
         """
         self.export_id = export_id
         body = {"collection_id": self.collection_id, "export_id": export_id, "members": self.members}
-        with _replace_notes(self.folder) as out:
-            out.write(orjson.dumps(body))
+        replace_notes(self.folder, STATE, body)
         self.close_journal()
         self.folder.remove(JOURNAL)
         self.coming.clear()
@@ -217,14 +225,13 @@ def flush(file: BinaryIO) -> None:
     sync_file(file.fileno())
 
 
-@contextmanager
-def _replace_notes(folder: ContainedFolder) -> Iterator[BinaryIO]:
-    """A file that takes the place of the notes, once it is whole and on the disk."""
-    folder.remove(_NEW_STATE)
-    with folder.create(_NEW_STATE) as out:
-        yield out
+def replace_notes(folder: ContainedFolder, name: str, notes: dict[str, Any]) -> None:
+    """Write notes as JSON; they take the place of those before once they are whole and on the disk."""
+    folder.remove(_NEW_NOTES)
+    with folder.create(_NEW_NOTES) as out:
+        out.write(orjson.dumps(notes))
         flush(out)
-    folder.move(_NEW_STATE, STATE, replacing=True)
+    folder.move(_NEW_NOTES, name, replacing=True)
     folder.sync(OWN_FOLDER)
     folder.sync()
 
