@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "begin_export",
     "collect_filter",
     "export_collection",
+    "name_moment",
     "split_filter",
     "wait_export",
 ]
@@ -188,7 +189,7 @@ def begin_export(
         except ApiError as error:
             if error.status == 409:
                 raise _explain_limit(error, collection_id) from error
-            wait = _POLL_EVERY if error.retry_after is None else error.retry_after
+            wait = max(_POLL_EVERY, error.retry_after or 0.0)
             if error.status != 429 or wait > _LONGEST_TURN:
                 raise
             if timeout is not None and time.monotonic() - started + wait > timeout:
@@ -381,7 +382,16 @@ def _name_target(folder: Path, collection_id: str, export: ExportRecord, source:
         if begun is not None:
             return begun
     moment = export.created_at or datetime.now(UTC)
-    return folder / f"{stem}{moment.astimezone():%Y%m%d-%H%M%S}.zip"
+    return folder / f"{stem}{name_moment(moment)}.zip"
+
+
+def name_moment(moment: datetime) -> str:
+    """A time as names of files have it, in local time, or where the calendar has none in UTC."""
+    try:
+        moment = moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        moment = moment.astimezone(UTC)
+    return f"{moment:%Y%m%d-%H%M%S}"
 
 
 @contextmanager
@@ -408,7 +418,9 @@ def _find_moment(body: dict[str, Any], name: str) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    with suppress(OverflowError):  # at the ends of the calendar no other offset can be told
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
 def _write_moment(value: datetime | str | None) -> str | None:
@@ -420,5 +432,8 @@ def _write_moment(value: datetime | str | None) -> str | None:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise UsageError(f"{value!r} is not a time: write 2026-01-31 or 2026-01-31T09:30:00Z.") from None
-    moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        raise UsageError(f"{value.isoformat()} is before or after all times there are in UTC.") from None
     return moment.replace(tzinfo=None).isoformat() + "Z"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from fieldpack.client.routes import Json, Routes, as_object, path_segment
+from fieldpack.client.routes import Json, Routes, path_segment
 
 __all__ = ["HookRoutes"]
 
@@ -51,7 +51,7 @@ class HookRoutes(Routes):
         body = {"event_type": event_type, "target_url": target_url, "workspace_id": workspace_id}
         reply = self._transport.send("POST", _SUBSCRIPTIONS, body=body)
         made = reply.body[0] if isinstance(reply.body, list) and reply.body else reply.body
-        return as_object(made), reply.headers.get("X-Hook-Secret")
+        return self._read(made, {"id": str}), reply.headers.get("X-Hook-Secret")
 
     def confirm_hook(self, subscription_id: str, secret: str) -> Json:
         """Confirm a subscription by the secret that came with it."""
@@ -90,7 +90,7 @@ class HookRoutes(Routes):
         """
         asked: dict[str, str | int] = {"status": orjson.dumps(list(statuses)).decode()} if statuses else {}
         asked |= {"resource_id": resource_id} if resource_id else {}
-        return list(self._iter(_path(subscription_id, "events"), asked))
+        return list(self._iter(_path(subscription_id, "events"), asked, {"attempts": ([{}], None)}))
 
     def send_test_event(self, subscription_id: str) -> Json:
         """Have an event sent that nothing has caused (fieldpack only); return `{id}`."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from fieldpack.client.routes import COLLECTIONS, Json, Routes, collection_path, path_segment
+from fieldpack.client.routes import COLLECTIONS, Json, Routes, Shape, collection_path, path_segment
 from fieldpack.errors import ApiError, UsageError
 
 __all__ = ["ResourceRoutes"]
@@ -16,6 +16,10 @@ StudyAction = Literal["PUBLISH", "PAUSE", "START", "STOP", "SCHEDULE_PUBLISH", "
 CollectionState = Literal["open", "paused", "ended", "draft"]
 StudyState = Literal["published", "active", "completed", "scheduled"]
 
+_OPTIONS: Shape = ([{}], None)
+_ITEM: Shape = {"options": _OPTIONS, "unit_options": _OPTIONS}
+_COLLECTION: Shape = {"collection_items": ([{"page_items": ([_ITEM], None)}], None)}
+_STUDY: Shape = {"id": str, "total_available_places": (int, None), "unenforced": ([object], None)}
 _METHOD = "AI_TASK_BUILDER_COLLECTION"
 
 
@@ -54,7 +58,7 @@ class ResourceRoutes(Routes):
         """
         data = picture if isinstance(picture, bytes) else picture.read_bytes()
         path = f"/workspaces/{path_segment(workspace_id)}/pictures"
-        return self._call("POST", path, content=data, repeatable=True)
+        return self._call("POST", path, {"url": str}, content=data, repeatable=True)
 
     def list_collections(
         self,
@@ -81,19 +85,21 @@ class ResourceRoutes(Routes):
         asked = {"workspace_id": workspace_id, "search": search, "state": state}
         asked |= {"mine": "yes" if mine else None, "review": "yes" if review else None}
         asked |= {"archived": archived, "sort": sort}
-        return list(self._iter(COLLECTIONS, {name: text for name, text in asked.items() if text}))
+        return list(
+            self._iter(COLLECTIONS, {name: text for name, text in asked.items() if text}, _COLLECTION)
+        )
 
     def get_collection(self, collection_id: str) -> Json:
         """One collection with its pages and instructions."""
-        return self._get(collection_path(collection_id))
+        return self._get(collection_path(collection_id), _COLLECTION)
 
     def create_collection(self, collection: Mapping[str, Any]) -> Json:
         """Create a collection: `workspace_id, name, collection_items, task_details, description`."""
-        return self._send("POST", COLLECTIONS, collection)
+        return self._send("POST", COLLECTIONS, collection, _COLLECTION)
 
     def update_collection(self, collection_id: str, collection: Mapping[str, Any]) -> Json:
         """Replace a collection: pages and items with an `id` are kept, those left out are retired."""
-        return self._send("PUT", collection_path(collection_id) + "/", collection)
+        return self._send("PUT", collection_path(collection_id) + "/", collection, _COLLECTION)
 
     def iter_responses(self, collection_id: str) -> Iterator[Json]:
         """One record per instruction answered, page by page."""
@@ -101,7 +107,8 @@ class ResourceRoutes(Routes):
 
     def check_collection(self, collection_id: str, collection: Mapping[str, Any]) -> Json:
         """What `update_collection` would do to answers: `{effects, under_way}` (fieldpack only)."""
-        return self._send("POST", f"{collection_path(collection_id)}/check", collection)
+        shape = {"effects": [{"kind": str, "answers": int}], "under_way": int}
+        return self._send("POST", f"{collection_path(collection_id)}/check", collection, shape)
 
     def archive_collection(self, collection_id: str, is_archived: bool = True) -> Json:
         """Put a collection aside, out of lists, or back into them (fieldpack only)."""
@@ -164,11 +171,11 @@ class ResourceRoutes(Routes):
 
     def get_study(self, study_id: str) -> Json:
         """One study."""
-        return self._get(f"/studies/{path_segment(study_id)}/")
+        return self._get(f"/studies/{path_segment(study_id)}/", _STUDY)
 
     def create_study(self, study: Mapping[str, Any]) -> Json:
         """Create a study, unpublished."""
-        return self._send("POST", "/studies/", study)
+        return self._send("POST", "/studies/", study, _STUDY)
 
     def update_study(self, study_id: str, changes: Mapping[str, Any]) -> Json:
         """Change fields of a study."""
@@ -183,7 +190,7 @@ class ResourceRoutes(Routes):
             publish_at: when, for `SCHEDULE_PUBLISH`: RFC 3339 with its offset.
         """
         body = {"action": action, **({"publish_at": publish_at} if publish_at else {})}
-        return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", body)
+        return self._send("POST", f"/studies/{path_segment(study_id)}/transition/", body, _STUDY)
 
     def delete_study(self, study_id: str) -> None:
         """Delete a draft.
@@ -196,7 +203,7 @@ class ResourceRoutes(Routes):
     def clone_study(self, study_id: str, *, block_previous_participants: bool = True) -> Json:
         """A new draft as this study is, which leaves out who took part in this one unless told not to."""
         body = {"block_previous_participants": block_previous_participants}
-        return self._send("POST", f"/studies/{path_segment(study_id)}/clone/", body)
+        return self._send("POST", f"/studies/{path_segment(study_id)}/clone/", body, _STUDY)
 
     def test_study(self, study_id: str) -> Json:
         """A copy for trying a study, and a link to it: `{study_id, study_url}`."""
@@ -204,11 +211,12 @@ class ResourceRoutes(Routes):
 
     def erase_tests(self, study_id: str) -> int:
         """Erase all test submissions of a study (fieldpack only); how many there were."""
-        erased = 0
+        erased: int = 0
         while True:
-            answer = self._call("DELETE", f"/studies/{path_segment(study_id)}/test-study")
+            path = f"/studies/{path_segment(study_id)}/test-study"
+            answer = self._call("DELETE", path, {"erased": int, "left": int})
             erased += int(answer["erased"])
-            if not answer["left"]:
+            if not answer["left"] or not answer["erased"]:
                 return erased
 
     def get_study_cost(self, study_id: str) -> Json:
@@ -222,7 +230,8 @@ class ResourceRoutes(Routes):
     def list_links(self, study_id: str) -> list[Json]:
         """A study's links that are the same for everybody (fieldpack only): `kind` (`recruiting`, `ask`, `own`), `url`,
         and `svg`, a QR code, where it can be scanned."""
-        return list(self._get(f"/studies/{path_segment(study_id)}/links")["results"])
+        shape = {"results": [{"kind": str, "url": str, "svg": (str, None)}]}
+        return list(self._get(f"/studies/{path_segment(study_id)}/links", shape)["results"])
 
     def make_links(
         self,
@@ -248,7 +257,7 @@ class ResourceRoutes(Routes):
             if expires_at.tzinfo is None:
                 raise UsageError("expires_at needs a time zone, such as UTC.")
             body["expires_at"] = expires_at.isoformat()
-        answer = self._send("POST", f"/studies/{path_segment(study_id)}/links", body)
+        answer = self._send("POST", f"/studies/{path_segment(study_id)}/links", body, {"results": [{}]})
         links: list[Json] = answer["results"]
         return links
 
@@ -289,12 +298,12 @@ class ResourceRoutes(Routes):
 
     def list_failed_exports(self) -> list[Json]:
         """Exports that failed in the last 30 days, newest first, and why."""
-        found: list[Json] = self._get("/installation/exports")["results"]
+        found: list[Json] = self._get("/installation/exports", {"results": [{}]})["results"]
         return found
 
     def list_sweeps(self) -> list[Json]:
         """Sweeps that were asked for, newest first."""
-        found: list[Json] = self._get("/installation/sweeps")["results"]
+        found: list[Json] = self._get("/installation/sweeps", {"results": [{}]})["results"]
         return found
 
     def request_sweep(self, *, dry_run: bool) -> Json:

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
+from fieldpack.client.routes import Json, Routes, Shape, collection_path, path_segment
 from fieldpack.client.transport import Form
 from fieldpack.errors import ApiError, UsageError
 
@@ -17,6 +17,60 @@ SubmissionAction = Literal[
     "APPROVE", "REJECT", "COMPLETE", "UNREJECT", "RETURN", "UNRETURN", "SCREEN_OUT", "START"
 ]
 
+
+_CORRECTION: Shape = {
+    "author": {},
+    "before": ({"type": str}, None),
+    "after": ({"type": str}, None),
+}
+_OPTIONS: Shape = [{}]
+_RESPONSE: Shape = {
+    "collection": {
+        "collection_items": [
+            {"page_items": [{"id": str, "type": str, "options": _OPTIONS, "unit_options": _OPTIONS}]}
+        ]
+    }
+}
+_HISTORY: Shape = {"changes": [{}], "audit": ([{"actor": {}}], None), "exports": ([{}], None)}
+_KINDS: Shape = [{"count": int}]
+_NUMBERS: Shape = {"count": int, "median": float}
+_OVERVIEW: Shape = {
+    **dict.fromkeys(
+        (
+            "started",
+            "under_way",
+            "submitted",
+            "awaiting_review",
+            "approved",
+            "rejected",
+            "returned",
+            "timed_out",
+        ),
+        int,
+    ),
+    **dict.fromkeys(("erased", "participants", "files"), int),
+    "file_bytes": float,
+    "median_seconds": (float, None),
+    "quartiles_seconds": ([float, float], None),
+    "files_by_type": _KINDS,
+    "questions": [
+        {"counts": _KINDS, "files": _KINDS, "numbers": _NUMBERS, "numbers_by_unit": ([_NUMBERS], None)}
+    ],
+}
+_REACH: Shape = {
+    **dict.fromkeys(("submissions", "answers", "files", "notes"), int),
+    "size_bytes": float,
+    "exports": [{"status": str}],
+    "unknown_participant_ids": [object],
+    "collection_id": str,
+}
+_PROOF: Shape = {
+    **dict.fromkeys(("answers", "files", "notes"), (int, None)),
+    "exports": [object],
+    "left": {...: int},
+}
+
+_MOST_ON_A_PAGE = 1000  # that the server gives
 
 Narrowed = str | Sequence[str] | None
 
@@ -77,7 +131,7 @@ class SubmissionRoutes(Routes):
         }
         asked |= {name: text for name, text in given.items() if text}
         answer = self._transport.request("GET", "/submissions/", params=asked)
-        return read_page(answer, "/submissions/")
+        return self._read_page(answer, "/submissions/")
 
     def get_submission_counts(self, study_id: str) -> dict[str, int]:
         """How many submissions of a study are in each status, and the `TOTAL`."""
@@ -127,8 +181,8 @@ class SubmissionRoutes(Routes):
         *,
         study_id: str | None = None,
         participant_ids: Sequence[str] | None = None,
-    ) -> Any:
-        """Approve many: by `submission_ids`, or by `study_id` and `participant_ids`.
+    ) -> Json:
+        """Approve many: by `submission_ids`, or by `study_id` and `participant_ids`; what the server says, if anything.
 
         Raises:
             UsageError: both or neither were given.
@@ -140,7 +194,8 @@ class SubmissionRoutes(Routes):
             body: Json = {"submission_ids": list(submission_ids)}
         else:
             body = {"study_id": study_id, "participant_ids": list(participant_ids or ())}
-        return self._transport.request("POST", "/submissions/bulk-approve/", body=body)
+        said = self._transport.request("POST", "/submissions/bulk-approve/", body=body)
+        return said if isinstance(said, dict) else {}  # it is done, whatever a server says of it
 
     def request_return(self, submission_id: str, reasons: Sequence[str]) -> Json:
         """Ask a participant to return a submission."""
@@ -162,7 +217,9 @@ class SubmissionRoutes(Routes):
 
     def list_corrections(self, submission_id: str) -> list[Json]:
         """What researchers corrected of a submission, oldest first: who, when, why, before and after."""
-        answer = self._get(f"/submissions/{path_segment(submission_id)}/corrections")
+        answer = self._get(
+            f"/submissions/{path_segment(submission_id)}/corrections", {"results": [_CORRECTION]}
+        )
         return list(answer["results"])
 
     def correct_answer(
@@ -224,7 +281,7 @@ class SubmissionRoutes(Routes):
             texts: with the commonest texts, for whoever may read responses.
         """
         query = "?texts=true" if texts else ""
-        return self._get(f"{collection_path(collection_id)}/overview{query}")
+        return self._get(f"{collection_path(collection_id)}/overview{query}", _OVERVIEW)
 
     def page_responses(
         self,
@@ -250,17 +307,37 @@ class SubmissionRoutes(Routes):
         asked |= {"limit": limit} | ({"after": after} if after else {})
         path = f"{collection_path(collection_id)}/submissions"
         answer = self._transport.request("GET", path, params=asked)
-        rows, count = read_page(answer, path)
+        rows, count = self._read_page(answer, path)
         meta = answer.get("meta") if isinstance(answer, dict) else None
-        return rows, count, (meta or {}).get("next")
+        next_page = (meta or {}).get("next")
+        return rows, count, next_page if isinstance(next_page, str) and next_page else None
+
+    def list_responses(
+        self, collection_id: str, *, limit: int | None = None, **narrowed: str | Sequence[str] | None
+    ) -> list[Json]:
+        """A collection's submissions with their answers, as `page_responses` has them: all, or the first `limit`."""
+        found: list[Json] = []
+        before: list[Json] = []
+        after: str | None = None
+        seen: set[str] = set()
+        while True:
+            asked = _MOST_ON_A_PAGE if limit is None else min(_MOST_ON_A_PAGE, limit - len(found))
+            rows, _, after = self.page_responses(collection_id, limit=asked, after=after, **narrowed)
+            if rows[:1] == before:
+                return found  # a server that does not know `after` answers the same page each time
+            found += rows
+            before = rows[:1]
+            if after is None or after in seen or (limit is not None and len(found) >= limit):
+                return found
+            seen.add(after)
 
     def get_response(self, submission_id: str) -> Json:
         """A submission with its answers, the collection as its participant saw it, and the notes on it."""
-        return self._get(f"/submissions/{path_segment(submission_id)}/response")
+        return self._get(f"/submissions/{path_segment(submission_id)}/response", _RESPONSE)
 
     def get_history(self, submission_id: str) -> Json:
         """What happened to a submission, the exports that hold it, and for owners who did or saw what."""
-        return self._get(f"/submissions/{path_segment(submission_id)}/history")
+        return self._get(f"/submissions/{path_segment(submission_id)}/history", _HISTORY)
 
 
 class ErasureRoutes(Routes):
@@ -268,7 +345,7 @@ class ErasureRoutes(Routes):
 
     def check_erasure(self, submission_id: str) -> Json:
         """What it would remove to erase a submission: counts, and the exports that hold it. Nothing is changed."""
-        return self._get(f"/submissions/{path_segment(submission_id)}/erasure")
+        return self._get(f"/submissions/{path_segment(submission_id)}/erasure", _REACH)
 
     def check_erasures(
         self, collection_id: str, participant_ids: Sequence[str] | None = None, **narrowed: Narrowed
@@ -281,7 +358,7 @@ class ErasureRoutes(Routes):
             narrowed: the filter, as `page_responses` has it, and `submission` besides.
         """
         body = {} if participant_ids is None else {"participant_ids": list(participant_ids)}
-        return self._erasures(collection_id, "/check", body, narrowed)
+        return self._erasures(collection_id, "/check", body, narrowed, _REACH)
 
     def iter_erasing(
         self,
@@ -304,26 +381,32 @@ class ErasureRoutes(Routes):
         given: Json = {} if participant_ids is None else {"participant_ids": list(participant_ids)}
         left = count
         while True:
-            answer = self._erasures(collection_id, "", {**given, "count": left}, narrowed)
+            shape: Shape = {"erased": [_PROOF], "left": int}
+            answer = self._erasures(collection_id, "", {**given, "count": left}, narrowed, shape)
             yield from answer["erased"]
             left, given["batch"] = answer["left"], answer["batch"]
-            if not left:
+            if not left or not answer["erased"]:
                 return
 
     def list_erasures(self, collection_id: str, batch: str | None = None) -> list[Json]:
         """What was erased in a collection, newest first; with a batch only what was asked for together."""
         return list(
-            self._iter(f"{collection_path(collection_id)}/erasures", {"batch": batch} if batch else None)
+            self._iter(
+                f"{collection_path(collection_id)}/erasures", {"batch": batch} if batch else None, _PROOF
+            )
         )
 
     def get_erasure(self, collection_id: str, submission_id: str) -> Json:
         """What the erasure of a submission removed, and what is there of it now."""
-        return self._get(f"{collection_path(collection_id)}/erasures/{path_segment(submission_id)}")
+        return self._get(f"{collection_path(collection_id)}/erasures/{path_segment(submission_id)}", _PROOF)
 
-    def _erasures(self, collection_id: str, action: str, body: Json, narrowed: dict[str, Any]) -> Json:
+    def _erasures(
+        self, collection_id: str, action: str, body: Json, narrowed: dict[str, Any], shape: Shape
+    ) -> Json:
         return self._call(
             "POST",
             f"{collection_path(collection_id)}/erasures{action}",
+            shape,
             params={name: value for name, value in narrowed.items() if value},
             body=body,
         )

@@ -318,7 +318,7 @@ def _warn_of_strangers(read: TemplateFile, body: dict[str, Any]) -> None:
 def _describe_item(item: dict[str, Any]) -> list[str]:
     text = item.get("description") or item.get("content") or item.get("alt_text") or ""
     optional = " (optional)" if item.get("required") is False else ""
-    lines = [f"  {item.get('type', '?'):<32}{' '.join(str(text).split())[:100]}{optional}"]
+    lines = [f"  {item.get('type', '?')!s:<32}{' '.join(str(text).split())[:100]}{optional}"]
     options = item.get("options") or item.get("unit_options") or []
     return lines + [f"  {'':<32}- {option.get('label')} [{option.get('value')}]" for option in options]
 

@@ -12,6 +12,7 @@ _SENTENCES = {
     "option_removed": "“{label}” of “{question}” can be chosen no more; {answers} chose it",
     "option_reworded": "“{label}” of “{question}” becomes “{becomes}”; {answers} chose the first",
 }
+_UNSAID = dict.fromkeys(("question", "becomes", "label"), "…")
 
 
 def print_effects(found: dict[str, Any], *, json: bool) -> None:
@@ -24,7 +25,8 @@ def print_effects(found: dict[str, Any], *, json: bool) -> None:
         return
     for effect in found["effects"]:
         words = {**effect, "answers": say_count(effect["answers"], "answer")}
-        print_text(f"{_SENTENCES[effect['kind']].format(**words)}.")
+        sentence = _SENTENCES.get(effect["kind"], "“{question}”: {kind}; {answers} to it")
+        print_text(f"{sentence.format_map({**_UNSAID, **words})}.")
     if not found["effects"]:
         print_text("No answer is touched.")
     if found["under_way"]:

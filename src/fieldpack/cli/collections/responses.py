@@ -48,8 +48,6 @@ Where = Annotated[
 ]
 _COLUMNS = ("submission_id", "participant_id", "status", "started_at", "completed_at", "time_taken", "notes")
 
-_MOST = 1000  # that the server gives at a time
-
 
 def register(root: typer.Typer) -> None:
     """Add `responses`."""
@@ -122,12 +120,5 @@ def responses(
         where=where,
         sort=sort,
     )
-    found: list[dict[str, Any]] = []
-    after = None
     with Client() as client:
-        while True:
-            asked = _MOST if limit is None else min(_MOST, limit - len(found))
-            rows, _, after = client.page_responses(collection_id, limit=asked, after=after, **narrowed)
-            found += rows
-            if after is None or len(found) == limit:
-                return found
+        return client.list_responses(collection_id, limit=limit, **narrowed)

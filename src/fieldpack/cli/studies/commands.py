@@ -183,7 +183,7 @@ def increase_places(
 
     with Client() as client:
         before = client.get_study(study_id)["total_available_places"]
-        if places <= before:
+        if before is not None and places <= before:
             raise UsageError(
                 f"The study has {say_count(before, 'place')} already; --places says how many there are to be."
             )

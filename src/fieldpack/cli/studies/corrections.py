@@ -152,12 +152,14 @@ def _say(response: Mapping[str, Any] | None) -> Iterator[str]:
     if response is None:
         return
     value = response["value"]
-    if response["type"] == "file_upload":
+    if response["type"] == "file_upload" and isinstance(value, list):
         for entry in value:
-            yield f"{entry['file_name']} ({entry['size_bytes']} bytes, {entry['sha256']}, {entry['file_key']})"
+            each = entry if isinstance(entry, dict) else {}
+            name, size, sha256, key = map(each.get, ("file_name", "size_bytes", "sha256", "file_key"))
+            yield f"{name} ({size} bytes, {sha256}, {key})"
     elif isinstance(value, list):
         for each in value:
             yield orjson.dumps(each).decode()
     else:
         unit = response.get("unit")
-        yield value if unit is None else f"{value} {unit}"
+        yield str(value) if unit is None else f"{value} {unit}"

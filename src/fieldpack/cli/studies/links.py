@@ -81,9 +81,11 @@ def show_link(
     if qr is not None and qr.exists() and not force:
         raise FieldpackError(f"{qr} is there already; use --force to overwrite it.")
     with Client() as client:
-        link = next(each for each in client.list_links(study_id) if each["kind"] == kind)
+        link = next((each for each in client.list_links(study_id) if each["kind"] == kind), None)
+    if link is None:
+        raise FieldpackError(f"The server has no such link of the study {study_id} ({kind}).")
     if qr is not None:
-        write_whole(qr, str(link["svg"]).encode())
+        write_whole(qr, str(link["svg"] or "").encode())
     if json:
         print_json({"kind": kind, "url": link["url"], **({"qr": str(qr)} if qr is not None else {})})
     else:

@@ -90,9 +90,9 @@ def show_history(submission_id: SubmissionId, json: AsJson = False) -> None:
             f"{change['at']}  {change['status']} ({change['response']}{', test' if change['test'] else ''}"
             f"{', corrected' if change.get('type') == 'submission.corrected' else ''})"
         )
-    for entry in reversed(history.get("audit", [])):
+    for entry in reversed(history.get("audit") or []):
         print_text(f"{entry['at']}  {entry['action']}  {entry['actor']['email'] or entry['actor']['type']}")
-    for export in history.get("exports", []):
+    for export in history.get("exports") or []:
         print_text(f"{export['created_at']}  in export {export['export_id']} ({export['status']})")
 
 
@@ -211,7 +211,7 @@ def bulk_approve(
             done = client.bulk_approve_submissions(submissions)
         else:
             done = client.bulk_approve_submissions(study_id=study, participant_ids=participants)
-    print_one(done, ("message",), json=json)
+    print_one({"message": "Approved.", **done}, ("message",), json=json)
 
 
 erasing.register(app)

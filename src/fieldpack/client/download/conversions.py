@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from fieldpack.client.connection import is_loopback
-from fieldpack.client.export import ExportRecord
+from fieldpack.client.export import ExportRecord, name_moment
 from fieldpack.client.progress import OnProgress, Progress
-from fieldpack.client.routes import Json, Routes, collection_path, path_segment, prefer_wait
+from fieldpack.client.routes import Json, Routes, Shape, collection_path, path_segment, prefer_wait
 from fieldpack.client.transport import user_agent
 from fieldpack.convert.conversion import ENDINGS
 from fieldpack.errors import DownloadError, ExportFailed, ExportNotReady, UsageError
@@ -22,6 +22,7 @@ from fieldpack.links import require_link
 
 __all__ = ["ConversionRoutes"]
 
+_CONVERSION: Shape = {"progress": (float, None), "warnings": ([str], None)}
 _POLL_SECONDS = 10
 _TRIES = 6
 _PAUSE_SECONDS = 1.0
@@ -58,7 +59,7 @@ class ConversionRoutes(Routes):
 
     def _ask(self, method: str, collection_id: str, export_id: str, format: str, wait: int | None) -> Json:
         path = _path(collection_id, export_id, format)
-        return self._call(method, path, headers=prefer_wait(wait), repeatable=True)
+        return self._call(method, path, _CONVERSION, headers=prefer_wait(wait), repeatable=True)
 
     def delete_conversion(self, collection_id: str, export_id: str, format: str) -> None:
         """Delete a conversion; the export stays."""
@@ -130,11 +131,11 @@ class ConversionRoutes(Routes):
         if answer.get("status") != "complete":
             reason = str(answer.get("failure_reason") or "the server gives no reason")
             raise ExportFailed(f"The export could not be converted: {reason}", reason=reason)
-        return answer
+        return self._read(answer, {"url": str, "size_bytes": int})
 
     def _fetch(self, answer: Json, draft: Path) -> None:
         """Bring the file behind a link, going on where it broke off, and check it."""
-        url, size = str(answer["url"]), int(answer["size_bytes"])
+        url, size = answer["url"], answer["size_bytes"]
         require_link(url)
         direct = is_loopback(url)
         with (
@@ -186,5 +187,5 @@ def _name_target(collection_id: str, export: ExportRecord, format: str, output: 
     path = Path(output) if output is not None else Path()
     if output is not None and not path.is_dir():
         return path
-    made = f"{export.created_at.astimezone():%Y%m%d-%H%M%S}" if export.created_at else export.export_id
+    made = name_moment(export.created_at) if export.created_at else export.export_id
     return path / f"{collection_id}-export-{made}{ENDINGS[format]}"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fieldpack.client.routes import Json, Routes, collection_path, path_segment, read_page
+from fieldpack.client.routes import Json, Routes, Shape, collection_path, path_segment
 
 __all__ = ["ReviewRoutes"]
 
 HeldAction = Literal["APPROVE", "REJECT", "REQUEST_RETURN"]
+
+
+_DECISION: Shape = {"by": {}}
 
 
 class ReviewRoutes(Routes):
@@ -33,7 +36,7 @@ class ReviewRoutes(Routes):
             rejection_category: why, such as `LOW_EFFORT`; `REJECT` needs it.
         """
         body = _say(action, message, rejection_category)
-        return self._send("POST", f"/submissions/{path_segment(submission_id)}/decisions", body)
+        return self._send("POST", f"/submissions/{path_segment(submission_id)}/decisions", body, _DECISION)
 
     def hold_decisions(
         self,
@@ -58,18 +61,19 @@ class ReviewRoutes(Routes):
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/decisions"
         body = {**_say(action, message, rejection_category), "count": count}
-        return self._call("POST", path, params=asked, body=body)
+        return self._call("POST", path, _DECISION, params=asked, body=body)
 
     def count_reviewable(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> int:
         """How many submissions of a collection that a filter lets through wait for a review, without those on which a
         decision is held."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/reviewable"
-        return int(self._call("GET", path, params=asked)["count"])
+        count: int = self._call("GET", path, {"count": int}, params=asked)["count"]
+        return count
 
     def list_decisions(self, collection_id: str) -> list[Json]:
         """The decisions on submissions of a collection that are held, newest first."""
-        answer = self._get(f"{collection_path(collection_id)}/decisions")
+        answer = self._get(f"{collection_path(collection_id)}/decisions", {"results": [_DECISION]})
         found: list[Json] = answer["results"]
         return found
 
@@ -83,7 +87,7 @@ class ReviewRoutes(Routes):
 
     def list_reviewers(self, collection_id: str) -> list[Json]:
         """Those to whom submissions of a collection can be assigned, and how many are."""
-        answer = self._get(f"{collection_path(collection_id)}/reviewers")
+        answer = self._get(f"{collection_path(collection_id)}/reviewers", {"results": [{}]})
         found: list[Json] = answer["results"]
         return found
 
@@ -107,19 +111,21 @@ class ReviewRoutes(Routes):
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/assign"
         body = {"reviewer": reviewer, "share": share}
-        return int(self._call("POST", path, params=asked, body=body)["assigned"])
+        count: int = self._call("POST", path, {"assigned": int}, params=asked, body=body)["assigned"]
+        return count
 
     def unassign_submissions(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> int:
         """Assign the submissions that a filter lets through to nobody; how many were somebody's."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/unassign"
-        return int(self._call("POST", path, params=asked)["unassigned"])
+        count: int = self._call("POST", path, {"unassigned": int}, params=asked)["unassigned"]
+        return count
 
     def list_approved(self, collection_id: str, **narrowed: str | Sequence[str] | None) -> list[Json]:
         """The approved submissions that a filter lets through, each with its participant and amount."""
         asked: dict[str, Any] = {name: value for name, value in narrowed.items() if value}
         path = f"{collection_path(collection_id)}/submissions/approved"
-        found, _ = read_page(self._transport.request("GET", path, params=asked), path)
+        found, _ = self._read_page(self._transport.request("GET", path, params=asked), path)
         return found
 
 
