@@ -566,3 +566,55 @@ def test_a_field_that_is_left_out_is_named(client: Client, server: HostileServer
     answer_with(server, {"name": "Ada"})
     with pytest.raises(TransportError, match="answered without 'id'"):
         client.get_me()["id"]
+
+
+@pytest.mark.parametrize("said", ["0", "Mon, 01 Jan 2001 00:00:00 GMT"])
+def test_no_server_is_asked_faster_than_it_is_polled(
+    said: str, client: Client, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("fieldpack.client.export.time.sleep", slept.append)
+    server.api_busy = [(429, {"Retry-After": said})] * 3
+    client.export_collection(COLLECTION, tmp_path / "a.zip")
+    assert slept == [3.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("option", "moment"), [("--from", "0001-01-01T00:00:00+14:00"), ("--to", "9999-12-31T23:59:59-14:00")]
+)
+def test_times_beyond_the_calendar_are_refused_by_name(
+    option: str, moment: str, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PROLIFIC_URL", server.url)
+    monkeypatch.setenv("PROLIFIC_TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
+    assert main(["collection", "export", COLLECTION, option, moment]) == 2
+    assert moment in capsys.readouterr().err
+    server.created_at = moment  # and a server's are left out
+    assert main(["collection", "export", COLLECTION, "-o", "a.zip"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "study view \udcff",
+        "collection export \udcff",
+        "submission bulk-approve -i \udcff",
+        "project create -t \udcff -w w",
+        "submission list -s s --status \udcff",
+    ],
+)
+def test_an_argument_that_is_no_text_is_refused(
+    command: str, server: HostileServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", server.url)
+    monkeypatch.setenv("PROLIFIC_TOKEN", TOKEN)
+    assert main(command.split(" ")) == 2
+    assert "bug" not in capsys.readouterr().err
+
+
+def test_damaged_json_is_said_to_be(client: Client, server: HostileServer) -> None:
+    server.api_answer = lambda: ({"Content-Type": "application/json"}, [b'{"results": [}'])
+    with pytest.raises(TransportError, match="JSON that is damaged"):
+        client.get_me()

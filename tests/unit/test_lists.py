@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from fieldpack.cli.lazy import make_app
 from fieldpack.cli.lists import cut, list_command
+from fieldpack.cli.output import print_csv, print_table
 from tests.unit.test_docs import commands
 
 ROWS: list[dict[str, Any]] = [
@@ -81,3 +83,17 @@ def test_tables_may_show_a_row_in_another_way() -> None:
     assert json.loads(run("--json", in_json=len).stdout) == 2
     assert run("-c", in_csv=("id",)).stdout == "id\n1\n2\n"
     assert run("-t", in_csv=("id",)).stdout.startswith("ID  INTERNAL NAME")
+
+
+def test_times_in_csv_are_written_as_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    at = datetime(2026, 11, 28, 4, 33, 29, 263571, tzinfo=timezone(timedelta(hours=1)))
+    print_csv([{"at": at, "filter": {"from": at}}], ["at", "filter"])
+    at_utc = "2026-11-28T03:33:29.263571Z"
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{at_utc},")
+
+
+def test_wide_characters_keep_columns_in_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "問卷調查", "id": "x"}, {"name": "plain", "id": "y"}, {"name": "e\u0301", "id": "z"}]
+    print_table(rows, ["name", "id"], empty="")
+    said = capsys.readouterr().out
+    assert said == "NAME      ID\n問卷調查  x\nplain     y\ne\u0301         z\n"

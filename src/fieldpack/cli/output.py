@@ -159,7 +159,9 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
         return
     heads = [name.upper().replace("_", " ") for name in columns]
     cells = [[make_plain(_make_text(row.get(name))) for name in columns] for row in rows]
-    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    from rich.cells import cell_len
+
+    widths = [max(len(head), *(cell_len(row[i]) for row in cells)) for i, head in enumerate(heads)]
     if sys.stdout.isatty():
         excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
         if excess > 0:
@@ -191,7 +193,11 @@ def say_time(value: Any) -> Any:
 
 
 def _fit(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+    """A text in as many columns of a terminal, where a character may take two or none."""
+    from rich.cells import cell_len, set_cell_size
+
+    size = cell_len(text)
+    return text + " " * (width - size) if size <= width else set_cell_size(text, width - 1) + "…"
 
 
 def _make_text(value: Any) -> str:
@@ -212,6 +218,8 @@ def _say(value: Any) -> str:
 
 
 def _make_cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        value = _dump(value)
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo is None else value.astimezone(UTC)).isoformat().replace("+00:00", "Z")
+    elif isinstance(value, dict | list):
+        value = _dump(value, orjson.OPT_UTC_Z)
     return make_cell_safe(value) if isinstance(value, str) else value

@@ -141,7 +141,7 @@ class Transport:
         repeatable = repeatable or method in _REPEATABLE_METHODS
         sent = dict(headers or {})
         if body is not None:
-            content = orjson.dumps(body)
+            content = _write_body(body)
             sent["Content-Type"] = "application/json"
         elif content is not None:
             sent["Content-Type"] = "application/octet-stream"
@@ -203,7 +203,9 @@ class Transport:
         try:
             return orjson.loads(content)
         except orjson.JSONDecodeError as error:
-            kind = response.headers.get("Content-Type", "something unnamed").split(";")[0]
+            kind = response.headers.get("Content-Type", "something unnamed").split(";")[0].strip()
+            if kind.lower().endswith("json"):
+                raise TransportError(f"{where} answered with JSON that is damaged: {error}.") from error
             raise TransportError(
                 f"{where} answered with {kind} instead of JSON: is PROLIFIC_URL the address of the API?"
             ) from error
@@ -227,6 +229,18 @@ class Transport:
             "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"broke off ({error})"
         )
         return f"The connection to {self.connection.url} {what}: try again."
+
+
+def _write_body(body: Any) -> bytes:
+    """JSON to send.
+
+    Raises:
+        UsageError: a text in it is none, as an argument that is not in UTF-8.
+    """
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise UsageError(f"What was given can't be sent: {error}.") from error
 
 
 def _read_body(response: httpx.Response) -> bytes:

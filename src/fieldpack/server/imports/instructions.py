@@ -35,7 +35,7 @@ from fieldpack.server.imports.ids import LONGEST_ID, make_id
 from fieldpack.server.imports.rows import PlacedRow, VersionRow
 from fieldpack.text import say_bytes, say_fault
 
-__all__ = ["Blueprint", "adopt", "draw"]
+__all__ = ["Blueprint", "adopt", "draw", "name_collection"]
 
 UNNAMED = "Imported collection"
 LONGEST_NAME = 2_000
@@ -97,6 +97,11 @@ def _as_free_text(instruction: Instruction) -> Instruction:
     )
 
 
+def name_collection(collection: Collection) -> str:
+    """What a collection that is moved in is called."""
+    return (collection.name.strip() or UNNAMED)[:LONGEST_NAME]
+
+
 def draw(
     collection: Collection,
     instructions: Mapping[str, Instruction],
@@ -145,7 +150,7 @@ def draw(
     times = [created_at, *ends]
     _require_few(len(times), made, earlier)
     details = _task_details(collection)
-    name = (collection.name.strip() or UNNAMED)[:LONGEST_NAME]
+    name = name_collection(collection)
 
     def body(at: datetime | None) -> dict[str, Any]:
         found = []

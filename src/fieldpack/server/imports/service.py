@@ -24,7 +24,7 @@ from fieldpack.server.imports import queries
 from fieldpack.server.imports.checking import Checked, Tell, check
 from fieldpack.server.imports.copying import Job, copy, list_taken, naming
 from fieldpack.server.imports.ids import choose_id, import_id, is_kept
-from fieldpack.server.imports.instructions import Blueprint, draw
+from fieldpack.server.imports.instructions import Blueprint, draw, name_collection
 from fieldpack.server.imports.lines import Taken
 from fieldpack.server.imports.rows import ImportRow, RenamedRow, UnfinishedRow
 from fieldpack.server.pictures import queries as picture_queries
@@ -430,7 +430,7 @@ async def _describe_done(
         import_id=row.id,
         collection_id=row.collection_id,
         workspace_id=row.workspace_id,
-        name=checked.collection.name,
+        name=name_collection(checked.collection),
         study_ids=await queries.list_studies(connection, row.collection_id),
         submissions=row.submissions,
         files=row.files,
