@@ -10,6 +10,7 @@ import sys
 import tempfile
 import wave
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.convert import csv as csv_module
+from fieldpack.convert import spss
 from fieldpack.convert import xlsx as xlsx_module
+from fieldpack.convert.output import Converted
+from fieldpack.convert.variables import DataSet
 from fieldpack.errors import FieldpackError, UsageError
 from fieldpack.export import Export, open_export
 from fieldpack.reading.model import scalar_text
@@ -490,3 +494,28 @@ def test_what_is_there_is_kept(export: Export, tmp_path: Path) -> None:
         export.convert("doc", tmp_path / "a.doc")  # type: ignore[arg-type]
     assert scalar_text(True) == "true"
     assert [item.name for item in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_times_that_excel_does_not_have_are_texts(tmp_path: Path) -> None:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    times = [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1900, 2, 28, 12, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1900, 3, 1, tzinfo=UTC),
+    ]
+    xlsx_module._Writer(openpyxl, Converted(tmp_path, 0, 0, [])).write(sheet, ["at"], [[at] for at in times])
+    book.save(tmp_path / "a.xlsx")
+    rows = openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows(min_row=2, values_only=True)
+    assert [row[0] for row in rows] == [
+        "0001-01-01T00:00:00Z", "1900-02-28T12:00:00Z", "9999-12-31T23:59:59.999999Z", datetime(1900, 3, 1)
+    ]  # fmt: skip
+
+
+def test_the_last_time_there_is_leaves_an_spss_file_readable(tmp_path: Path) -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999)
+    frame = pd.DataFrame({"at": pd.Series([last, datetime(2026, 1, 1)], dtype="datetime64[us]")})
+    spss._cut_times(DataSet(frame, {}, {}, {}, []))
+    pyreadstat.write_sav(frame, str(tmp_path / "a.sav"))
+    assert pyreadstat.read_sav(str(tmp_path / "a.sav"))[0]["at"][0].year == 9999

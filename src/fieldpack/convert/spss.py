@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ __all__ = ["write_spss"]
 _LIMITS = FormatLimits(LabelLimit(256), LabelLimit(120), "SPSS")
 _TEXT = LabelLimit(32_767)
 _DATA_SET_LABEL_CHARACTERS = 60
+_LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999_000)
 
 
 def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Converted:
@@ -30,6 +32,7 @@ def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Conver
     require("pandas")
     data = build_data_set(columns, _LIMITS)
     _cut_texts(data)
+    _cut_times(data)
     with write_converted(path) as draft:
         pyreadstat.write_sav(
             data.frame,
@@ -40,6 +43,13 @@ def write_spss(export: OpenArchive, columns: list[Column], path: Path) -> Conver
             variable_measure=data.measures,
         )
     return Converted(path, len(data.frame), len(columns), data.warnings)
+
+
+def _cut_times(data: DataSet) -> None:
+    """Keep times off the last millisecond of 9999: read as the year 10000, it makes a whole file unreadable."""
+    for name in data.frame.columns:
+        if data.frame[name].dtype.kind == "M":
+            data.frame[name] = data.frame[name].clip(upper=_LAST)
 
 
 def _cut_texts(data: DataSet) -> None:

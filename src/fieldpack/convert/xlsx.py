@@ -92,6 +92,10 @@ def _open_book(openpyxl: Any) -> Iterator[Any]:
         raise
 
 
+# Before, a serial number of Excel is negative or a day off; after, it is rounded to a day that Excel does not have.
+_FIRST, _LAST = dt.datetime(1900, 3, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_000)
+
+
 class _Writer:
     def __init__(self, openpyxl: Any, converted: Converted) -> None:
         from openpyxl.cell import WriteOnlyCell
@@ -115,7 +119,9 @@ class _Writer:
 
     def _make(self, sheet: Any, value: Any) -> Any:
         if isinstance(value, dt.datetime):
-            value = value.replace(tzinfo=None)
+            plain = value.replace(tzinfo=None)
+            said = plain.isoformat() + ("" if value.tzinfo is None else "Z")
+            value = plain if _FIRST <= plain <= _LAST else said
         if not isinstance(value, str):
             return value
         text = _cut(value)
