@@ -29,7 +29,7 @@ exactly two; `{"field": shape}` an object with these fields as far as it has the
 is such; and `(shape, None)` where null is as good.
 """
 
-_OBJECT: Shape = {}
+_OBJECT: Shape = {"id": object}
 _NAMES = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 _MOST = 2**63  # beyond, no JSON that others read holds it
 

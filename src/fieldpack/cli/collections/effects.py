@@ -12,7 +12,7 @@ _SENTENCES = {
     "option_removed": "“{label}” of “{question}” can be chosen no more; {answers} chose it",
     "option_reworded": "“{label}” of “{question}” becomes “{becomes}”; {answers} chose the first",
 }
-_UNSAID = dict.fromkeys(("question", "becomes", "label"), "…")
+_UNSAID = {"question": "…", "becomes": "…", "label": "…"}
 
 
 def print_effects(found: dict[str, Any], *, json: bool) -> None:
