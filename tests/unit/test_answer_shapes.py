@@ -18,6 +18,7 @@ import typer
 
 from fieldpack.cli import main
 from fieldpack.client import Client, transport
+from fieldpack.client.connection import make_ssl_context
 from fieldpack.errors import TransportError
 from tests.lengths import length
 
@@ -212,10 +213,10 @@ class Answers:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Answers]:
+def answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Answers:
     made = Answers()
     monkeypatch.setattr(transport, "send_following", made.answer)
-    monkeypatch.setattr(transport, "make_ssl_context", functools.cache(transport.make_ssl_context))
+    monkeypatch.setattr(transport, "make_ssl_context", functools.cache(make_ssl_context))
     monkeypatch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
     monkeypatch.setenv("PROLIFIC_TOKEN", "token")
     monkeypatch.setenv("PROLIFIC_URL", "http://127.0.0.1:9")
