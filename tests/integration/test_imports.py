@@ -907,6 +907,19 @@ def test_files_that_were_stored_without_rows_go(
         assert content_of(export_of(api, collection_id)) == content_of(members)
 
 
+@pytest.mark.parametrize("name", [None, "", "  "])
+def test_one_without_a_name_gets_one_that_all_tell(
+    api: httpx.Client, tmp_path: Path, move_in: Callable[..., dict[str, Any]], name: str | None
+) -> None:
+    members = make_simple(1)
+    collection = orjson.loads(members["collection.json"])
+    members["collection.json"] = orjson.dumps({**collection, "name": name})
+    archive = write_zip(tmp_path / "archive.zip", members)
+    would, done, again = (move_in(archive, *options) for options in (["--dry-run"], [], []))
+    stored = expect(api.get(f"{COLLECTIONS}/{done['collection_id']}"), 200)["name"]
+    assert {each["name"] for each in (would, done, again)} == {stored} == {"Imported collection"}
+
+
 def test_imports_that_nobody_comes_back_to_are_swept(
     server: Installation, workspace: str, tmp_path: Path, run: Callable[..., Done]
 ) -> None:

@@ -277,3 +277,13 @@ def test_numbers_of_names_go_on_where_they_were() -> None:
     names = Names("question")
     given = [names.add(name) for name in ("a", "A", "a (2)", "a", "a (4)", "a", "b")]
     assert given == ["a", "A (2)", "a (2) (2)", "a (3)", "a (4)", "a (5)", "b"]
+
+
+def test_names_whose_letters_are_put_together_in_another_way_are_alike() -> None:
+    names = Names("question")
+    assert [
+        names.add(name) for name in ("\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}")
+    ] == [
+        "\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "e\N{COMBINING ACUTE ACCENT} (2)",
+    ]

@@ -122,11 +122,13 @@ def test_extract_needs_room_and_a_folder(
 ) -> None:
     (tmp_path / "taken").write_text("x")
     with open_export(source) as export:
-        with pytest.raises(UsageError, match="can't be written to"):
+        with pytest.raises(FieldpackError, match="can't be written to") as refused:
             export.extract(tmp_path / "taken")
+        assert not isinstance(refused.value, UsageError)  # it was asked for rightly
         monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10}))
         with pytest.raises(FieldpackError, match="10 bytes free"):
             export.extract(tmp_path / "full")
+        assert not (tmp_path / "full").exists()
 
 
 def test_an_interrupted_extraction_leaves_whole_files_only(source: Path, tmp_path: Path) -> None:

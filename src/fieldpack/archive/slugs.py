@@ -40,11 +40,16 @@ class Numbers:
                 return number
 
 
+def _fold(name: str) -> str:
+    """What names that are the same but for case, or for how their letters are put together, have in common."""
+    return normalise(name).casefold()
+
+
 class Variants:
-    """Tells names apart without regard to case: the first keeps its name, the next get the number 2, 3, …"""
+    """Tells names apart that differ in no more than that: the first keeps its name, the next get the number 2, 3, …"""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {name.casefold() for name in taken}
+        self._taken = set(map(_fold, taken))
         self._numbers = Numbers()
 
     def add(self, name: str, number_it: Callable[[int], str], cut: Callable[[int], str] | None = None) -> str:
@@ -56,11 +61,11 @@ class Variants:
             cut: what is left of it in front of a number of so many digits, where it has to be cut for that.
         """
         unique = name
-        while unique.casefold() in self._taken:
+        while _fold(unique) in self._taken:
             unique = number_it(
-                self._numbers.take(lambda digits: (cut(digits) if cut is not None else name).casefold())
+                self._numbers.take(lambda digits: _fold(cut(digits) if cut is not None else name))
             )
-        self._taken.add(unique.casefold())
+        self._taken.add(_fold(unique))
         return unique
 
 

@@ -139,16 +139,19 @@ def extract_export(
         tasks = list(_place(export, by, files, left_out, rename))
     total = sum(task.size_bytes for task in tasks)
     _check_size(export, tasks, total)
+    is_new = not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
         lack = export.limits.explain_lack(target, total)
         opened = ContainedFolder(target)
     except OSError as error:
-        raise UsageError(
+        raise FieldpackError(
             f"{target} can't be written to: {(error.strerror or str(error)).lower()}."
         ) from error
     with opened as inside:
         if lack:
+            if is_new:
+                target.rmdir()
             raise FieldpackError(f"{lack}.")
         try:
             _write_all(export, inside, tasks, force, total, progress)
