@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from fieldpack.server.accounts.credentials.changes import hand_over
 from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.app import create_app
 from fieldpack.server.config import load_settings
+from fieldpack.server.db.embedded.server import open_embedded
 from fieldpack.server.http import routing
 from tests.installation import Installation
 from tests.integration.rows import connected, insert_researcher
@@ -162,3 +167,32 @@ def test_what_is_set_up_while_an_account_is_handed_over(
         assert sent.result().status_code == 401, sent.result().text
         left = f"SELECT FROM {table} t JOIN researchers r ON r.id = t.researcher_id WHERE r.email = %s"
         assert database.execute(left, [email]).rowcount == 0
+
+
+def test_who_signs_in_while_an_account_is_handed_over_is_waited_for(server: Installation) -> None:
+    """Each locks what the other wants next; neither may be told that the database doesn't answer."""
+    email = make_researcher(server)
+    browser = by_link(server, email)
+    expect(browser.post("/researcher/account/password", password=PASSWORD, again=PASSWORD), 303)
+    blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM passwords%'"
+
+    async def take_over(url: str, researcher: UUID) -> None:
+        async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+            await hand_over(connection, researcher)
+
+    with (
+        open_embedded(server.data_dir) as embedded,
+        connected(server) as database,
+        connected(server) as watcher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        [(researcher,)] = database.execute("SELECT id FROM researchers WHERE email = %s", [email]).fetchall()
+        with database.transaction():
+            database.execute("UPDATE passwords SET hash = hash WHERE researcher_id = %s", [researcher])
+            taken = pool.submit(asyncio.run, take_over(embedded.url, researcher))
+            wait_for(lambda: taken.done() or watcher.execute(blocked).rowcount)
+            # as the foreign key of a new session does
+            database.execute("SELECT FROM researchers WHERE id = %s FOR KEY SHARE", [researcher])
+        taken.result()
+        left = "SELECT FROM passwords WHERE researcher_id = %s"
+        assert database.execute(left, [researcher]).rowcount == 0

@@ -630,24 +630,6 @@ def test_what_was_erased_before_has_a_proof_without_counts(url: str, scripts: Pa
         assert operators == [("r@example.org",)]
 
 
-def test_an_import_of_before_that_broke_off_has_no_files_without_rows(url: str, scripts: Path) -> None:
-    migrate_to("0041", url, scripts)
-    with psycopg.connect(url) as connection:
-        study, collection, quiet = (str(uuid4()) for _ in range(3))
-        connection.execute(SET_UP, {"study": study, "collection": collection, "quiet": quiet})
-        connection.execute(
-            "INSERT INTO imports (id, workspace_id, collection_id, source_id, created_by)"
-            " SELECT gen_random_uuid(), c.workspace_id, c.id, 'x', c.created_by FROM collections c WHERE c.id = %s",
-            [collection],
-        )
-    migrate(url)
-    with psycopg.connect(url) as connection:
-        found = connection.execute(
-            "SELECT lines, (SELECT count(*) FROM import_blobs) FROM imports"
-        ).fetchall()
-    assert found == [(0, 0)]
-
-
 def test_what_changes_a_submission_drops_what_was_decided_on_it(url: str, scripts: Path) -> None:
     migrate_to("0027", url, scripts)
     study, collection, quiet, submission, decision = (str(uuid4()) for _ in range(5))

@@ -46,7 +46,8 @@ def _fold(name: str) -> str:
 
 
 class Variants:
-    """Tells names apart that differ in no more than that: the first keeps its name, the next get the number 2, 3, …"""
+    """Tells names apart that are alike but for case, or for how their letters are put together: the first keeps its
+    name, the next get the number 2, 3, …"""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(map(_fold, taken))

@@ -148,11 +148,13 @@ def extract_export(
         raise FieldpackError(
             f"{target} can't be written to: {(error.strerror or str(error)).lower()}."
         ) from error
-    with opened as inside:
-        if lack:
-            if is_new:
+    if lack:
+        opened.close()
+        if is_new:
+            with suppress(OSError):
                 target.rmdir()
-            raise FieldpackError(f"{lack}.")
+        raise FieldpackError(f"{lack}.")
+    with opened as inside:
         try:
             _write_all(export, inside, tasks, force, total, progress)
         except InTheWay as error:

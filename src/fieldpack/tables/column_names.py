@@ -14,7 +14,7 @@ Columns = Literal["question", "id", "slug"]
 
 
 class Names:
-    """Chooses column names; of two that differ in no more than case the second gets ` (2)`, or `_2` in slugs."""
+    """Chooses column names; of two that look the same but for case the second gets ` (2)`, or `_2` in slugs."""
 
     def __init__(self, style: Columns, taken: Iterable[str] = ()) -> None:
         self.style = style

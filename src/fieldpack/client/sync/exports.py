@@ -70,7 +70,7 @@ class OwnExports:
                 self._client,
                 self._collection_id,
                 narrowed,
-                hold=_HOLD if timeout is None else max(1, min(_HOLD, round(timeout))),
+                hold=max(1, round(min(_HOLD, self._client.timeout / 2, timeout or _HOLD))),
                 timeout=timeout,
                 on_progress=on_progress,
             )

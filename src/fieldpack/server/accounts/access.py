@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -69,7 +68,7 @@ class ResearcherRoute(ApiRoute):
             )
             caller = replace(caller, address=address_of(request))
             request.state.caller = caller
-            request.state.ask_again = partial(self.authenticate, request)
+            request.state.ask_again = self.authenticate
             mark_authenticated(request)
             if self.body_field is not None:
                 ids = parse_ids(request)
@@ -95,6 +94,7 @@ class ResearcherRoute(ApiRoute):
             return handle
 
         async def handle_or_say_off(request: Request) -> Response:
+            request.state.keeps_body = True
             try:
                 return await handle(request)
             except (Problem, RequestValidationError) as refusal:
@@ -102,6 +102,8 @@ class ResearcherRoute(ApiRoute):
                 if status < 500 and status not in _STANDING:
                     await _require_feature(request)
                 raise
+            finally:
+                request.state.body = None  # the connection holds this state until its next request
 
         return handle_or_say_off
 

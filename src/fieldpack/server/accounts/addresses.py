@@ -8,10 +8,8 @@ import unicodedata
 __all__ = ["fold", "is_address", "of_address"]
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]*[^@\s.]")
-_UNSEEN = (
-    "C",
-    "Z",
-)  # first letters of the categories of what is not seen: control, format, unassigned, space
+# first letters of the categories of what is not seen: control, format, unassigned, space
+_UNSEEN = ("C", "Z")
 
 
 def fold(text: str) -> str:

@@ -173,8 +173,6 @@ def _run(
 ) -> Manifest:
     try:
         return asyncio.run(_Making(settings, storage, destination, url, keys, erasure_list, tell).run())
-    except psycopg.errors.UndefinedTable as error:
-        raise FieldpackError(CHANGED) from error
     except psycopg.OperationalError as error:
         raise explain_failed(error, is_embedded=settings.database_url is None) from error
     finally:
@@ -213,7 +211,10 @@ class _Making:
             require_known_schema(schema, "The database")
             tables = await queries.list_tables(connection)
             await connection.rollback()
-            snapshot = await queries.begin_snapshot(connection, tables)
+            try:
+                snapshot = await queries.begin_snapshot(connection, tables)
+            except psycopg.errors.UndefinedTable as error:
+                raise FieldpackError(CHANGED) from error
             if await queries.find_schema(connection) != schema:
                 raise FieldpackError(CHANGED)
             installation = await queries.find_installation(connection)

@@ -201,9 +201,8 @@ async def list_responses(
         found = await queries.list_responses(
             connection, collection_id, page.limit, page.offset, MOST_RESPONSE_BYTES
         )
-        if (
-            found.size_bytes > MOST_RESPONSE_BYTES
-        ):  # a short page would have who counts by `limit` pass over the rest
+        # refused, since a short page would have who counts by `limit` pass over the rest
+        if found.size_bytes > MOST_RESPONSE_BYTES:
             raise invalid(
                 "limit", f"These have {say_bytes(found.size_bytes)} of answers: ask for fewer at a time."
             )

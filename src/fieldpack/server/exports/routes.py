@@ -90,8 +90,8 @@ async def _read_body(request: Request) -> tuple[dict[str, Any] | None, bool | No
         return None, None
     if not isinstance(body, dict):
         raise invalid("body", "Must be an object.")
-    if not request.state.ignored_parameters:
-        request.state.ignored_parameters = name_ignored(islice(body, MOST_NAMED), OF_BODY)
+    of_both = f"{request.state.ignored_parameters}, {name_ignored(islice(body, MOST_NAMED), OF_BODY)}"
+    request.state.ignored_parameters = ", ".join(sorted(set(of_both.split(", ")) - {""}))
     found, history = body.get("filter"), body.get("history")
     if found is not None and not isinstance(found, dict):
         raise invalid("filter", "Must be an object.")

@@ -131,8 +131,9 @@ async def _send_one(
             return False
         async with context.database.statements() as connection:
             message = await queries.find_message(connection, event.id)
-        if message is None:
-            return False
+            if message is None:
+                await queries.withdraw_event(connection, event.id)
+                return False
         outcome = await send_event(pool, context.settings.allowed_hook_targets, message)
         if outcome.status_code is None:  # nobody answers there: the others would wait as long
             turn.until = 0.0

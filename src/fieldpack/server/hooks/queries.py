@@ -280,15 +280,24 @@ async def list_due(connection: Connection, subscription_id: UUID, limit: int) ->
 async def find_message(connection: Connection, event_id: UUID) -> MessageRow | None:
     """An event with where it goes and what signs it, as they are now; None when it is not to be sent any more."""
     cursor = await connection.cursor(row_factory=class_row(MessageRow)).execute(
-        """
+        f"""
         SELECT e.id, e.payload, h.target_url, s.value AS secret
         FROM hook_events e JOIN hook_subscriptions h ON h.id = e.subscription_id
         JOIN hook_secrets s ON s.workspace_id = h.workspace_id
         WHERE e.id = %s AND e.status = 'PENDING' AND h.is_enabled AND h.confirmed_at IS NOT NULL
+          AND NOT ({TELLS_OF_ERASED})
         """,
         [event_id],
     )
     return await cursor.fetchone()
+
+
+async def withdraw_event(connection: Connection, event_id: UUID) -> None:
+    """Remove an event that waits and tells of somebody erased. Erasures by processes of earlier versions left such."""
+    await connection.execute(
+        f"DELETE FROM hook_events e WHERE e.id = %s AND e.status = 'PENDING' AND {TELLS_OF_ERASED}",
+        [event_id],
+    )
 
 
 async def take_turn(connection: Connection) -> bool:

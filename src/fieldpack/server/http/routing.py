@@ -114,9 +114,9 @@ async def while_reading(request: Request) -> AsyncIterator[None]:
     """
     begun_at = time.monotonic()
     yield
-    ask: Callable[[], Awaitable[None]] | None = getattr(request.state, "ask_again", None)
+    ask: Callable[[Request], Awaitable[None]] | None = getattr(request.state, "ask_again", None)
     if ask is not None and time.monotonic() - begun_at > LONG_SECONDS:
-        await ask()
+        await ask(request)
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -275,7 +275,8 @@ class ApiRoute(APIRoute):
         context = request.app.state.context
         async with while_reading(request):
             body = await _read(request, self.max_body_bytes(request))
-            request.state.body = body
+            if getattr(request.state, "keeps_body", False):
+                request.state.body = body
             parsed = await run_large(
                 context.caches, self.whose, len(body), self._parse, body, context.settings
             )

@@ -23,6 +23,11 @@ def lock_restores(connection: Blocking, *, shared: bool) -> bool:
     return row is not None and bool(row[0])
 
 
+def unlock_restores(connection: Blocking) -> None:
+    """Give the lock of restores back: a pooler between may keep the session beyond this connection."""
+    connection.execute("SELECT pg_advisory_unlock_all()")
+
+
 def is_half_restored(connection: Blocking) -> bool:
     """Whether a restore into this database has not come to its end."""
     row = connection.execute("SELECT to_regclass('restore_under_way') IS NOT NULL").fetchone()

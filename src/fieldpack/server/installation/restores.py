@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import psycopg
+
 from fieldpack.errors import ConfigError, FieldpackError
 from fieldpack.files import lock, unlock
 from fieldpack.server.config import Settings
@@ -50,7 +52,8 @@ def hold_folder(settings: Settings, *, for_restore: bool, may_create: bool) -> I
         try:
             yield
         finally:
-            unlock(descriptor)
+            with suppress(OSError):  # a file system without locks
+                unlock(descriptor)
     finally:
         os.close(descriptor)
         if is_new:
@@ -74,7 +77,11 @@ def hold_database(settings: Settings, url: str, *, for_restore: bool) -> Iterato
             time.sleep(PAUSE_SECONDS)
         if not for_restore and queries.is_half_restored(connection):
             raise explain_unfinished(settings)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):  # the database is gone, and the lock with it
+                queries.unlock_restores(connection)
 
 
 def require_restored(settings: Settings, url: str) -> None:

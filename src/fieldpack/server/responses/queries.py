@@ -35,9 +35,8 @@ __all__ = ["ORDERS", "Order"]
 
 MOST_COUNTED = 100_000
 MOST_SORTED = 50  # characters of a text that a list is sorted by
-MOST_ANSWER_BYTES = (
-    16 << 20
-)  # of answers on a page: it ends before the response that goes beyond, or with the first
+# of answers on a page: it ends before the response that goes beyond, or with the first
+MOST_ANSWER_BYTES = 16 << 20
 
 
 class Key(NamedTuple):

@@ -72,7 +72,12 @@ async def note_change(connection: Connection, signed_in: SignedIn, step: str) ->
 
 
 async def hand_over(connection: Connection, researcher_id: UUID) -> None:
-    """Leave an account to whoever has its address: all that signed in as it before is over."""
+    """Leave an account to whoever has its address: all that signed in as it before is over.
+
+    Who signs in locks first what they sign in with, and then the account. So what is there goes before the account is
+    locked, which waits for them, and what they have made meanwhile goes after.
+    """
+    await queries.delete_ways(connection, researcher_id)
     await lock_researcher(connection, researcher_id)
     await queries.delete_ways(connection, researcher_id)
     await prove_address(connection, researcher_id)
@@ -109,8 +114,9 @@ async def confirm_second_factor(connection: Connection, signed_in: SignedIn, cod
     require_fresh(signed_in)
     if not await second_factor.use_code(connection, signed_in.caller.id, code):
         return None
+    codes = await second_factor.make_codes(connection, signed_in.caller.id)
     await note_change(connection, signed_in, "second factor set")
-    return await second_factor.make_codes(connection, signed_in.caller.id)
+    return codes
 
 
 async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> list[str] | None:
@@ -126,8 +132,9 @@ async def renew_recovery_codes(connection: Connection, signed_in: SignedIn) -> l
     factor = await queries.find_factor(connection, signed_in.caller.id)
     if factor is None or factor.confirmed_at is None:
         return None
+    codes = await second_factor.make_codes(connection, signed_in.caller.id)
     await note_change(connection, signed_in, "recovery codes renewed")
-    return await second_factor.make_codes(connection, signed_in.caller.id)
+    return codes
 
 
 async def remove_second_factor(connection: Connection, signed_in: SignedIn) -> None:

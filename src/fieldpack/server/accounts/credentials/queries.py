@@ -78,7 +78,7 @@ async def delete_password(connection: Connection, researcher_id: UUID) -> None:
 
 async def delete_ways(connection: Connection, researcher_id: UUID) -> None:
     """End all that signs in as a researcher, or does their work: what they know or have, what is under way, sessions,
-    tokens. The caller has locked the researcher."""
+    tokens. Locks what it ends, in the order in which it is used."""
     for table in (
         "sign_in_links",
         "sign_in_steps",

@@ -177,9 +177,8 @@ class Reading(HttpToolsProtocol):
         name = self.headers[-1][0]
         if name == b"host":
             self._hosts += 1
-            host = value.strip().removesuffix(
-                b":"
-            )  # a port of no digits is that of the scheme (RFC 3986 §3.2.3)
+            # a port of no digits is that of the scheme (RFC 3986 §3.2.3)
+            host = value.strip().removesuffix(b":")
             self._is_host = is_host(host.decode("latin-1"))
             self.headers[-1] = (name, host)
         elif name == b"content-length":

@@ -15,6 +15,7 @@ from fieldpack.server.accounts.credentials.passwords import LEAST_CHARACTERS, MO
 from fieldpack.server.accounts.permissions.roles import Role
 from fieldpack.server.accounts.personal import queries as personal_queries
 from fieldpack.server.accounts.personal import service as personal
+from fieldpack.server.accounts.service import require_still
 from fieldpack.server.accounts.sessions import SignedIn
 from fieldpack.server.accounts.tokens.service import create_own_token
 from fieldpack.server.context import Context
@@ -205,6 +206,7 @@ async def _show_set_up(
         if await credentials.find_password_change(connection, caller.id) is None:
             return see_other(f"{ACCOUNT}#password")
         factor = await second_factor.begin(connection, caller.id)
+        await require_still(connection, caller)
     if factor.confirmed_at is not None:
         return see_other(f"{ACCOUNT}#second-factor")
     host = origin_of(request, context).partition("//")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -39,7 +38,7 @@ class WorkbenchRoute(PageRoute):
         if session is None:
             return to_sign_in(request)
         request.state.session = session
-        request.state.ask_again = partial(_require_still, request)
+        request.state.ask_again = _require_still
         return None
 
 

@@ -1,4 +1,7 @@
-"""Files that an import has begun to store, until their rows are there: what a killed one leaves is known by them."""
+"""Files that an import has begun to store, until their rows are there: what a killed one leaves is known by them.
+
+While processes of an earlier version still run, none of theirs can discard an import that one of this version has left.
+"""
 
 from __future__ import annotations
 
