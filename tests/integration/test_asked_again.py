@@ -31,9 +31,19 @@ LOWER = "UPDATE memberships SET role = 'viewer' WHERE researcher_id = %s"
 REVOKED = "UPDATE tokens SET revoked_at = now() WHERE researcher_id = %s"
 
 
+# a worker makes anew what is generating without a job
+WAITING = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
+    SELECT 'never', t.name, jsonb_build_object(t.key, t.id), now() + interval '1 day'
+    FROM (SELECT 'fieldpack:export' AS name, 'export_id' AS key, id FROM exports WHERE id = %(export)s
+          UNION ALL
+          SELECT 'fieldpack:convert', 'conversion_id', id FROM conversions WHERE export_id = %(export)s) t
+"""
+
+
 @pytest.fixture(scope="module")
 def made(server: Installation) -> Any:
-    """A collection with an export and a conversion of it."""
+    """A collection with an export and a conversion of it, which no worker makes again."""
     with server.client() as api:
         scenario = Scenario.create(api)
         scenario.take_part("one")
@@ -44,7 +54,10 @@ def made(server: Installation) -> Any:
             if found["status"] == "complete":
                 break
         assert found["status"] == "complete", found
-        yield scenario, export["export_id"]
+        with connected(server) as database:
+            database.execute(WAITING, {"export": export["export_id"]})
+            yield scenario, export["export_id"]
+            database.execute("DELETE FROM procrastinate_jobs WHERE queue_name = 'never'")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
