@@ -7,10 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from fieldpack.server.accounts.access import CurrentCaller, ResearcherRoute, asks
-from fieldpack.server.accounts.permissions.authorization import require
 from fieldpack.server.accounts.permissions.roles import Action
-from fieldpack.server.audit.service import write_entry
-from fieldpack.server.collections import queries, service
+from fieldpack.server.collections import service
 from fieldpack.server.collections.limits import check_limits
 from fieldpack.server.collections.lists import service as lists
 from fieldpack.server.collections.lists.filters import parse_filter
@@ -23,10 +21,6 @@ from fieldpack.server.http.origin import origin_of
 from fieldpack.server.http.routing import discard_body, parse_given_id
 from fieldpack.server.http.sending.stream import send_blob
 from fieldpack.server.problems import invalid
-from fieldpack.text import say_bytes
-
-MOST_RESPONSE_BYTES = 32 << 20
-"""Of answers in one list of them."""
 
 
 class CollectionRoute(ResearcherRoute):
@@ -196,28 +190,10 @@ async def list_responses(
 ) -> dict[str, Any]:
     """Active responses, a record per instruction answered, in the archive's order of submissions."""
     async with context.database.transaction() as connection:
-        await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
-        items = await queries.list_items(connection, collection_id)
-        found = await queries.list_responses(
-            connection, collection_id, page.limit, page.offset, MOST_RESPONSE_BYTES
+        found, count = await service.list_responses(
+            connection, caller, collection_id, page.limit, page.offset
         )
-        # refused, since a short page would have who counts by `limit` pass over the rest
-        if found.size_bytes > MOST_RESPONSE_BYTES:
-            raise invalid(
-                "limit", f"These have {say_bytes(found.size_bytes)} of answers: ask for fewer at a time."
-            )
-        await write_entry(
-            connection,
-            caller.actor,
-            "response.list",
-            collection_id=collection_id,
-            count=len(found.rows),
-            total=found.count,
-            limit=page.limit,
-            offset=page.offset,
-        )
-    types = {str(item_id): item.type for item_id, item in items.items()}
-    return envelope([service.describe_response(row, collection_id, types) for row in found.rows], found.count)
+    return envelope(found, count)
 
 
 @router.get(

@@ -33,7 +33,8 @@ from fieldpack.server.db.pool import Connection
 from fieldpack.server.pictures import queries as picture_queries
 from fieldpack.server.pictures.references import make_absolute
 from fieldpack.server.pictures.service import refer_to_pictures, remove_unused
-from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, conflict, not_found
+from fieldpack.server.problems import INVALID, PRECONDITION_FAILED, Problem, conflict, invalid, not_found
+from fieldpack.text import say_bytes
 
 __all__ = [
     "archive_collection",
@@ -43,11 +44,13 @@ __all__ = [
     "get_collection",
     "in_order",
     "iter_items",
+    "list_responses",
     "open_file",
     "replace_collection",
 ]
 
 MIB = 1 << 20
+MOST_RESPONSE_BYTES = 32 << 20  # of answers in one list of them
 
 
 async def get_collection(
@@ -336,6 +339,36 @@ def _describe_page(
         **_origin(pages, page_id, caller, now),
         "schema_version": SCHEMA_VERSION,
     }
+
+
+async def list_responses(
+    connection: Connection, caller: Caller, collection_id: UUID, limit: int, offset: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Active responses as the API answers them, a record per instruction answered; and how many there are.
+
+    Raises:
+        Problem: 404, 403; 400 where these have more answers than fit into an answer.
+    """
+    await require(connection, caller, Action.RESPONSES_READ, collection=collection_id)
+    items = await queries.list_items(connection, collection_id)
+    found = await queries.list_responses(connection, collection_id, limit, offset, MOST_RESPONSE_BYTES)
+    # refused, since a short page would have who counts by `limit` pass over the rest
+    if found.size_bytes > MOST_RESPONSE_BYTES:
+        raise invalid(
+            "limit", f"These have {say_bytes(found.size_bytes)} of answers: ask for fewer at a time."
+        )
+    await write_entry(
+        connection,
+        caller.actor,
+        "response.list",
+        collection_id=collection_id,
+        count=len(found.rows),
+        total=found.count,
+        limit=limit,
+        offset=offset,
+    )
+    types = {str(item_id): item.type for item_id, item in items.items()}
+    return [describe_response(row, collection_id, types) for row in found.rows], found.count
 
 
 def describe_response(row: ResponseRow, collection_id: UUID, types: dict[str, str]) -> dict[str, Any]:
